@@ -1,0 +1,153 @@
+// The MTA's side of a milter connection: what the probe and the tests speak to a filter. Sends the stages that were
+// not asked away, waits for the replies that were not waived, and gives them as an MTA would give them to its client.
+
+import { connect, type Socket } from 'node:net'
+import { STEPS } from './codes.ts'
+import { type Command, type Connection, encodeCommand, type MacroPairs } from './command.ts'
+import { FrameReader } from './frame.ts'
+import type { SocketSpec } from './socket.ts'
+
+/** What came back for one command: the reply's character and text (`y`), and the headers that came before it. */
+export interface FilterReply {
+  readonly code: string
+  readonly text: string
+  readonly headers: ReadonlyArray<readonly [name: string, value: string]>
+}
+
+/** What this side offers: version 6, adding headers, lists of macros, and every step. */
+const OFFER = { version: 6, actions: 0x1ff, steps: 0x1fffff }
+
+/** Each stage with the steps that ask it and its reply away. */
+const STAGES = {
+  CONNECT: [STEPS.NOCONNECT, STEPS.NR_CONN],
+  HELO: [STEPS.NOHELO, STEPS.NR_HELO],
+  MAIL: [STEPS.NOMAIL, STEPS.NR_MAIL],
+  RCPT: [STEPS.NORCPT, STEPS.NR_RCPT],
+  DATA: [STEPS.NODATA, STEPS.NR_DATA],
+  HEADER: [STEPS.NOHDRS, STEPS.NR_HDR],
+  EOH: [STEPS.NOEOH, STEPS.NR_EOH],
+  BODY: [STEPS.NOBODY, STEPS.NR_BODY],
+  UNKNOWN: [STEPS.NOUNKNOWN, STEPS.NR_UNKN],
+} as const
+
+const CONTINUE: FilterReply = { code: 'c', text: '', headers: [] }
+
+/** Connects and negotiates; rejects when nobody listens, or when no answer comes within `timeout` milliseconds. */
+export async function connectToFilter(spec: SocketSpec, timeout: number): Promise<MilterClient> {
+  const socket =
+    spec.kind === 'unix' ? connect({ path: spec.path }) : connect({ host: spec.host, port: spec.port })
+  const client = new MilterClient(socket, timeout)
+  await client.negotiate()
+  return client
+}
+
+export class MilterClient {
+  readonly #socket: Socket
+  readonly #reader = new FrameReader()
+  readonly #frames: Buffer[] = []
+  #steps = 0
+  #wake: (() => void) | undefined
+  #error: Error | undefined
+
+  constructor(socket: Socket, timeout: number) {
+    this.#socket = socket
+    socket.setNoDelay(true)
+    socket.setTimeout(timeout, () => socket.destroy(new Error(`no answer within ${timeout}ms`)))
+    socket.on('data', (chunk: Buffer) => this.#received(chunk))
+    socket.on('error', (error) => this.#failed(error))
+    socket.on('close', () => this.#failed(new Error('the filter closed the connection')))
+  }
+
+  async negotiate(): Promise<void> {
+    this.#write({ kind: 'OPTNEG', offer: OFFER })
+    const answer = await this.#nextFrame()
+    if (answer[0] !== 'O'.charCodeAt(0) || answer.length < 13) throw new Error('the filter did not negotiate')
+    this.#steps = answer.readUInt32BE(9)
+  }
+
+  connect(connection: Connection, macros: MacroPairs = []): Promise<FilterReply> {
+    return this.#stage({ kind: 'CONNECT', connection }, macros)
+  }
+
+  helo(name: string): Promise<FilterReply> {
+    return this.#stage({ kind: 'HELO', name }, [])
+  }
+
+  mail(address: string, macros: MacroPairs = []): Promise<FilterReply> {
+    return this.#stage({ kind: 'MAIL', address, parameters: [] }, macros)
+  }
+
+  rcpt(address: string, macros: MacroPairs = []): Promise<FilterReply> {
+    return this.#stage({ kind: 'RCPT', address, parameters: [] }, macros)
+  }
+
+  data(): Promise<FilterReply> {
+    return this.#stage({ kind: 'DATA' }, [])
+  }
+
+  async endOfMessage(): Promise<FilterReply> {
+    this.#write({ kind: 'BODYEOB' })
+    return this.#reply()
+  }
+
+  abort(): void {
+    this.#write({ kind: 'ABORT' })
+  }
+
+  quit(): void {
+    if (!this.#error) this.#write({ kind: 'QUIT' })
+    this.#socket.end()
+  }
+
+  async #stage(command: Command & { kind: keyof typeof STAGES }, macros: MacroPairs): Promise<FilterReply> {
+    const [skipped, noReply] = STAGES[command.kind]
+    if (this.#steps & skipped) return CONTINUE
+    if (macros.length > 0) this.#write({ kind: 'MACRO', stage: command.kind, macros })
+    this.#write(command)
+    return this.#steps & noReply ? CONTINUE : this.#reply()
+  }
+
+  async #reply(): Promise<FilterReply> {
+    const headers: Array<readonly [string, string]> = []
+    for (;;) {
+      const frame = await this.#nextFrame()
+      const code = String.fromCharCode(frame[0] ?? 0)
+      const text = frame.toString('utf8', 1).replace(/\0$/, '')
+      if (code !== 'h') return { code, text: text.replaceAll('%%', '%'), headers }
+      const [name = '', value = ''] = text.split('\0')
+      headers.push([name, value])
+    }
+  }
+
+  async #nextFrame(): Promise<Buffer> {
+    for (;;) {
+      const frame = this.#frames.shift()
+      if (frame) return frame
+      if (this.#error) throw this.#error
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  #write(command: Command): void {
+    this.#socket.write(encodeCommand(command))
+  }
+
+  #received(chunk: Buffer): void {
+    this.#reader.push(chunk)
+    for (let result = this.#reader.next(); result.kind !== 'incomplete'; result = this.#reader.next()) {
+      if (result.kind === 'bad-length') {
+        this.#socket.destroy(new Error(`the filter sent a frame of ${result.length} bytes`))
+        break
+      }
+      this.#frames.push(result.bytes)
+    }
+    this.#wake?.()
+  }
+
+  #failed(error: Error): void {
+    this.#error ??= error
+    this.#wake?.()
+  }
+}

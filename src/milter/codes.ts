@@ -1,0 +1,65 @@
+// The numbers of the milter protocol beside their libmilter names, as tables that code, log and tests share.
+// Source: sendmail 8.17 include/libmilter/mfdef.h; Postfix 3.7 src/milter/milter8.c (smfic_table and neighbours).
+
+/** The protocol version we speak; lower ones down to `MIN_VERSION` are answered in their own terms. */
+export const VERSION = 6
+export const MIN_VERSION = 2
+
+/** The first version with a DATA stage (Postfix postconf(5), milter_protocol). */
+export const DATA_VERSION = 4
+
+/** Commands of the MTA: one character on the wire (SMFIC_*). */
+export const COMMANDS = {
+  O: 'OPTNEG',
+  D: 'MACRO',
+  C: 'CONNECT',
+  H: 'HELO',
+  M: 'MAIL',
+  R: 'RCPT',
+  T: 'DATA',
+  L: 'HEADER',
+  N: 'EOH',
+  B: 'BODY',
+  E: 'BODYEOB',
+  A: 'ABORT',
+  Q: 'QUIT',
+  K: 'QUIT_NC',
+  U: 'UNKNOWN',
+} as const
+
+export type CommandCode = keyof typeof COMMANDS
+export type CommandName = (typeof COMMANDS)[CommandCode]
+
+/** What the filter may do to a message (SMFIF_*); only what greymx asks for is named. */
+export const ACTIONS = { ADDHDRS: 0x1, SETSYMLIST: 0x100 } as const
+
+/** Protocol steps (SMFIP_*): stages the MTA need not send, and replies it need not wait for. */
+export const STEPS = {
+  NOCONNECT: 0x1,
+  NOHELO: 0x2,
+  NOMAIL: 0x4,
+  NORCPT: 0x8,
+  NOBODY: 0x10,
+  NOHDRS: 0x20,
+  NOEOH: 0x40,
+  NR_HDR: 0x80,
+  NOUNKNOWN: 0x100,
+  NODATA: 0x200,
+  SKIP: 0x400,
+  RCPT_REJ: 0x800,
+  NR_CONN: 0x1000,
+  NR_HELO: 0x2000,
+  NR_MAIL: 0x4000,
+  NR_RCPT: 0x8000,
+  NR_DATA: 0x10000,
+  NR_UNKN: 0x20000,
+  NR_EOH: 0x40000,
+  NR_BODY: 0x80000,
+} as const
+
+/** Stages for which a list of macros can be asked (SMFIM_*). */
+export const MACRO_STAGES = { connect: 0, helo: 1, mail: 2, rcpt: 3, data: 4, eom: 5, eoh: 6 } as const
+export type MacroStage = keyof typeof MACRO_STAGES
+
+/** Replies greymx can give (SMFIR_*). There is no reject, no discard and nothing that changes a message but a header. */
+export const REPLIES = { continue: 'c', tempfail: 't', replyCode: 'y', addHeader: 'h' } as const

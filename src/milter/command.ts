@@ -1,0 +1,232 @@
+// One frame → one command of the MTA, or the reason why it is none; and back, for whoever plays the MTA's part (the
+// probe, the tests). Decoding is total: every byte sequence gives one or the other.
+// What greymx never looks at (headers, body, the text of unknown commands) is not decoded.
+// Source: sendmail 8.17 libmilter/engine.c (dispatch table, st_* functions), Postfix 3.7 src/milter/milter8.c.
+
+import { COMMANDS, type CommandCode, type CommandName } from './codes.ts'
+import { encodeFrame } from './frame.ts'
+import { decodeText, encodeText } from './text.ts'
+
+/** The MTA's offer: protocol version, what filters may do (SMFIF_*), which steps can be left out (SMFIP_*). */
+export interface Offer {
+  readonly version: number
+  readonly actions: number
+  readonly steps: number
+}
+
+/** The SMTP client as the MTA names it; `address` is its text as sent, absent for family `unknown`. */
+export interface Connection {
+  readonly hostName: string
+  readonly family: 'inet' | 'inet6' | 'unix' | 'unknown'
+  readonly port?: number
+  readonly address?: string
+}
+
+/** Macro names without braces, their values as text. */
+export type MacroPairs = ReadonlyArray<readonly [name: string, value: string]>
+
+export type Command =
+  | { readonly kind: 'OPTNEG'; readonly offer: Offer }
+  | { readonly kind: 'MACRO'; readonly stage: CommandName; readonly macros: MacroPairs }
+  | { readonly kind: 'CONNECT'; readonly connection: Connection }
+  | { readonly kind: 'HELO'; readonly name: string }
+  /** `address` as written in SMTP, mostly with `<>`; ESMTP parameters follow it. */
+  | { readonly kind: 'MAIL' | 'RCPT'; readonly address: string; readonly parameters: readonly string[] }
+  | {
+      readonly kind: 'DATA' | 'HEADER' | 'EOH' | 'BODY' | 'BODYEOB' | 'ABORT' | 'QUIT' | 'QUIT_NC' | 'UNKNOWN'
+    }
+
+export interface Malformed {
+  readonly kind: 'malformed'
+  readonly reason: string
+}
+
+const FAMILIES = { '4': 'inet', '6': 'inet6', L: 'unix', U: 'unknown' } as const
+const FAMILY_CODES = { inet: '4', inet6: '6', unix: 'L', unknown: 'U' } as const
+const OFFER_BYTES = 12
+const PORT_BYTES = 2
+
+type Decoded = Command | Malformed
+const DECODERS: { readonly [name in CommandName]: (payload: Buffer) => Decoded } = {
+  OPTNEG: decodeOffer,
+  MACRO: decodeMacros,
+  CONNECT: decodeConnection,
+  HELO: (payload) => {
+    const strings = readStrings(payload)
+    if (strings?.length !== 1) return malformed('HELO', 'one string that ends in NUL')
+    return { kind: 'HELO', name: text(strings, 0) }
+  },
+  MAIL: (payload) => decodeAddress('MAIL', payload),
+  RCPT: (payload) => decodeAddress('RCPT', payload),
+  DATA: () => ({ kind: 'DATA' }),
+  HEADER: () => ({ kind: 'HEADER' }),
+  EOH: () => ({ kind: 'EOH' }),
+  BODY: () => ({ kind: 'BODY' }),
+  BODYEOB: () => ({ kind: 'BODYEOB' }),
+  ABORT: () => ({ kind: 'ABORT' }),
+  QUIT: () => ({ kind: 'QUIT' }),
+  QUIT_NC: () => ({ kind: 'QUIT_NC' }),
+  UNKNOWN: () => ({ kind: 'UNKNOWN' }),
+}
+
+/** The decoder of each command byte, by its number; the table that the codes table and the decoders make together. */
+const BY_BYTE: ReadonlyArray<((payload: Buffer) => Decoded) | undefined> = Array.from(
+  { length: 256 },
+  (_, byte) => {
+    const name = commandName(byte)
+    return name && DECODERS[name]
+  },
+)
+
+/** `frame` is what `FrameReader` gives: the command's character, then its payload. */
+export function decodeCommand(frame: Buffer): Decoded {
+  const byte = frame[0]
+  if (byte === undefined) return { kind: 'malformed', reason: 'empty frame: expected a command character' }
+  const decode = BY_BYTE[byte]
+  if (!decode) return { kind: 'malformed', reason: `unknown command 0x${byte.toString(16).padStart(2, '0')}` }
+  return decode(frame.subarray(1))
+}
+
+/** The frame that an MTA sends for this command, its length included. */
+export function encodeCommand(command: Command): Buffer {
+  switch (command.kind) {
+    case 'OPTNEG':
+      return encodeFrame('O', words(command.offer.version, command.offer.actions, command.offer.steps))
+    case 'MACRO':
+      return encodeFrame(
+        'D',
+        Buffer.concat([
+          Buffer.from(commandCode(command.stage), 'latin1'),
+          ...command.macros.flatMap(([name, value]) => [cString(withBraces(name)), cString(value)]),
+        ]),
+      )
+    case 'CONNECT':
+      return encodeFrame('C', encodeConnection(command.connection))
+    case 'HELO':
+      return encodeFrame('H', cString(command.name))
+    case 'MAIL':
+    case 'RCPT':
+      return encodeFrame(
+        commandCode(command.kind),
+        Buffer.concat([command.address, ...command.parameters].map(cString)),
+      )
+    default:
+      return encodeFrame(commandCode(command.kind))
+  }
+}
+
+/** Unsigned 32-bit numbers in network order, as OPTNEG and lists of macros carry them. */
+export function words(...values: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(values.length * 4)
+  values.forEach((value, index) => {
+    bytes.writeUInt32BE(value, index * 4)
+  })
+  return bytes
+}
+
+/** A string with the NUL that ends it on the wire. */
+export function cString(value: string): Buffer {
+  return Buffer.concat([encodeText(value), Buffer.of(0)])
+}
+
+function decodeOffer(payload: Buffer): Decoded {
+  if (payload.length < OFFER_BYTES) return malformed('OPTNEG', `${OFFER_BYTES} bytes, got ${payload.length}`)
+  return {
+    kind: 'OPTNEG',
+    offer: {
+      version: payload.readUInt32BE(0),
+      actions: payload.readUInt32BE(4),
+      steps: payload.readUInt32BE(8),
+    },
+  }
+}
+
+function decodeMacros(payload: Buffer): Decoded {
+  const stage = commandName(payload[0])
+  if (!stage) return malformed('MACRO', 'the character of a command first')
+  const strings = readStrings(payload.subarray(1))
+  if (!strings || strings.length % 2 !== 0) return malformed('MACRO', 'pairs of strings that end in NUL')
+  const macros: Array<readonly [string, string]> = []
+  for (let index = 0; index < strings.length; index += 2) {
+    macros.push([withoutBraces(text(strings, index)), text(strings, index + 1)])
+  }
+  return { kind: 'MACRO', stage, macros }
+}
+
+function decodeConnection(payload: Buffer): Decoded {
+  const end = payload.indexOf(0)
+  if (end === -1) return malformed('CONNECT', 'a host name that ends in NUL')
+  const hostName = decodeText(payload.subarray(0, end))
+  const code = String.fromCharCode(payload[end + 1] ?? 0)
+  if (!isFamilyCode(code))
+    return malformed('CONNECT', `an address family of 4, 6, L or U, got ${JSON.stringify(code)}`)
+  const family = FAMILIES[code]
+  const rest = payload.subarray(end + 2)
+  if (family === 'unknown') return { kind: 'CONNECT', connection: { hostName, family } }
+  if (rest.length < PORT_BYTES) return malformed('CONNECT', 'a port of two bytes after the address family')
+  const address = readStrings(rest.subarray(PORT_BYTES))
+  if (address?.length !== 1) return malformed('CONNECT', 'one address that ends in NUL')
+  return {
+    kind: 'CONNECT',
+    connection: { hostName, family, port: rest.readUInt16BE(0), address: text(address, 0) },
+  }
+}
+
+function encodeConnection({ hostName, family, port, address }: Connection): Buffer {
+  const start = [cString(hostName), Buffer.from(FAMILY_CODES[family], 'latin1')]
+  if (family === 'unknown') return Buffer.concat(start)
+  const portBytes = Buffer.alloc(PORT_BYTES)
+  portBytes.writeUInt16BE(port ?? 0)
+  return Buffer.concat([...start, portBytes, cString(address ?? '')])
+}
+
+function decodeAddress(kind: 'MAIL' | 'RCPT', payload: Buffer): Decoded {
+  const strings = readStrings(payload)
+  if (!strings || strings.length === 0) return malformed(kind, 'an address that ends in NUL')
+  return { kind, address: text(strings, 0), parameters: strings.slice(1).map(decodeText) }
+}
+
+/** The NUL-terminated strings that fill `payload`; `undefined` when the last does not end. */
+function readStrings(payload: Buffer): Buffer[] | undefined {
+  const strings: Buffer[] = []
+  for (let start = 0; start < payload.length; ) {
+    const end = payload.indexOf(0, start)
+    if (end === -1) return undefined
+    strings.push(payload.subarray(start, end))
+    start = end + 1
+  }
+  return strings
+}
+
+function text(strings: readonly Buffer[], index: number): string {
+  const bytes = strings[index]
+  return bytes === undefined ? '' : decodeText(bytes)
+}
+
+/** `{mail_addr}` → `mail_addr`; smfi_getsymval takes one-letter names with or without braces alike. */
+function withoutBraces(name: string): string {
+  return name.startsWith('{') && name.endsWith('}') ? name.slice(1, -1) : name
+}
+
+/** The form in which libmilter and Postfix write macro names: braces around all but one-letter names. */
+export function withBraces(name: string): string {
+  return name.length === 1 ? name : `{${name}}`
+}
+
+function commandName(byte: number | undefined): CommandName | undefined {
+  const code = String.fromCharCode(byte ?? 0)
+  return Object.hasOwn(COMMANDS, code) ? COMMANDS[code as CommandCode] : undefined // checked by the line itself
+}
+
+function commandCode(name: CommandName): string {
+  for (const [code, other] of Object.entries(COMMANDS)) if (other === name) return code
+  throw new Error(`no code for command ${name}`)
+}
+
+function isFamilyCode(code: string): code is keyof typeof FAMILIES {
+  return Object.hasOwn(FAMILIES, code)
+}
+
+function malformed(command: CommandName, expected: string): Malformed {
+  return { kind: 'malformed', reason: `malformed ${command}: expected ${expected}` }
+}

@@ -1,0 +1,37 @@
+// The values of the MTA's macros, each kept as long as its stage lasts: those of CONNECT and HELO for the connection,
+// those of later stages until the transaction ends. Later stages are asked first.
+// Source: libmilter smfi_getsymval page ("Macros ... are in effect until").
+
+import type { CommandName } from './codes.ts'
+import type { MacroPairs } from './command.ts'
+
+const CONNECTION_STAGES: readonly CommandName[] = ['HELO', 'CONNECT']
+const TRANSACTION_STAGES: readonly CommandName[] = ['BODYEOB', 'EOH', 'HEADER', 'DATA', 'RCPT', 'MAIL']
+const LOOKUP_ORDER: readonly CommandName[] = [...TRANSACTION_STAGES, ...CONNECTION_STAGES]
+
+export class Macros {
+  readonly #byStage = new Map<CommandName, MacroPairs>()
+
+  /** Replaces what was known of that stage; those of MAIL begin a transaction, with or without an ABORT before. */
+  set(stage: CommandName, macros: MacroPairs): void {
+    if (stage === 'MAIL') this.endTransaction()
+    this.#byStage.set(stage, macros)
+  }
+
+  /** The value of a macro by its name without braces; `undefined` where the MTA did not send it. */
+  get(name: string): string | undefined {
+    for (const stage of LOOKUP_ORDER) {
+      const pair = this.#byStage.get(stage)?.find(([other]) => other === name)
+      if (pair) return pair[1]
+    }
+    return undefined
+  }
+
+  endTransaction(): void {
+    for (const stage of TRANSACTION_STAGES) this.#byStage.delete(stage)
+  }
+
+  endConnection(): void {
+    this.#byStage.clear()
+  }
+}

@@ -1,0 +1,255 @@
+// One connection of an MTA: bytes in, replies out. Sees to the legal order of commands, to one reply for each command
+// that awaits one, and to what ends with a transaction or a connection. What the replies say is the handler's affair.
+// Source: sendmail 8.17 libmilter/engine.c (mi_engine, the state table `next_states`); Postfix milter8.c.
+//
+// Where the order is looser than libmilter's table: Sendmail sends MAIL after end of message, and after a refused MAIL,
+// without ABORT; Postfix sends ABORT outside of any transaction, twice before QUIT.
+
+import { ACTIONS, STEPS } from './codes.ts'
+import { type Command, type Connection, decodeCommand } from './command.ts'
+import { FrameReader, MAX_FRAME } from './frame.ts'
+import { Macros } from './macros.ts'
+import { type Agreement, negotiate, type Wants } from './negotiate.ts'
+import { encodeAddHeader, encodeReply, type Reply } from './reply.ts'
+
+type Answer = Reply | Promise<Reply>
+
+export type Header = readonly [name: string, value: string]
+
+/** The end of message: headers to add, then the reply. */
+export interface MessageEnd {
+  readonly headers: readonly Header[]
+  readonly reply: Reply
+}
+
+/**
+ * What a filter does at each stage of one connection. A reply to a stage that was negotiated as not awaiting one is
+ * dropped. Every stage may read the macros that have come so far.
+ */
+export interface Handler {
+  readonly wants: Wants
+  /** The protocol version agreed on: below `DATA_VERSION` no DATA stage comes. */
+  negotiated(version: number): void
+  connect(connection: Connection, macros: Macros): Answer
+  helo(name: string, macros: Macros): Answer
+  mail(address: string, macros: Macros): Answer
+  rcpt(address: string, macros: Macros): Answer
+  data(macros: Macros): Answer
+  endOfMessage(macros: Macros): MessageEnd
+  /** Whatever was remembered of the transaction is over: end of message, ABORT, a new MAIL, the end of all. */
+  endTransaction(): void
+}
+
+/** How an MTA broke the protocol; the values of the metric's label. */
+export type ProtocolErrorKind = 'length' | 'malformed' | 'order' | 'version'
+
+/** What a session needs of its socket. */
+export interface Peer {
+  send(bytes: Buffer): void
+  /** No more will come from us. */
+  end(): void
+  /** The MTA broke the protocol: close at once. */
+  fail(kind: ProtocolErrorKind, reason: string): void
+  pause(): void
+  resume(): void
+}
+
+const CONTINUE: Reply = { kind: 'continue' }
+
+type State = 'new' | 'negotiated' | 'connected' | 'transaction' | 'ended'
+
+export class Session {
+  readonly #handler: Handler
+  readonly #peer: Peer
+  readonly #reader = new FrameReader()
+  readonly #macros = new Macros()
+  #state: State = 'new'
+  #steps = 0
+  #actions = 0
+  #answering = false
+  #draining = false
+
+  constructor(handler: Handler, peer: Peer) {
+    this.#handler = handler
+    this.#peer = peer
+  }
+
+  /** Takes what the socket read, whatever its cut. While an answer is being found, what follows it waits. */
+  receive(chunk: Buffer): void {
+    if (this.#state === 'ended') return
+    this.#reader.push(chunk)
+    if (this.#answering) this.#peer.pause()
+    else this.#read()
+  }
+
+  /** The socket is gone; an answer still being found is dropped. */
+  disconnected(): void {
+    this.#end()
+  }
+
+  /** Ends the connection as soon as no transaction is open, so that no message in flight loses its filter. */
+  drain(): void {
+    this.#draining = true
+    this.#endIfDrained()
+  }
+
+  #read(): void {
+    while (this.#state !== 'ended') {
+      const frame = this.#reader.next()
+      if (frame.kind === 'incomplete') return
+      if (frame.kind === 'bad-length') {
+        this.#fail('length', `frame of ${frame.length} bytes: expected 1 to ${MAX_FRAME}`)
+        return
+      }
+      const command = decodeCommand(frame.bytes)
+      if (command.kind === 'malformed') {
+        this.#fail('malformed', command.reason)
+        return
+      }
+      const answer = this.#handle(command)
+      if (answer) {
+        this.#answering = true
+        // Rejection is a fault of ours, not of the MTA's; it is left to the process's handler of last resort.
+        void answer.then(() => this.#answered())
+        return
+      }
+    }
+  }
+
+  #answered(): void {
+    this.#answering = false
+    this.#read()
+    if (!this.#answering) this.#peer.resume()
+  }
+
+  /** A promise where the next command has to wait for the answer to this one. */
+  #handle(command: Command): Promise<void> | undefined {
+    if (!this.#isLegal(command)) return this.#fail('order', `${command.kind} while ${this.#state}`)
+    const handler = this.#handler
+    const macros = this.#macros
+    switch (command.kind) {
+      case 'OPTNEG': {
+        const negotiation = negotiate(command.offer, handler.wants)
+        if (negotiation.kind === 'refused') return this.#fail('version', negotiation.reason)
+        this.#agree(negotiation.agreement)
+        handler.negotiated(negotiation.agreement.version)
+        this.#peer.send(negotiation.answer)
+        return
+      }
+      case 'MACRO':
+        macros.set(command.stage, command.macros)
+        return
+      case 'CONNECT':
+        this.#state = 'connected'
+        return this.#answer(STEPS.NR_CONN, handler.connect(command.connection, macros))
+      case 'HELO':
+        return this.#answer(STEPS.NR_HELO, handler.helo(command.name, macros))
+      case 'MAIL':
+        if (this.#state === 'transaction') handler.endTransaction()
+        this.#state = 'transaction'
+        return this.#answer(STEPS.NR_MAIL, handler.mail(command.address, macros))
+      case 'RCPT':
+        return this.#answer(STEPS.NR_RCPT, handler.rcpt(command.address, macros))
+      case 'DATA':
+        return this.#answer(STEPS.NR_DATA, handler.data(macros))
+      case 'HEADER':
+        return this.#answer(STEPS.NR_HDR, CONTINUE)
+      case 'EOH':
+        return this.#answer(STEPS.NR_EOH, CONTINUE)
+      case 'BODY':
+        return this.#answer(STEPS.NR_BODY, CONTINUE)
+      case 'UNKNOWN':
+        return this.#answer(STEPS.NR_UNKN, CONTINUE)
+      case 'BODYEOB': {
+        const { headers, reply } = handler.endOfMessage(macros)
+        if (this.#actions & ACTIONS.ADDHDRS) {
+          for (const [name, value] of headers) this.#peer.send(encodeAddHeader(name, value))
+        }
+        this.#peer.send(encodeReply(reply))
+        this.#endTransaction()
+        return
+      }
+      case 'ABORT':
+        this.#endTransaction()
+        return
+      case 'QUIT_NC':
+        this.#endTransaction()
+        macros.endConnection()
+        if (this.#state !== 'ended') this.#state = 'negotiated'
+        return
+      case 'QUIT':
+        this.#end()
+        this.#peer.end()
+        return
+    }
+  }
+
+  #isLegal(command: Command): boolean {
+    switch (command.kind) {
+      case 'OPTNEG':
+        return this.#state === 'new'
+      case 'QUIT':
+        return true
+      case 'CONNECT':
+        return this.#state === 'negotiated'
+      case 'MACRO':
+      case 'ABORT':
+      case 'QUIT_NC':
+        return this.#state !== 'new'
+      case 'HELO':
+      case 'MAIL':
+      case 'UNKNOWN':
+        return this.#state === 'connected' || this.#state === 'transaction'
+      case 'RCPT':
+      case 'DATA':
+      case 'HEADER':
+      case 'EOH':
+      case 'BODY':
+      case 'BODYEOB':
+        return this.#state === 'transaction'
+    }
+  }
+
+  #agree({ steps, actions }: Agreement): void {
+    this.#steps = steps
+    this.#actions = actions
+    this.#state = 'negotiated'
+  }
+
+  /** Sends the reply unless `noReplyStep` was agreed; waits for it in either case, so that stages stay in order. */
+  #answer(noReplyStep: number, answer: Answer): Promise<void> | undefined {
+    const awaited = (this.#steps & noReplyStep) === 0
+    if (!(answer instanceof Promise)) {
+      if (awaited) this.#peer.send(encodeReply(answer))
+      return undefined
+    }
+    return answer.then((reply) => {
+      if (awaited && this.#state !== 'ended') this.#peer.send(encodeReply(reply))
+    })
+  }
+
+  #endTransaction(): void {
+    if (this.#state === 'transaction') {
+      this.#state = 'connected'
+      this.#handler.endTransaction()
+    }
+    this.#macros.endTransaction()
+    this.#endIfDrained()
+  }
+
+  #endIfDrained(): void {
+    if (!this.#draining || this.#state === 'transaction' || this.#state === 'ended') return
+    this.#end()
+    this.#peer.end()
+  }
+
+  #end(): void {
+    if (this.#state === 'transaction') this.#handler.endTransaction()
+    this.#state = 'ended'
+  }
+
+  #fail(kind: ProtocolErrorKind, reason: string): undefined {
+    this.#end()
+    this.#peer.fail(kind, reason)
+  }
+}

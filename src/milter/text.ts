@@ -1,0 +1,28 @@
+// Bytes from the wire as text and back, without loss: valid UTF-8 reads as itself, and in anything else each byte
+// above ASCII becomes a lone surrogate (U+DC80 to U+DCFF), which no valid text holds. Two different byte strings are
+// therefore never the same text; decoding with replacement characters would merge senders.
+// Source: RFC 6531 section 3.3 (UTF-8 in addresses); the scheme is Python's "surrogateescape" (PEP 383).
+
+import { isUtf8 } from 'node:buffer'
+
+const ESCAPE = 0xdc00
+const LONE_SURROGATE = /\p{Cs}/u
+
+export function decodeText(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString('utf8')
+  let text = ''
+  for (const byte of bytes) text += String.fromCharCode(byte < 0x80 ? byte : ESCAPE + byte)
+  return text
+}
+
+/** The bytes that `decodeText` read; other lone surrogates cannot come from it and are written as U+FFFD. */
+export function encodeText(text: string): Buffer {
+  if (!LONE_SURROGATE.test(text)) return Buffer.from(text, 'utf8')
+  return Buffer.concat(
+    Array.from(text, (character) => {
+      const byte = character.charCodeAt(0) - ESCAPE
+      const escaped = character.length === 1 && byte >= 0x80 && byte <= 0xff
+      return escaped ? Buffer.of(byte) : Buffer.from(character, 'utf8')
+    }),
+  )
+}
