@@ -1,0 +1,64 @@
+// An envelope address as MAIL and RCPT give it: its parts, and the normal form under which two spellings of one
+// mailbox are the same. Two mailboxes never share a normal form.
+// Source: RFC 5321 sections 4.1.2 (syntax, quoting), 4.1.1.3 (source routes are ignored); RFC 6531 section 3.
+
+import { domainToASCII } from 'node:url'
+
+export interface Address {
+  /** As sent, without `<>` and surrounding space; what log and headers show. `''` is the null sender. */
+  readonly text: string
+  /** Local part in normal form: no needless quotes, case folded. */
+  readonly local: string
+  /** Domain in normal form: case folded, no final dot, internationalised names as A-labels; `''` where there is none. */
+  readonly domain: string
+}
+
+const ROUTE = /^@(?:[^:[\]]|\[[^\]]*\])*:/
+const ATOMS = /^[^\s"(),:;<>@[\\\]]+$/
+const KELVIN = '\u212a'
+
+/** Never fails: what is no address by the book still has a text, and is a mailbox of its own. */
+export function parseAddress(raw: string): Address {
+  const text = withoutBrackets(raw.trim()).trim()
+  const mailbox = text.startsWith('@') ? text.replace(ROUTE, '') : text
+  // A quoted local part may hold an @; without a domain behind it, it is all there is.
+  const at = mailbox.endsWith('"') ? -1 : mailbox.lastIndexOf('@')
+  if (at === -1) return { text, local: normalLocal(mailbox), domain: '' }
+  return { text, local: normalLocal(mailbox.slice(0, at)), domain: normalDomain(mailbox.slice(at + 1)) }
+}
+
+/** `local@domain` in normal form, `local` where there is no domain; `''` for the null sender. */
+export function normalForm({ local, domain }: Address): string {
+  return domain === '' ? local : `${local}@${domain}`
+}
+
+export function normalDomain(domain: string): string {
+  const folded = fold(domain.endsWith('.') ? domain.slice(0, -1) : domain)
+  if (isAscii(folded) || folded.includes('%')) return folded // domainToASCII would decode %41
+  return domainToASCII(folded) || folded
+}
+
+function withoutBrackets(text: string): string {
+  return text.startsWith('<') && text.endsWith('>') ? text.slice(1, -1) : text
+}
+
+/** `"plain"` is `plain`; what needs quotes keeps them, with no more backslashes than it needs. */
+function normalLocal(local: string): string {
+  const [, quoted] = /^"((?:[^"\\]|\\.)*)"$/s.exec(local) ?? []
+  if (quoted === undefined) return fold(local)
+  const content = fold(quoted.replace(/\\(.)/gs, '$1'))
+  return ATOMS.test(content) ? content : `"${content.replace(/["\\]/g, '\\$&')}"`
+}
+
+/** Lower case; but the Kelvin sign, whose lower case is the ASCII letter k, stays: it is another mailbox than k. */
+function fold(text: string): string {
+  if (!text.includes(KELVIN)) return text.toLowerCase()
+  return text
+    .split(KELVIN)
+    .map((part) => part.toLowerCase())
+    .join(KELVIN)
+}
+
+function isAscii(text: string): boolean {
+  return !/[^\0-\x7f]/.test(text)
+}

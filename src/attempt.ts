@@ -1,0 +1,25 @@
+// One attempt to hand in mail: a recipient (or, where the key has none, a sender) with its circumstances.
+
+import type { Address } from './address.ts'
+import type { IpAddress } from './ip.ts'
+
+/** The SMTP client whose mail is judged. */
+export interface Client {
+  /** Absent when the MTA has none, as for mail submitted locally. */
+  readonly address?: IpAddress
+  /** Host name, lower case, only when forward-confirmed by the MTA. */
+  readonly name?: string
+}
+
+export interface Attempt {
+  readonly client: Client
+  /** By SMTP AUTH, or by a client certificate that the MTA verified. */
+  readonly authenticated: boolean
+  readonly sender: Address
+  /** Absent where the key has no recipient and the sender is judged. */
+  readonly recipient?: Address
+  /** Host name of the MTA that asks. */
+  readonly mta?: string
+  /** The MTA's queue id, once it has one. */
+  readonly queueId?: string
+}

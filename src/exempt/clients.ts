@@ -1,0 +1,42 @@
+// Clients that are never greylisted: IP, CIDR, host name (and below it), /regex/. One list → a matcher.
+
+import { normalDomain } from '../address.ts'
+import type { Client } from '../attempt.ts'
+import { type Network, parseNetwork } from '../ip.ts'
+import { compileDomains, isDomain } from './domains.ts'
+import { compileNetworks } from './networks.ts'
+import { isPattern, type Pattern, parsePattern } from './pattern.ts'
+
+export type ClientRule =
+  | { readonly kind: 'network'; readonly network: Network }
+  | { readonly kind: 'name'; readonly name: string }
+  | { readonly kind: 'pattern'; readonly pattern: Pattern }
+
+/** The rule that applies, as text. */
+export type ClientMatcher = (client: Client) => string | undefined
+
+export const CLIENT_RULE_FORMS = 'an IP address, a network like 192.0.2.0/24, a host name or a /regex/'
+
+/** Throws on what is none of `CLIENT_RULE_FORMS`. */
+export function parseClientRule(text: string): ClientRule {
+  if (isPattern(text)) return { kind: 'pattern', pattern: parsePattern(text) }
+  const network = parseNetwork(text)
+  if (network) return { kind: 'network', network }
+  // What consists of digits and dots, or has a colon or slash, was meant as an address.
+  if (/^[\d.]+$/.test(text) || !isDomain(text)) throw new Error(`expected ${CLIENT_RULE_FORMS}`)
+  return { kind: 'name', name: normalDomain(text) }
+}
+
+export function compileClients(rules: readonly ClientRule[]): ClientMatcher {
+  const inNetworks = compileNetworks(rules.flatMap((rule) => (rule.kind === 'network' ? [rule.network] : [])))
+  const inDomains = compileDomains(rules.flatMap((rule) => (rule.kind === 'name' ? [rule.name] : [])))
+  const patterns = rules.flatMap((rule) => (rule.kind === 'pattern' ? [rule.pattern] : []))
+  return ({ address, name }) => {
+    const network = address && inNetworks(address)
+    if (network) return network
+    const domain = name && inDomains(name)
+    if (domain) return domain
+    const subjects = [name, address?.text].filter((subject) => subject !== undefined)
+    return patterns.find((pattern) => subjects.some((subject) => pattern.matches(subject)))?.text
+  }
+}

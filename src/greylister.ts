@@ -1,0 +1,44 @@
+// One attempt → its outcome: exempt? whose key? what is remembered? what follows? what is kept? Knows nothing of
+// milter; whoever asks (the filter, the command line) gets the same answer. Rejects when the store fails.
+
+import type { Attempt } from './attempt.ts'
+import type { Exempt } from './exempt/exempt.ts'
+import { decide, type Times } from './greylist/decide.ts'
+import { tripletKey, tripletRef } from './greylist/triplet.ts'
+import { type IdentitySettings, identify } from './identity/identity.ts'
+import type { Outcome } from './outcome.ts'
+import type { Store } from './store/store.ts'
+
+export interface GreylisterParts {
+  readonly exempt: Exempt
+  readonly identity: IdentitySettings
+  readonly times: Times
+  readonly store: Store
+}
+
+export type Judge = (attempt: Attempt) => Promise<Outcome>
+
+export function createGreylister({ exempt, identity: settings, times, store }: GreylisterParts): Judge {
+  return async (attempt) => {
+    const exemption = exempt(attempt)
+    if (exemption) return { attempt, verdict: 'pass', ...exemption, waited: 0, retryIn: 0 }
+    const { address } = attempt.client
+    // Mail submitted on the MTA's own host comes over no network; there is nobody who could retry from elsewhere.
+    if (!address) {
+      return { attempt, verdict: 'pass', reason: 'exempt-client', rule: 'no-address', waited: 0, retryIn: 0 }
+    }
+    const identity = identify(address, settings)
+    const key = tripletKey(identity, attempt.sender, attempt.recipient)
+    const ref = tripletRef(key)
+    const decision = decide(await store.getOrAdd(key, times.retryWindow), times)
+    const { verdict, reason, waited } = decision
+    if (decision.verdict === 'tempfail') {
+      return { attempt, verdict, reason, identity, waited, retryIn: decision.retryIn, ref }
+    }
+    if (decision.keep) {
+      // The wait is over whether or not it can be written down; the next attempt writes it again.
+      await store.pass(key, times.lifetime).catch(() => undefined)
+    }
+    return { attempt, verdict, reason, identity, waited, retryIn: 0, ref }
+  }
+}

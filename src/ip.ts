@@ -1,0 +1,57 @@
+// IP addresses and networks: parse, mask, contain. An IPv4 address written as IPv6 (::ffff:192.0.2.1) is IPv4.
+
+import ipaddr from 'ipaddr.js'
+
+export interface IpAddress {
+  readonly kind: 'ipv4' | 'ipv6'
+  /** 4 or 16 bytes. */
+  readonly bytes: readonly number[]
+  /** Dotted quad, or RFC 5952's form. */
+  readonly text: string
+}
+
+export interface Network {
+  readonly address: IpAddress
+  readonly prefix: number
+}
+
+export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const
+
+/** Reads `192.0.2.7`, `2001:db8::7`, Sendmail's `IPv6:2001:db8::7` and zones (`fe80::1%eth0`); else `undefined`. */
+export function parseIp(text: string): IpAddress | undefined {
+  const bare = text.replace(/^IPv6:/i, '').replace(/%.*$/, '')
+  // The library also reads inet_aton's forms (127.1, 0x7f.1); an MTA never sends them, and in a list they are slips.
+  if (!ipaddr.IPv6.isValid(bare) && !ipaddr.IPv4.isValidFourPartDecimal(bare)) return undefined
+  return fromBytes(ipaddr.process(bare).toByteArray())
+}
+
+/** Reads `192.0.2.0/24`, `2001:db8::/32` or a single address; bits below the prefix are dropped. */
+export function parseNetwork(text: string): Network | undefined {
+  const [, host = '', digits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const address = parseIp(host)
+  if (!address) return undefined
+  const bits = ADDRESS_BITS[address.kind]
+  // A prefix written for the IPv6 form of an IPv4 address counts from that form's first bit.
+  const offset = address.kind === 'ipv4' && host.includes(':') ? ADDRESS_BITS.ipv6 - ADDRESS_BITS.ipv4 : 0
+  const prefix = digits === undefined ? bits : Number(digits) - offset
+  if (prefix < 0 || prefix > bits) return undefined
+  return networkOf(address, prefix)
+}
+
+/** The network of so many leading bits around an address. */
+export function networkOf(address: IpAddress, prefix: number): Network {
+  const masked = address.bytes.map((byte, index) => {
+    const kept = Math.min(Math.max(prefix - index * 8, 0), 8)
+    return byte & (0xff << (8 - kept))
+  })
+  return { address: fromBytes(masked), prefix }
+}
+
+export function formatNetwork({ address, prefix }: Network): string {
+  return `${address.text}/${prefix}`
+}
+
+function fromBytes(bytes: number[]): IpAddress {
+  const kind = bytes.length === 4 ? 'ipv4' : 'ipv6'
+  return { kind, bytes, text: ipaddr.fromByteArray(bytes).toString() }
+}

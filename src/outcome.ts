@@ -1,0 +1,34 @@
+// What became of an attempt, as reply, log and metrics see it. The reasons are a promise to operators.
+
+import type { Attempt } from './attempt.ts'
+
+export type Verdict = 'pass' | 'tempfail'
+
+export type Reason =
+  | 'new'
+  | 'early'
+  | 'retry'
+  | 'known'
+  | 'authenticated'
+  | 'exempt-client'
+  | 'exempt-sender'
+  | 'exempt-recipient'
+  | 'store-error'
+
+export interface Outcome {
+  readonly attempt: Attempt
+  readonly verdict: Verdict
+  readonly reason: Reason
+  /** What stood for the client in the key; absent where no key was needed. */
+  readonly identity?: string
+  /** The configured rule that exempted it. */
+  readonly rule?: string
+  /** Milliseconds since the first attempt. */
+  readonly waited: number
+  /** Milliseconds until a retry passes; 0 on a pass. */
+  readonly retryIn: number
+  /** Short name of the triplet, the same on every host; in reply and log. */
+  readonly ref?: string
+  /** What the store said when it failed. */
+  readonly error?: string
+}

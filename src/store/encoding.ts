@@ -1,0 +1,36 @@
+// An entry ⇄ text, shared by the stores that keep it outside of this process: a version, its state, and for how many
+// milliseconds it was set to be kept. Its age is that time less what is left of it, so that a changed setting
+// rewrites no history: `1:pending:172800000`, `1:passed:3110400000`.
+
+import type { Entry } from '../greylist/entry.ts'
+
+/** What was written; `ttl` in milliseconds is the time that it was to be kept. */
+export interface StoredEntry {
+  readonly passed: boolean
+  readonly ttl: number
+}
+
+const STORED = /^1:(pending|passed):(\d{1,15})$/
+
+export function encodeEntry({ passed, ttl }: StoredEntry): string {
+  return `1:${passed ? 'passed' : 'pending'}:${ttl}`
+}
+
+/** What stands under one key is none of ours, or of a later version's; the store itself is well. */
+export class UnreadableEntry extends Error {}
+
+/** Throws `UnreadableEntry` on what is no entry of a version known here: the caller leaves it untouched and fails that operation. */
+export function decodeEntry(key: string, text: string): StoredEntry {
+  const [, state, digits] = STORED.exec(text) ?? []
+  if (digits === undefined) {
+    throw new UnreadableEntry(
+      `Cannot read the entry of ${JSON.stringify(key)}: expected 1:pending:MS or 1:passed:MS, found ${JSON.stringify(text.slice(0, 60))}`,
+    )
+  }
+  return { passed: state === 'passed', ttl: Number(digits) }
+}
+
+/** `remaining` milliseconds are left; an age is never negative, even where somebody lengthened the entry's life. */
+export function ageEntry({ passed, ttl }: StoredEntry, remaining: number): Entry {
+  return { passed, age: Math.max(0, ttl - remaining) }
+}

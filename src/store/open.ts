@@ -1,0 +1,75 @@
+// The setting `store` → what it names; and that → a store.
+
+import { resolve } from 'node:path'
+import { openLmdbStore } from './lmdb.ts'
+import { MemoryStore } from './memory.ts'
+import { openRedisStore, type RedisEvents, type RedisSettings } from './redis.ts'
+import type { Store } from './store.ts'
+
+export type StoreSpec =
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'lmdb'; readonly directory: string }
+  | { readonly kind: 'redis'; readonly redis: RedisSettings }
+
+export const STORE_FORMS =
+  'lmdb:DIR, memory:, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:///PATH?db=0, with user:password@ where needed'
+
+const DEFAULT_REDIS_PORT = 6379
+
+/** `undefined` when `text` is none of `STORE_FORMS`. */
+export function parseStoreSpec(text: string): StoreSpec | undefined {
+  if (text === 'memory:') return { kind: 'memory' }
+  const directory = /^lmdb:(.+)$/.exec(text)?.[1]
+  if (directory !== undefined) return { kind: 'lmdb', directory }
+  // A URL needs a host before a user name can stand in it; a socket has none, so that one is lent to it.
+  const url = text.replace(/^(redis\+unix:\/\/(?:[^/@]*@)?)\//, '$1socket/')
+  const known = /^rediss?:\/\/|^redis\+unix:\/\/(?:[^/@]*@)?socket\//.test(url)
+  return known && URL.canParse(url) ? redisSpec(new URL(url)) : undefined
+}
+
+/** As it may be shown: without user name and password. */
+export function formatStoreSpec(spec: StoreSpec): string {
+  switch (spec.kind) {
+    case 'memory':
+      return 'memory:'
+    case 'lmdb':
+      return `lmdb:${resolve(spec.directory)}`
+    case 'redis': {
+      const { connection, database } = spec.redis
+      if ('path' in connection) return `redis+unix://${connection.path}?db=${database}`
+      const host = connection.host.includes(':') ? `[${connection.host}]` : connection.host
+      return `${connection.tls ? 'rediss' : 'redis'}://${host}:${connection.port}/${database}`
+    }
+  }
+}
+
+/** Opens what can be opened; a Redis that is not there yet is waited for in the background. */
+export async function openStore(spec: StoreSpec, events: RedisEvents): Promise<Store> {
+  switch (spec.kind) {
+    case 'memory':
+      return new MemoryStore(() => performance.now())
+    case 'lmdb':
+      return openLmdbStore(spec.directory, Date.now)
+    case 'redis':
+      return openRedisStore(spec.redis, events)
+  }
+}
+
+function redisSpec(url: URL): StoreSpec | undefined {
+  const overUnix = url.protocol === 'redis+unix:'
+  const digits = overUnix ? (url.searchParams.get('db') ?? '0') : url.pathname.replace(/^\//, '') || '0'
+  if (!/^\d{1,5}$/.test(digits)) return undefined
+  if (overUnix ? url.pathname === '/' : url.hostname === '') return undefined
+  const credentials = {
+    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
+    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
+  }
+  const connection = overUnix
+    ? { path: decodeURIComponent(url.pathname) }
+    : {
+        host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+        port: Number(url.port || DEFAULT_REDIS_PORT),
+        tls: url.protocol === 'rediss:',
+      }
+  return { kind: 'redis', redis: { connection, database: Number(digits), ...credentials } }
+}

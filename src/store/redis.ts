@@ -1,0 +1,173 @@
+// Entries in Redis, shared by any number of hosts. A key's TTL is its window: a pending key is set with the retry
+// window, a passed one with the lifetime, and set again as it is used; so nothing has to clean up, and how old an
+// entry is follows from what is left of its TTL, by Redis's clock alone.
+
+import { Redis, type RedisOptions } from 'ioredis'
+import type { Entry, FoundEntry } from '../greylist/entry.ts'
+import { ageEntry, decodeEntry, encodeEntry, UnreadableEntry } from './encoding.ts'
+import type { Store } from './store.ts'
+
+export interface RedisSettings {
+  readonly connection:
+    | { readonly host: string; readonly port: number; readonly tls: boolean }
+    | { readonly path: string }
+  readonly database: number
+  readonly username?: string
+  readonly password?: string
+}
+
+/** What happens to the connection; `problem` is for the operator. */
+export interface RedisEvents {
+  onReady(): void
+  onProblem(problem: string): void
+}
+
+const KEY_PREFIX = 'greymx:'
+
+/** The first Redis with SET … NX GET. */
+const OLDEST_REDIS = 7
+
+/** Times between attempts to connect, in milliseconds: growing at first, then steady, so that recovery takes no longer. */
+const FIRST_RETRY = 50
+const LONGEST_RETRY = 1000
+
+/** A connection that owes replies and says nothing for so long is given up and made anew, in milliseconds. */
+const SILENCE = 1000
+
+/** What PTTL answers for a key that has no TTL; greymx sets none such. */
+const NO_TTL = -1
+
+/** Resolves once the first attempt to connect has ended, well or not; the store goes on trying by itself. */
+export async function openRedisStore(settings: RedisSettings, events: RedisEvents): Promise<RedisStore> {
+  let settled: () => void
+  const firstAttempt = new Promise<void>((resolve) => {
+    settled = resolve
+  })
+  const store = new RedisStore(settings, {
+    onReady() {
+      settled()
+      events.onReady()
+    },
+    onProblem(problem) {
+      settled()
+      events.onProblem(problem)
+    },
+  })
+  await firstAttempt
+  return store
+}
+
+/** Operations reject while there is no connection. */
+export class RedisStore implements Store {
+  readonly #redis: Redis
+  readonly #events: RedisEvents
+  #problem = 'not connected yet'
+
+  constructor(settings: RedisSettings, events: RedisEvents) {
+    this.#events = events
+    this.#redis = new Redis(connectionOptions(settings))
+    this.#redis.on('error', (error: Error) => this.#failed(messageOf(error)))
+    this.#redis.on('close', () => this.#failed(this.#problem || 'the connection was closed'))
+    this.#redis.on('ready', () => void this.#connected())
+  }
+
+  /**
+   * PTTL goes before SET, and both in one pipeline, which needs no MULTI: what another host does between the two can
+   * only make the age that of the entry before, and never turns a first attempt into a pass.
+   */
+  async getOrAdd(key: string, retryWindow: number): Promise<FoundEntry> {
+    const name = KEY_PREFIX + key
+    const pending = encodeEntry({ passed: false, ttl: retryWindow })
+    const [remaining, found] = await this.#ask(
+      Promise.all([this.#redis.pttl(name), this.#redis.set(name, pending, 'PX', retryWindow, 'NX', 'GET')]),
+    )
+    if (found === null) return { passed: false, age: 0, added: true }
+    return { ...readEntry(name, found, remaining, retryWindow), added: false }
+  }
+
+  async pass(key: string, lifetime: number): Promise<void> {
+    await this.#ask(
+      this.#redis.set(KEY_PREFIX + key, encodeEntry({ passed: true, ttl: lifetime }), 'PX', lifetime),
+    )
+  }
+
+  async get(key: string): Promise<Entry | undefined> {
+    const name = KEY_PREFIX + key
+    const [remaining, found] = await this.#ask(Promise.all([this.#redis.pttl(name), this.#redis.get(name)]))
+    return found === null ? undefined : readEntry(name, found, remaining, 0)
+  }
+
+  async forget(key: string): Promise<void> {
+    await this.#ask(this.#redis.del(KEY_PREFIX + key))
+  }
+
+  async check(): Promise<void> {
+    await this.#ask(this.#redis.ping())
+  }
+
+  async close(): Promise<void> {
+    this.#redis.removeAllListeners()
+    this.#redis.disconnect()
+  }
+
+  async #ask<T>(reply: Promise<T>): Promise<T> {
+    try {
+      return await reply
+    } catch (error) {
+      const message = error instanceof Error ? messageOf(error) : String(error)
+      if (message.startsWith('WRONGTYPE')) throw new UnreadableEntry(`Redis: ${message}`)
+      // What went wrong with the connection says more than that it is gone.
+      throw new Error(`Redis: ${this.#redis.status === 'ready' ? message : this.#problem}`, { cause: error })
+    }
+  }
+
+  async #connected(): Promise<void> {
+    this.#problem = ''
+    const problem = await this.#redis.info('server').then(unsupportedServer, () => undefined) // INFO may be forbidden
+    if (problem) this.#events.onProblem(problem)
+    else this.#events.onReady()
+  }
+
+  #failed(problem: string): void {
+    this.#problem = problem
+    this.#events.onProblem(problem)
+  }
+}
+
+/** Why a server cannot serve as store, from its INFO; `undefined` when it can. Valkey began at Redis 7.2. */
+export function unsupportedServer(info: string): string | undefined {
+  const version = /^redis_version:(\S+)/m.exec(info)?.[1]
+  if (version === undefined || Number.parseInt(version, 10) >= OLDEST_REDIS) return undefined
+  return `this is Redis ${version}: greymx needs Redis 7.0 or later (SET with NX and GET), or Valkey`
+}
+
+function connectionOptions({ connection, database, username, password }: RedisSettings) {
+  return {
+    ...('path' in connection ? { path: connection.path } : { host: connection.host, port: connection.port }),
+    ...('path' in connection || !connection.tls ? {} : { tls: {} }),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    db: database,
+    // An operation either goes out now or fails now: its caller answers a waiting MTA.
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: SILENCE,
+    socketTimeout: SILENCE,
+    retryStrategy: (attempt: number) => Math.min(FIRST_RETRY * 2 ** (attempt - 1), LONGEST_RETRY),
+  } satisfies RedisOptions
+}
+
+/** An entry without a TTL has waited long enough for anything: `window` stands for its age, and its use mends it. */
+function readEntry(key: string, found: string, remaining: number, window: number): Entry {
+  const stored = decodeEntry(key, found)
+  // No TTL before but a value now: another host added it in between, a moment ago.
+  if (remaining < NO_TTL) return ageEntry(stored, stored.ttl)
+  if (remaining === NO_TTL) return { passed: stored.passed, age: Math.max(window, stored.ttl) }
+  return ageEntry(stored, remaining)
+}
+
+function messageOf(error: Error): string {
+  // A failed attempt to connect to several addresses has no message of its own.
+  return error.message || (error instanceof AggregateError ? String(error.errors[0]) : error.name)
+}

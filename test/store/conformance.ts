@@ -1,0 +1,143 @@
+// The suite that every store runs: what src/store/store.ts promises. Windows are short, as a store with a clock of
+// its own has to be waited for; the others' clocks are moved by hand.
+
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import type { Store } from '../../src/store/store.ts'
+
+export interface StoreUnderTest {
+  readonly store: Store
+  /** Another frontend's view of the same state. */
+  readonly other: Store
+  /** Lets so many milliseconds of the store's clock go by. */
+  advance(milliseconds: number): Promise<void>
+}
+
+const WINDOW = 1000
+const DAY = 86_400_000
+
+/** `tolerance` in milliseconds is by how much a store's clock may have gone on by itself. */
+export function describeStore(
+  name: string,
+  tolerance: number,
+  open: (t: TestContext) => Promise<StoreUnderTest>,
+): void {
+  const assertAge = (age: number | undefined, expected: number) => {
+    assert.ok(
+      age !== undefined && age >= expected - 2 && age <= expected + tolerance,
+      `age ${age}, expected ${expected}`,
+    )
+  }
+
+  describe(`${name} keeps the promises of a store:`, () => {
+    test('a key is added once, as pending, and then found with its age', async (t) => {
+      const { store, advance } = await open(t)
+      assert.deepEqual(await store.getOrAdd('a', DAY), { passed: false, age: 0, added: true })
+      await advance(300)
+      const { age, ...found } = await store.getOrAdd('a', DAY)
+      assert.deepEqual(found, { passed: false, added: false })
+      assertAge(age, 300)
+    })
+
+    test('finding a pending key again does not restart its clock', async (t) => {
+      const { store, advance } = await open(t)
+      await store.getOrAdd('a', DAY)
+      await advance(200)
+      await store.getOrAdd('a', DAY)
+      await advance(200)
+      assertAge((await store.getOrAdd('a', DAY)).age, 400)
+    })
+
+    test('a pending key is gone after its window, and starts over', async (t) => {
+      const { store, advance } = await open(t)
+      await store.getOrAdd('a', WINDOW)
+      await advance(WINDOW + 100)
+      assert.equal(await store.get('a'), undefined)
+      assert.equal((await store.getOrAdd('a', WINDOW)).added, true)
+    })
+
+    test('a window set before a change of settings stays what it was', async (t) => {
+      const { store, advance } = await open(t)
+      await store.getOrAdd('a', DAY)
+      await advance(300)
+      assertAge((await store.getOrAdd('a', 2 * DAY)).age, 300)
+      assertAge((await store.getOrAdd('a', DAY / 2)).age, 300)
+    })
+
+    test('a passed key has passed, its age counted from the pass', async (t) => {
+      const { store, advance } = await open(t)
+      await store.getOrAdd('a', DAY)
+      await advance(200)
+      await store.pass('a', DAY)
+      await advance(300)
+      const { age, ...found } = await store.getOrAdd('a', DAY)
+      assert.deepEqual(found, { passed: true, added: false })
+      assertAge(age, 300)
+    })
+
+    test('a pass ends with its lifetime, and each pass begins a new one', async (t) => {
+      const { store, advance } = await open(t)
+      await store.pass('a', WINDOW)
+      await advance(WINDOW * 0.6)
+      await store.pass('a', WINDOW)
+      await advance(WINDOW * 0.6)
+      assert.equal((await store.get('a'))?.passed, true)
+      await advance(WINDOW * 0.6)
+      assert.equal(await store.get('a'), undefined)
+      assert.equal((await store.getOrAdd('a', DAY)).added, true)
+    })
+
+    test('looking and forgetting', async (t) => {
+      const { store } = await open(t)
+      assert.equal(await store.get('a'), undefined)
+      await store.getOrAdd('a', DAY)
+      assert.equal((await store.get('a'))?.passed, false)
+      await store.forget('a')
+      await store.forget('a')
+      assert.equal(await store.get('a'), undefined)
+    })
+
+    test('of many attempts at once, through two frontends, exactly one adds', async (t) => {
+      const { store, other } = await open(t)
+      for (const key of ['a', 'b', 'c']) {
+        const all = await Promise.all(
+          Array.from({ length: 50 }, (_, index) => (index % 2 ? store : other).getOrAdd(key, DAY)),
+        )
+        assert.equal(all.filter(({ added }) => added).length, 1, key)
+        assert.ok(
+          all.every(({ passed, age }) => !passed && age <= tolerance + 2),
+          key,
+        )
+      }
+    })
+
+    test('what one frontend passed, the other finds passed', async (t) => {
+      const { store, other } = await open(t)
+      await store.getOrAdd('a', DAY)
+      await store.pass('a', DAY)
+      assert.equal((await other.getOrAdd('a', DAY)).passed, true)
+    })
+
+    test('keys are told apart to the last character, whatever they consist of', async (t) => {
+      const { store } = await open(t)
+      const keys = [
+        't:a|b',
+        't:a|b ',
+        't:a|B',
+        't:a\\u007cb',
+        `t:${'x'.repeat(590)}1`,
+        `t:${'x'.repeat(590)}2`,
+        't:ю|я',
+        't:*',
+      ]
+      for (const key of keys) assert.equal((await store.getOrAdd(key, DAY)).added, true, key)
+      for (const key of keys) assert.equal((await store.getOrAdd(key, DAY)).added, false, key)
+    })
+
+    test('it can be asked whether it is there, and closed', async (t) => {
+      const { store } = await open(t)
+      await store.check()
+      await store.close()
+    })
+  })
+}

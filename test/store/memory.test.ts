@@ -1,0 +1,30 @@
+// MemoryStore runs the conformance suite; below it, what only a store that sweeps by itself has to show.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MemoryStore } from '../../src/store/memory.ts'
+import { describeStore } from './conformance.ts'
+
+describeStore('MemoryStore', 0, async () => {
+  let now = 0
+  const store = new MemoryStore(() => now)
+  return {
+    store,
+    other: store,
+    async advance(milliseconds) {
+      now += milliseconds
+    },
+  }
+})
+
+test('MemoryStore sweeps what has ended as it is written to', async () => {
+  let now = 0
+  const store = new MemoryStore(() => now)
+  for (let index = 0; index < 5000; index += 1) {
+    await store.getOrAdd(`old ${index}`, 1000)
+    now += 1
+  }
+  now += 1000
+  for (let index = 0; index < 5000; index += 1) await store.getOrAdd(`new ${index}`, 1_000_000)
+  assert.ok(store.size < 5100, `${store.size} entries are kept for 5000 live ones`)
+})

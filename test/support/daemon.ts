@@ -1,0 +1,108 @@
+// A process that a test starts and ends: started in the foreground in a process group of its own, it is over when the
+// whole group is, and it dies with the test process even where that is killed and cannot clean up.
+
+import { spawn } from 'node:child_process'
+import { readdir, readFile } from 'node:fs/promises'
+import { waitFor } from './scratch.ts'
+
+export interface DaemonOptions {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly cwd: string
+  readonly env?: NodeJS.ProcessEnv
+  /** What the process gets when it is to stop, or when the test process dies. */
+  readonly stopSignal?: 'SIGTERM' | 'SIGKILL'
+  /** Whether it has begun its service. */
+  readonly ready: (output: string) => boolean | Promise<boolean>
+}
+
+export interface Daemon {
+  readonly pid: number
+  /** What it has written to its standard output and error so far. */
+  output(): string
+  signal(signal: NodeJS.Signals): void
+  /** Its exit status once it has ended; `null` where a signal ended it. */
+  exited(): Promise<number | null>
+  /** Ends it, with its children; resolves when none of them is left. May be called again. */
+  stop(signal?: NodeJS.Signals): Promise<void>
+}
+
+/** Starts a process and resolves when it is ready; rejects with its output if it ends before, or is not ready in 20 s. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  // A process that changes its user while it runs, as mail servers do, loses the death signal: those are given an
+  // unchanging parent in a PID namespace.
+  const { command, args, cwd, env = process.env, stopSignal = 'SIGTERM', ready } = options
+  const child = spawn('setpriv', ['--pdeathsig', stopSignal.slice(3), '--', command, ...args], {
+    cwd,
+    env,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  let failure: Error | undefined
+  child.once('error', (error) => {
+    failure = error
+  })
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+  }
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
+  const { pid } = child
+  const hasEnded = () => failure !== undefined || child.exitCode !== null || child.signalCode !== null
+
+  const stop = async (signal: NodeJS.Signals = stopSignal) => {
+    if (pid === undefined) return
+    const gone = async () => hasEnded() && !(await isGroupAlive(pid))
+    if (await gone()) return
+    signalGroup(pid, signal, hasEnded())
+    // One that the test has stopped with SIGSTOP would not see the end coming.
+    signalGroup(pid, 'SIGCONT', true)
+    await waitFor(`${command} to end`, gone, 5000).catch(() => signalGroup(pid, 'SIGKILL', true))
+    await waitFor(`${command} to be killed`, gone, 5000)
+  }
+
+  try {
+    await waitFor(`${command} to be ready`, async () => hasEnded() || (await ready(output)), 20_000)
+    if (hasEnded()) throw failure ?? new Error(`${command} ended with ${child.exitCode ?? child.signalCode}`)
+  } catch (error) {
+    await stop('SIGKILL')
+    throw new Error(`Cannot start ${command} ${args.join(' ')}: ${output}`, { cause: error })
+  }
+  if (pid === undefined) throw new Error(`${command} is ready without having been started`)
+  return {
+    pid,
+    output: () => output,
+    signal: (signal) => void process.kill(pid, signal),
+    exited: () => exited,
+    stop,
+  }
+}
+
+// The leader alone is asked: masters end their children in good order. Children that outlive it are asked themselves.
+function signalGroup(pid: number, signal: NodeJS.Signals, whole: boolean): void {
+  try {
+    process.kill(whole || signal === 'SIGKILL' ? -pid : pid, signal)
+  } catch (error) {
+    if (!isNoSuchProcess(error)) throw error
+  }
+}
+
+// Children left over by their master may stay on as zombies where nobody reaps orphans, in a container for one:
+// kill(2) cannot tell those from living ones.
+async function isGroupAlive(group: number): Promise<boolean> {
+  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const stats = await Promise.all(
+    processes.map((id) => readFile(`/proc/${id}/stat`, 'latin1').catch(() => '')),
+  )
+  return stats.some((stat) => {
+    // proc(5): pid (name) state parent group …, and the name may contain anything
+    const [state, , itsGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return itsGroup === `${group}` && state !== 'Z'
+  })
+}
+
+function isNoSuchProcess(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ESRCH'
+}

@@ -1,0 +1,150 @@
+// Run before the tests: sees to it that the servers and tools that they drive are there, as root on Debian 12 or 13.
+// Postfix and Redis are installed. Sendmail, which conflicts with Postfix, is only unpacked below node_modules.
+
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from './sendmail.ts'
+
+const run = promisify(execFile)
+
+// libsasl2-modules brings CRAM-MD5, which the SASL library looks for in its place in the system alone.
+const toInstall = ['postfix', 'redis-server', 'm4', 'libsasl2-modules', 'faketime']
+const toUnpack = ['sendmail-bin', 'sendmail-cf', 'sasl2-bin']
+
+/** What invoke-rc.d asks before a package starts its service; Debian has none unless somebody put it there. */
+const servicePolicy = '/usr/sbin/policy-rc.d'
+
+await provide()
+
+async function provide(): Promise<void> {
+  const missing = await notInstalled(toInstall)
+  const lacksSendmail = !(await exists(sendmailBinary)) || !(await exists(saslpasswd))
+  const isRoot = process.getuid?.() === 0
+  if (isRoot && missing.length === 0 && !lacksSendmail) return
+
+  if (!isRoot || !(await exists('/usr/bin/apt-get'))) {
+    console.error(shortcomings(isRoot, missing, lacksSendmail))
+    process.exitCode = 1
+    return
+  }
+  console.log(`Fetching for the tests: ${[...missing, ...(lacksSendmail ? toUnpack : [])].join(', ')}`)
+  await apt(['update'])
+  if (missing.length > 0) await install(missing)
+  if (lacksSendmail) await unpackSendmail()
+}
+
+function shortcomings(isRoot: boolean, missing: readonly string[], lacksSendmail: boolean): string {
+  return [
+    'Cannot run the tests, which start real Postfix, Sendmail and Redis servers:',
+    ...(isRoot ? [] : ['- not root, and mail servers have to change their user and their host name']),
+    ...(missing.length > 0 ? [`- not installed: ${missing.join(', ')} (Debian packages)`] : []),
+    ...(lacksSendmail ? [`- not unpacked to ${sendmailRoot}: ${toUnpack.join(', ')} (Debian packages)`] : []),
+    'As root on Debian 12 or 13 with apt-get, `npm test` fetches by itself what is missing.',
+  ].join('\n')
+}
+
+async function install(packages: readonly string[]): Promise<void> {
+  if (packages.includes('postfix')) {
+    await runWith('debconf-set-selections', 'postfix postfix/main_mailer_type select No configuration\n')
+  }
+  // Only the instances that the tests start are to run, not the machine's own: 101 forbids it.
+  const isOurs = !(await exists(servicePolicy))
+  if (isOurs) await writeFile(servicePolicy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
+  try {
+    // A machine that has another mail server installed keeps it, and this fails.
+    await apt(['install', '-y', '--no-install-recommends', '--no-remove', ...packages])
+  } finally {
+    if (isOurs) await unlink(servicePolicy)
+  }
+}
+
+// The folder gets its name when all is in it, so that one that exists is complete.
+async function unpackSendmail(): Promise<void> {
+  await mkdir(dirname(sendmailRoot), { recursive: true })
+  const work = await mkdtemp(`${sendmailRoot}-`)
+  const root = join(work, 'root')
+  try {
+    await unpackWithLibraries(toUnpack, work, root)
+    await rm(sendmailRoot, { recursive: true, force: true })
+    await rename(root, sendmailRoot)
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
+  // With its set-gid bit, the loader would ignore the path to the libraries unpacked beside it.
+  await chmod(sendmailBinary, 0o755)
+  const env = await unpackedEnvironment()
+  for (const program of [sendmailBinary, saslpasswd]) {
+    const { stdout } = await run('ldd', [program], { env })
+    if (stdout.includes('not found')) throw new Error(`Cannot find all libraries of ${program}:\n${stdout}`)
+  }
+}
+
+/** Unpacks packages into `root`, with those of the libraries they need, at any remove, that are not installed. */
+async function unpackWithLibraries(packages: readonly string[], work: string, root: string): Promise<void> {
+  const unpacked = new Set<string>()
+  for (let wanted = packages; wanted.length > 0; ) {
+    const folder = await mkdtemp(join(work, 'debs-'))
+    await apt(['download', ...wanted], folder)
+    for (const name of wanted) unpacked.add(name)
+
+    const libraries = new Set<string>()
+    for (const deb of await readdir(folder)) {
+      await run('dpkg', ['-x', join(folder, deb), root])
+      const { stdout } = await run('dpkg-deb', ['-f', join(folder, deb), 'Depends'])
+      for (const library of await missingLibraries(stdout)) libraries.add(library)
+    }
+    wanted = [...libraries].filter((name) => !unpacked.has(name))
+  }
+}
+
+/** Of a Depends field (Debian policy 7.1), the libraries of which no alternative is installed, by the first of these. */
+async function missingLibraries(depends: string): Promise<string[]> {
+  const missing: string[] = []
+  for (const dependency of depends.split(',')) {
+    const alternatives = dependency.split('|').map((name) => name.trim().replace(/[ (:].*$/s, ''))
+    const [first = ''] = alternatives
+    if (!first.startsWith('lib')) continue
+    if ((await notInstalled(alternatives)).length === alternatives.length) missing.push(first)
+  }
+  return missing
+}
+
+async function notInstalled(packages: readonly string[]): Promise<string[]> {
+  const query = ['-W', '-f', '$' + '{Package} $' + '{db:Status-Status}\n', ...packages]
+  // It fails when it knows nothing of one of them, having told of the others.
+  const { stdout } = await run('dpkg-query', query).catch((error: { stdout?: string }) => error)
+  const states = (stdout ?? '').split('\n')
+  return packages.filter((name) => !states.includes(`${name} installed`))
+}
+
+async function apt(args: readonly string[], cwd?: string): Promise<void> {
+  // Downloads as root: the user that apt would take instead may not write here.
+  await runWith('apt-get', '', ['-qq', '-o', 'APT::Sandbox::User=root', ...args], cwd)
+}
+
+async function runWith(
+  command: string,
+  input: string,
+  args: readonly string[] = [],
+  cwd?: string,
+): Promise<void> {
+  const child = spawn(command, args, {
+    cwd,
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    stdio: ['pipe', 'inherit', 'inherit'],
+  })
+  child.stdin.end(input)
+  const [status] = await once(child, 'close')
+  if (status !== 0)
+    throw new Error(`Cannot provide what the tests need: ${command} ${args.join(' ')} ended with ${status}`)
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}

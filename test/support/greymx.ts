@@ -1,0 +1,113 @@
+// The daemon under test as an operator runs it: the built program in a process of its own, with a settings file.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
+import { startDaemon } from './daemon.ts'
+import { endWith, freePort, waitFor } from './scratch.ts'
+
+export const PROGRAM = join(process.cwd(), 'dist/main.js')
+
+export interface GreymxOptions {
+  /** A folder of `scratch`. */
+  readonly dir: string
+  /** Settings besides `listen`, `socket_mode` and `admin`, as YAML. */
+  readonly settings: string
+  /** Tells several daemons in one folder apart. */
+  readonly name?: string
+  /** Runs it by another clock than this machine's, in the manner of faketime(1): `+1d`. */
+  readonly clockOffset?: string
+}
+
+export interface Greymx {
+  readonly port: number
+  readonly socketPath: string
+  readonly adminPort: number
+  readonly configFile: string
+  readonly pid: number
+  /** Its lines of log so far. */
+  log(): string[]
+  /** The outcomes so far as `verdict reason`, of one sender where given. */
+  outcomes(sender?: string): string[]
+  /** A connection as an MTA makes it, negotiated, with no stage sent yet. */
+  connect(): Promise<MilterClient>
+  signal(signal: NodeJS.Signals): void
+  /** Its exit status once it has ended. */
+  exited(): Promise<number | null>
+  stop(signal?: NodeJS.Signals): Promise<void>
+}
+
+export async function startGreymx({
+  dir,
+  settings,
+  name = 'greymx',
+  clockOffset,
+}: GreymxOptions): Promise<Greymx> {
+  const [port, adminPort] = [await freePort(), await freePort()]
+  const socketPath = join(dir, `${name}.sock`)
+  const configFile = join(dir, `${name}.yaml`)
+  await writeFile(
+    configFile,
+    `listen: ["inet:${port}@127.0.0.1", "unix:${socketPath}"]\nsocket_mode: "0666"\nadmin: 127.0.0.1:${adminPort}\n${settings}\n`,
+  )
+  const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
+  const [command = '', ...args] =
+    clockOffset === undefined ? serve : ['faketime', '-f', clockOffset, ...serve]
+  const daemon = await startDaemon({
+    command,
+    args,
+    // faketime would also shift the clock of timers, which no host's setting of the date does.
+    env: { ...process.env, FAKETIME_DONT_FAKE_MONOTONIC: '1' },
+    cwd: dir,
+    ready: (output) => output.includes('smtpd_milters'),
+  })
+  endWith(dir, () => daemon.stop())
+  const log = () =>
+    daemon
+      .output()
+      .split('\n')
+      .filter((line) => /^(verdict|level)=/.test(line))
+  return {
+    port,
+    socketPath,
+    adminPort,
+    configFile,
+    pid: daemon.pid,
+    log,
+    outcomes: (sender) =>
+      log()
+        .filter(
+          (line) =>
+            line.startsWith('verdict=') && (sender === undefined || line.includes(` sender=${sender} `)),
+        )
+        .map((line) => line.replace(/^verdict=(\S+) reason=(\S+).*$/, '$1 $2')),
+    connect: () => connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 10_000),
+    signal: (signal) => daemon.signal(signal),
+    exited: () => daemon.exited(),
+    stop: (signal) => daemon.stop(signal),
+  }
+}
+
+/** Waits until the log has so many outcomes of a sender: the daemon writes its log a moment after it answers. */
+export async function waitForOutcomes(greymx: Greymx, sender: string, count: number): Promise<string[]> {
+  return waitFor(`${count} outcomes of ${sender}`, () => {
+    const found = greymx.outcomes(sender)
+    return found.length >= count ? found : undefined
+  })
+}
+
+export interface Finished {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs a command of the program to its end. */
+export async function runGreymx(args: readonly string[], cwd = process.cwd()): Promise<Finished> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => stream.setEncoding('utf8').toArray())
+  const [status] = await once(child, 'close')
+  return { status, stdout: ((await stdout) ?? []).join(''), stderr: ((await stderr) ?? []).join('') }
+}

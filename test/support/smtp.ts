@@ -1,0 +1,259 @@
+// Both ends of an SMTP dialogue: a client that sends exactly what a scenario says, and a server that takes whatever
+// the MTA under test passes on.
+
+import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import type { DeliveredMessage } from './mta.ts'
+
+export interface SmtpTarget {
+  readonly host: string
+  readonly port: number
+  /** Any of 127.0.0.0/8: Sendmail knows its clients by it. */
+  readonly localAddress?: string
+}
+
+/**
+ * What XCLIENT can claim in Postfix; `[UNAVAILABLE]` and `[TEMPUNAVAIL]` are values too. What is not given stays, the
+ * REVERSE_NAME that came with an earlier NAME among it; an IPv6 ADDR begins with `IPV6:`.
+ */
+export type XclientAttributes = Partial<
+  Record<
+    'NAME' | 'ADDR' | 'PORT' | 'PROTO' | 'HELO' | 'LOGIN' | 'REVERSE_NAME' | 'DESTADDR' | 'DESTPORT',
+    string
+  >
+>
+
+/**
+ * One SMTP session. Every reply is the whole text, its lines joined by \n. Whatever awaits a reply rejects when the
+ * server closes the connection instead, or says nothing for a minute.
+ */
+export interface SmtpClient {
+  readonly greeting: string
+  /** Sends a line, as UTF-8, and returns the reply. */
+  command(line: string): Promise<string>
+  /** Sends lines in one piece and returns their replies. */
+  pipeline(lines: readonly string[]): Promise<string[]>
+  ehlo(name?: string): Promise<string>
+  /** Claims to be another client and says EHLO anew. Returns the reply to EHLO, or that to XCLIENT if it was refused. */
+  xclient(attributes: XclientAttributes): Promise<string>
+  authCramMd5(user: string, password: string): Promise<string>
+  /** DATA and a message: a string in UTF-8 with any line ends, or bytes with CRLF ones. Returns the last reply. */
+  data(message: string | Buffer): Promise<string>
+  quit(): Promise<string>
+  /** Drops the connection without QUIT. */
+  close(): void
+}
+
+const replyTimeout = 60_000
+
+/** Connects and waits for the greeting, whatever it says. */
+export async function connect(target: SmtpTarget): Promise<SmtpClient> {
+  const { host, port, localAddress } = target
+  const socket = createConnection({ noDelay: true, host, port, ...(localAddress && { localAddress }) })
+  const nextLine = lineReader(socket)
+  let heloName = 'client.test'
+
+  const reply = async (): Promise<string> => {
+    const lines: string[] = []
+    for (;;) {
+      const line = await nextLine()
+      lines.push(line)
+      if (!/^\d{3}-/.test(line)) return lines.join('\n')
+    }
+  }
+  const command = (line: string) => {
+    socket.write(`${line}\r\n`)
+    return reply()
+  }
+  const ehlo = (name = heloName) => {
+    heloName = name
+    return command(`EHLO ${name}`)
+  }
+
+  return {
+    greeting: await reply(),
+    command,
+    pipeline: async (lines) => {
+      socket.write(lines.map((line) => `${line}\r\n`).join(''))
+      const replies: string[] = []
+      for (const _ of lines) replies.push(await reply())
+      return replies
+    },
+    ehlo,
+    xclient: async (attributes) => {
+      const claims = Object.entries(attributes).map(([name, value]) => `${name}=${xtext(value)}`)
+      const answer = await command(`XCLIENT ${claims.join(' ')}`)
+      return answer.startsWith('220') ? ehlo() : answer
+    },
+    authCramMd5: async (user, password) => {
+      const challenge = await command('AUTH CRAM-MD5')
+      if (!challenge.startsWith('334 ')) return challenge
+      const digest = createHmac('md5', password)
+        .update(Buffer.from(challenge.slice(4), 'base64'))
+        .digest('hex')
+      return command(Buffer.from(`${user} ${digest}`).toString('base64'))
+    },
+    data: async (message) => {
+      const answer = await command('DATA')
+      if (!answer.startsWith('354')) return answer
+      socket.write(asData(message))
+      return reply()
+    },
+    quit: async () => {
+      const answer = await command('QUIT')
+      socket.end()
+      return answer
+    },
+    close: () => socket.destroy(),
+  }
+}
+
+// latin1 keeps each byte a character, so that text functions can work on any bytes.
+function asData(message: string | Buffer): Buffer {
+  const text =
+    typeof message === 'string'
+      ? Buffer.from(message.replace(/\r?\n/g, '\r\n')).toString('latin1')
+      : message.toString('latin1')
+  const lines = text.replace(/(^|\n)\./g, '$1..')
+  return Buffer.from(`${lines}${lines.endsWith('\r\n') ? '' : '\r\n'}.\r\n`, 'latin1')
+}
+
+// XCLIENT values are xtext (RFC 3461 section 4): anything but plain ASCII as + and two digits.
+function xtext(value: string): string {
+  return Array.from(Buffer.from(value), (byte) =>
+    byte > 32 && byte < 127 && byte !== 43 && byte !== 61
+      ? String.fromCharCode(byte)
+      : `+${byte.toString(16).toUpperCase().padStart(2, '0')}`,
+  ).join('')
+}
+
+/** A function that returns the next line that comes, kept or awaited; it rejects once there can be none. */
+function lineReader(socket: Socket): () => Promise<string> {
+  const lines: string[] = []
+  let failure: Error | undefined
+  let wake = () => {}
+  const end = (error: Error) => {
+    failure ??= error
+    wake()
+  }
+  socket.on('error', end)
+  socket.on('close', () => end(new Error('The server closed the connection')))
+  createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
+    lines.push(line)
+    wake()
+  })
+  return async () => {
+    const deadline = setTimeout(
+      () => end(new Error(`The server said nothing for ${replyTimeout} ms`)),
+      replyTimeout,
+    )
+    try {
+      for (;;) {
+        const line = lines.shift()
+        if (line !== undefined) return line
+        if (failure !== undefined) throw failure
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+    } finally {
+      clearTimeout(deadline)
+    }
+  }
+}
+
+/** A server that accepts every message and keeps it. */
+export interface Sink {
+  readonly port: number
+  readonly messages: readonly DeliveredMessage[]
+  close(): Promise<void>
+}
+
+/** Starts a sink on a free loopback port. */
+export async function startSink(): Promise<Sink> {
+  const messages: DeliveredMessage[] = []
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    // A client that drops the connection has said all it had to say.
+    socket.on('error', () => socket.destroy())
+    receive(socket, (message) => messages.push(message))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  // Of a TCP server that listens, the address is never a path.
+  const { port } = server.address() as AddressInfo
+  return {
+    port,
+    messages,
+    close: async () => {
+      if (!server.listening) return
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+// The extensions that let a message through as it is; without 8BITMIME an MTA would recode the body.
+const extensions =
+  '250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n'
+
+function receive(socket: Socket, keep: (message: DeliveredMessage) => void): void {
+  let text = ''
+  let from = ''
+  let to: string[] = []
+  let inData = false
+
+  const takeLine = (line: string) => {
+    const address = /<(.*)>/.exec(Buffer.from(line, 'latin1').toString())?.[1] ?? ''
+    switch (line.slice(0, 4).toUpperCase()) {
+      case 'EHLO':
+        return socket.write(extensions)
+      case 'MAIL':
+        from = address
+        to = []
+        return socket.write('250 2.1.0 Ok\r\n')
+      case 'RCPT':
+        to.push(address)
+        return socket.write('250 2.1.5 Ok\r\n')
+      case 'DATA':
+        inData = true
+        return socket.write('354 Go ahead\r\n')
+      case 'QUIT':
+        return socket.end('221 2.0.0 Bye\r\n')
+      default:
+        return socket.write('250 2.0.0 Ok\r\n')
+    }
+  }
+  const takeMessage = (dotted: string) => {
+    inData = false
+    const data = dotted.replace(/(^|\r\n)\./g, '$1')
+    const headerEnd = data.indexOf('\r\n\r\n')
+    keep({
+      from,
+      to,
+      data: Buffer.from(data, 'latin1'),
+      body: Buffer.from(headerEnd < 0 ? '' : data.slice(headerEnd + 4), 'latin1'),
+    })
+    socket.write('250 2.0.0 Ok\r\n')
+  }
+
+  socket.write('220 sink.test ESMTP\r\n')
+  socket.on('data', (chunk) => {
+    text += chunk.toString('latin1')
+    for (;;) {
+      const terminator = inData ? '\r\n.\r\n' : '\r\n'
+      const end = text.indexOf(terminator)
+      if (end < 0) return
+      // The line end before the dot belongs to the message.
+      const piece = text.slice(0, inData ? end + 2 : end)
+      text = text.slice(end + terminator.length)
+      if (inData) takeMessage(piece)
+      else takeLine(piece)
+    }
+  })
+}
