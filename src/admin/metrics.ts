@@ -1,0 +1,89 @@
+// What Prometheus reads. The names and labels are a promise to operators.
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Outcome } from '../outcome.ts'
+
+const DECISION_BUCKETS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2,
+]
+/** From the shortest sensible delay to the longest known schedule of retries, in seconds. */
+const RETRY_BUCKETS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800]
+
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #registers = [this.#registry]
+  readonly #decisions = new Counter({
+    name: 'greymx_decisions_total',
+    help: 'Outcomes by verdict and reason',
+    labelNames: ['verdict', 'reason'],
+    registers: this.#registers,
+  })
+  readonly #decisionSeconds = new Histogram({
+    name: 'greymx_decision_seconds',
+    help: 'Time taken to decide, the store included',
+    buckets: DECISION_BUCKETS,
+    registers: this.#registers,
+  })
+  readonly #retryDelay = new Histogram({
+    name: 'greymx_retry_delay_seconds',
+    help: 'How long triplets had waited when they first passed',
+    buckets: RETRY_BUCKETS,
+    registers: this.#registers,
+  })
+  readonly #storeOperations = new Counter({
+    name: 'greymx_store_operations_total',
+    help: 'Operations on the store by kind and result (ok, error, timeout)',
+    labelNames: ['operation', 'result'],
+    registers: this.#registers,
+  })
+  readonly #storeUp = new Gauge({
+    name: 'greymx_store_up',
+    help: '1 while the store answers, 0 while it does not',
+    registers: this.#registers,
+  })
+  readonly #connections = new Gauge({
+    name: 'greymx_mta_connections',
+    help: 'Open connections of MTAs',
+    registers: this.#registers,
+  })
+  readonly #protocolErrors = new Counter({
+    name: 'greymx_protocol_errors_total',
+    help: 'Connections closed because the MTA broke the milter protocol',
+    labelNames: ['kind'],
+    registers: this.#registers,
+  })
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry })
+  }
+
+  outcome({ verdict, reason, waited }: Outcome): void {
+    this.#decisions.inc({ verdict, reason })
+    if (reason === 'retry') this.#retryDelay.observe(waited / 1000)
+  }
+
+  decision(milliseconds: number): void {
+    this.#decisionSeconds.observe(milliseconds / 1000)
+  }
+
+  storeOperation(operation: string, result: string): void {
+    this.#storeOperations.inc({ operation, result })
+  }
+
+  storeUp(up: boolean): void {
+    this.#storeUp.set(up ? 1 : 0)
+  }
+
+  connections(open: number): void {
+    this.#connections.set(open)
+  }
+
+  protocolError(kind: string): void {
+    this.#protocolErrors.inc({ kind })
+  }
+
+  /** The exposition, and its content type. */
+  async exposition(): Promise<{ readonly type: string; readonly text: string }> {
+    return { type: this.#registry.contentType, text: await this.#registry.metrics() }
+  }
+}

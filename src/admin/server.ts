@@ -1,0 +1,86 @@
+// The admin HTTP server: health for whoever watches over the process, metrics for Prometheus. Reads, changes nothing.
+
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Metrics } from './metrics.ts'
+
+export interface Health {
+  readonly store: { readonly name: string; readonly up: boolean; readonly problem?: string }
+  readonly listeners: readonly string[]
+}
+
+export interface AdminParts {
+  readonly metrics: Metrics
+  /** Asked anew for each request. */
+  readonly health: () => Promise<Health>
+}
+
+/** Rejects with the address in the message when it cannot listen there. Port 0 means any free port. */
+export async function startAdmin(
+  address: { host: string; port: number },
+  parts: AdminParts,
+): Promise<AdminServer> {
+  const server = createServer((request, response) => {
+    answer(request.method ?? '', request.url ?? '', response, parts).catch((error: Error) => {
+      send(response, 500, 'text/plain; charset=utf-8', `${error.message}\n`)
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      reject(
+        new Error(`Cannot listen on http://${address.host}:${address.port}: ${error.message}`, {
+          cause: error,
+        }),
+      )
+    })
+    server.listen(address, resolve)
+  })
+  return new AdminServer(server)
+}
+
+export class AdminServer {
+  readonly #server: Server
+
+  constructor(server: Server) {
+    this.#server = server
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port // always set: it listens on TCP
+  }
+
+  async close(): Promise<void> {
+    await new Promise((resolve) => {
+      this.#server.close(resolve)
+      this.#server.closeAllConnections()
+    })
+  }
+}
+
+async function answer(
+  method: string,
+  url: string,
+  response: ServerResponse,
+  parts: AdminParts,
+): Promise<void> {
+  const path = url.replace(/\?.*$/, '')
+  if (method !== 'GET' && method !== 'HEAD') {
+    return send(response, 405, 'text/plain; charset=utf-8', 'expected GET\n')
+  }
+  if (path === '/healthz') {
+    const health = await parts.health()
+    const isWell = health.store.up && health.listeners.length > 0
+    const body = JSON.stringify({ status: isWell ? 'ok' : 'unavailable', ...health })
+    return send(response, isWell ? 200 : 503, 'application/json', `${body}\n`)
+  }
+  if (path === '/metrics') {
+    const { type, text } = await parts.metrics.exposition()
+    return send(response, 200, type, text)
+  }
+  send(response, 404, 'text/plain; charset=utf-8', 'expected /healthz or /metrics\n')
+}
+
+function send(response: ServerResponse, status: number, type: string, body: string): void {
+  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
+  response.end(body)
+}

@@ -1,0 +1,141 @@
+// Makes the parts and joins them; the one file that knows them all.
+
+import { hostname } from 'node:os'
+import { Metrics } from './admin/metrics.ts'
+import { startAdmin } from './admin/server.ts'
+import type { Config } from './config/schema.ts'
+import { compileExempt } from './exempt/exempt.ts'
+import { createFilter, type FilterParts } from './filter.ts'
+import { createGreylister } from './greylister.ts'
+import type { Log } from './log.ts'
+import { startServer } from './milter/server.ts'
+import { formatSocketSpec, type SocketSpec } from './milter/socket.ts'
+import { GuardedStore } from './store/guard.ts'
+import { formatStoreSpec, openStore } from './store/open.ts'
+import type { Store } from './store/store.ts'
+
+/** How long open transactions may take to end when greymx stops, in milliseconds; below docker's 10 s before SIGKILL. */
+const GRACE = 8_000
+
+export interface App {
+  /** Where it listens for MTAs. */
+  readonly listening: readonly SocketSpec[]
+  readonly adminPort?: number
+  /** Takes over what can change while it runs; says which changed settings need a restart. */
+  reload(config: Config): string[]
+  close(): Promise<void>
+}
+
+/** Rejects when a socket or the store cannot be opened; a Redis that is away only means that it is waited for. */
+export async function startApp(config: Config, log: Log): Promise<App> {
+  const metrics = new Metrics()
+  const store = await openGuardedStore(config, log, metrics)
+  let filterParts = joinFilter(config, store, log, metrics)
+  const server = await startServer({
+    listen: config.listen,
+    socketMode: config.socketMode,
+    newHandler: () => createFilter(filterParts),
+    onConnection: (open) => metrics.connections(open),
+    onProtocolError: (kind, reason, peer) => {
+      metrics.protocolError(kind)
+      log.event('warn', 'connection closed: the MTA broke the milter protocol', { kind, reason, mta: peer })
+    },
+  })
+  const admin = config.admin && (await startAdmin(config.admin, { metrics, health }))
+
+  async function health() {
+    const problem = await store.check().then(
+      () => undefined,
+      (error: Error) => error.message,
+    )
+    return {
+      store: {
+        name: formatStoreSpec(config.store),
+        up: problem === undefined,
+        ...(problem ? { problem } : {}),
+      },
+      listeners: server.addresses.map(formatSocketSpec),
+    }
+  }
+
+  return {
+    listening: server.addresses,
+    ...(admin ? { adminPort: admin.port } : {}),
+    reload(next) {
+      filterParts = joinFilter(next, store, log, metrics)
+      return needRestart(config, next)
+    },
+    async close() {
+      await server.close(GRACE)
+      await admin?.close()
+      await store.close()
+    },
+  }
+}
+
+async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Promise<GuardedStore> {
+  const name = formatStoreSpec(config.store)
+  let guarded: GuardedStore | undefined
+  const store = await openStore(config.store, {
+    onReady: () => guarded?.markUp(),
+    onProblem: (problem) => guarded?.markDown(problem),
+  })
+  guarded = new GuardedStore(store, config.storeTimeout, {
+    onOperation: (operation, result) => metrics.storeOperation(operation, result),
+    onUp: () => {
+      metrics.storeUp(true)
+      log.event('info', 'store is up', { store: name })
+    },
+    onDown: (problem) => {
+      metrics.storeUp(false)
+      log.event('error', 'store is down', {
+        store: name,
+        problem,
+        on_store_error: config.filter.onStoreError,
+      })
+    },
+  })
+  await guarded.check().catch(() => undefined) // logged by now, and waited for; mail flows meanwhile
+  return guarded
+}
+
+function joinFilter(config: Config, store: Store, log: Log, metrics: Metrics): FilterParts {
+  const judge = createGreylister({
+    exempt: compileExempt(config.exempt),
+    identity: config.identity,
+    times: config.times,
+    store,
+  })
+  return {
+    settings: config.filter,
+    hostName: hostname(),
+    now: () => new Date(),
+    async judge(attempt) {
+      const startedAt = performance.now()
+      try {
+        return await judge(attempt)
+      } finally {
+        metrics.decision(performance.now() - startedAt)
+      }
+    },
+    report(outcome) {
+      metrics.outcome(outcome)
+      log.outcome(outcome)
+    },
+  }
+}
+
+/** The names of the settings in which two configurations differ and which are read at the start only. */
+function needRestart(before: Config, after: Config): string[] {
+  const settings = (config: Config) => ({
+    listen: config.listen,
+    socket_mode: config.socketMode,
+    store: config.store,
+    store_timeout: config.storeTimeout,
+    admin: config.admin,
+  })
+  const [old, now] = [Object.entries(settings(before)), Object.values(settings(after))]
+  return old
+    .filter(([, value], index) => JSON.stringify(value) !== JSON.stringify(now[index]))
+    .map(([name]) => name)
+}

@@ -1,0 +1,95 @@
+// argv → a command and its options, or what is wrong with it.
+
+import { parseArgs } from 'node:util'
+
+export type CliCommand =
+  | { readonly kind: 'serve' | 'check'; readonly configFile?: string }
+  | ({ readonly kind: 'probe'; readonly configFile?: string } & ProbeArgs)
+  | { readonly kind: 'help' | 'version' }
+  | { readonly kind: 'usage'; readonly problem: string }
+
+export interface ProbeArgs {
+  readonly client: string
+  readonly name?: string
+  readonly helo?: string
+  readonly from: string
+  readonly to: readonly string[]
+  /** Another daemon's socket than the first that the configuration listens on. */
+  readonly socket?: string
+  readonly json: boolean
+}
+
+export const USAGE = `Usage: greymx COMMAND [OPTIONS]
+
+  serve              answer milter requests until SIGTERM; SIGHUP reads the configuration again
+  check              read the configuration and say what is wrong with it
+  probe              ask the running daemon as an MTA would, and print the SMTP replies
+      --client IP    address of the SMTP client
+      --name HOST    its confirmed host name
+      --helo NAME    its greeting
+      --from ADDR    envelope sender, <> for bounces
+      --to ADDR      envelope recipient; may be given several times
+      --socket SPEC  the daemon's socket, instead of the configuration's first
+
+  --config FILE      default ./milter.yaml, then /etc/greymx/milter.yaml
+  --json             print data as JSON
+  --help, --version
+
+Exit status: 0 fine, 64 usage, 69 daemon or store out of reach, 75 deferred (probe), 78 configuration.
+`
+
+const OPTIONS = {
+  config: { type: 'string' },
+  client: { type: 'string' },
+  name: { type: 'string' },
+  helo: { type: 'string' },
+  from: { type: 'string' },
+  to: { type: 'string', multiple: true },
+  socket: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+} as const
+
+const PROBE_ONLY = ['client', 'name', 'helo', 'from', 'to', 'socket', 'json'] as const
+
+/** `argv` without the program and its script. */
+export function parseCommand(argv: readonly string[]): CliCommand {
+  try {
+    const { values, positionals } = parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true })
+    if (values.help) return { kind: 'help' }
+    if (values.version) return { kind: 'version' }
+    const [name, ...rest] = positionals
+    if (name === undefined) return { kind: 'usage', problem: 'expected a command' }
+    if (rest.length > 0) return { kind: 'usage', problem: `unexpected argument ${JSON.stringify(rest[0])}` }
+    const configFile = values.config === undefined ? {} : { configFile: values.config }
+    if (name === 'probe') return probeCommand(values, configFile)
+    if (name !== 'serve' && name !== 'check')
+      return { kind: 'usage', problem: `unknown command ${JSON.stringify(name)}` }
+    const alien = PROBE_ONLY.find((option) => values[option] !== undefined)
+    if (alien) return { kind: 'usage', problem: `${name} takes no --${alien}` }
+    return { kind: name, ...configFile }
+  } catch (error) {
+    return { kind: 'usage', problem: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values']
+
+function probeCommand(values: Values, configFile: { configFile?: string }): CliCommand {
+  const { client, name, helo, from, to, socket, json = false } = values
+  if (client === undefined) return { kind: 'usage', problem: 'probe needs --client IP' }
+  if (from === undefined) return { kind: 'usage', problem: 'probe needs --from ADDR' }
+  if (to === undefined || to.length === 0) return { kind: 'usage', problem: 'probe needs --to ADDR' }
+  return {
+    kind: 'probe',
+    ...configFile,
+    client,
+    from,
+    to,
+    json,
+    ...(name === undefined ? {} : { name }),
+    ...(helo === undefined ? {} : { helo }),
+    ...(socket === undefined ? {} : { socket }),
+  }
+}

@@ -1,0 +1,12 @@
+// What every command does with a configuration that cannot be read.
+
+import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+
+/** The configuration, or `undefined` after its faults were printed on standard error. */
+export function loadOrComplain(file: string | undefined): Config | undefined {
+  const loaded = loadConfig(file)
+  if (loaded.kind === 'config') return loaded.config
+  process.stderr.write(loaded.faults.map((fault) => `${fault}\n`).join(''))
+  return undefined
+}

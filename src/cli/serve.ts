@@ -1,0 +1,82 @@
+// greymx serve: runs the daemon until it is told to stop.
+
+import { readFileSync } from 'node:fs'
+import { type App, startApp } from '../app.ts'
+import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { createLog, type Log, StandardOutput } from '../log.ts'
+import { formatSocketSpec, postfixService, type SocketSpec } from '../milter/socket.ts'
+import { formatStoreSpec } from '../store/open.ts'
+import { loadOrComplain } from './config.ts'
+import { EXIT, type ExitStatus } from './exit.ts'
+
+export async function serve(configFile: string | undefined): Promise<ExitStatus> {
+  const config = loadOrComplain(configFile)
+  if (!config) return EXIT.config
+  const output = new StandardOutput()
+  let current = config
+  const log = createLog(output, () => current.log)
+  try {
+    const app = await startApp(config, log)
+    output.write(startMessage(config, app))
+    process.on('SIGHUP', () => {
+      current = reload(configFile, app, log) ?? current
+    })
+    await stopSignal()
+    log.event('info', 'stopping: open transactions may end')
+    await app.close()
+    log.event('info', 'stopped')
+    return EXIT.ok
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    return EXIT.unavailable
+  } finally {
+    output.close()
+  }
+}
+
+export function version(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return `greymx ${version}`
+}
+
+function reload(configFile: string | undefined, app: App, log: Log): Config | undefined {
+  const loaded = loadConfig(configFile)
+  if (loaded.kind === 'faults') {
+    for (const fault of loaded.faults) log.event('error', 'configuration not taken over', { fault })
+    return undefined
+  }
+  const restart = app.reload(loaded.config)
+  log.event(
+    'info',
+    'configuration read again',
+    restart.length > 0 ? { needs_restart: restart.join(',') } : {},
+  )
+  return loaded.config
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve())
+    process.once('SIGINT', () => resolve())
+  })
+}
+
+/** Where it listens, where it keeps its state, and what to write into the MTAs' configurations. */
+function startMessage(config: Config, { listening, adminPort }: App): string {
+  const services = listening.map(postfixService)
+  const lines = [
+    `${version()} is listening on ${listening.map(formatSocketSpec).join(', ')}`,
+    `state: ${formatStoreSpec(config.store)}`,
+    `admin: ${config.admin && adminPort !== undefined ? `http://${config.admin.host}:${adminPort}/healthz and /metrics` : 'off'}`,
+    '',
+    `Postfix, in main.cf:    smtpd_milters = { ${services[0]}, default_action=accept }`,
+    `Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(listening[0])}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
+    '',
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+function sendmailSocket(spec: SocketSpec | undefined): string {
+  return spec ? formatSocketSpec(spec) : ''
+}

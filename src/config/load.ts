@@ -1,0 +1,41 @@
+// The configuration file → Config, or every fault in it.
+
+import { readFileSync } from 'node:fs'
+import { ConfigReader } from './reader.ts'
+import { type Config, readConfig } from './schema.ts'
+
+export type Loaded =
+  | { readonly kind: 'config'; readonly config: Config }
+  | { readonly kind: 'faults'; readonly faults: readonly string[] }
+
+/** Where a configuration is looked for when none is named. */
+export const DEFAULT_FILES = ['./milter.yaml', '/etc/greymx/milter.yaml'] as const
+
+/** Reads `file`, or without one the first of `DEFAULT_FILES` that exists. */
+export function loadConfig(file: string | undefined): Loaded {
+  for (const candidate of file === undefined ? DEFAULT_FILES : [file]) {
+    try {
+      return parseConfig(candidate.replace(/^\.\//, ''), readFileSync(candidate, 'utf8'))
+    } catch (error) {
+      if (file === undefined && isMissing(error)) continue
+      const reason = error instanceof Error ? error.message : String(error)
+      return { kind: 'faults', faults: [`${candidate}: cannot be read: ${reason}`] }
+    }
+  }
+  return {
+    kind: 'faults',
+    faults: [`no configuration: expected ${DEFAULT_FILES.join(' or ')}, or --config FILE`],
+  }
+}
+
+/** `fileName` only stands in faults. */
+export function parseConfig(fileName: string, text: string): Loaded {
+  const reader = new ConfigReader(fileName, text)
+  const config = readConfig(reader)
+  const { faults } = reader
+  return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'config', config }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}

@@ -1,0 +1,172 @@
+// A YAML file → values, one setting at a time, and every fault with its line and column. Which settings there are,
+// schema.ts says by asking for them: a key that nobody asked for is unknown.
+
+import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+
+type Path = readonly string[]
+
+type Read<T> = { readonly value: T } | undefined
+
+export class ConfigReader {
+  /** The settings that were asked for, by their dotted names. */
+  readonly asked: string[] = []
+  readonly #fileName: string
+  readonly #lines = new LineCounter()
+  readonly #root: Node | undefined
+  readonly #faults: Array<{ readonly position: number; readonly message: string }> = []
+
+  /** `fileName` only stands in faults; `text` is the file's content. */
+  constructor(fileName: string, text: string) {
+    this.#fileName = fileName
+    const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
+    for (const error of [...document.errors, ...document.warnings]) this.#fault(error.pos[0], error.message)
+    const root = document.contents ?? undefined
+    this.#root = this.#faults.length > 0 || isEmpty(root) ? undefined : root
+    if (this.#root && !isMap(this.#root)) {
+      this.#fault(offset(this.#root), `the file is ${describe(this.#root)}: expected settings like listen: …`)
+    }
+  }
+
+  /** In the order of the file, each as it is shown: `milter.yaml:12:3: what, with which value, what is expected`. */
+  get faults(): string[] {
+    return this.#faults
+      .toSorted((a, b) => a.position - b.position)
+      .map(({ position, message }) => {
+        const { line, col } = this.#lines.linePos(position)
+        return `${this.#fileName}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${message}`
+      })
+  }
+
+  /** A setting of plain text, read by `parse`, which throws with what it expected; numbers and booleans are text too. */
+  text<T>(name: string, fallback: string, parse: (text: string) => T): T {
+    const node = this.#ask(name)
+    const read = node && this.#scalar(name, node, parse)
+    return read ? read.value : parse(fallback)
+  }
+
+  /** A list of plain texts, or a single one. */
+  list<T>(name: string, fallback: readonly string[], parse: (text: string) => T): T[] {
+    const node = this.#ask(name)
+    if (!node) return fallback.map(parse)
+    const items = isSeq(node) ? (node.items as Node[]) : [node] // parseDocument makes nodes of all items
+    return items.flatMap((item) => {
+      const read = this.#scalar(name, item, parse)
+      return read ? [read.value] : []
+    })
+  }
+
+  boolean(name: string, fallback: boolean): boolean {
+    return this.text(name, String(fallback), (text) => {
+      if (text !== 'true' && text !== 'false') throw new Error('expected true or false')
+      return text === 'true'
+    })
+  }
+
+  choice<T extends string>(name: string, fallback: T, choices: readonly T[]): T {
+    return this.text(name, fallback, (text) => {
+      const found = choices.find((choice) => choice === text)
+      if (found === undefined) throw new Error(`expected ${choices.join(' or ')}`)
+      return found
+    })
+  }
+
+  integer(name: string, fallback: number, least: number, most: number): number {
+    return this.text(name, String(fallback), (text) => {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+      if (!(value >= least && value <= most))
+        throw new Error(`expected a whole number from ${least} to ${most}`)
+      return value
+    })
+  }
+
+  /** A fault of several settings together, shown at the first of `names` that the file has. */
+  conflict(names: readonly string[], message: string): void {
+    const node = names.map((name) => this.#find(name.split('.'))).find((found) => found !== undefined)
+    this.#fault(node ? offset(node) : 0, message)
+  }
+
+  /** Reports what nobody asked for; called last. */
+  unknownKeys(): void {
+    this.#visitUnknown(this.#root, [])
+  }
+
+  #ask(name: string): Node | undefined {
+    this.asked.push(name)
+    return this.#find(name.split('.'))
+  }
+
+  #find(path: Path): Node | undefined {
+    let node = this.#root
+    for (const key of path) {
+      if (!isMap(node)) return undefined
+      node = node.items.find((pair) => isScalar(pair.key) && String(pair.key.value) === key)?.value as
+        | Node
+        | undefined
+    }
+    return isEmpty(node) ? undefined : node
+  }
+
+  /** `undefined` when it could not be read, which is a fault by then. */
+  #scalar<T>(name: string, node: Node, parse: (text: string) => T): Read<T> {
+    const text = scalarText(node)
+    try {
+      if (text === undefined) throw new Error('expected a single value')
+      return { value: parse(text) }
+    } catch (error) {
+      const expected = error instanceof Error ? error.message : String(error)
+      this.#fault(offset(node), `Cannot read ${name} ${describe(node)}: ${expected}`)
+      return undefined
+    }
+  }
+
+  #visitUnknown(node: Node | undefined, path: Path): void {
+    if (!isMap(node)) return
+    for (const pair of node.items) {
+      const key = pair.key as Node // parseDocument makes nodes of all keys
+      const inner = [...path, scalarText(key) ?? '?']
+      const name = inner.join('.')
+      const value = pair.value as Node | undefined
+      if (this.asked.includes(name)) continue
+      const below = this.asked.filter((other) => other.startsWith(`${name}.`))
+      if (below.length === 0)
+        this.#fault(offset(key), `unknown setting ${name}: expected ${this.#siblings(path)}`)
+      else if (isMap(value) || isEmpty(value)) this.#visitUnknown(value, inner)
+      else if (value)
+        this.#fault(offset(value), `Cannot read ${name} ${describe(value)}: expected settings below it`)
+    }
+  }
+
+  #siblings(path: Path): string {
+    const start = path.map((key) => `${key}.`).join('')
+    const names = this.asked.filter((name) => name.startsWith(start)).map((name) => name.slice(start.length))
+    return [...new Set(names.map((name) => name.split('.')[0]))].join(', ')
+  }
+
+  #fault(position: number, message: string): void {
+    this.#faults.push({ position, message })
+  }
+}
+
+/** `null` and nothing alike leave a setting at its default. */
+function isEmpty(node: Node | null | undefined): boolean {
+  return !node || (isScalar(node) && node.value === null)
+}
+
+function offset(node: Node): number {
+  return node.range?.[0] ?? 0
+}
+
+/** The value as written, where YAML's own reading of it (as number, boolean) has another text, like 0660. */
+function scalarText(node: Node): string | undefined {
+  if (!isScalar(node)) return undefined
+  return typeof node.value === 'string' ? node.value : (node.source ?? String(node.value))
+}
+
+/** A user name and password within a URL; they never show. */
+const CREDENTIALS = /\/\/[^/@]*@/
+
+function describe(node: Node): string {
+  const text = scalarText(node)
+  if (text !== undefined) return JSON.stringify(text.replace(CREDENTIALS, '//***@'))
+  return isSeq(node) ? 'a list' : 'a group of settings'
+}

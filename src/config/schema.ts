@@ -1,0 +1,144 @@
+// Every setting: its name, its default, its bounds. What each means to the operator stands in milter.yaml, which a
+// test holds to these defaults.
+
+import { type AddressRule, parseAddressRule } from '../exempt/addresses.ts'
+import { type ClientRule, parseClientRule } from '../exempt/clients.ts'
+import type { ExemptSettings } from '../exempt/exempt.ts'
+import type { FilterSettings } from '../filter.ts'
+import type { Times } from '../greylist/decide.ts'
+import type { IdentitySettings } from '../identity/identity.ts'
+import { ADDRESS_BITS } from '../ip.ts'
+import { LOG_LEVELS, type LogSettings } from '../log.ts'
+import { parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../milter/socket.ts'
+import { parseReplyTemplate } from '../reply.ts'
+import { parseStoreSpec, STORE_FORMS, type StoreSpec } from '../store/open.ts'
+import { DURATION_FORM, formatDuration, parseDuration } from './duration.ts'
+import type { ConfigReader } from './reader.ts'
+
+export interface AdminAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export interface Config {
+  readonly listen: readonly SocketSpec[]
+  readonly socketMode: number
+  readonly store: StoreSpec
+  /** Milliseconds for one operation. */
+  readonly storeTimeout: number
+  readonly times: Times
+  readonly identity: IdentitySettings
+  readonly exempt: ExemptSettings
+  readonly filter: FilterSettings
+  readonly log: LogSettings
+  /** Absent when turned off. */
+  readonly admin?: AdminAddress
+}
+
+const YEAR = 366 * 86_400_000
+
+/** Asks for all settings; what it could not read stands in the reader's faults, and the result is of no use then. */
+export function readConfig(reader: ConfigReader): Config {
+  const listen = reader.list('listen', ['inet:8891@127.0.0.1'], expectSocketSpec)
+  if (listen.length === 0 && reader.faults.length === 0) {
+    reader.conflict(['listen'], `Cannot read listen: expected at least one of ${SOCKET_SPEC_FORMS}`)
+  }
+  const socketMode = reader.text('socket_mode', '0660', expectMode)
+  const store = reader.text('store', 'lmdb:./state', expectStoreSpec)
+  const storeTimeout = duration(reader, 'store_timeout', '250ms', 1, 60_000)
+  const onStoreError = reader.choice('on_store_error', 'accept', ['accept', 'tempfail'])
+  const times = readTimes(reader)
+  const keyParts = reader.list('greylist.key', ['client', 'sender', 'recipient'], String)
+  const judgeAt = keyParts.includes('recipient') ? 'rcpt' : 'mail'
+  if (keyParts.join() !== 'client,sender,recipient' && keyParts.join() !== 'client,sender') {
+    reader.conflict(
+      ['greylist.key'],
+      'Cannot read greylist.key: expected [client, sender, recipient] or [client, sender]',
+    )
+  }
+  const identity = {
+    ipv4Prefix: reader.integer('greylist.client.ipv4_prefix', 24, 1, ADDRESS_BITS.ipv4),
+    ipv6Prefix: reader.integer('greylist.client.ipv6_prefix', 64, 1, ADDRESS_BITS.ipv6),
+  }
+  const nullSenderAt = reader.choice('greylist.null_sender_at', 'data', ['rcpt', 'data'])
+  const exempt = {
+    authenticated: reader.boolean('exempt.authenticated', true),
+    clients: reader.list<ClientRule>('exempt.clients', ['127.0.0.0/8', '::1/128'], parseClientRule),
+    senders: reader.list<AddressRule>('exempt.senders', [], parseAddressRule),
+    recipients: reader.list<AddressRule>('exempt.recipients', ['postmaster@', 'abuse@'], parseAddressRule),
+  }
+  const reply = reader.text(
+    'reply',
+    '451 4.7.1 Greylisted, please try again later ({ref})',
+    parseReplyTemplate,
+  )
+  const header = reader.boolean('header', true)
+  const log = {
+    level: reader.choice('log.level', 'info', LOG_LEVELS),
+    format: reader.choice('log.format', 'text', ['text', 'json']),
+  }
+  const admin = reader.text('admin', '127.0.0.1:8892', expectAdmin)
+  reader.unknownKeys()
+  return {
+    listen,
+    socketMode,
+    store,
+    storeTimeout,
+    times,
+    identity,
+    exempt,
+    filter: { judgeAt, nullSenderAt, onStoreError, reply, header },
+    log,
+    ...(admin ? { admin } : {}),
+  }
+}
+
+function readTimes(reader: ConfigReader): Times {
+  const delay = duration(reader, 'greylist.delay', '4m', 1, YEAR)
+  const retryWindow = duration(reader, 'greylist.retry_window', '2d', 1, YEAR)
+  const lifetime = duration(reader, 'greylist.lifetime', '36d', 1, 10 * YEAR)
+  if (delay >= retryWindow) {
+    reader.conflict(
+      ['greylist.delay', 'greylist.retry_window'],
+      `greylist.delay ${formatDuration(delay)} is not below greylist.retry_window ${formatDuration(retryWindow)}: ` +
+        'expected a retry to be awaited for longer than it has to wait',
+    )
+  }
+  return { delay, retryWindow, lifetime }
+}
+
+function duration(reader: ConfigReader, name: string, fallback: string, least: number, most: number): number {
+  return reader.text(name, fallback, (text) => {
+    const milliseconds = parseDuration(text)
+    if (milliseconds === undefined) throw new Error(`expected ${DURATION_FORM}`)
+    if (milliseconds < least || milliseconds > most) {
+      throw new Error(`expected ${formatDuration(least)} to ${formatDuration(most)}`)
+    }
+    return milliseconds
+  })
+}
+
+function expectSocketSpec(text: string): SocketSpec {
+  const spec = parseSocketSpec(text)
+  if (!spec) throw new Error(`expected ${SOCKET_SPEC_FORMS}`)
+  return spec
+}
+
+function expectStoreSpec(text: string): StoreSpec {
+  const spec = parseStoreSpec(text)
+  if (!spec) throw new Error(`expected ${STORE_FORMS}`)
+  return spec
+}
+
+function expectMode(text: string): number {
+  if (!/^0?[0-7]{3}$/.test(text)) throw new Error('expected octal permissions like "0660"')
+  return Number.parseInt(text, 8)
+}
+
+function expectAdmin(text: string): AdminAddress | undefined {
+  if (text === 'false') return undefined
+  const [, host, digits] = /^(\[[^\]]+\]|[^:]+):(\d{1,5})$/.exec(text) ?? []
+  const port = Number(digits)
+  if (host === undefined || port > 65535) throw new Error('expected HOST:PORT like 127.0.0.1:8892, or false')
+  return { host: host.replace(/^\[(.*)\]$/, '$1'), port }
+}

@@ -1,0 +1,248 @@
+// What greymx answers at each milter stage: the one place where milter and greylisting meet. Stages before the
+// judged one only remember; the judged one asks the greylister and turns its outcome into a reply. When the store
+// fails, the configured answer is given instead, and when greymx itself does, mail passes.
+//
+// At RCPT a pass is `continue`, not `accept`: accept would end the filter for the whole message (libmilter
+// xxfi_envrcpt), so that the recipients after an exempt one would not be greylisted.
+
+import { type Address, normalDomain, parseAddress } from './address.ts'
+import type { Attempt, Client } from './attempt.ts'
+import type { Judge } from './greylister.ts'
+import { parseIp } from './ip.ts'
+import { DATA_VERSION } from './milter/codes.ts'
+import type { Connection } from './milter/command.ts'
+import type { Macros } from './milter/macros.ts'
+import type { Wants } from './milter/negotiate.ts'
+import type { Reply } from './milter/reply.ts'
+import type { Handler, Header, MessageEnd } from './milter/session.ts'
+import type { Outcome } from './outcome.ts'
+import type { ReplyTemplate } from './reply.ts'
+
+export interface FilterSettings {
+  /** Whether the key has a recipient: then each RCPT is judged, else MAIL. */
+  readonly judgeAt: 'mail' | 'rcpt'
+  /** Where mail from the null sender is judged; at DATA, callouts that stop after RCPT leave no trace. */
+  readonly nullSenderAt: 'rcpt' | 'data'
+  readonly onStoreError: 'accept' | 'tempfail'
+  readonly reply: ReplyTemplate
+  readonly header: boolean
+}
+
+export interface FilterParts {
+  readonly settings: FilterSettings
+  readonly judge: Judge
+  readonly report: (outcome: Outcome) => void
+  /** Host name for replies and headers where the MTA does not name itself. */
+  readonly hostName: string
+  /** The wall clock, for the date in headers. */
+  readonly now: () => Date
+}
+
+const CONTINUE: Reply = { kind: 'continue' }
+
+/** A handler for one connection of an MTA. */
+export function createFilter(parts: FilterParts): Handler {
+  return new Filter(parts)
+}
+
+interface Transaction {
+  readonly sender: Address
+  readonly authenticated: boolean
+  /** The recipients whose verdict waits for DATA. */
+  readonly undecided: Address[]
+  /** The longest wait of a recipient that passed for the first time, in milliseconds. */
+  waited: number
+}
+
+class Filter implements Handler {
+  readonly wants: Wants
+  readonly #parts: FilterParts
+  #hasDataStage = true
+  #client: Client = {}
+  #transaction: Transaction | undefined
+
+  constructor(parts: FilterParts) {
+    const { judgeAt, nullSenderAt, header } = parts.settings
+    this.#parts = parts
+    this.wants = {
+      stages: {
+        connect: 'note',
+        helo: 'skip',
+        mail: judgeAt === 'mail' ? 'answer' : 'note',
+        // With the verdict at MAIL a recipient matters only to name it in the log of a null sender's message.
+        rcpt: judgeAt === 'mail' ? 'skip' : 'answer',
+        data: nullSenderAt === 'data' ? 'answer' : 'skip',
+      },
+      macros: {
+        connect: ['j', 'v', '_', 'client_resolve'],
+        helo: [],
+        mail: ['i', 'auth_type', 'auth_authen', 'verify', 'cert_subject'],
+        rcpt: ['i'],
+        data: ['i'],
+        eom: ['i'],
+      },
+      addHeaders: header,
+    }
+  }
+
+  negotiated(version: number): void {
+    this.#hasDataStage = version >= DATA_VERSION
+  }
+
+  connect(connection: Connection, macros: Macros): Reply {
+    const address = isInternet(connection) ? parseIp(connection.address ?? '') : undefined
+    const name = confirmedName(connection, macros)
+    this.#client = { ...(address ? { address } : {}), ...(name === undefined ? {} : { name }) }
+    return CONTINUE
+  }
+
+  helo(): Reply {
+    return CONTINUE
+  }
+
+  mail(address: string, macros: Macros): Reply | Promise<Reply> {
+    const sender = parseAddress(address)
+    const transaction = { sender, authenticated: isAuthenticated(macros), undecided: [], waited: 0 }
+    this.#transaction = transaction
+    if (this.#parts.settings.judgeAt === 'rcpt' || this.#isJudgedAtData(sender)) return CONTINUE
+    return this.#judgeOne(this.#attempt(transaction, undefined, macros))
+  }
+
+  rcpt(address: string, macros: Macros): Reply | Promise<Reply> {
+    const transaction = this.#transaction
+    if (!transaction || this.#parts.settings.judgeAt === 'mail') return CONTINUE
+    const recipient = parseAddress(address)
+    if (this.#isJudgedAtData(transaction.sender)) {
+      transaction.undecided.push(recipient)
+      return CONTINUE
+    }
+    return this.#judgeOne(this.#attempt(transaction, recipient, macros))
+  }
+
+  data(macros: Macros): Reply | Promise<Reply> {
+    const transaction = this.#transaction
+    if (!transaction || !this.#isJudgedAtData(transaction.sender)) return CONTINUE
+    const recipients = this.#parts.settings.judgeAt === 'mail' ? [undefined] : transaction.undecided
+    return this.#judgeTogether(recipients.map((recipient) => this.#attempt(transaction, recipient, macros)))
+  }
+
+  endOfMessage(macros: Macros): MessageEnd {
+    const waited = this.#transaction?.waited ?? 0
+    return { headers: waited > 0 ? [this.#delayedHeader(waited, macros)] : [], reply: CONTINUE }
+  }
+
+  endTransaction(): void {
+    this.#transaction = undefined
+  }
+
+  #isJudgedAtData(sender: Address): boolean {
+    return sender.text === '' && this.#parts.settings.nullSenderAt === 'data' && this.#hasDataStage
+  }
+
+  #attempt(transaction: Transaction, recipient: Address | undefined, macros: Macros): Attempt {
+    const { sender, authenticated } = transaction
+    const mta = macros.get('j')
+    const queueId = macros.get('i')
+    return {
+      client: this.#client,
+      authenticated,
+      sender,
+      ...(recipient ? { recipient } : {}),
+      ...(mta ? { mta } : {}),
+      ...(queueId ? { queueId } : {}),
+    }
+  }
+
+  async #judgeOne(attempt: Attempt): Promise<Reply> {
+    const outcome = await this.#judge(attempt)
+    this.#note(outcome)
+    return this.#replyTo(outcome)
+  }
+
+  /** One verdict for all, as DATA has one reply: who is known already waits with who is not, and passes with them. */
+  async #judgeTogether(attempts: readonly Attempt[]): Promise<Reply> {
+    const outcomes = await Promise.all(attempts.map((attempt) => this.#judge(attempt)))
+    const deferral = outcomes
+      .filter(({ verdict }) => verdict === 'tempfail')
+      .reduce<Outcome | undefined>(
+        (longest, next) => (longest && longest.retryIn >= next.retryIn ? longest : next),
+        undefined,
+      )
+    for (const outcome of outcomes) {
+      this.#note(outcome.verdict === 'pass' && deferral ? { ...deferral, attempt: outcome.attempt } : outcome)
+    }
+    return deferral ? this.#replyTo(deferral) : CONTINUE
+  }
+
+  /** Never rejects: a store that fails has its configured answer. */
+  async #judge(attempt: Attempt): Promise<Outcome> {
+    const { judge, settings } = this.#parts
+    try {
+      return await judge(attempt)
+    } catch (error) {
+      const verdict = settings.onStoreError === 'tempfail' ? 'tempfail' : 'pass'
+      const message = error instanceof Error ? error.message : String(error)
+      return { attempt, verdict, reason: 'store-error', waited: 0, retryIn: 0, error: message }
+    }
+  }
+
+  #note(outcome: Outcome): void {
+    if (this.#transaction && outcome.reason === 'retry') {
+      this.#transaction.waited = Math.max(this.#transaction.waited, outcome.waited)
+    }
+    this.#parts.report(outcome)
+  }
+
+  #replyTo({ verdict, attempt, ref, retryIn }: Outcome): Reply {
+    if (verdict === 'pass') return CONTINUE
+    const { recipient, mta } = attempt
+    const reply = this.#parts.settings.reply.fill({
+      ref: ref ?? '',
+      seconds: Math.ceil(retryIn / 1000),
+      recipient: recipient?.text ?? '',
+      domain: recipient?.domain ?? '',
+      host: mta ?? this.#parts.hostName,
+    })
+    return { kind: 'smtp', reply }
+  }
+
+  /** `X-Greylist: delayed 00:16:40 by mx1.example.org; Thu, 01 Jan 2026 08:00:00 +0000` */
+  #delayedHeader(waited: number, macros: Macros): Header {
+    const host = macros.get('j') ?? this.#parts.hostName
+    const date = this.#parts.now().toUTCString().replace('GMT', '+0000') // RFC 5322 section 3.3
+    return ['X-Greylist', `delayed ${clockTime(waited)} by ${host}; ${date}`]
+  }
+}
+
+function isInternet({ family }: Connection): boolean {
+  return family === 'inet' || family === 'inet6'
+}
+
+/**
+ * The client's host name, only when its address and the name lead to each other. Postfix sends `[ADDRESS]` or
+ * `unknown` for any other; Sendmail sends the name all the same and says so in {client_resolve}, or in `_`.
+ */
+function confirmedName({ hostName }: Connection, macros: Macros): string | undefined {
+  if (hostName === '' || hostName === 'unknown' || hostName.startsWith('[')) return undefined
+  const resolved = macros.get('client_resolve')
+  const isConfirmed = resolved ? resolved === 'OK' : !macros.get('_')?.includes('may be forged')
+  return isConfirmed ? normalDomain(hostName) : undefined
+}
+
+/**
+ * SMTP AUTH, or a client certificate that the MTA verified: Sendmail says so in {verify}; Postfix has no such macro
+ * and sends {cert_subject} for trusted certificates only (smtpd_milter.c, IF_TRUSTED).
+ */
+function isAuthenticated(macros: Macros): boolean {
+  if (macros.get('auth_authen') || macros.get('auth_type')) return true
+  const isPostfix = macros.get('v')?.startsWith('Postfix') ?? false
+  return macros.get('verify') === 'OK' || (isPostfix && Boolean(macros.get('cert_subject')))
+}
+
+/** Hours, minutes and seconds, rounded down: 1000000 → `00:16:40`. */
+function clockTime(milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000)
+  return [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
+    .map((part) => String(part).padStart(2, '0'))
+    .join(':')
+}

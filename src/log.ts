@@ -1,0 +1,133 @@
+// The log: one line per outcome and per event, as text (key=value) or JSON, on standard output. Written without ever
+// waiting for whoever reads it: when the reader stands still, lines are dropped and counted, not mail.
+
+import sonicBoom from 'sonic-boom'
+import type { Outcome } from './outcome.ts'
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export interface LogSettings {
+  readonly level: LogLevel
+  readonly format: 'text' | 'json'
+}
+
+/** Fields of one line, in order; those that are `undefined` are left out. */
+export type Fields = Readonly<Record<string, string | number | undefined>>
+
+export interface Log {
+  event(level: LogLevel, message: string, fields?: Fields): void
+  outcome(outcome: Outcome): void
+}
+
+export interface LogFile {
+  write(line: string): void
+}
+
+/** Lines leave together, after so many bytes or milliseconds. */
+const FLUSH_BYTES = 4096
+const FLUSH_AFTER = 100
+
+/** What may wait for a reader that stands still, in bytes. */
+const MAX_WAITING = 8 * 1024 * 1024
+
+/** `close` writes what still waits, at once. */
+export class StandardOutput implements LogFile {
+  readonly #file = new sonicBoom.SonicBoom({
+    fd: 1,
+    minLength: FLUSH_BYTES,
+    periodicFlush: FLUSH_AFTER,
+    maxLength: MAX_WAITING,
+  })
+  #dropped = 0
+
+  constructor() {
+    this.#file.on('drop', () => {
+      this.#dropped += 1
+    })
+    // A closed pipe or a full disk ends the log, never the service.
+    this.#file.on('error', () => undefined)
+    this.#file.on('drain', () => {
+      const dropped = this.#dropped
+      this.#dropped = 0
+      if (dropped > 0) this.write(`level=warn msg="lines of this log were dropped" count=${dropped}\n`)
+    })
+  }
+
+  write(line: string): void {
+    this.#file.write(line)
+  }
+
+  close(): void {
+    try {
+      this.#file.flushSync()
+    } catch {
+      // Nobody reads any more; there is nowhere left to say so.
+    }
+  }
+}
+
+/** `settings` is asked at each line, so that a reload takes effect at once. */
+export function createLog(file: LogFile, settings: () => LogSettings): Log {
+  const write = (fields: Fields) => {
+    file.write(settings().format === 'json' ? jsonLine(fields) : textLine(fields))
+  }
+  const isShown = (level: LogLevel) => LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(settings().level)
+  return {
+    event(level, message, fields = {}) {
+      if (isShown(level)) write({ level, msg: message, ...fields })
+    },
+    outcome(outcome) {
+      if (isShown('info')) write(outcomeFields(outcome))
+    },
+  }
+}
+
+function outcomeFields({ attempt, ...outcome }: Outcome): Fields {
+  const { client, sender, recipient, mta, queueId } = attempt
+  return {
+    verdict: outcome.verdict,
+    reason: outcome.reason,
+    rule: outcome.rule,
+    client: client.address?.text ?? 'unknown',
+    name: client.name,
+    identity: outcome.identity,
+    sender: sender.text || '<>',
+    recipient: recipient?.text,
+    waited: seconds(Math.floor(outcome.waited / 1000)),
+    retry_in: seconds(Math.ceil(outcome.retryIn / 1000)),
+    ref: outcome.ref,
+    mta,
+    id: queueId,
+    error: outcome.error,
+  }
+}
+
+/** What cannot stand bare after `key=`: space, quotes, and all that would disturb a terminal or end the line. */
+const NEEDS_QUOTES = /[\s"=\\\p{C}]/u
+const INVISIBLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu
+
+/** Without the time: whoever keeps the log (journald, docker) stamps each line. */
+function textLine(fields: Fields): string {
+  const pairs = Object.entries(fields).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key}=${quoted(value)}`],
+  )
+  return `${pairs.join(' ')}\n`
+}
+
+function jsonLine(fields: Fields): string {
+  return `${JSON.stringify({ time: new Date().toISOString(), ...fields })}\n`
+}
+
+function quoted(value: string | number): string {
+  const text = String(value)
+  if (text !== '' && !NEEDS_QUOTES.test(text)) return text
+  return JSON.stringify(text).replace(
+    INVISIBLE,
+    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+function seconds(count: number): string {
+  return `${count}s`
+}

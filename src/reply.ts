@@ -1,0 +1,71 @@
+// The configured text of a deferral: checked when it is read, its placeholders filled for each reply.
+// Source: RFC 5321 section 4.2, RFC 3463 section 2; what the MTAs make of malformed texts stands in milter/reply.ts.
+
+import type { SmtpReply } from './milter/reply.ts'
+
+/** What the placeholders of a reply stand for. */
+export interface ReplyValues {
+  readonly ref: string
+  /** Whole seconds until a retry passes. */
+  readonly seconds: number
+  readonly recipient: string
+  readonly domain: string
+  readonly host: string
+}
+
+export interface ReplyTemplate {
+  fill(values: ReplyValues): SmtpReply
+}
+
+const PLACEHOLDERS = ['ref', 'seconds', 'recipient', 'domain', 'host'] as const
+const PLACEHOLDER = /\{([^{}]*)\}/g
+
+/** Longest text that is taken, so that a line never has to be cut but for what is filled in. */
+const MAX_TEXT = 400
+
+/**
+ * Reads `451 4.7.1 text`; further lines of text become further lines of the reply. Throws with what is wrong: the
+ * code must be 4xx and not 421, which ends the session; an enhanced code must be of class 4, or Postfix refuses it.
+ */
+export function parseReplyTemplate(text: string): ReplyTemplate {
+  const [first = '', ...rest] = text.trimEnd().split('\n')
+  const [, code = '', enhanced, firstLine = ''] =
+    /^(\d{3})(?: (\d\.\d{1,3}\.\d{1,3}))? (\S.*)$/.exec(first) ?? []
+  if (code === '')
+    throw new Error('expected a reply code, an enhanced status code and a text, like 451 4.7.1 Try again')
+  if (!/^4[0-5]\d$/.test(code) || code === '421') {
+    throw new Error(
+      `expected a temporary reply code, 400 to 459 and not 421, which ends the session; found ${code}`,
+    )
+  }
+  if (enhanced && !enhanced.startsWith('4.')) {
+    throw new Error(
+      `expected an enhanced status code of class 4 like 4.7.1 beside ${code}, found ${enhanced}`,
+    )
+  }
+  const lines = [firstLine, ...rest]
+  for (const line of lines) checkLine(line)
+  return {
+    fill: (values) => ({
+      code,
+      ...(enhanced === undefined ? {} : { enhanced }),
+      lines: lines.map((line) =>
+        line.replace(PLACEHOLDER, (_, name) => String(values[name as keyof ReplyValues])),
+      ), // names are checked
+    }),
+  }
+}
+
+function checkLine(line: string): void {
+  if (line.trim() === '') throw new Error('expected no empty line')
+  if (/[^\x20-\x7e]/.test(line)) throw new Error('expected printable ASCII only')
+  if (line.length > MAX_TEXT)
+    throw new Error(`expected ${MAX_TEXT} characters a line at most, found ${line.length}`)
+  for (const [found, name] of line.matchAll(PLACEHOLDER)) {
+    if (!PLACEHOLDERS.some((known) => known === name)) {
+      throw new Error(
+        `expected the placeholders ${PLACEHOLDERS.map((known) => `{${known}}`).join(' ')}, found ${found}`,
+      )
+    }
+  }
+}
