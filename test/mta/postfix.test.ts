@@ -1,0 +1,164 @@
+// The scenarios through a real Postfix over TCP, and those that only Postfix can play: XCLIENT's clients (IPv6,
+// authenticated), SMTPUTF8, an old protocol version, and a queueing Postfix that delivers through it.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startGreymx, waitForOutcomes } from '../support/greymx.ts'
+import { startPostfix, startQueueingPostfix } from '../support/postfix.ts'
+import { scratch } from '../support/scratch.ts'
+import { connect } from '../support/smtp.ts'
+import {
+  DELAY,
+  deliveriesOf,
+  describeMta,
+  HOSTS,
+  headerOf,
+  MARGIN,
+  MESSAGE,
+  rcptOnce,
+  SETTINGS,
+  send,
+} from './scenarios.ts'
+
+const names: Readonly<Record<string, string>> = HOSTS
+
+describeMta(
+  {
+    name: 'Postfix',
+    start: (dir, greymx) => startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` }),
+    async session(mta, address) {
+      const client = await connect(mta)
+      await client.ehlo('client.test')
+      await client.xclient({ ADDR: address, NAME: names[address] ?? '[UNAVAILABLE]' })
+      return client
+    },
+  },
+  (running) => {
+    test('an IPv6 client is its /64, and IPv4 written as IPv6 is IPv4', async () => {
+      const { mta, greymx } = running()
+      const client = await connect(mta)
+      await client.ehlo('client.test')
+      const ask = async (address: string) => {
+        await client.xclient({ ADDR: address, NAME: '[UNAVAILABLE]' })
+        return rcptOnce(client, 'six@a.test', 'u@example.com')
+      }
+      assert.match(await ask('IPV6:2001:db8:1:2::7'), /^451/)
+      assert.match(await ask('IPV6:2001:db8:1:3::7'), /^451/)
+      await sleep(DELAY + MARGIN)
+      assert.match(await ask('IPV6:2001:db8:1:2:ffff::1'), /^250 /)
+      assert.match(await ask('IPV6:2001:db8:1:4::7'), /^451/)
+      await client.quit()
+      await waitForOutcomes(greymx, 'six@a.test', 4)
+      assert.match(greymx.log().join('\n'), /client=2001:db8:1:2::7 identity=network:2001:db8:1:2::\/64/)
+    })
+
+    test('an authenticated client passes', async () => {
+      const { mta, greymx } = running()
+      const client = await connect(mta)
+      await client.ehlo('client.test')
+      await client.xclient({ ADDR: '192.0.2.7', NAME: '[UNAVAILABLE]', LOGIN: 'joe' })
+      assert.match(await rcptOnce(client, 'auth@a.test', 'u@example.com'), /^250 /)
+      await client.quit()
+      assert.deepEqual(await waitForOutcomes(greymx, 'auth@a.test', 1), ['pass authenticated'])
+    })
+
+    test('SMTPUTF8 senders are told apart, whatever the form of their domain', async () => {
+      const { mta } = running()
+      const client = await connect(mta)
+      await client.ehlo('client.test')
+      await client.xclient({ ADDR: '192.0.2.8', NAME: '[UNAVAILABLE]' })
+      const ask = async (sender: string) => {
+        const mail = await client.command(`MAIL FROM:<${sender}> SMTPUTF8`)
+        assert.match(mail, /^250 /, sender)
+        const reply = await client.command('RCPT TO:<ю@example.com>')
+        await client.command('RSET')
+        return reply
+      }
+      assert.match(await ask('дм@пример.test'), /^451/)
+      await sleep(DELAY + MARGIN)
+      assert.match(await ask('дм@ПРИМЕР.test'), /^250 /)
+      assert.match(await ask('дм@xn--e1afmkfd.test'), /^250 /)
+      assert.match(await ask('дн@пример.test'), /^451/)
+      await client.quit()
+    })
+
+    test('a recipient that Postfix itself refuses is never judged', async () => {
+      const { mta, greymx } = running()
+      const client = await connect(mta)
+      await client.ehlo('client.test')
+      await client.xclient({ ADDR: '192.0.2.9', NAME: '[UNAVAILABLE]' })
+      assert.match(await rcptOnce(client, 'relay@a.test', 'u@elsewhere.test'), /^554/)
+      assert.match(await rcptOnce(client, 'relay@a.test', 'u@example.com'), /^451/)
+      await client.quit()
+      assert.deepEqual(await waitForOutcomes(greymx, 'relay@a.test', 1), ['tempfail new'])
+    })
+  },
+)
+
+test('a queueing Postfix delivers through greymx, and the body arrives byte for byte', async (t) => {
+  const dir = await scratch(t)
+  const settings = SETTINGS.replace('STATE', `${dir}/state`)
+  const greymx = await startGreymx({ dir, settings })
+  const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })
+  const sender = await startQueueingPostfix({ dir, relayPort: mta.port, sourceAddress: '127.20.1.1' })
+  const body = Buffer.concat([
+    Buffer.from('.leading dot\r\n..two\r\n\r\ntrailing space \r\n\ttab\v\r\n'),
+    Buffer.from('8-bit: '),
+    Buffer.from(Array.from({ length: 128 }, (_, index) => index + 128)),
+    Buffer.from(`\r\n${'long '.repeat(190)}\r\n-- \r\n`),
+  ])
+  const header = Buffer.from('From: a@queue.test\r\nTo: u@example.com\r\nSubject: whole\r\n\r\n')
+  const client = await connect(sender)
+  await client.ehlo('client.test')
+  assert.match(await client.command('MAIL FROM:<a@queue.test> BODY=8BITMIME'), /^250 /)
+  assert.match(await client.command('RCPT TO:<u@example.com>'), /^250 /)
+  assert.match(await client.data(Buffer.concat([header, body])), /^250 /)
+  await client.quit()
+  const [message] = await deliveriesOf(mta, 'a@queue.test', 1)
+  assert.ok(message?.body.equals(body), 'the body was changed')
+  assert.match(headerOf(message), /^X-Greylist: delayed 00:00:0\d by mx\.postfix\.test; /m)
+  const outcomes = await waitForOutcomes(greymx, 'a@queue.test', 2)
+  assert.deepEqual([outcomes[0], outcomes.at(-1)], ['tempfail new', 'pass retry'])
+})
+
+for (const version of ['2', '3', '4']) {
+  test(`Postfix that speaks milter version ${version} is served all the same`, async (t) => {
+    const dir = await scratch(t)
+    const greymx = await startGreymx({ dir, settings: SETTINGS.replace('STATE', `${dir}/state`) })
+    const settings = { milter_protocol: version }
+    const mta = await startPostfix({ dir, milter: `unix:${greymx.socketPath}`, settings })
+    const client = await connect(mta)
+    await client.ehlo('client.test')
+    await client.xclient({ ADDR: '192.0.2.7', NAME: '[UNAVAILABLE]' })
+    assert.match(await send(client, 'old@a.test', ['u@example.com']), /^451/)
+    assert.match(await send(client, '', ['bounce@example.com']), /^451/)
+    await sleep(DELAY + MARGIN)
+    assert.match(await client.command('UNKNOWN command'), /^50\d /)
+    assert.match(await send(client, 'old@a.test', ['u@example.com']), /^250 /)
+    assert.match(await send(client, '', ['bounce@example.com']), /^250 /)
+    await client.quit()
+    const [message] = await deliveriesOf(mta, 'old@a.test', 1)
+    assert.match(headerOf(message), /^X-Greylist: delayed/m)
+    assert.equal(message?.body.toString(), MESSAGE.slice(MESSAGE.indexOf('\r\n\r\n') + 4))
+  })
+}
+
+test('with the key [client, sender] Postfix is answered at MAIL FROM', async (t) => {
+  const dir = await scratch(t)
+  const settings = `${SETTINGS.replace('STATE', `${dir}/state`).replace('lifetime:', 'key: [client, sender], lifetime:')}`
+  const greymx = await startGreymx({ dir, settings })
+  const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })
+  const client = await connect(mta)
+  await client.ehlo('client.test')
+  await client.xclient({ ADDR: '192.0.2.7', NAME: '[UNAVAILABLE]' })
+  assert.match(await client.command('MAIL FROM:<rudd@a.test>'), /^451/)
+  assert.match(await client.command('MAIL FROM:<x@exempt-sender.test>'), /^250 /)
+  await client.command('RSET')
+  await sleep(DELAY + MARGIN)
+  assert.match(await send(client, 'rudd@a.test', ['u@example.com', 'v@example.com']), /^250 /)
+  await client.quit()
+  assert.deepEqual(await waitForOutcomes(greymx, 'rudd@a.test', 2), ['tempfail new', 'pass retry'])
+  const [message] = await deliveriesOf(mta, 'rudd@a.test', 1)
+  assert.match(headerOf(message), /^X-Greylist: delayed/m)
+})
