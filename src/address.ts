@@ -11,6 +11,8 @@ export interface Address {
   readonly local: string
   /** Domain in normal form: case folded, no final dot, internationalised names as A-labels; `''` where there is none. */
   readonly domain: string
+  /** `local@domain` in normal form, `local` where there is no domain; `''` for the null sender. */
+  readonly normal: string
 }
 
 const ROUTE = /^@(?:[^:[\]]|\[[^\]]*\])*:/
@@ -23,13 +25,9 @@ export function parseAddress(raw: string): Address {
   const mailbox = text.startsWith('@') ? text.replace(ROUTE, '') : text
   // A quoted local part may hold an @; without a domain behind it, it is all there is.
   const at = mailbox.endsWith('"') ? -1 : mailbox.lastIndexOf('@')
-  if (at === -1) return { text, local: normalLocal(mailbox), domain: '' }
-  return { text, local: normalLocal(mailbox.slice(0, at)), domain: normalDomain(mailbox.slice(at + 1)) }
-}
-
-/** `local@domain` in normal form, `local` where there is no domain; `''` for the null sender. */
-export function normalForm({ local, domain }: Address): string {
-  return domain === '' ? local : `${local}@${domain}`
+  const local = normalLocal(at === -1 ? mailbox : mailbox.slice(0, at))
+  const domain = at === -1 ? '' : normalDomain(mailbox.slice(at + 1))
+  return { text, local, domain, normal: domain === '' ? local : `${local}@${domain}` }
 }
 
 export function normalDomain(domain: string): string {
@@ -44,6 +42,7 @@ function withoutBrackets(text: string): string {
 
 /** `"plain"` is `plain`; what needs quotes keeps them, with no more backslashes than it needs. */
 function normalLocal(local: string): string {
+  if (!local.startsWith('"')) return fold(local)
   const [, quoted] = /^"((?:[^"\\]|\\.)*)"$/s.exec(local) ?? []
   if (quoted === undefined) return fold(local)
   const content = fold(quoted.replace(/\\(.)/gs, '$1'))

@@ -5,11 +5,14 @@ import { Metrics } from './admin/metrics.ts'
 import { startAdmin } from './admin/server.ts'
 import type { Config } from './config/schema.ts'
 import { compileExempt } from './exempt/exempt.ts'
-import { createFilter, type FilterParts } from './filter.ts'
+import { createFilter } from './filter.ts'
 import { createGreylister } from './greylister.ts'
+import { createIdentify } from './identity/identity.ts'
 import type { Log } from './log.ts'
 import { startServer } from './milter/server.ts'
+import type { Handler } from './milter/session.ts'
 import { formatSocketSpec, type SocketSpec } from './milter/socket.ts'
+import { Reporter } from './report.ts'
 import { GuardedStore } from './store/guard.ts'
 import { formatStoreSpec, openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
@@ -30,18 +33,27 @@ export interface App {
 export async function startApp(config: Config, log: Log): Promise<App> {
   const metrics = new Metrics()
   const store = await openGuardedStore(config, log, metrics)
-  let filterParts = joinFilter(config, store, log, metrics)
+  const reporter = new Reporter([
+    (outcome) => log.outcome(outcome),
+    (outcome, took) => metrics.outcome(outcome, took),
+  ])
+  let newHandler = joinFilter(config, store, reporter)
   const server = await startServer({
     listen: config.listen,
     socketMode: config.socketMode,
-    newHandler: () => createFilter(filterParts),
+    newHandler: () => newHandler(),
     onConnection: (open) => metrics.connections(open),
     onProtocolError: (kind, reason, peer) => {
       metrics.protocolError(kind)
       log.event('warn', 'connection closed: the MTA broke the milter protocol', { kind, reason, mta: peer })
     },
   })
-  const admin = config.admin && (await startAdmin(config.admin, { metrics, health }))
+  const admin = config.admin && (await startAdmin(config.admin, { metrics: exposition, health }))
+
+  function exposition() {
+    reporter.handOn()
+    return metrics.exposition()
+  }
 
   async function health() {
     const problem = await store.check().then(
@@ -62,11 +74,12 @@ export async function startApp(config: Config, log: Log): Promise<App> {
     listening: server.addresses,
     ...(admin ? { adminPort: admin.port } : {}),
     reload(next) {
-      filterParts = joinFilter(next, store, log, metrics)
+      newHandler = joinFilter(next, store, reporter)
       return needRestart(config, next)
     },
     async close() {
       await server.close(GRACE)
+      reporter.handOn()
       await admin?.close()
       await store.close()
     },
@@ -99,30 +112,20 @@ async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Pro
   return guarded
 }
 
-function joinFilter(config: Config, store: Store, log: Log, metrics: Metrics): FilterParts {
+function joinFilter(config: Config, store: Store, reporter: Reporter): () => Handler {
   const judge = createGreylister({
     exempt: compileExempt(config.exempt),
-    identity: config.identity,
+    identify: createIdentify(config.identity),
     times: config.times,
     store,
   })
-  return {
+  return createFilter({
     settings: config.filter,
     hostName: hostname(),
     now: () => new Date(),
-    async judge(attempt) {
-      const startedAt = performance.now()
-      try {
-        return await judge(attempt)
-      } finally {
-        metrics.decision(performance.now() - startedAt)
-      }
-    },
-    report(outcome) {
-      metrics.outcome(outcome)
-      log.outcome(outcome)
-    },
-  }
+    judge,
+    report: (outcome, took) => reporter.report(outcome, took),
+  })
 }
 
 /** The names of the settings in which two configurations differ and which are read at the start only. */

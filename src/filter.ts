@@ -13,10 +13,11 @@ import { DATA_VERSION } from './milter/codes.ts'
 import type { Connection } from './milter/command.ts'
 import type { Macros } from './milter/macros.ts'
 import type { Wants } from './milter/negotiate.ts'
-import type { Reply } from './milter/reply.ts'
-import type { Handler, Header, MessageEnd } from './milter/session.ts'
+import type { Header, Reply } from './milter/reply.ts'
+import type { Handler, MessageEnd } from './milter/session.ts'
 import type { Outcome } from './outcome.ts'
 import type { ReplyTemplate } from './reply.ts'
+import type { TakeOutcome } from './report.ts'
 
 export interface FilterSettings {
   /** Whether the key has a recipient: then each RCPT is judged, else MAIL. */
@@ -31,7 +32,7 @@ export interface FilterSettings {
 export interface FilterParts {
   readonly settings: FilterSettings
   readonly judge: Judge
-  readonly report: (outcome: Outcome) => void
+  readonly report: TakeOutcome
   /** Host name for replies and headers where the MTA does not name itself. */
   readonly hostName: string
   /** The wall clock, for the date in headers. */
@@ -40,9 +41,10 @@ export interface FilterParts {
 
 const CONTINUE: Reply = { kind: 'continue' }
 
-/** A handler for one connection of an MTA. */
-export function createFilter(parts: FilterParts): Handler {
-  return new Filter(parts)
+/** Gives a handler for each connection of an MTA. */
+export function createFilter(parts: FilterParts): () => Handler {
+  const wants = wantsOf(parts.settings)
+  return () => new Filter(parts, wants)
 }
 
 interface Transaction {
@@ -61,28 +63,9 @@ class Filter implements Handler {
   #client: Client = {}
   #transaction: Transaction | undefined
 
-  constructor(parts: FilterParts) {
-    const { judgeAt, nullSenderAt, header } = parts.settings
+  constructor(parts: FilterParts, wants: Wants) {
     this.#parts = parts
-    this.wants = {
-      stages: {
-        connect: 'note',
-        helo: 'skip',
-        mail: judgeAt === 'mail' ? 'answer' : 'note',
-        // With the verdict at MAIL a recipient matters only to name it in the log of a null sender's message.
-        rcpt: judgeAt === 'mail' ? 'skip' : 'answer',
-        data: nullSenderAt === 'data' ? 'answer' : 'skip',
-      },
-      macros: {
-        connect: ['j', 'v', '_', 'client_resolve'],
-        helo: [],
-        mail: ['i', 'auth_type', 'auth_authen', 'verify', 'cert_subject'],
-        rcpt: ['i'],
-        data: ['i'],
-        eom: ['i'],
-      },
-      addHeaders: header,
-    }
+    this.wants = wants
   }
 
   negotiated(version: number): void {
@@ -154,13 +137,15 @@ class Filter implements Handler {
   }
 
   async #judgeOne(attempt: Attempt): Promise<Reply> {
+    const startedAt = performance.now()
     const outcome = await this.#judge(attempt)
-    this.#note(outcome)
+    this.#note(outcome, startedAt)
     return this.#replyTo(outcome)
   }
 
   /** One verdict for all, as DATA has one reply: who is known already waits with who is not, and passes with them. */
   async #judgeTogether(attempts: readonly Attempt[]): Promise<Reply> {
+    const startedAt = performance.now()
     const outcomes = await Promise.all(attempts.map((attempt) => this.#judge(attempt)))
     const deferral = outcomes
       .filter(({ verdict }) => verdict === 'tempfail')
@@ -169,7 +154,10 @@ class Filter implements Handler {
         undefined,
       )
     for (const outcome of outcomes) {
-      this.#note(outcome.verdict === 'pass' && deferral ? { ...deferral, attempt: outcome.attempt } : outcome)
+      this.#note(
+        outcome.verdict === 'pass' && deferral ? { ...deferral, attempt: outcome.attempt } : outcome,
+        startedAt,
+      )
     }
     return deferral ? this.#replyTo(deferral) : CONTINUE
   }
@@ -186,11 +174,11 @@ class Filter implements Handler {
     }
   }
 
-  #note(outcome: Outcome): void {
+  #note(outcome: Outcome, startedAt: number): void {
     if (this.#transaction && outcome.reason === 'retry') {
       this.#transaction.waited = Math.max(this.#transaction.waited, outcome.waited)
     }
-    this.#parts.report(outcome)
+    this.#parts.report(outcome, performance.now() - startedAt)
   }
 
   #replyTo({ verdict, attempt, ref, retryIn }: Outcome): Reply {
@@ -211,6 +199,27 @@ class Filter implements Handler {
     const host = macros.get('j') ?? this.#parts.hostName
     const date = this.#parts.now().toUTCString().replace('GMT', '+0000') // RFC 5322 section 3.3
     return ['X-Greylist', `delayed ${clockTime(waited)} by ${host}; ${date}`]
+  }
+}
+
+function wantsOf({ judgeAt, nullSenderAt, header }: FilterSettings): Wants {
+  return {
+    stages: {
+      connect: 'note',
+      helo: 'skip',
+      mail: judgeAt === 'mail' ? 'answer' : 'note',
+      rcpt: judgeAt === 'mail' ? 'skip' : 'answer',
+      data: nullSenderAt === 'data' ? 'answer' : 'skip',
+    },
+    macros: {
+      connect: ['j', 'v', '_', 'client_resolve'],
+      helo: [],
+      mail: ['i', 'auth_type', 'auth_authen', 'verify', 'cert_subject'],
+      rcpt: ['i'],
+      data: ['i'],
+      eom: ['i'],
+    },
+    addHeaders: header,
   }
 }
 

@@ -5,29 +5,28 @@ import type { Attempt } from './attempt.ts'
 import type { Exempt } from './exempt/exempt.ts'
 import { decide, type Times } from './greylist/decide.ts'
 import { tripletKey, tripletRef } from './greylist/triplet.ts'
-import { type IdentitySettings, identify } from './identity/identity.ts'
+import type { Identify } from './identity/identity.ts'
 import type { Outcome } from './outcome.ts'
 import type { Store } from './store/store.ts'
 
 export interface GreylisterParts {
   readonly exempt: Exempt
-  readonly identity: IdentitySettings
+  readonly identify: Identify
   readonly times: Times
   readonly store: Store
 }
 
 export type Judge = (attempt: Attempt) => Promise<Outcome>
 
-export function createGreylister({ exempt, identity: settings, times, store }: GreylisterParts): Judge {
+export function createGreylister({ exempt, identify, times, store }: GreylisterParts): Judge {
   return async (attempt) => {
     const exemption = exempt(attempt)
     if (exemption) return { attempt, verdict: 'pass', ...exemption, waited: 0, retryIn: 0 }
-    const { address } = attempt.client
+    const identity = identify(attempt.client)
     // Mail submitted on the MTA's own host comes over no network; there is nobody who could retry from elsewhere.
-    if (!address) {
+    if (identity === undefined) {
       return { attempt, verdict: 'pass', reason: 'exempt-client', rule: 'no-address', waited: 0, retryIn: 0 }
     }
-    const identity = identify(address, settings)
     const key = tripletKey(identity, attempt.sender, attempt.recipient)
     const ref = tripletRef(key)
     const decision = decide(await store.getOrAdd(key, times.retryWindow), times)

@@ -53,5 +53,6 @@ export function formatNetwork({ address, prefix }: Network): string {
 
 function fromBytes(bytes: number[]): IpAddress {
   const kind = bytes.length === 4 ? 'ipv4' : 'ipv6'
-  return { kind, bytes, text: ipaddr.fromByteArray(bytes).toString() }
+  // Dotted quads are made for each attempt; only IPv6's shortest form is worth a library.
+  return { kind, bytes, text: kind === 'ipv4' ? bytes.join('.') : ipaddr.fromByteArray(bytes).toString() }
 }

@@ -25,7 +25,7 @@ export interface LogFile {
 }
 
 /** Lines leave together, after so many bytes or milliseconds. */
-const FLUSH_BYTES = 4096
+const FLUSH_BYTES = 12 * 1024
 const FLUSH_AFTER = 100
 
 /** What may wait for a reader that stands still, in bytes. */
@@ -35,6 +35,7 @@ const MAX_WAITING = 8 * 1024 * 1024
 export class StandardOutput implements LogFile {
   readonly #file = new sonicBoom.SonicBoom({
     fd: 1,
+    sync: false,
     minLength: FLUSH_BYTES,
     periodicFlush: FLUSH_AFTER,
     maxLength: MAX_WAITING,
@@ -88,10 +89,10 @@ function outcomeFields({ attempt, ...outcome }: Outcome): Fields {
   return {
     verdict: outcome.verdict,
     reason: outcome.reason,
-    rule: outcome.rule,
     client: client.address?.text ?? 'unknown',
     name: client.name,
     identity: outcome.identity,
+    rule: outcome.rule,
     sender: sender.text || '<>',
     recipient: recipient?.text,
     waited: seconds(Math.floor(outcome.waited / 1000)),
@@ -103,16 +104,19 @@ function outcomeFields({ attempt, ...outcome }: Outcome): Fields {
   }
 }
 
-/** What cannot stand bare after `key=`: space, quotes, and all that would disturb a terminal or end the line. */
-const NEEDS_QUOTES = /[\s"=\\\p{C}]/u
+/** What may stand bare after `key=`: printable ASCII but space, quote, equals sign and backslash. */
+const BARE = /^[!#-<>-[\]-~]+$/
+/** What would disturb a terminal or end the line. */
 const INVISIBLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu
 
 /** Without the time: whoever keeps the log (journald, docker) stamps each line. */
 function textLine(fields: Fields): string {
-  const pairs = Object.entries(fields).flatMap(([key, value]) =>
-    value === undefined ? [] : [`${key}=${quoted(value)}`],
-  )
-  return `${pairs.join(' ')}\n`
+  let line = ''
+  for (const key in fields) {
+    const value = fields[key]
+    if (value !== undefined) line += `${line === '' ? '' : ' '}${key}=${quoted(value)}`
+  }
+  return `${line}\n`
 }
 
 function jsonLine(fields: Fields): string {
@@ -121,7 +125,7 @@ function jsonLine(fields: Fields): string {
 
 function quoted(value: string | number): string {
   const text = String(value)
-  if (text !== '' && !NEEDS_QUOTES.test(text)) return text
+  if (BARE.test(text)) return text
   return JSON.stringify(text).replace(
     INVISIBLE,
     (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,

@@ -43,29 +43,38 @@ export function parseReplyTemplate(text: string): ReplyTemplate {
       `expected an enhanced status code of class 4 like 4.7.1 beside ${code}, found ${enhanced}`,
     )
   }
-  const lines = [firstLine, ...rest]
-  for (const line of lines) checkLine(line)
+  const lines = [firstLine, ...rest].map(parseLine)
+  const status = enhanced === undefined ? { code } : { code, enhanced }
   return {
-    fill: (values) => ({
-      code,
-      ...(enhanced === undefined ? {} : { enhanced }),
-      lines: lines.map((line) =>
-        line.replace(PLACEHOLDER, (_, name) => String(values[name as keyof ReplyValues])),
-      ), // names are checked
-    }),
+    fill: (values) => ({ ...status, lines: lines.map((parts) => fillLine(parts, values)) }),
   }
 }
 
-function checkLine(line: string): void {
+/** Text and placeholders in turn, beginning and ending with text. */
+interface LineParts {
+  readonly texts: readonly string[]
+  readonly names: ReadonlyArray<keyof ReplyValues>
+}
+
+function fillLine({ texts, names }: LineParts, values: ReplyValues): string {
+  let line = texts[0] ?? ''
+  for (const [index, name] of names.entries()) line += `${values[name]}${texts[index + 1] ?? ''}`
+  return line
+}
+
+function parseLine(line: string): LineParts {
   if (line.trim() === '') throw new Error('expected no empty line')
   if (/[^\x20-\x7e]/.test(line)) throw new Error('expected printable ASCII only')
   if (line.length > MAX_TEXT)
     throw new Error(`expected ${MAX_TEXT} characters a line at most, found ${line.length}`)
-  for (const [found, name] of line.matchAll(PLACEHOLDER)) {
-    if (!PLACEHOLDERS.some((known) => known === name)) {
+  const names = Array.from(line.matchAll(PLACEHOLDER), ([found, name]) => {
+    const known = PLACEHOLDERS.find((placeholder) => placeholder === name)
+    if (!known) {
       throw new Error(
-        `expected the placeholders ${PLACEHOLDERS.map((known) => `{${known}}`).join(' ')}, found ${found}`,
+        `expected the placeholders ${PLACEHOLDERS.map((one) => `{${one}}`).join(' ')}, found ${found}`,
       )
     }
-  }
+    return known
+  })
+  return { texts: line.split(/\{[^{}]*\}/), names }
 }

@@ -30,20 +30,9 @@ export class Metrics {
     buckets: RETRY_BUCKETS,
     registers: this.#registers,
   })
-  readonly #storeOperations = new Counter({
-    name: 'greymx_store_operations_total',
-    help: 'Operations on the store by kind and result (ok, error, timeout)',
-    labelNames: ['operation', 'result'],
-    registers: this.#registers,
-  })
   readonly #storeUp = new Gauge({
     name: 'greymx_store_up',
     help: '1 while the store answers, 0 while it does not',
-    registers: this.#registers,
-  })
-  readonly #connections = new Gauge({
-    name: 'greymx_mta_connections',
-    help: 'Open connections of MTAs',
     registers: this.#registers,
   })
   readonly #protocolErrors = new Counter({
@@ -52,30 +41,55 @@ export class Metrics {
     labelNames: ['kind'],
     registers: this.#registers,
   })
+  /** Counted for each RCPT and connection, and given to the library only when somebody reads them. */
+  readonly #storeOperations = new Map<string, Map<string, number>>()
+  #openConnections = 0
 
   constructor() {
+    const storeOperations = this.#storeOperations
+    const openConnections = () => this.#openConnections
+    new Gauge({
+      name: 'greymx_mta_connections',
+      help: 'Open connections of MTAs',
+      registers: this.#registers,
+      collect() {
+        this.set(openConnections())
+      },
+    })
+    new Counter({
+      name: 'greymx_store_operations_total',
+      help: 'Operations on the store by kind and result (ok, error, timeout)',
+      labelNames: ['operation', 'result'],
+      registers: this.#registers,
+      collect() {
+        this.reset()
+        for (const [operation, results] of storeOperations) {
+          for (const [result, count] of results) this.inc({ operation, result }, count)
+        }
+      },
+    })
     collectDefaultMetrics({ register: this.#registry })
   }
 
-  outcome({ verdict, reason, waited }: Outcome): void {
+  /** `took` in milliseconds. */
+  outcome({ verdict, reason, waited }: Outcome, took: number): void {
     this.#decisions.inc({ verdict, reason })
+    this.#decisionSeconds.observe(took / 1000)
     if (reason === 'retry') this.#retryDelay.observe(waited / 1000)
   }
 
-  decision(milliseconds: number): void {
-    this.#decisionSeconds.observe(milliseconds / 1000)
+  storeOperation(operation: string, result: string): void {
+    const results = this.#storeOperations.get(operation) ?? new Map<string, number>()
+    results.set(result, (results.get(result) ?? 0) + 1)
+    this.#storeOperations.set(operation, results)
   }
 
-  storeOperation(operation: string, result: string): void {
-    this.#storeOperations.inc({ operation, result })
+  connections(open: number): void {
+    this.#openConnections = open
   }
 
   storeUp(up: boolean): void {
     this.#storeUp.set(up ? 1 : 0)
-  }
-
-  connections(open: number): void {
-    this.#connections.set(open)
   }
 
   protocolError(kind: string): void {

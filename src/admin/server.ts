@@ -2,7 +2,6 @@
 
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Metrics } from './metrics.ts'
 
 export interface Health {
   readonly store: { readonly name: string; readonly up: boolean; readonly problem?: string }
@@ -10,7 +9,7 @@ export interface Health {
 }
 
 export interface AdminParts {
-  readonly metrics: Metrics
+  readonly metrics: () => Promise<{ readonly type: string; readonly text: string }>
   /** Asked anew for each request. */
   readonly health: () => Promise<Health>
 }
@@ -74,7 +73,7 @@ async function answer(
     return send(response, isWell ? 200 : 503, 'application/json', `${body}\n`)
   }
   if (path === '/metrics') {
-    const { type, text } = await parts.metrics.exposition()
+    const { type, text } = await parts.metrics()
     return send(response, 200, type, text)
   }
   send(response, 404, 'text/plain; charset=utf-8', 'expected /healthz or /metrics\n')

@@ -1,7 +1,7 @@
 // Senders or recipients that are never greylisted: address, domain (and below it), local@, /regex/, `<>` for the
 // null sender. One list → a matcher.
 
-import { type Address, normalDomain, normalForm, parseAddress } from '../address.ts'
+import { type Address, normalDomain, parseAddress } from '../address.ts'
 import { compileDomains, isDomain } from './domains.ts'
 import { isPattern, type Pattern, parsePattern } from './pattern.ts'
 
@@ -25,7 +25,7 @@ export function parseAddressRule(text: string): AddressRule {
     const address = parseAddress(text)
     if (address.local === '') throw new Error(`expected ${ADDRESS_RULE_FORMS}`)
     if (address.domain === '') return { kind: 'local', local: address.local }
-    return { kind: 'address', normal: normalForm(address) }
+    return { kind: 'address', normal: address.normal }
   }
   if (!isDomain(text)) throw new Error(`expected ${ADDRESS_RULE_FORMS}`)
   return { kind: 'domain', domain: normalDomain(text) }
@@ -37,7 +37,7 @@ export function compileAddresses(rules: readonly AddressRule[]): AddressMatcher 
   const inDomains = compileDomains(rules.flatMap((rule) => (rule.kind === 'domain' ? [rule.domain] : [])))
   const patterns = rules.flatMap((rule) => (rule.kind === 'pattern' ? [rule.pattern] : []))
   return (address) => {
-    const normal = normalForm(address)
+    const { normal } = address
     if (addresses.has(normal)) return normal === '' ? '<>' : normal
     if (locals.has(address.local)) return `${address.local}@`
     return inDomains(address.domain) ?? patterns.find((pattern) => pattern.matches(normal))?.text

@@ -1,6 +1,7 @@
 // What stands for the client in the key, so that a retry from its neighbour is known again.
 
-import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
+import type { Client } from '../attempt.ts'
+import { formatNetwork, networkOf } from '../ip.ts'
 
 /** Leading bits that a client and its neighbours share. */
 export interface IdentitySettings {
@@ -8,7 +9,12 @@ export interface IdentitySettings {
   readonly ipv6Prefix: number
 }
 
-/** `network:198.51.100.0/24` */
-export function identify(address: IpAddress, { ipv4Prefix, ipv6Prefix }: IdentitySettings): string {
-  return `network:${formatNetwork(networkOf(address, address.kind === 'ipv4' ? ipv4Prefix : ipv6Prefix))}`
+/** `network:198.51.100.0/24`; `undefined` for a client without address. */
+export type Identify = (client: Client) => string | undefined
+
+export function createIdentify({ ipv4Prefix, ipv6Prefix }: IdentitySettings): Identify {
+  return ({ address }) => {
+    if (!address) return undefined
+    return `network:${formatNetwork(networkOf(address, address.kind === 'ipv4' ? ipv4Prefix : ipv6Prefix))}`
+  }
 }

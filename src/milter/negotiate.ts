@@ -60,7 +60,7 @@ export function negotiate(offer: Offer, wants: Wants): Negotiation {
     actions: offer.actions & ((wants.addHeaders ? ACTIONS.ADDHDRS : 0) | ACTIONS.SETSYMLIST),
     steps: offer.steps & wantedSteps(wants),
   }
-  const lists = agreement.actions & ACTIONS.SETSYMLIST ? macroLists(wants.macros) : Buffer.alloc(0)
+  const lists = agreement.actions & ACTIONS.SETSYMLIST ? macroLists(wants.macros) : NO_LISTS
   const answer = Buffer.concat([words(agreement.version, agreement.actions, agreement.steps), lists])
   return { kind: 'agreed', agreement, answer: encodeFrame('O', answer) }
 }
@@ -76,11 +76,19 @@ function wantedSteps({ stages }: Wants): number {
   return steps
 }
 
+const NO_LISTS = Buffer.alloc(0)
+/** What was encoded for whom: a filter wants the same for all its connections. */
+const encodedLists = new WeakMap<Wants['macros'], Buffer>()
+
 /** Each list is the stage's number, then the names parted by spaces, as one string (libmilter smfi_setsymlist). */
 function macroLists(macros: Wants['macros']): Buffer {
+  const known = encodedLists.get(macros)
+  if (known) return known
   const lists = Object.entries(MACRO_STAGES).flatMap(([stage, number]) => {
     const names = macros[stage as MacroStage] // the keys of MACRO_STAGES are its type
     return names ? [words(number), cString(names.map(withBraces).join(' '))] : []
   })
-  return Buffer.concat(lists)
+  const encoded = Buffer.concat(lists)
+  encodedLists.set(macros, encoded)
+  return encoded
 }

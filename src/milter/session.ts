@@ -10,11 +10,9 @@ import { type Command, type Connection, decodeCommand } from './command.ts'
 import { FrameReader, MAX_FRAME } from './frame.ts'
 import { Macros } from './macros.ts'
 import { type Agreement, negotiate, type Wants } from './negotiate.ts'
-import { encodeAddHeader, encodeReply, type Reply } from './reply.ts'
+import { encodeAddHeader, encodeReply, type Header, type Reply } from './reply.ts'
 
 type Answer = Reply | Promise<Reply>
-
-export type Header = readonly [name: string, value: string]
 
 /** The end of message: headers to add, then the reply. */
 export interface MessageEnd {
@@ -106,31 +104,25 @@ export class Session {
         this.#fail('malformed', command.reason)
         return
       }
-      const answer = this.#handle(command)
-      if (answer) {
-        this.#answering = true
-        // Rejection is a fault of ours, not of the MTA's; it is left to the process's handler of last resort.
-        void answer.then(() => this.#answered())
-        return
-      }
+      this.#handle(command)
+      if (this.#answering) return
     }
   }
 
-  #answered(): void {
-    this.#answering = false
-    this.#read()
-    if (!this.#answering) this.#peer.resume()
-  }
-
-  /** A promise where the next command has to wait for the answer to this one. */
-  #handle(command: Command): Promise<void> | undefined {
-    if (!this.#isLegal(command)) return this.#fail('order', `${command.kind} while ${this.#state}`)
+  #handle(command: Command): void {
+    if (!this.#isLegal(command)) {
+      this.#fail('order', `${command.kind} while ${this.#state}`)
+      return
+    }
     const handler = this.#handler
     const macros = this.#macros
     switch (command.kind) {
       case 'OPTNEG': {
         const negotiation = negotiate(command.offer, handler.wants)
-        if (negotiation.kind === 'refused') return this.#fail('version', negotiation.reason)
+        if (negotiation.kind === 'refused') {
+          this.#fail('version', negotiation.reason)
+          return
+        }
         this.#agree(negotiation.agreement)
         handler.negotiated(negotiation.agreement.version)
         this.#peer.send(negotiation.answer)
@@ -141,31 +133,38 @@ export class Session {
         return
       case 'CONNECT':
         this.#state = 'connected'
-        return this.#answer(STEPS.NR_CONN, handler.connect(command.connection, macros))
+        this.#answer(STEPS.NR_CONN, handler.connect(command.connection, macros))
+        return
       case 'HELO':
-        return this.#answer(STEPS.NR_HELO, handler.helo(command.name, macros))
+        this.#answer(STEPS.NR_HELO, handler.helo(command.name, macros))
+        return
       case 'MAIL':
         if (this.#state === 'transaction') handler.endTransaction()
         this.#state = 'transaction'
-        return this.#answer(STEPS.NR_MAIL, handler.mail(command.address, macros))
+        this.#answer(STEPS.NR_MAIL, handler.mail(command.address, macros))
+        return
       case 'RCPT':
-        return this.#answer(STEPS.NR_RCPT, handler.rcpt(command.address, macros))
+        this.#answer(STEPS.NR_RCPT, handler.rcpt(command.address, macros))
+        return
       case 'DATA':
-        return this.#answer(STEPS.NR_DATA, handler.data(macros))
+        this.#answer(STEPS.NR_DATA, handler.data(macros))
+        return
       case 'HEADER':
-        return this.#answer(STEPS.NR_HDR, CONTINUE)
+        this.#answer(STEPS.NR_HDR, CONTINUE)
+        return
       case 'EOH':
-        return this.#answer(STEPS.NR_EOH, CONTINUE)
+        this.#answer(STEPS.NR_EOH, CONTINUE)
+        return
       case 'BODY':
-        return this.#answer(STEPS.NR_BODY, CONTINUE)
+        this.#answer(STEPS.NR_BODY, CONTINUE)
+        return
       case 'UNKNOWN':
-        return this.#answer(STEPS.NR_UNKN, CONTINUE)
+        this.#answer(STEPS.NR_UNKN, CONTINUE)
+        return
       case 'BODYEOB': {
         const { headers, reply } = handler.endOfMessage(macros)
-        if (this.#actions & ACTIONS.ADDHDRS) {
-          for (const [name, value] of headers) this.#peer.send(encodeAddHeader(name, value))
-        }
-        this.#peer.send(encodeReply(reply))
+        const added = this.#actions & ACTIONS.ADDHDRS ? headers : []
+        this.#peer.send(Buffer.concat([...added.map(encodeAddHeader), encodeReply(reply)]))
         this.#endTransaction()
         return
       }
@@ -217,14 +216,19 @@ export class Session {
   }
 
   /** Sends the reply unless `noReplyStep` was agreed; waits for it in either case, so that stages stay in order. */
-  #answer(noReplyStep: number, answer: Answer): Promise<void> | undefined {
+  #answer(noReplyStep: number, answer: Answer): void {
     const awaited = (this.#steps & noReplyStep) === 0
     if (!(answer instanceof Promise)) {
       if (awaited) this.#peer.send(encodeReply(answer))
-      return undefined
+      return
     }
-    return answer.then((reply) => {
+    this.#answering = true
+    // Rejection would be a fault of ours, not of the MTA's; it is left to the process's handler of last resort.
+    void answer.then((reply) => {
       if (awaited && this.#state !== 'ended') this.#peer.send(encodeReply(reply))
+      this.#answering = false
+      this.#read()
+      if (!this.#answering) this.#peer.resume()
     })
   }
 
@@ -248,7 +252,7 @@ export class Session {
     this.#state = 'ended'
   }
 
-  #fail(kind: ProtocolErrorKind, reason: string): undefined {
+  #fail(kind: ProtocolErrorKind, reason: string): void {
     this.#end()
     this.#peer.fail(kind, reason)
   }

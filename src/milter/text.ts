@@ -6,7 +6,8 @@
 import { isUtf8 } from 'node:buffer'
 
 const ESCAPE = 0xdc00
-const LONE_SURROGATE = /\p{Cs}/u
+/** Any surrogate, paired or not: text without one needs no closer look, and has none to escape. */
+const SURROGATE = /[\ud800-\udfff]/
 
 export function decodeText(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString('utf8')
@@ -17,7 +18,7 @@ export function decodeText(bytes: Buffer): string {
 
 /** The bytes that `decodeText` read; other lone surrogates cannot come from it and are written as U+FFFD. */
 export function encodeText(text: string): Buffer {
-  if (!LONE_SURROGATE.test(text)) return Buffer.from(text, 'utf8')
+  if (!SURROGATE.test(text)) return Buffer.from(text, 'utf8')
   return Buffer.concat(
     Array.from(text, (character) => {
       const byte = character.charCodeAt(0) - ESCAPE

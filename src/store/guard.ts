@@ -5,19 +5,30 @@ import type { Entry, FoundEntry } from '../greylist/entry.ts'
 import { UnreadableEntry } from './encoding.ts'
 import type { Store } from './store.ts'
 
+export type Operation = 'get_or_add' | 'pass' | 'get' | 'forget' | 'check'
 export type OperationResult = 'ok' | 'error' | 'timeout'
 
 export interface StoreWatch {
-  onOperation(operation: string, result: OperationResult): void
+  onOperation(operation: Operation, result: OperationResult): void
   /** Only when it changes; `problem` says why it is down. */
   onUp(): void
   onDown(problem: string): void
+}
+
+/** An operation that was not answered yet. */
+interface Pending {
+  readonly operation: Operation
+  readonly endsAt: number
+  readonly reject: (error: Error) => void
 }
 
 export class GuardedStore implements Store {
   readonly #store: Store
   readonly #timeout: number
   readonly #watch: StoreWatch
+  /** In the order of their ends, as all have the same time: one timer, for the first, does for all of them. */
+  readonly #pending = new Set<Pending>()
+  #timer: NodeJS.Timeout | undefined
   #up: boolean | undefined
 
   /** `timeout` in milliseconds, for each operation. */
@@ -47,8 +58,9 @@ export class GuardedStore implements Store {
     return this.#bounded('check', this.#store.check())
   }
 
-  close(): Promise<void> {
-    return this.#store.close()
+  async close(): Promise<void> {
+    clearTimeout(this.#timer)
+    await this.#store.close()
   }
 
   /** Also for what a store reports by itself, such as a lost connection. */
@@ -64,32 +76,41 @@ export class GuardedStore implements Store {
     this.#watch.onDown(problem)
   }
 
-  #bounded<T>(operation: string, answer: Promise<T>): Promise<T> {
+  #bounded<T>(operation: Operation, answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        const problem = `the store did not answer ${operation} within ${this.#timeout}ms`
-        this.#failed(operation, 'timeout', problem)
-        reject(new Error(problem))
-      }, this.#timeout)
+      const pending = { operation, endsAt: performance.now() + this.#timeout, reject }
+      this.#pending.add(pending)
+      this.#timer ??= setTimeout(() => this.#endOverdue(), this.#timeout)
       answer.then(
         (value) => {
-          clearTimeout(timer)
+          if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'ok')
           this.markUp()
           resolve(value)
         },
         (error: Error) => {
-          clearTimeout(timer)
-          if (error instanceof UnreadableEntry) this.#watch.onOperation(operation, 'error')
-          else this.#failed(operation, 'error', error.message)
+          if (!this.#pending.delete(pending)) return
+          this.#watch.onOperation(operation, 'error')
+          if (!(error instanceof UnreadableEntry)) this.markDown(error.message)
           reject(error)
         },
       )
     })
   }
 
-  #failed(operation: string, result: OperationResult, problem: string): void {
-    this.#watch.onOperation(operation, result)
-    this.markDown(problem)
+  #endOverdue(): void {
+    this.#timer = undefined
+    for (const pending of this.#pending) {
+      const left = pending.endsAt - performance.now()
+      if (left > 0) {
+        this.#timer = setTimeout(() => this.#endOverdue(), Math.ceil(left))
+        return
+      }
+      this.#pending.delete(pending)
+      const problem = `the store did not answer ${pending.operation} within ${this.#timeout}ms`
+      this.#watch.onOperation(pending.operation, 'timeout')
+      this.markDown(problem)
+      pending.reject(new Error(problem))
+    }
   }
 }

@@ -1,0 +1,184 @@
+// Connections that speak the raw milter protocol as Postfix does: what an SMTP client makes it send in one step is one
+// write, and the next step waits for the reply where there is one.
+
+import { connect, type Socket } from 'node:net'
+import { REPLIES, STEPS } from '../../src/milter/codes.ts'
+import { encodeCommand } from '../../src/milter/command.ts'
+import { FrameReader } from '../../src/milter/frame.ts'
+import { type Attempt, Model } from './model.ts'
+
+export interface Tally {
+  decisions: number
+  readonly byKind: Map<string, number>
+  /** Attempts so close to the end of the delay that either answer is right. */
+  either: number
+  /** What was answered wrongly. */
+  readonly wrong: string[]
+  /** Milliseconds from RCPT to its answer. */
+  readonly latencies: number[]
+}
+
+export interface LoadOptions {
+  readonly socketPath: string
+  readonly connections: number
+  /** Messages, of one recipient each, until a connection is ended and the next one made. */
+  readonly messages: number
+  readonly seed: number
+  /** greymx's delay, in milliseconds. */
+  readonly delay: number
+  /** Whether the filter has to answer as greymx; else it passes everything, and is sent the same. */
+  readonly isJudged: boolean
+}
+
+const OFFER = encodeCommand({ kind: 'OPTNEG', offer: { version: 6, actions: 0x1ff, steps: 0x1fffff } })
+const CONNECT_MACROS = encodeCommand({
+  kind: 'MACRO',
+  stage: 'CONNECT',
+  macros: [
+    ['j', 'mx1.example.com'],
+    ['v', 'Postfix 3.7.11'],
+    ['_', 'mail.example.org [198.51.100.7]'],
+    ['client_resolve', 'OK'],
+  ],
+})
+const MAIL_MACROS = encodeCommand({ kind: 'MACRO', stage: 'MAIL', macros: [] })
+const RCPT_STEP = Buffer.concat([
+  encodeCommand({ kind: 'MACRO', stage: 'RCPT', macros: [] }),
+  encodeCommand({ kind: 'RCPT', address: '<user@example.com>', parameters: [] }),
+])
+const END_STEP = Buffer.concat([
+  encodeCommand({ kind: 'MACRO', stage: 'BODYEOB', macros: [['i', '4gKx3z1Xq9zB2']] }),
+  encodeCommand({ kind: 'BODYEOB' }),
+])
+const DATA_STEP = encodeCommand({ kind: 'DATA' })
+const ABORT = encodeCommand({ kind: 'ABORT' })
+const ADD_HEADER = REPLIES.addHeader.charCodeAt(0)
+const QUIT = Buffer.concat([ABORT, encodeCommand({ kind: 'QUIT' })])
+
+export function newTally(): Tally {
+  return { decisions: 0, byKind: new Map(), either: 0, wrong: [], latencies: [] }
+}
+
+export class Load {
+  readonly #lanes: readonly Lane[]
+
+  constructor(options: LoadOptions) {
+    this.#lanes = Array.from({ length: options.connections }, (_, index) => new Lane(options, index))
+  }
+
+  /** Runs for so many milliseconds; resolves when the last answers are there, and rejects when a connection breaks. */
+  async run(milliseconds: number, tally: Tally): Promise<void> {
+    const until = performance.now() + milliseconds
+    await Promise.all(this.#lanes.map((lane) => lane.run(until, tally)))
+  }
+
+  close(): void {
+    for (const lane of this.#lanes) lane.close()
+  }
+}
+
+/** One connection after another, each with its messages. */
+class Lane {
+  readonly #options: LoadOptions
+  readonly #index: number
+  readonly #model: Model
+  #socket: Socket | undefined
+  #asksData = false
+  #left = 0
+  #reader = new FrameReader()
+  #take: (frame: Buffer) => void = () => undefined
+  #fail: (error: Error) => void = () => undefined
+
+  constructor(options: LoadOptions, index: number) {
+    this.#options = options
+    this.#index = index
+    this.#model = new Model(`s${options.seed}-c${index}`, options.seed + index, options.delay)
+  }
+
+  async run(until: number, tally: Tally): Promise<void> {
+    while (performance.now() < until) {
+      if (this.#left === 0) await this.#open()
+      await this.#message(tally)
+      this.#left -= 1
+      if (this.#left === 0) this.close()
+    }
+  }
+
+  close(): void {
+    this.#fail = () => undefined
+    this.#socket?.end(QUIT)
+    this.#socket = undefined
+    this.#left = 0
+  }
+
+  async #open(): Promise<void> {
+    const socket = connect({ path: this.#options.socketPath })
+    this.#socket = socket
+    this.#reader = new FrameReader()
+    socket.on('data', (chunk: Buffer) => this.#received(chunk))
+    socket.on('error', (error) => this.#fail(error))
+    socket.on('close', () => {
+      if (this.#socket === socket) this.#fail(new Error('the filter closed a connection'))
+    })
+    const answer = await this.#step(OFFER)
+    this.#asksData = (answer.readUInt32BE(9) & STEPS.NODATA) === 0
+    const address = `198.${18 + (this.#index % 2)}.${this.#index}.7`
+    const connection = { hostName: 'mail.example.org', family: 'inet', port: 25, address } as const
+    socket.write(Buffer.concat([CONNECT_MACROS, encodeCommand({ kind: 'CONNECT', connection })]))
+    await nextTurn()
+    this.#left = this.#options.messages
+  }
+
+  async #message(tally: Tally): Promise<void> {
+    const attempt = this.#model.next(performance.now())
+    const mail = encodeCommand({ kind: 'MAIL', address: `<${attempt.triplet.sender}>`, parameters: [] })
+    this.#socket?.write(Buffer.concat([MAIL_MACROS, mail]))
+    // The MTA answers MAIL by itself, and its client's RCPT comes a moment later, in a packet of its own.
+    await nextTurn()
+    const sentAt = performance.now()
+    const code = (await this.#step(RCPT_STEP)).toString('latin1', 0, 1)
+    this.#judge(attempt, code, sentAt, performance.now(), tally)
+    // The null milter is sent what greymx is sent, though it would let more messages through.
+    const isDelivered = this.#options.isJudged ? code === 'c' : attempt.triplet.passed
+    if (!isDelivered) {
+      this.#socket?.write(ABORT)
+      return
+    }
+    if (this.#asksData) await this.#step(DATA_STEP)
+    await this.#step(END_STEP)
+  }
+
+  /** Writes, and waits for the reply. */
+  #step(bytes: Buffer): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      this.#take = resolve
+      this.#fail = reject
+      this.#socket?.write(bytes)
+    })
+  }
+
+  #received(chunk: Buffer): void {
+    this.#reader.push(chunk)
+    for (let read = this.#reader.next(); read.kind === 'frame'; read = this.#reader.next()) {
+      if (read.bytes[0] !== ADD_HEADER) this.#take(read.bytes)
+    }
+  }
+
+  #judge(attempt: Attempt, code: string, sentAt: number, answeredAt: number, tally: Tally): void {
+    const expected = this.#model.expected(attempt, sentAt, answeredAt)
+    tally.decisions += 1
+    tally.latencies.push(answeredAt - sentAt)
+    tally.byKind.set(attempt.kind, (tally.byKind.get(attempt.kind) ?? 0) + 1)
+    const passed = this.#options.isJudged ? code === 'c' : expected === 'pass'
+    this.#model.answered(attempt, passed, answeredAt)
+    if (!this.#options.isJudged) return
+    if (expected === 'either') tally.either += 1
+    else if (expected !== (code === 'c' ? 'pass' : code === 'y' ? 'tempfail' : code)) {
+      tally.wrong.push(`${attempt.kind} ${attempt.triplet.sender}: expected ${expected}, got ${code}`)
+    }
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

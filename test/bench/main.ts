@@ -1,0 +1,166 @@
+// npm run bench: how many decisions a second greymx makes next to a milter that does nothing, both loaded in turns in
+// the same run, and whether every verdict was right. Figures are of this machine; only the ratios travel.
+//
+//   npm run bench -- [--seconds 120] [--connections 64] [--messages 1] [--store redis|lmdb|memory] [--seed 1]
+//
+// --messages is how many each connection carries before the next is made: an MTA makes one for each SMTP session, and
+// most sessions bring one message.
+
+import { readFile, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { startDaemon } from '../support/daemon.ts'
+import { PROGRAM } from '../support/greymx.ts'
+import { startRedis } from '../support/redis.ts'
+import { scratch } from '../support/scratch.ts'
+import { Load, type LoadOptions, newTally, type Tally } from './load.ts'
+
+const DELAY = 2000
+/** One turn of each, in milliseconds: short enough that the machine's moods meet both alike. */
+const TURN = 5000
+const CLOCK_TICKS = 100 // sysconf(_SC_CLK_TCK), which is 100 on every Linux that Node runs on
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '120' },
+    connections: { type: 'string', default: '64' },
+    messages: { type: 'string', default: '1' },
+    store: { type: 'string', default: 'redis' },
+    seed: { type: 'string', default: '1' },
+  },
+})
+
+type CommonOptions = Omit<LoadOptions, 'socketPath' | 'isJudged'>
+
+interface Side {
+  readonly name: string
+  readonly load: Load
+  readonly pids: readonly number[]
+  readonly tally: Tally
+  /** Of each turn: decisions a second, and CPU seconds for 100,000 decisions. */
+  readonly rates: number[]
+  readonly cpu: number[]
+}
+
+const endings: Array<() => Promise<void>> = []
+try {
+  await bench()
+} finally {
+  for (const end of endings.reverse()) await end()
+}
+
+async function bench(): Promise<void> {
+  const dir = await scratch({ after: (end) => endings.push(end) })
+  const seconds = Number(values.seconds)
+  const options = {
+    connections: Number(values.connections),
+    messages: Number(values.messages),
+    seed: Number(values.seed),
+    delay: DELAY,
+  }
+  const sides = [await nullSide(dir, options), await greymxSide(dir, options)]
+  const turns = Math.max(1, Math.round((seconds * 1000) / TURN / sides.length))
+  console.log(
+    `${values.connections} connections, ${values.messages} message(s) each, store ${values.store}, seed ${values.seed}, ` +
+      `${turns} turns of ${TURN / 1000} s`,
+  )
+  // Not counted: code is compiled, and triplets come to be known.
+  for (const side of sides) await side.load.run(TURN, side.tally)
+  for (const { tally } of sides) tally.latencies.length = 0
+  for (let turn = 0; turn < turns; turn += 1) for (const side of sides) await takeTurn(side)
+  report(sides)
+  for (const { load } of sides) load.close()
+}
+
+async function nullSide(dir: string, options: CommonOptions): Promise<Side> {
+  const socketPath = join(dir, 'null.sock')
+  const pid = await startQuietly(
+    dir,
+    [join(process.cwd(), 'build/test/bench/null-milter.js'), socketPath],
+    'ready',
+  )
+  return newSide('null milter', new Load({ ...options, socketPath, isJudged: false }), [pid])
+}
+
+async function greymxSide(dir: string, options: CommonOptions): Promise<Side> {
+  const { store, pids } = await openStore(dir)
+  const socketPath = join(dir, 'greymx.sock')
+  const settings = join(dir, 'greymx.yaml')
+  const times = `greylist: { delay: ${DELAY}ms, retry_window: 1h, lifetime: 1h }`
+  await writeFile(settings, `listen: unix:${socketPath}\nstore: "${store}"\nadmin: 127.0.0.1:0\n${times}\n`)
+  const pid = await startQuietly(dir, [PROGRAM, 'serve', '--config', settings], 'smtpd_milters')
+  return newSide('greymx', new Load({ ...options, socketPath, isJudged: true }), [pid, ...pids])
+}
+
+/** Starts a program of Node's with its log in a file, as a service's log goes: this process has a load to make. */
+async function startQuietly(dir: string, args: readonly string[], readyText: string): Promise<number> {
+  const logFile = join(dir, `${basename(args[0] ?? '')}.log`)
+  const daemon = await startDaemon({
+    command: 'sh',
+    args: ['-c', `exec "$0" "$@" > ${logFile}`, process.execPath, ...args],
+    cwd: dir,
+    ready: async () => (await readFile(logFile, 'utf8').catch(() => '')).includes(readyText),
+  })
+  endings.push(() => daemon.stop())
+  return daemon.pid
+}
+
+async function openStore(dir: string): Promise<{ store: string; pids: number[] }> {
+  if (values.store === 'memory') return { store: 'memory:', pids: [] }
+  if (values.store === 'lmdb') return { store: `lmdb:${dir}/state`, pids: [] }
+  const redis = await startRedis({ dir })
+  return { store: `redis+unix://${redis.unixSocketPath}?db=0`, pids: [redis.pid] }
+}
+
+function newSide(name: string, load: Load, pids: readonly number[]): Side {
+  return { name, load, pids, tally: newTally(), rates: [], cpu: [] }
+}
+
+async function takeTurn({ load, pids, tally, rates, cpu }: Side): Promise<void> {
+  const [decisionsBefore, cpuBefore, startedAt] = [tally.decisions, await cpuSeconds(pids), performance.now()]
+  await load.run(TURN, tally)
+  const elapsed = (performance.now() - startedAt) / 1000
+  const decisions = tally.decisions - decisionsBefore
+  rates.push(decisions / elapsed)
+  cpu.push((((await cpuSeconds(pids)) - cpuBefore) / decisions) * 100_000)
+}
+
+/** User and system time of the processes so far: proc(5), fields 14 and 15 of stat. */
+async function cpuSeconds(pids: readonly number[]): Promise<number> {
+  const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'latin1')))
+  const ticks = stats.map((stat) => {
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return Number(fields[11]) + Number(fields[12])
+  })
+  return ticks.reduce((sum, count) => sum + count, 0) / CLOCK_TICKS
+}
+
+function report(sides: readonly Side[]): void {
+  for (const { name, tally, rates, cpu } of sides) {
+    const [p50, p99] = [quantile(tally.latencies, 0.5), quantile(tally.latencies, 0.99)]
+    console.log(
+      `${name.padEnd(12)} ${median(rates).toFixed(0).padStart(7)} decisions/s   ` +
+        `${median(cpu).toFixed(2).padStart(6)} CPU s per 100k   p50 ${p50.toFixed(2)} ms   p99 ${p99.toFixed(2)} ms`,
+    )
+  }
+  const [base, judged] = sides
+  if (!base || !judged) return
+  const ratios = judged.rates.map((rate, turn) => rate / (base.rates[turn] ?? Number.NaN))
+  console.log(`ratio greymx / null milter, median of turns: ${median(ratios).toFixed(2)}`)
+  const { tally } = judged
+  const kinds = [...tally.byKind].map(([kind, count]) => `${kind} ${count}`).join(', ')
+  console.log(
+    `verdicts: ${tally.decisions} (${kinds}; ${tally.either} at the edge of the delay), ${tally.wrong.length} wrong`,
+  )
+  for (const wrong of tally.wrong.slice(0, 10)) console.log(`  ${wrong}`)
+  if (tally.wrong.length > 0) process.exitCode = 1
+}
+
+function median(numbers: readonly number[]): number {
+  return quantile(numbers, 0.5)
+}
+
+function quantile(numbers: readonly number[], share: number): number {
+  const sorted = numbers.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+}

@@ -1,0 +1,111 @@
+// What one connection of the load sends next, and what greymx has to answer: a seeded mix of new, early, retried and
+// passed triplets, each connection with triplets of its own, so that what is right depends on nobody else.
+
+export type Kind = 'new' | 'early' | 'retry' | 'known'
+
+export interface Attempt {
+  readonly kind: Kind
+  readonly triplet: Triplet
+}
+
+export interface Triplet {
+  readonly sender: string
+  /** When the first attempt was sent and when it was answered, in milliseconds. */
+  sentAt: number
+  answeredAt: number
+  passed: boolean
+}
+
+export type Expected = 'pass' | 'tempfail' | 'either'
+
+/** Shares of a hundred attempts; a kind of which there is no triplet yet is a new one instead. */
+const SHARES: ReadonlyArray<readonly [Kind, number]> = [
+  ['known', 50],
+  ['new', 25],
+  ['retry', 15],
+  ['early', 10],
+]
+
+/** Room for what the clocks of two processes and a busy machine may differ by, in milliseconds. */
+const MARGIN = 50
+
+export class Model {
+  readonly #random: () => number
+  readonly #delay: number
+  readonly #name: string
+  readonly #waiting: Triplet[] = []
+  readonly #passed: Triplet[] = []
+  #made = 0
+
+  /** `name` is part of every sender; `delay` in milliseconds is greymx's. */
+  constructor(name: string, seed: number, delay: number) {
+    this.#name = name
+    this.#random = mulberry32(seed)
+    this.#delay = delay
+  }
+
+  next(now: number): Attempt {
+    const kind = this.#kind()
+    const triplet = this.#existing(kind, now)
+    if (triplet) return { kind, triplet }
+    this.#made += 1
+    const sender = `${this.#name}-${this.#made}@${this.#made % 997}.example.org`
+    return { kind: 'new', triplet: { sender, sentAt: now, answeredAt: now, passed: false } }
+  }
+
+  /** What has to be answered to an attempt sent at `sentAt` and answered at `answeredAt`. */
+  expected({ kind, triplet }: Attempt, sentAt: number, answeredAt: number): Expected {
+    if (triplet.passed) return 'pass'
+    if (kind === 'new') return 'tempfail'
+    const youngest = sentAt - triplet.answeredAt
+    const oldest = answeredAt - triplet.sentAt
+    if (youngest >= this.#delay + MARGIN) return 'pass'
+    return oldest < this.#delay - MARGIN ? 'tempfail' : 'either'
+  }
+
+  answered({ kind, triplet }: Attempt, passed: boolean, answeredAt: number): void {
+    if (kind === 'new') {
+      triplet.answeredAt = answeredAt
+      this.#waiting.push(triplet)
+    } else if (passed && !triplet.passed) {
+      triplet.passed = true
+      this.#passed.push(triplet)
+    }
+  }
+
+  #kind(): Kind {
+    let point = this.#random() * 100
+    for (const [kind, share] of SHARES) {
+      point -= share
+      if (point < 0) return kind
+    }
+    return 'new'
+  }
+
+  #existing(kind: Kind, now: number): Triplet | undefined {
+    switch (kind) {
+      case 'new':
+        return undefined
+      case 'known':
+        return this.#passed[Math.floor(this.#random() * this.#passed.length)]
+      case 'early':
+        return this.#waiting.at(-1)
+      case 'retry': {
+        const oldest = this.#waiting[0]
+        if (!oldest || now - oldest.answeredAt < this.#delay + MARGIN) return undefined
+        return this.#waiting.shift()
+      }
+    }
+  }
+}
+
+/** A small generator of numbers from 0 to 1 that repeats itself from its seed (Tommy Ettinger's mulberry32). */
+function mulberry32(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+  }
+}

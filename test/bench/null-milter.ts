@@ -1,0 +1,34 @@
+// A milter that does nothing: greymx's own server and protocol, answering continue at once. What it reaches is what
+// the protocol allows; the rest is what deciding costs. Run as: null-milter.js SOCKET
+
+import { startServer } from '../../src/milter/server.ts'
+import type { Handler } from '../../src/milter/session.ts'
+
+const CONTINUE = { kind: 'continue' } as const
+
+const handler: Handler = {
+  wants: {
+    stages: { connect: 'note', helo: 'skip', mail: 'note', rcpt: 'answer', data: 'answer' },
+    macros: {},
+    addHeaders: true,
+  },
+  negotiated: () => undefined,
+  connect: () => CONTINUE,
+  helo: () => CONTINUE,
+  mail: () => CONTINUE,
+  rcpt: () => CONTINUE,
+  data: () => CONTINUE,
+  endOfMessage: () => ({ headers: [], reply: CONTINUE }),
+  endTransaction: () => undefined,
+}
+
+const [path = ''] = process.argv.slice(2)
+const server = await startServer({
+  listen: [{ kind: 'unix', path }],
+  socketMode: 0o600,
+  newHandler: () => handler,
+  onConnection: () => undefined,
+  onProtocolError: (kind, reason) => console.error(kind, reason),
+})
+console.log('ready')
+process.once('SIGTERM', () => void server.close(0))

@@ -1,0 +1,274 @@
+// What greymx answers at each milter stage, with the memory store and a clock moved by hand.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseConfig } from '../src/config/load.ts'
+import { compileExempt } from '../src/exempt/exempt.ts'
+import { createFilter } from '../src/filter.ts'
+import { createGreylister } from '../src/greylister.ts'
+import { createIdentify } from '../src/identity/identity.ts'
+import type { Connection } from '../src/milter/command.ts'
+import { Macros } from '../src/milter/macros.ts'
+import { type Reply, smtpLines } from '../src/milter/reply.ts'
+import type { Handler } from '../src/milter/session.ts'
+import { decodeText } from '../src/milter/text.ts'
+import type { Outcome } from '../src/outcome.ts'
+import { MemoryStore } from '../src/store/memory.ts'
+import type { Store } from '../src/store/store.ts'
+
+const MINUTE = 60_000
+
+interface Bench {
+  readonly handler: Handler
+  readonly macros: Macros
+  readonly outcomes: Outcome[]
+  now: number
+}
+
+function setUp(settings = '', store?: Store): Bench {
+  const loaded = parseConfig('test', settings)
+  assert.equal(loaded.kind, 'config', JSON.stringify(loaded))
+  if (loaded.kind !== 'config') throw new Error('unreachable')
+  const { config } = loaded
+  const bench = { now: 0, outcomes: [] as Outcome[], macros: new Macros() }
+  const judge = createGreylister({
+    exempt: compileExempt(config.exempt),
+    identify: createIdentify(config.identity),
+    times: config.times,
+    store: store ?? new MemoryStore(() => bench.now),
+  })
+  const handler = createFilter({
+    settings: config.filter,
+    judge,
+    report: (outcome) => bench.outcomes.push(outcome),
+    hostName: 'greymx.example.com',
+    now: () => new Date(Date.UTC(2026, 0, 2, 3, 4, 5)),
+  })()
+  handler.negotiated(6)
+  bench.macros.set('CONNECT', [['j', 'mx.example.com']])
+  return Object.assign(bench, { handler })
+}
+
+function connectFrom({ handler, macros }: Bench, address: string, hostName = `[${address}]`): void {
+  handler.connect({ hostName, family: address.includes(':') ? 'inet6' : 'inet', port: 25, address }, macros)
+}
+
+/** The SMTP code, or `c` for continue. */
+async function codeOf(reply: Reply | Promise<Reply>): Promise<string> {
+  const given = await reply
+  return given.kind === 'smtp' ? given.reply.code : (given.kind[0] ?? '')
+}
+
+async function attempt(bench: Bench, sender: string, ...recipients: string[]): Promise<string[]> {
+  const { handler, macros } = bench
+  await handler.mail(`<${sender}>`, macros)
+  const codes: string[] = []
+  for (const recipient of recipients) codes.push(await codeOf(handler.rcpt(`<${recipient}>`, macros)))
+  return codes
+}
+
+test('the longest wait of the recipients that passed first stands in X-Greylist', async () => {
+  const bench = setUp()
+  connectFrom(bench, '192.0.2.7')
+  await attempt(bench, 'a@b.test', 'one@example.com')
+  bench.now += 10 * MINUTE + 40_000
+  await attempt(bench, 'a@b.test', 'two@example.com')
+  bench.now += 6 * MINUTE
+  assert.deepEqual(
+    await attempt(bench, 'a@b.test', 'one@example.com', 'two@example.com', 'three@example.com'),
+    ['c', 'c', '451'],
+  )
+  assert.deepEqual(bench.handler.endOfMessage(bench.macros), {
+    headers: [['X-Greylist', 'delayed 00:16:40 by mx.example.com; Fri, 02 Jan 2026 03:04:05 +0000']],
+    reply: { kind: 'continue' },
+  })
+  bench.handler.endTransaction()
+  await attempt(bench, 'a@b.test', 'one@example.com')
+  assert.deepEqual(bench.handler.endOfMessage(bench.macros).headers, [])
+})
+
+test('the placeholders of the reply are filled, and what they hold cannot break the reply', async () => {
+  const bench = setUp('reply: "451 4.7.1 {seconds} {recipient} {domain} {host}"\nexempt: { recipients: [] }')
+  connectFrom(bench, '192.0.2.7')
+  await bench.handler.mail('<a@b.test>', bench.macros)
+  const reply = await bench.handler.rcpt('<"x\r\n250 y"%ю@Example.COM>', bench.macros)
+  assert.equal(reply.kind, 'smtp')
+  assert.deepEqual(reply.kind === 'smtp' && smtpLines(reply.reply), [
+    '451 4.7.1 240 "x??250 y"%?@Example.COM example.com mx.example.com',
+  ])
+})
+
+test('senders of different invalid bytes are different senders', async () => {
+  const bench = setUp()
+  connectFrom(bench, '192.0.2.7')
+  const senders = [[0xff], [0xfe], [0xc3], [0xc3, 0x28], [0xef, 0xbf, 0xbd], [0x5c, 0x78, 0x66, 0x66]].map(
+    (bytes) => decodeText(Buffer.from([0x61, ...bytes, 0x40, 0x62])),
+  )
+  for (const sender of senders) await attempt(bench, sender, 'u@example.com')
+  assert.deepEqual(
+    bench.outcomes.map(({ reason }) => reason),
+    senders.map(() => 'new'),
+  )
+  for (const sender of senders) await attempt(bench, sender, 'u@example.com')
+  assert.deepEqual(
+    bench.outcomes.slice(senders.length).map(({ reason }) => reason),
+    senders.map(() => 'early'),
+  )
+})
+
+test('who counts as authenticated, by the macros of both MTAs', async () => {
+  const cases: Array<
+    [name: string, connect: Record<string, string>, mail: Record<string, string>, passes: boolean]
+  > = [
+    ['nobody', {}, {}, false],
+    ['SMTP AUTH', {}, { auth_type: 'PLAIN', auth_authen: 'joe' }, true],
+    ['Sendmail, verified certificate', { v: '8.17.1.9' }, { verify: 'OK', cert_subject: '/CN=x' }, true],
+    [
+      'Sendmail, certificate of unknown issuer',
+      { v: '8.17.1.9' },
+      { verify: 'FAIL', cert_subject: '/CN=x' },
+      false,
+    ],
+    ['Sendmail, no certificate asked for', { v: '8.17.1.9' }, { verify: 'NOT' }, false],
+    ['Postfix, trusted certificate', { v: 'Postfix 3.7.11' }, { cert_subject: 'x' }, true],
+    ['Postfix, no trusted certificate', { v: 'Postfix 3.7.11' }, { cert_subject: '' }, false],
+  ]
+  for (const [name, connect, mail, passes] of cases) {
+    const bench = setUp()
+    bench.macros.set('CONNECT', Object.entries(connect))
+    connectFrom(bench, '192.0.2.7')
+    bench.macros.set('MAIL', Object.entries(mail))
+    assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), [passes ? 'c' : '451'], name)
+  }
+})
+
+test('a host name counts only when the MTA found it confirmed', async () => {
+  const cases: Array<[name: string, hostName: string, macros: Record<string, string>, passes: boolean]> = [
+    ['confirmed', 'mail.trusted.test', { client_resolve: 'OK' }, true],
+    [
+      'confirmed, an MTA without {client_resolve}',
+      'Mail.Trusted.TEST',
+      { _: 'mail.trusted.test [192.0.2.7]' },
+      true,
+    ],
+    ['forged', 'mail.trusted.test', { client_resolve: 'FORGED' }, false],
+    ['may be forged', 'mail.trusted.test', { _: 'mail.trusted.test [192.0.2.7] (may be forged)' }, false],
+    ['temporary failure', 'mail.trusted.test', { client_resolve: 'TEMP' }, false],
+    ['no name', '[192.0.2.7]', { client_resolve: 'FAIL' }, false],
+    ['unknown', 'unknown', {}, false],
+    ['only ends like it', 'untrusted.test', { client_resolve: 'OK' }, false],
+  ]
+  for (const [name, hostName, macros, passes] of cases) {
+    const bench = setUp('exempt: { clients: [trusted.test] }')
+    bench.macros.set('CONNECT', Object.entries(macros))
+    connectFrom(bench, '192.0.2.7', hostName)
+    assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), [passes ? 'c' : '451'], name)
+  }
+})
+
+test('mail whose client has no address passes', async () => {
+  const connections: Connection[] = [
+    { hostName: 'localhost', family: 'unknown' },
+    { hostName: 'localhost', family: 'unix', port: 0, address: '/run/x' },
+    { hostName: 'odd', family: 'inet', port: 25, address: 'not an address' },
+  ]
+  for (const connection of connections) {
+    const bench = setUp()
+    bench.handler.connect(connection, bench.macros)
+    assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), ['c'])
+    assert.equal(bench.outcomes[0]?.rule, 'no-address')
+  }
+})
+
+test('the recipients of a bounce share one verdict, at DATA', async () => {
+  const bench = setUp()
+  connectFrom(bench, '192.0.2.7')
+  const bounce = async (...recipients: string[]) => {
+    assert.deepEqual(
+      await attempt(bench, '', ...recipients),
+      recipients.map(() => 'c'),
+    )
+    return codeOf(bench.handler.data(bench.macros))
+  }
+  assert.equal(await bounce('one@example.com'), '451')
+  bench.now += 5 * MINUTE
+  assert.equal(await bounce('one@example.com', 'postmaster@example.com'), 'c')
+  assert.equal(await bounce('one@example.com', 'two@example.com'), '451')
+  assert.deepEqual(
+    bench.outcomes.slice(-2).map(({ attempt: { recipient }, verdict }) => [recipient?.text, verdict]),
+    [
+      ['one@example.com', 'tempfail'],
+      ['two@example.com', 'tempfail'],
+    ],
+  )
+  bench.now += 5 * MINUTE
+  assert.equal(await bounce('one@example.com', 'two@example.com'), 'c')
+})
+
+test('a bounce is judged at RCPT where that is set, and where the MTA has no DATA stage', async () => {
+  const set = setUp('greylist: { null_sender_at: rcpt }')
+  connectFrom(set, '192.0.2.7')
+  assert.equal(set.handler.wants.stages.data, 'skip')
+  assert.deepEqual(await attempt(set, '', 'u@example.com'), ['451'])
+  const old = setUp()
+  old.handler.negotiated(3)
+  connectFrom(old, '192.0.2.7')
+  assert.deepEqual(await attempt(old, '', 'u@example.com'), ['451'])
+})
+
+test('with the key [client, sender] the sender is judged at MAIL, and a bounce at DATA', async () => {
+  const bench = setUp('greylist: { key: [client, sender] }')
+  const { handler, macros } = bench
+  connectFrom(bench, '192.0.2.7')
+  assert.deepEqual([handler.wants.stages.mail, handler.wants.stages.rcpt], ['answer', 'skip'])
+  assert.equal(await codeOf(handler.mail('<a@b.test>', macros)), '451')
+  assert.equal(await codeOf(handler.mail('<>', macros)), 'c')
+  assert.equal(await codeOf(handler.data(macros)), '451')
+  bench.now += 5 * MINUTE
+  assert.equal(await codeOf(handler.mail('<a@b.test>', macros)), 'c')
+  assert.match(handler.endOfMessage(macros).headers[0]?.[1] ?? '', /^delayed 00:05:00/)
+})
+
+/** A memory store of which one operation does as told. */
+function storeThat(overrides: Partial<Store>): Store {
+  return Object.assign(new MemoryStore(() => 0), overrides)
+}
+
+const burns = () => Promise.reject(new Error('it burns'))
+
+test('when the store fails, the configured answer is given, and the failure stands in the outcome', async () => {
+  for (const [answer, code, verdict] of [
+    ['accept', 'c', 'pass'],
+    ['tempfail', '451', 'tempfail'],
+  ] as const) {
+    const bench = setUp(`on_store_error: ${answer}`, storeThat({ getOrAdd: burns }))
+    connectFrom(bench, '192.0.2.7')
+    assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), [code])
+    const [outcome] = bench.outcomes
+    assert.deepEqual(
+      [outcome?.verdict, outcome?.reason, outcome?.error],
+      [verdict, 'store-error', 'it burns'],
+    )
+  }
+})
+
+test('a pass that cannot be written down still passes', async () => {
+  const getOrAdd = async () => ({ passed: false, age: 10 * MINUTE, added: false })
+  const store = storeThat({ getOrAdd, pass: burns })
+  const bench = setUp('on_store_error: tempfail', store)
+  connectFrom(bench, '192.0.2.7')
+  assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), ['c'])
+  assert.equal(bench.outcomes[0]?.reason, 'retry')
+})
+
+test('nothing of a transaction outlives it', async () => {
+  const bench = setUp()
+  connectFrom(bench, '192.0.2.7')
+  await attempt(bench, 'a@b.test', 'u@example.com')
+  bench.now += 5 * MINUTE
+  await attempt(bench, 'a@b.test', 'u@example.com')
+  bench.handler.endTransaction()
+  assert.deepEqual(bench.handler.endOfMessage(bench.macros).headers, [])
+  assert.equal(await codeOf(bench.handler.rcpt('<v@example.com>', bench.macros)), 'c')
+  assert.equal(bench.outcomes.length, 2)
+})
