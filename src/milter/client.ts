@@ -37,7 +37,12 @@ export async function connectToFilter(spec: SocketSpec, timeout: number): Promis
   const socket =
     spec.kind === 'unix' ? connect({ path: spec.path }) : connect({ host: spec.host, port: spec.port })
   const client = new MilterClient(socket, timeout)
-  await client.negotiate()
+  try {
+    await client.negotiate()
+  } catch (error) {
+    socket.destroy()
+    throw error
+  }
   return client
 }
 

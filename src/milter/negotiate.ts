@@ -11,7 +11,10 @@ export type StageUse = 'answer' | 'note' | 'skip'
 
 /** What a filter wants of a connection: its stages, and of each stage the macros it reads (names without braces). */
 export interface Wants {
-  readonly stages: { readonly [stage in 'connect' | 'helo' | 'mail' | 'rcpt' | 'data']: StageUse }
+  readonly stages: {
+    /** CONNECT and MAIL are always seen: the legal order of commands hangs on them. */
+    readonly [stage in 'connect' | 'mail']: Exclude<StageUse, 'skip'>
+  } & { readonly [stage in 'helo' | 'rcpt' | 'data']: StageUse }
   readonly macros: { readonly [stage in MacroStage]?: readonly string[] }
   readonly addHeaders: boolean
 }

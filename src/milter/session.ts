@@ -227,6 +227,7 @@ export class Session {
     void answer.then((reply) => {
       if (awaited && this.#state !== 'ended') this.#peer.send(encodeReply(reply))
       this.#answering = false
+      this.#endIfDrained()
       this.#read()
       if (!this.#answering) this.#peer.resume()
     })
@@ -242,7 +243,7 @@ export class Session {
   }
 
   #endIfDrained(): void {
-    if (!this.#draining || this.#state === 'transaction' || this.#state === 'ended') return
+    if (!this.#draining || this.#answering || this.#state === 'transaction' || this.#state === 'ended') return
     this.#end()
     this.#peer.end()
   }

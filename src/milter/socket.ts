@@ -1,7 +1,7 @@
 // Socket addresses in libmilter's notation, and the same address as Postfix and Sendmail write it.
 // Source: libmilter smfi_setconn page; Postfix MILTER_README ("Specifying the Milter service"); Sendmail op.me (S=).
 
-import { isIPv6 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 
 export type SocketSpec =
   | { readonly kind: 'inet' | 'inet6'; readonly host: string; readonly port: number }
@@ -20,7 +20,8 @@ export function parseSocketSpec(text: string): SocketSpec | undefined {
   if (kind === undefined || digits === undefined || bracketed === undefined) return undefined
   const host = bracketed.replace(/^\[(.*)\]$/, '$1')
   const port = Number(digits)
-  if (port > 65535 || /\s/.test(host)) return undefined
+  if (port > 65535 || host === '' || /\s/.test(host)) return undefined
+  if (kind === 'inet6' ? isIPv4(host) : isIPv6(host)) return undefined
   return { kind: kind === 'inet6' ? 'inet6' : 'inet', host, port }
 }
 

@@ -1,0 +1,140 @@
+// FrameReader and encodeFrame: the byte stream of an MTA cut into frames, however the network delivers it.
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import { encodeFrame, FrameReader, type FrameResult, MAX_FRAME } from '../../src/milter/frame.ts'
+import { cutAt } from './recording.ts'
+
+const INCOMPLETE: FrameResult = { kind: 'incomplete' }
+
+function length(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+/** All that comes out of the chunks, asked for after each of them. */
+function readAll(chunks: readonly Buffer[]): FrameResult[] {
+  const reader = new FrameReader()
+  const results: FrameResult[] = []
+  for (const chunk of chunks) {
+    reader.push(chunk)
+    for (let result = reader.next(); result.kind !== 'incomplete'; result = reader.next()) {
+      results.push(result)
+      if (result.kind === 'bad-length') return results
+    }
+  }
+  return results
+}
+
+const frames = fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 8 })
+
+describe('FrameReader', () => {
+  // The stream may be cut anywhere: the same frames come out however it is cut.
+  test('gives the same frames however the stream is cut', () => {
+    fc.assert(
+      fc.property(frames, fc.array(fc.nat()), (contents, places) => {
+        const stream = Buffer.concat(contents.flatMap((bytes) => [length(bytes.length), Buffer.from(bytes)]))
+        assert.deepEqual(
+          readAll(cutAt(stream, places)),
+          contents.map((bytes) => ({ kind: 'frame', bytes: Buffer.from(bytes) })),
+        )
+      }),
+    )
+  })
+
+  // The same while frames are taken more slowly than chunks come in, as when an answer is awaited.
+  test('gives the same frames however pushing and taking alternate', () => {
+    fc.assert(
+      fc.property(frames, fc.array(fc.nat()), fc.infiniteStream(fc.boolean()), (contents, places, turns) => {
+        const stream = Buffer.concat(contents.flatMap((bytes) => [length(bytes.length), Buffer.from(bytes)]))
+        const chunks = cutAt(stream, places)
+        const reader = new FrameReader()
+        const taken: Buffer[] = []
+        const take = () => {
+          const result = reader.next()
+          assert.notEqual(result.kind, 'bad-length')
+          if (result.kind === 'frame') taken.push(result.bytes)
+          return result.kind === 'frame'
+        }
+        for (const chunk of chunks) {
+          reader.push(chunk)
+          if (turns.next().value) take()
+        }
+        while (take());
+        assert.deepEqual(
+          taken,
+          contents.map((bytes) => Buffer.from(bytes)),
+        )
+      }),
+    )
+  })
+
+  test('waits for each byte of a frame', () => {
+    const reader = new FrameReader()
+    const stream = encodeFrame('H', Buffer.from('a.example\0'))
+    for (const byte of stream.subarray(0, -1)) {
+      reader.push(Buffer.of(byte))
+      assert.deepEqual(reader.next(), INCOMPLETE)
+    }
+    reader.push(stream.subarray(-1))
+    assert.deepEqual(reader.next(), { kind: 'frame', bytes: Buffer.from('Ha.example\0') })
+    assert.deepEqual(reader.next(), INCOMPLETE)
+  })
+
+  test('is not misled by empty chunks', () => {
+    const empty = Buffer.alloc(0)
+    const stream = encodeFrame('A')
+    const chunks = [empty, stream.subarray(0, 2), empty, stream.subarray(2), empty, stream]
+    assert.equal(readAll(chunks).length, 2)
+  })
+
+  test('gives views into a chunk that holds the frame whole, not copies', () => {
+    const chunk = Buffer.concat([encodeFrame('T'), encodeFrame('H', Buffer.from('x\0'))])
+    for (const result of readAll([chunk])) {
+      assert.ok(result.kind === 'frame' && result.bytes.buffer === chunk.buffer)
+    }
+  })
+
+  for (const bad of [0, MAX_FRAME + 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]) {
+    test(`refuses a frame of ${bad} bytes at once, without waiting for them`, () => {
+      assert.deepEqual(readAll([length(bad)]), [{ kind: 'bad-length', length: bad }])
+      assert.deepEqual(readAll(cutAt(length(bad), [1, 2, 3])), [{ kind: 'bad-length', length: bad }])
+    })
+  }
+
+  test('gives the frames that stand before a bad length', () => {
+    const results = readAll([Buffer.concat([encodeFrame('A'), encodeFrame('Q'), length(0)])])
+    assert.deepEqual(
+      results.map(({ kind }) => kind),
+      ['frame', 'frame', 'bad-length'],
+    )
+  })
+
+  test('reads a frame of MAX_FRAME bytes, and what follows it', () => {
+    const payload = Buffer.alloc(MAX_FRAME - 1, 'x')
+    const stream = Buffer.concat([encodeFrame('B', payload), encodeFrame('E')])
+    const [body, end] = readAll(cutAt(stream, [3, 70_000, 140_000, MAX_FRAME + 3, MAX_FRAME + 6]))
+    assert.ok(body?.kind === 'frame' && body.bytes.length === MAX_FRAME)
+    assert.ok(body.bytes.subarray(1).equals(payload))
+    assert.deepEqual(end, { kind: 'frame', bytes: Buffer.from('E') })
+  })
+})
+
+describe('encodeFrame()', () => {
+  test('writes length, character and payload', () => {
+    assert.equal(encodeFrame('c').toString('hex'), '0000000163')
+    assert.equal(encodeFrame('y', Buffer.from('451 x\0')).toString('hex'), '0000000779343531207800')
+  })
+
+  // Encode then decode is identity.
+  test('is read back by FrameReader', () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 255 }), fc.uint8Array(), (code, payload) => {
+        const frame = encodeFrame(String.fromCharCode(code), Buffer.from(payload))
+        assert.deepEqual(readAll([frame]), [{ kind: 'frame', bytes: Buffer.from([code, ...payload]) }])
+      }),
+    )
+  })
+})

@@ -1,0 +1,102 @@
+// encodeReply, smtpLines and encodeAddHeader: what a filter answers, byte for byte.
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import { encodeAddHeader, encodeReply, type SmtpReply, smtpLines } from '../../src/milter/reply.ts'
+import { framesOf } from './recording.ts'
+
+const GREY: SmtpReply = { code: '451', enhanced: '4.7.1', lines: ['Greylisted'] }
+
+/** What stands between `y` and the final NUL. */
+function textOnWire(reply: SmtpReply): string {
+  const frame = encodeReply({ kind: 'smtp', reply }).toString('latin1', 4)
+  assert.match(frame, /^y[^\0]*\0$/)
+  return frame.slice(1, -1)
+}
+
+/** A reply's text as the MTA, which takes it for a format, gives it to its client. */
+function asFormatted(text: string): string {
+  assert.ok(!text.replaceAll('%%', '').includes('%'), `a single % in ${JSON.stringify(text)}`)
+  return text.replaceAll('%%', '%')
+}
+
+describe('encodeReply()', () => {
+  test('writes continue and tempfail as one letter', () => {
+    assert.equal(encodeReply({ kind: 'continue' }).toString('hex'), '0000000163')
+    assert.equal(encodeReply({ kind: 'tempfail' }).toString('hex'), '0000000174')
+  })
+
+  test('writes an SMTP reply with its length and a NUL at its end', () => {
+    assert.equal(
+      encodeReply({ kind: 'smtp', reply: { code: '451', lines: ['x'] } }).toString('hex'),
+      '0000000779343531207800',
+    )
+  })
+
+  const cases: ReadonlyArray<readonly [what: string, reply: SmtpReply, text: string]> = [
+    ['one line', GREY, '451 4.7.1 Greylisted'],
+    ['no enhanced status', { code: '450', lines: ['Later'] }, '450 Later'],
+    [
+      'several lines, the status on each',
+      { code: '451', enhanced: '4.7.1', lines: ['one', 'two', 'three'] },
+      '451-4.7.1 one\r\n451-4.7.1 two\r\n451 4.7.1 three',
+    ],
+    ['several lines without status', { code: '450', lines: ['one', 'two'] }, '450-one\r\n450 two'],
+    ['an empty line among others', { ...GREY, lines: ['', 'two'] }, '451-4.7.1 \r\n451 4.7.1 two'],
+    ['% doubled', { ...GREY, lines: ['50% off, %s %%'] }, '451 4.7.1 50%% off, %%s %%%%'],
+    ['non-ASCII as ?', { ...GREY, lines: ['später: ю'] }, '451 4.7.1 sp?ter: ?'],
+    ['control characters as ?', { ...GREY, lines: ['a\r\n250 ok\0\x7f\t'] }, '451 4.7.1 a??250 ok???'],
+    ['undecodable bytes as ?', { ...GREY, lines: ['\udcff@x'] }, '451 4.7.1 ?@x'],
+  ]
+  for (const [what, reply, text] of cases) {
+    test(`writes ${what}`, () => assert.equal(textOnWire(reply), text))
+  }
+
+  test('cuts a line to 510 characters, CRLF not counted', () => {
+    const [first = '', last = ''] = textOnWire({
+      code: '451',
+      enhanced: '4.7.1',
+      lines: ['x'.repeat(501), 'y'.repeat(500)],
+    }).split('\r\n')
+    assert.equal(first, `451-4.7.1 ${'x'.repeat(500)}`)
+    assert.equal(last, `451 4.7.1 ${'y'.repeat(500)}`)
+  })
+
+  test('counts a doubled % once, as the client will see it, and never cuts one in half', () => {
+    const text = textOnWire({ ...GREY, lines: ['%'.repeat(600)] })
+    assert.equal(text, `451 4.7.1 ${'%%'.repeat(500)}`)
+    assert.equal(asFormatted(text).length, 510)
+  })
+
+  // Whatever the text, what the MTA sends its client is as many lines of RFC 5321 as were given, with the code on each.
+  test('makes safe SMTP lines of any text', () => {
+    const lines = fc.array(fc.string({ unit: 'binary', maxLength: 700 }), { minLength: 1, maxLength: 4 })
+    fc.assert(
+      fc.property(lines, fc.boolean(), (given, hasStatus) => {
+        const reply = { code: '451', ...(hasStatus ? { enhanced: '4.7.1' } : {}), lines: given }
+        const seen = asFormatted(textOnWire(reply)).split('\r\n')
+        assert.deepEqual(seen, smtpLines(reply))
+        assert.equal(seen.length, given.length)
+        seen.forEach((line, index) => {
+          assert.match(line, /^451[ -][\x20-\x7e]*$/)
+          assert.equal(line.charAt(3), index < seen.length - 1 ? '-' : ' ')
+          assert.ok(line.length <= 510)
+        })
+      }),
+    )
+  })
+})
+
+test('smtpLines() shows the lines without doubling', () => {
+  assert.deepEqual(smtpLines({ ...GREY, lines: ['100%', 'é'] }), ['451-4.7.1 100%', '451 4.7.1 ?'])
+})
+
+test('encodeAddHeader() writes name and value, each with its NUL', () => {
+  const bytes = encodeAddHeader(['X-Greylist', 'delayed 00:05:00'])
+  assert.deepEqual(
+    framesOf(bytes).map((frame) => frame.toString()),
+    ['hX-Greylist\0delayed 00:05:00\0'],
+  )
+  assert.equal(bytes.readUInt32BE(0), bytes.length - 4)
+})
