@@ -2,7 +2,7 @@
 
 import { hostname } from 'node:os'
 import { Metrics } from './admin/metrics.ts'
-import { startAdmin } from './admin/server.ts'
+import { type Health, startAdmin } from './admin/server.ts'
 import type { Config } from './config/schema.ts'
 import { compileExempt } from './exempt/exempt.ts'
 import { createFilter } from './filter.ts'
@@ -31,12 +31,45 @@ export interface App {
 
 /** Rejects when a socket or the store cannot be opened; a Redis that is away only means that it is waited for. */
 export async function startApp(config: Config, log: Log): Promise<App> {
+  const closers: Array<() => Promise<void>> = []
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  try {
+    return { ...(await openParts(config, log, closers)), close }
+  } catch (error) {
+    // What is open keeps the process alive: half a daemon would go on answering.
+    await close()
+    throw error
+  }
+}
+
+/** Each part that was opened leaves its end in `closers`, to be called in reverse order. */
+async function openParts(
+  config: Config,
+  log: Log,
+  closers: Array<() => Promise<void>>,
+): Promise<Omit<App, 'close'>> {
   const metrics = new Metrics()
-  const store = await openGuardedStore(config, log, metrics)
   const reporter = new Reporter([
     (outcome) => log.outcome(outcome),
     (outcome, took) => metrics.outcome(outcome, took),
   ])
+  const store = await openGuardedStore(config, log, metrics)
+  closers.push(() => store.close())
+
+  let listening: readonly SocketSpec[] = []
+  const admin =
+    config.admin &&
+    (await startAdmin(config.admin, {
+      metrics() {
+        reporter.handOn()
+        return metrics.exposition()
+      },
+      health: () => healthOf(config, store, listening),
+    }))
+  if (admin) closers.push(() => admin.close())
+
   let newHandler = joinFilter(config, store, reporter)
   const server = await startServer({
     listen: config.listen,
@@ -48,41 +81,35 @@ export async function startApp(config: Config, log: Log): Promise<App> {
       log.event('warn', 'connection closed: the MTA broke the milter protocol', { kind, reason, mta: peer })
     },
   })
-  const admin = config.admin && (await startAdmin(config.admin, { metrics: exposition, health }))
-
-  function exposition() {
+  closers.push(async () => {
+    listening = []
+    await server.close(GRACE)
     reporter.handOn()
-    return metrics.exposition()
-  }
-
-  async function health() {
-    const problem = await store.check().then(
-      () => undefined,
-      (error: Error) => error.message,
-    )
-    return {
-      store: {
-        name: formatStoreSpec(config.store),
-        up: problem === undefined,
-        ...(problem ? { problem } : {}),
-      },
-      listeners: server.addresses.map(formatSocketSpec),
-    }
-  }
+  })
+  listening = server.addresses
 
   return {
-    listening: server.addresses,
+    listening,
     ...(admin ? { adminPort: admin.port } : {}),
     reload(next) {
       newHandler = joinFilter(next, store, reporter)
       return needRestart(config, next)
     },
-    async close() {
-      await server.close(GRACE)
-      reporter.handOn()
-      await admin?.close()
-      await store.close()
+  }
+}
+
+async function healthOf(config: Config, store: Store, listening: readonly SocketSpec[]): Promise<Health> {
+  const problem = await store.check().then(
+    () => undefined,
+    (error: Error) => error.message,
+  )
+  return {
+    store: {
+      name: formatStoreSpec(config.store),
+      up: problem === undefined,
+      ...(problem ? { problem } : {}),
     },
+    listeners: listening.map(formatSocketSpec),
   }
 }
 
@@ -101,11 +128,7 @@ async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Pro
     },
     onDown: (problem) => {
       metrics.storeUp(false)
-      log.event('error', 'store is down', {
-        store: name,
-        problem,
-        on_store_error: config.filter.onStoreError,
-      })
+      log.event('error', 'store is down', { store: name, problem })
     },
   })
   await guarded.check().catch(() => undefined) // logged by now, and waited for; mail flows meanwhile
@@ -118,6 +141,7 @@ function joinFilter(config: Config, store: Store, reporter: Reporter): () => Han
     identify: createIdentify(config.identity),
     times: config.times,
     store,
+    onStoreError: config.onStoreError,
   })
   return createFilter({
     settings: config.filter,

@@ -1,6 +1,5 @@
 // What greymx answers at each milter stage: the one place where milter and greylisting meet. Stages before the
-// judged one only remember; the judged one asks the greylister and turns its outcome into a reply. When the store
-// fails, the configured answer is given instead, and when greymx itself does, mail passes.
+// judged one only remember; the judged one asks the greylister and turns its outcome into a reply.
 //
 // At RCPT a pass is `continue`, not `accept`: accept would end the filter for the whole message (libmilter
 // xxfi_envrcpt), so that the recipients after an exempt one would not be greylisted.
@@ -24,7 +23,6 @@ export interface FilterSettings {
   readonly judgeAt: 'mail' | 'rcpt'
   /** Where mail from the null sender is judged; at DATA, callouts that stop after RCPT leave no trace. */
   readonly nullSenderAt: 'rcpt' | 'data'
-  readonly onStoreError: 'accept' | 'tempfail'
   readonly reply: ReplyTemplate
   readonly header: boolean
 }
@@ -138,7 +136,7 @@ class Filter implements Handler {
 
   async #judgeOne(attempt: Attempt): Promise<Reply> {
     const startedAt = performance.now()
-    const outcome = await this.#judge(attempt)
+    const outcome = await this.#parts.judge(attempt)
     this.#note(outcome, startedAt)
     return this.#replyTo(outcome)
   }
@@ -146,7 +144,7 @@ class Filter implements Handler {
   /** One verdict for all, as DATA has one reply: who is known already waits with who is not, and passes with them. */
   async #judgeTogether(attempts: readonly Attempt[]): Promise<Reply> {
     const startedAt = performance.now()
-    const outcomes = await Promise.all(attempts.map((attempt) => this.#judge(attempt)))
+    const outcomes = await Promise.all(attempts.map(this.#parts.judge))
     const deferral = outcomes
       .filter(({ verdict }) => verdict === 'tempfail')
       .reduce<Outcome | undefined>(
@@ -160,18 +158,6 @@ class Filter implements Handler {
       )
     }
     return deferral ? this.#replyTo(deferral) : CONTINUE
-  }
-
-  /** Never rejects: a store that fails has its configured answer. */
-  async #judge(attempt: Attempt): Promise<Outcome> {
-    const { judge, settings } = this.#parts
-    try {
-      return await judge(attempt)
-    } catch (error) {
-      const verdict = settings.onStoreError === 'tempfail' ? 'tempfail' : 'pass'
-      const message = error instanceof Error ? error.message : String(error)
-      return { attempt, verdict, reason: 'store-error', waited: 0, retryIn: 0, error: message }
-    }
   }
 
   #note(outcome: Outcome, startedAt: number): void {

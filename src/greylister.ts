@@ -1,9 +1,10 @@
 // One attempt → its outcome: exempt? whose key? what is remembered? what follows? what is kept? Knows nothing of
-// milter; whoever asks (the filter, the command line) gets the same answer. Rejects when the store fails.
+// milter; whoever asks (the filter, the command line) gets the same answer. A store that fails has its configured one.
 
 import type { Attempt } from './attempt.ts'
 import type { Exempt } from './exempt/exempt.ts'
 import { decide, type Times } from './greylist/decide.ts'
+import type { FoundEntry } from './greylist/entry.ts'
 import { tripletKey, tripletRef } from './greylist/triplet.ts'
 import type { Identify } from './identity/identity.ts'
 import type { Outcome } from './outcome.ts'
@@ -14,11 +15,13 @@ export interface GreylisterParts {
   readonly identify: Identify
   readonly times: Times
   readonly store: Store
+  /** What becomes of an attempt when the store fails. */
+  readonly onStoreError: 'accept' | 'tempfail'
 }
 
 export type Judge = (attempt: Attempt) => Promise<Outcome>
 
-export function createGreylister({ exempt, identify, times, store }: GreylisterParts): Judge {
+export function createGreylister({ exempt, identify, times, store, onStoreError }: GreylisterParts): Judge {
   return async (attempt) => {
     const exemption = exempt(attempt)
     if (exemption) return { attempt, verdict: 'pass', ...exemption, waited: 0, retryIn: 0 }
@@ -29,7 +32,15 @@ export function createGreylister({ exempt, identify, times, store }: GreylisterP
     }
     const key = tripletKey(identity, attempt.sender, attempt.recipient)
     const ref = tripletRef(key)
-    const decision = decide(await store.getOrAdd(key, times.retryWindow), times)
+    let entry: FoundEntry
+    try {
+      entry = await store.getOrAdd(key, times.retryWindow)
+    } catch (error) {
+      const verdict = onStoreError === 'tempfail' ? 'tempfail' : 'pass'
+      const message = error instanceof Error ? error.message : String(error)
+      return { attempt, verdict, reason: 'store-error', identity, waited: 0, retryIn: 0, ref, error: message }
+    }
+    const decision = decide(entry, times)
     const { verdict, reason, waited } = decision
     if (decision.verdict === 'tempfail') {
       return { attempt, verdict, reason, identity, waited, retryIn: decision.retryIn, ref }

@@ -1,5 +1,6 @@
 // IP addresses and networks: parse, mask, contain. An IPv4 address written as IPv6 (::ffff:192.0.2.1) is IPv4.
 
+import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 export interface IpAddress {
@@ -19,10 +20,11 @@ export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const
 
 /** Reads `192.0.2.7`, `2001:db8::7`, Sendmail's `IPv6:2001:db8::7` and zones (`fe80::1%eth0`); else `undefined`. */
 export function parseIp(text: string): IpAddress | undefined {
-  const bare = text.replace(/^IPv6:/i, '').replace(/%.*$/, '')
-  // The library also reads inet_aton's forms (127.1, 0x7f.1); an MTA never sends them, and in a list they are slips.
-  if (!ipaddr.IPv6.isValid(bare) && !ipaddr.IPv4.isValidFourPartDecimal(bare)) return undefined
-  return fromBytes(ipaddr.process(bare).toByteArray())
+  const bare = text.replace(/^IPv6:/i, '')
+  // The library also reads inet_aton's forms (127.1, ::ffff:0x7f.0.0.1); an MTA never sends them, and in a list they
+  // are slips.
+  if (isIP(bare) === 0) return undefined
+  return fromBytes(ipaddr.process(withHexTail(bare.replace(/%.*$/, ''))).toByteArray())
 }
 
 /** Reads `192.0.2.0/24`, `2001:db8::/32` or a single address; bits below the prefix are dropped. */
@@ -49,6 +51,15 @@ export function networkOf(address: IpAddress, prefix: number): Network {
 
 export function formatNetwork({ address, prefix }: Network): string {
   return `${address.text}/${prefix}`
+}
+
+/** `::192.0.2.1` → `::c000:201`: the library takes the former for a mapped address. */
+function withHexTail(ip: string): string {
+  if (!ip.includes(':')) return ip
+  return ip.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...quad) => {
+    const [a = 0, b = 0, c = 0, d = 0] = quad.slice(0, 4).map(Number)
+    return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
+  })
 }
 
 function fromBytes(bytes: number[]): IpAddress {

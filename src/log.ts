@@ -120,16 +120,18 @@ function textLine(fields: Fields): string {
 }
 
 function jsonLine(fields: Fields): string {
-  return `${JSON.stringify({ time: new Date().toISOString(), ...fields })}\n`
+  return `${visible(JSON.stringify({ time: new Date().toISOString(), ...fields }))}\n`
 }
 
 function quoted(value: string | number): string {
   const text = String(value)
   if (BARE.test(text)) return text
-  return JSON.stringify(text).replace(
-    INVISIBLE,
-    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+  return visible(JSON.stringify(text))
+}
+
+/** Escapes in JSON what JSON itself leaves as it is, though it may end a line or disturb a terminal. */
+function visible(json: string): string {
+  return json.replace(INVISIBLE, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 function seconds(count: number): string {

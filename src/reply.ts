@@ -22,6 +22,8 @@ const PLACEHOLDER = /\{([^{}]*)\}/g
 
 /** Longest text that is taken, so that a line never has to be cut but for what is filled in. */
 const MAX_TEXT = 400
+/** As many lines as libmilter's smfi_setmlreply takes. */
+const MAX_LINES = 32
 
 /**
  * Reads `451 4.7.1 text`; further lines of text become further lines of the reply. Throws with what is wrong: the
@@ -43,6 +45,14 @@ export function parseReplyTemplate(text: string): ReplyTemplate {
       `expected an enhanced status code of class 4 like 4.7.1 beside ${code}, found ${enhanced}`,
     )
   }
+  // Both MTAs would take it for an enhanced code, of whatever class.
+  if (/^\d\.\d+\.\d+(?: |$)/.test(firstLine)) {
+    throw new Error(
+      `expected one space and a text behind the enhanced status code, found ${JSON.stringify(first)}`,
+    )
+  }
+  if (rest.length >= MAX_LINES)
+    throw new Error(`expected ${MAX_LINES} lines at most, found ${rest.length + 1}`)
   const lines = [firstLine, ...rest].map(parseLine)
   const status = enhanced === undefined ? { code } : { code, enhanced }
   return {

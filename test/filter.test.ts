@@ -36,6 +36,7 @@ function setUp(settings = '', store?: Store): Bench {
     identify: createIdentify(config.identity),
     times: config.times,
     store: store ?? new MemoryStore(() => bench.now),
+    onStoreError: config.onStoreError,
   })
   const handler = createFilter({
     settings: config.filter,

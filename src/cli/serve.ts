@@ -68,13 +68,17 @@ function startMessage(config: Config, { listening, adminPort }: App): string {
   const lines = [
     `${version()} is listening on ${listening.map(formatSocketSpec).join(', ')}`,
     `state: ${formatStoreSpec(config.store)}`,
-    `admin: ${config.admin && adminPort !== undefined ? `http://${config.admin.host}:${adminPort}/healthz and /metrics` : 'off'}`,
+    `admin: ${config.admin && adminPort !== undefined ? `http://${bracketed(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off'}`,
     '',
     `Postfix, in main.cf:    smtpd_milters = { ${services[0]}, default_action=accept }`,
     `Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(listening[0])}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
     '',
   ]
   return `${lines.join('\n')}\n`
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
 }
 
 function sendmailSocket(spec: SocketSpec | undefined): string {

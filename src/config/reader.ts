@@ -1,7 +1,7 @@
 // A YAML file → values, one setting at a time, and every fault with its line and column. Which settings there are,
 // schema.ts says by asking for them: a key that nobody asked for is unknown.
 
-import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
 
 type Path = readonly string[]
 
@@ -10,6 +10,7 @@ type Read<T> = { readonly value: T } | undefined
 export class ConfigReader {
   /** The settings that were asked for, by their dotted names. */
   readonly asked: string[] = []
+  readonly #unread = new Set<string>()
   readonly #fileName: string
   readonly #lines = new LineCounter()
   readonly #root: Node | undefined
@@ -81,6 +82,7 @@ export class ConfigReader {
 
   /** A fault of several settings together, shown at the first of `names` that the file has. */
   conflict(names: readonly string[], message: string): void {
+    if (names.some((name) => this.#unread.has(name))) return // its value is a default now, and its fault is told
     const node = names.map((name) => this.#find(name.split('.'))).find((found) => found !== undefined)
     this.#fault(node ? offset(node) : 0, message)
   }
@@ -110,10 +112,12 @@ export class ConfigReader {
   #scalar<T>(name: string, node: Node, parse: (text: string) => T): Read<T> {
     const text = scalarText(node)
     try {
+      if (isEmpty(node)) throw new Error('expected a value')
       if (text === undefined) throw new Error('expected a single value')
       return { value: parse(text) }
     } catch (error) {
       const expected = error instanceof Error ? error.message : String(error)
+      this.#unread.add(name)
       this.#fault(offset(node), `Cannot read ${name} ${describe(node)}: ${expected}`)
       return undefined
     }
@@ -123,11 +127,14 @@ export class ConfigReader {
     if (!isMap(node)) return
     for (const pair of node.items) {
       const key = pair.key as Node // parseDocument makes nodes of all keys
-      const inner = [...path, scalarText(key) ?? '?']
+      const text = scalarText(key) ?? '?'
+      const inner = [...path, text]
       const name = inner.join('.')
       const value = pair.value as Node | undefined
-      if (this.asked.includes(name)) continue
-      const below = this.asked.filter((other) => other.startsWith(`${name}.`))
+      // A key with a dot in it, such as greylist.delay, is not where #find looks for that setting.
+      const isName = !text.includes('.')
+      if (isName && this.asked.includes(name)) continue
+      const below = isName ? this.asked.filter((other) => other.startsWith(`${name}.`)) : []
       if (below.length === 0)
         this.#fault(offset(key), `unknown setting ${name}: expected ${this.#siblings(path)}`)
       else if (isMap(value) || isEmpty(value)) this.#visitUnknown(value, inner)
@@ -156,17 +163,18 @@ function offset(node: Node): number {
   return node.range?.[0] ?? 0
 }
 
-/** The value as written, where YAML's own reading of it (as number, boolean) has another text, like 0660. */
+/** The value as written where YAML's own reading of it, as a number, has another text, like 0660. */
 function scalarText(node: Node): string | undefined {
   if (!isScalar(node)) return undefined
-  return typeof node.value === 'string' ? node.value : (node.source ?? String(node.value))
+  return typeof node.value === 'number' ? (node.source ?? String(node.value)) : String(node.value)
 }
 
 /** A user name and password within a URL; they never show. */
-const CREDENTIALS = /\/\/[^/@]*@/
+const CREDENTIALS = /\/\/.*@/s
 
 function describe(node: Node): string {
   const text = scalarText(node)
   if (text !== undefined) return JSON.stringify(text.replace(CREDENTIALS, '//***@'))
+  if (isAlias(node)) return 'an alias'
   return isSeq(node) ? 'a list' : 'a group of settings'
 }

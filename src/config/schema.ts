@@ -26,6 +26,7 @@ export interface Config {
   readonly store: StoreSpec
   /** Milliseconds for one operation. */
   readonly storeTimeout: number
+  readonly onStoreError: 'accept' | 'tempfail'
   readonly times: Times
   readonly identity: IdentitySettings
   readonly exempt: ExemptSettings
@@ -40,7 +41,7 @@ const YEAR = 366 * 86_400_000
 /** Asks for all settings; what it could not read stands in the reader's faults, and the result is of no use then. */
 export function readConfig(reader: ConfigReader): Config {
   const listen = reader.list('listen', ['inet:8891@127.0.0.1'], expectSocketSpec)
-  if (listen.length === 0 && reader.faults.length === 0) {
+  if (listen.length === 0) {
     reader.conflict(['listen'], `Cannot read listen: expected at least one of ${SOCKET_SPEC_FORMS}`)
   }
   const socketMode = reader.text('socket_mode', '0660', expectMode)
@@ -48,7 +49,7 @@ export function readConfig(reader: ConfigReader): Config {
   const storeTimeout = duration(reader, 'store_timeout', '250ms', 1, 60_000)
   const onStoreError = reader.choice('on_store_error', 'accept', ['accept', 'tempfail'])
   const times = readTimes(reader)
-  const keyParts = reader.list('greylist.key', ['client', 'sender', 'recipient'], String)
+  const keyParts = reader.list('greylist.key', ['client', 'sender', 'recipient'], expectKeyPart)
   const judgeAt = keyParts.includes('recipient') ? 'rcpt' : 'mail'
   if (keyParts.join() !== 'client,sender,recipient' && keyParts.join() !== 'client,sender') {
     reader.conflict(
@@ -87,7 +88,8 @@ export function readConfig(reader: ConfigReader): Config {
     times,
     identity,
     exempt,
-    filter: { judgeAt, nullSenderAt, onStoreError, reply, header },
+    onStoreError,
+    filter: { judgeAt, nullSenderAt, reply, header },
     log,
     ...(admin ? { admin } : {}),
   }
@@ -124,6 +126,12 @@ function expectSocketSpec(text: string): SocketSpec {
   return spec
 }
 
+function expectKeyPart(text: string): string {
+  if (!['client', 'sender', 'recipient'].includes(text))
+    throw new Error('expected client, sender or recipient')
+  return text
+}
+
 function expectStoreSpec(text: string): StoreSpec {
   const spec = parseStoreSpec(text)
   if (!spec) throw new Error(`expected ${STORE_FORMS}`)
@@ -137,7 +145,7 @@ function expectMode(text: string): number {
 
 function expectAdmin(text: string): AdminAddress | undefined {
   if (text === 'false') return undefined
-  const [, host, digits] = /^(\[[^\]]+\]|[^:]+):(\d{1,5})$/.exec(text) ?? []
+  const [, host, digits] = /^(\[[^\]]+\]|[^:\s]+):(\d{1,5})$/.exec(text) ?? []
   const port = Number(digits)
   if (host === undefined || port > 65535) throw new Error('expected HOST:PORT like 127.0.0.1:8892, or false')
   return { host: host.replace(/^\[(.*)\]$/, '$1'), port }

@@ -21,10 +21,12 @@ export const ADDRESS_RULE_FORMS =
 export function parseAddressRule(text: string): AddressRule {
   if (isPattern(text)) return { kind: 'pattern', pattern: parsePattern(text) }
   if (text === '<>') return { kind: 'address', normal: '' }
+  if (text.includes('*'))
+    throw new Error(`expected ${ADDRESS_RULE_FORMS}, and no *: example.org is all of that domain`)
+  if (/^[^@]+@$/.test(text)) return { kind: 'local', local: parseAddress(text.slice(0, -1)).local }
   if (text.includes('@')) {
     const address = parseAddress(text)
-    if (address.local === '') throw new Error(`expected ${ADDRESS_RULE_FORMS}`)
-    if (address.domain === '') return { kind: 'local', local: address.local }
+    if (address.local === '' || address.domain === '') throw new Error(`expected ${ADDRESS_RULE_FORMS}`)
     return { kind: 'address', normal: address.normal }
   }
   if (!isDomain(text)) throw new Error(`expected ${ADDRESS_RULE_FORMS}`)

@@ -16,7 +16,8 @@ export function compileDomains(domains: Iterable<string>): DomainMatcher {
   }
 }
 
-const LABEL = /^[\p{L}\p{N}_](?:[\p{L}\p{N}_-]*[\p{L}\p{N}_])?$/u
+/** Marks are the vowel signs and accents of scripts such as Devanagari. */
+const LABEL = /^[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}_-]*[\p{L}\p{M}\p{N}_])?$/u
 
 /** Whether `text` can be a domain or host name of one label or more. */
 export function isDomain(text: string): boolean {

@@ -17,7 +17,7 @@ const PLAIN = /^[!-[\]-{}~]*$/
 export function tripletKey(identity: string, sender: Address, recipient: Address | undefined): string {
   const pair = `t:${identity}${SEPARATOR}${escapePart(sender.normal)}`
   const key = recipient ? `${pair}${SEPARATOR}${escapePart(recipient.normal)}` : pair
-  return key.length <= MAX_KEY ? key : `t:${identity}${SEPARATOR}sha256:${hash('sha256', key, 'hex')}`
+  return key.length <= MAX_KEY ? key : `t:${identity}${SEPARATOR}\\sha256:${hash('sha256', key, 'hex')}`
 }
 
 /** A short name for a triplet, the same on every host: what a deferred sender quotes leads to its log lines. */

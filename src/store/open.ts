@@ -23,6 +23,7 @@ export function parseStoreSpec(text: string): StoreSpec | undefined {
   if (directory !== undefined) return { kind: 'lmdb', directory }
   // A URL needs a host before a user name can stand in it; a socket has none, so that one is lent to it.
   const url = text.replace(/^(redis\+unix:\/\/(?:[^/@]*@)?)\//, '$1socket/')
+  if (!isPercentEncoded(url)) return undefined
   const known = /^rediss?:\/\/|^redis\+unix:\/\/(?:[^/@]*@)?socket\//.test(url)
   return known && URL.canParse(url) ? redisSpec(new URL(url)) : undefined
 }
@@ -52,6 +53,15 @@ export async function openStore(spec: StoreSpec, events: RedisEvents): Promise<S
       return openLmdbStore(spec.directory, Date.now)
     case 'redis':
       return openRedisStore(spec.redis, events)
+  }
+}
+
+function isPercentEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -1,0 +1,268 @@
+// Envelope addresses: the odd ones that real MTAs hand on (test/captures), and the normal form, which respellings of
+// one mailbox share and no two mailboxes do.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { normalDomain, parseAddress } from '../src/address.ts'
+import { decodeText } from '../src/milter/text.ts'
+
+const normal = (raw: string) => parseAddress(raw).normal
+
+test('parseAddress() reads what Postfix and Sendmail hand on', () => {
+  const cases: Array<[raw: string, text: string, local: string, domain: string]> = [
+    ['<a@b.test>', 'a@b.test', 'a', 'b.test'],
+    ['<>', '', '', ''],
+    ['< >', '', '', ''],
+    ['', '', '', ''],
+    ['<@r1.test,@r2.test:src@route.test>', '@r1.test,@r2.test:src@route.test', 'src', 'route.test'],
+    ['<@[IPv6:2001:db8::1]:a@b.test>', '@[IPv6:2001:db8::1]:a@b.test', 'a', 'b.test'],
+    ['<"quo ted"@q.test>', '"quo ted"@q.test', '"quo ted"', 'q.test'],
+    ['<"plain"@q.test>', '"plain"@q.test', 'plain', 'q.test'],
+    ['<"a\\"b"@q.test>', '"a\\"b"@q.test', '"a\\"b"', 'q.test'],
+    ['<"a@b"@q.test>', '"a@b"@q.test', '"a@b"', 'q.test'],
+    ['<"a@b">', '"a@b"', '"a@b"', ''],
+    ['<"R c"@Example.COM>', '"R c"@Example.COM', '"r c"', 'example.com'],
+    ['<UPPER@CASE.TEST>', 'UPPER@CASE.TEST', 'upper', 'case.test'],
+    ['a@nobrackets.test', 'a@nobrackets.test', 'a', 'nobrackets.test'],
+    ['<postmaster>', 'postmaster', 'postmaster', ''],
+    ['<Postmaster>', 'Postmaster', 'postmaster', ''],
+    ['< sp@ace.test >', 'sp@ace.test', 'sp', 'ace.test'],
+    ['  <a@b.test>\t', 'a@b.test', 'a', 'b.test'],
+    ['<дм@пример.test>', 'дм@пример.test', 'дм', 'xn--e1afmkfd.test'],
+    ['<ю@example.com>', 'ю@example.com', 'ю', 'example.com'],
+    ['<a@[192.0.2.7]>', 'a@[192.0.2.7]', 'a', '[192.0.2.7]'],
+    ['<a@[IPv6:2001:DB8::1]>', 'a@[IPv6:2001:DB8::1]', 'a', '[ipv6:2001:db8::1]'],
+    ['<a!b%c@d.test>', 'a!b%c@d.test', 'a!b%c', 'd.test'],
+    ['<a@b@c.test>', 'a@b@c.test', 'a@b', 'c.test'],
+  ]
+  for (const [raw, text, local, domain] of cases) {
+    const { normal: _, ...parts } = parseAddress(raw)
+    assert.deepEqual(parts, { text, local, domain }, raw)
+  }
+})
+
+test('bytes that are no UTF-8 stay apart from each other and from what they might be read as', () => {
+  const spellings = [
+    [0xe9], // é in Latin-1
+    [0xe8],
+    [0xc3, 0xa9], // é in UTF-8
+    [0xef, 0xbf, 0xbd], // U+FFFD
+    [0xed, 0xb3, 0xa9], // what UTF-8 would be for the stand-in of 0xe9
+    [0xff],
+  ].map((bytes) => normal(decodeText(Buffer.from([0x3c, ...bytes, 0x40, 0x62, 0x3e]))))
+  assert.equal(new Set(spellings).size, spellings.length, JSON.stringify(spellings))
+})
+
+test('spellings of one mailbox share a normal form', () => {
+  const cases: string[][] = [
+    ['a@b.test', '<a@b.test>', 'A@B.TEST', '"a"@b.test', '"\\a"@b.test', '@r.test:a@b.test', 'a@b.test.'],
+    ['"a b"@c.test', '"a\\ b"@c.test', '"A B"@c.test'],
+    ['"a\\"b"@c.test', '"\\a\\"\\b"@c.test'],
+    ['"a\\\\b"@c.test', '"A\\\\B"@c.test'],
+    ['a@пример.test', 'a@ПРИМЕР.test', 'a@xn--e1afmkfd.test', 'a@XN--E1AFMKFD.TEST', 'a@пример.test.'],
+    ['a@straße.test', 'a@xn--strae-oqa.test'],
+    ['a@bücher.test', 'a@bu\u0308cher.test', 'a@xn--bcher-kva.test'],
+    ['élan@b.test', 'ÉLAN@b.test'],
+  ]
+  for (const [first = '', ...others] of cases) {
+    for (const other of others) assert.equal(normal(other), normal(first), `${other} is ${first}`)
+  }
+})
+
+test('mailboxes that only look alike do not share a normal form', () => {
+  const cases: Array<[string, string]> = [
+    ['a@b.test', 'a@b.tes'],
+    ['a@b.test', 'a @b.test'],
+    ['a@b.test', 'a.@b.test'],
+    ['a@b.test', 'a'],
+    ['a b@c.test', '"a  b"@c.test'],
+    ['"a b"@c.test', 'a b@c.test'],
+    ['"a@b"@c.test', 'a@b@c.test'],
+    ['"a@b"', 'a@b'],
+    ['"a\\\\b"@c.test', '"a\\b"@c.test'],
+    ['""@c.test', '@c.test'],
+    ['""', ''],
+    ['k@b.test', '\u212a@b.test'], // Kelvin
+    ['"k"@b.test', '"\u212a"@b.test'],
+    ['s@b.test', '\u017f@b.test'], // long s
+    ['i@b.test', 'ı@b.test'], // dotless i
+    ['e\u0301@b.test', 'e@b.test'],
+    ['a@straße.test', 'a@strasse.test'],
+    ['a@[192.0.2.7]', 'a@192.0.2.7'],
+    ['a+b@c.test', 'a@c.test'],
+    ['a@b..', 'a@b.'],
+    ['a@b.test', 'a%b.test'],
+  ]
+  for (const [one, other] of cases) assert.notEqual(normal(one), normal(other), `${one} is not ${other}`)
+})
+
+test('an @ without a domain is not the same as none, nor is a route to nowhere the null sender', () => {
+  const spellings = ['', 'a', 'a@', 'a@.', 'a@..', '@', '@.', '@r.test:', 'a@b', 'a@b@', 'a@b@.', '@b']
+  const forms = spellings.map(normal)
+  assert.equal(new Set(forms).size, forms.length, JSON.stringify(forms))
+})
+
+test('space that is not ASCII is part of an internationalised address', () => {
+  for (const space of ['\u00a0', '\u2003', '\u3000', '\ufeff', '\u2028']) {
+    assert.notEqual(normal(`<${space}a@b.test>`), normal('<a@b.test>'), codePoint(space))
+    assert.notEqual(normal(`<a${space}@b.test>`), normal('<a@b.test>'), codePoint(space))
+  }
+})
+
+test('an ASCII domain is only folded, whatever a URL would make of it', () => {
+  for (const domain of [
+    '0x7f.1',
+    '127.1',
+    '1.2',
+    '2130706433',
+    '010.0.0.1',
+    'ex%41mple.org',
+    'a%2eb',
+    'a/b',
+    'a?b',
+    'a#b',
+    'a:25',
+    'a\\b',
+    'a\tb',
+    'a b',
+    'a_b.test',
+    '-a-.test',
+    'xn--.test',
+    'xn--a.test',
+    '[::1]',
+    'user@b',
+    'a..b',
+    `${'a'.repeat(300)}.test`,
+  ]) {
+    assert.equal(normalDomain(domain), domain)
+    assert.equal(normalDomain(domain.toUpperCase()), domain.toLowerCase())
+  }
+})
+
+test('a domain that is not ASCII is not cut, decoded or counted as a URL would do it', () => {
+  const plain = normalDomain('ю.test')
+  for (const domain of [
+    'ю.test/x',
+    'ю.test?x',
+    'ю.test#x',
+    'ю.test\\x',
+    'ю.test:80',
+    'ю\t.test',
+    'ю\n.test',
+    'x@ю.test',
+  ]) {
+    assert.notEqual(normalDomain(domain), plain, JSON.stringify(domain))
+  }
+  assert.notEqual(normalDomain('ю%41.test'), normalDomain('юa.test'))
+  assert.notEqual(normalDomain('１.2'), '1.0.0.2')
+  assert.notEqual(normalDomain('０x7f.1'), '127.0.0.1')
+})
+
+// Whatever bytes come, an address can be made of them, with its text no longer than they are.
+test('parseAddress() never throws', () => {
+  const odd = fc
+    .array(
+      fc.oneof(fc.constantFrom(...Buffer.from('aA"\\@.<>:,[] \t%/')), fc.integer({ min: 0x80, max: 0xff })),
+    )
+    .map((bytes) => Buffer.from(bytes))
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        odd,
+        fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+      ),
+      (bytes) => {
+        const raw = decodeText(bytes)
+        assert.ok(parseAddress(raw).text.length <= raw.length)
+      },
+    ),
+    { numRuns: 2000 },
+  )
+})
+
+const ATOM_BYTES = [
+  ...Buffer.from('abcxyzABCXYZ0123456789!#$%&*+-/=?^_`{|}~.'),
+  0x80,
+  0xa9,
+  0xbf,
+  0xc3,
+  0xe9,
+  0xff,
+]
+
+// Exchange one byte of an unquoted local part for another that is not its other case, and it is another mailbox.
+test('local parts that differ in one byte are two mailboxes', () => {
+  const local = fc.array(fc.constantFrom(...ATOM_BYTES), { minLength: 1, maxLength: 12 })
+  fc.assert(
+    fc.property(local, fc.nat(), fc.constantFrom(...ATOM_BYTES), (bytes, place, other) => {
+      const index = place % bytes.length
+      fc.pre(asciiLower(bytes[index] ?? 0) !== asciiLower(other))
+      const changed = bytes.with(index, other)
+      // É is é: two bytes that make one letter of another case are a respelling.
+      const [one, two] = [bytes, changed].map((all) => decodeText(Buffer.from(all))) as [string, string]
+      fc.pre(one.toLowerCase() !== two.toLowerCase())
+      assert.notEqual(normal(`<${one}@b.test>`), normal(`<${two}@b.test>`))
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+/** Characters and what they are without case; each stands for itself or for its other case and nothing else. */
+const CASELESS: Record<string, string> = { A: 'a', K: 'k', É: 'é', Ю: 'ю' }
+const CHARACTERS = [...'aAkK.éÉюЮ"\\ @:<>', '\u212a', '\udc80', '\udce9']
+const UNQUOTED = /^[^"\\ @:<>]+$/
+const DOMAINS: Record<string, string> = {
+  'b.test': 'b.test',
+  'B.Test': 'b.test',
+  'b.test.': 'b.test',
+  'ю.test': 'ю.test',
+  'Ю.TEST': 'ю.test',
+  'xn--31a.test': 'ю.test',
+  'b.b.test': 'b.b.test',
+  '[192.0.2.7]': '[192.0.2.7]',
+}
+
+interface Spelling {
+  readonly mailbox: string
+  readonly raw: string
+}
+
+const SPELLING: fc.Arbitrary<Spelling> = fc
+  .record({
+    content: fc.string({ unit: fc.constantFrom(...CHARACTERS), minLength: 1, maxLength: 4 }),
+    domain: fc.option(fc.constantFrom(...Object.keys(DOMAINS))),
+    quote: fc.boolean(),
+    needlessBackslashes: fc.boolean(),
+    brackets: fc.boolean(),
+    route: fc.constantFrom('', '@r.test:', '@r.test,@b.test:'),
+  })
+  .map(({ content, domain, quote, needlessBackslashes, brackets, route }) => {
+    const escaped = content.replace(needlessBackslashes ? /./gs : /["\\]/g, '\\$&')
+    const local = quote || !UNQUOTED.test(content) ? `"${escaped}"` : content
+    const address = domain === null ? local : `${route}${local}@${domain}`
+    const meant = [...content].map((character) => CASELESS[character] ?? character).join('')
+    return {
+      mailbox: JSON.stringify([meant, domain === null ? null : DOMAINS[domain]]),
+      raw: brackets ? `<${address}>` : address,
+    }
+  })
+
+// Two spellings share a normal form exactly when they are of one mailbox: quotes, backslashes, case, routes, brackets,
+// a final dot and A-labels are spelling, everything else is not.
+test('the normal form is one per mailbox', () => {
+  fc.assert(
+    fc.property(SPELLING, SPELLING, (one, other) => {
+      assert.equal(normal(one.raw) === normal(other.raw), one.mailbox === other.mailbox)
+    }),
+    { numRuns: 5000 },
+  )
+})
+
+function asciiLower(byte: number): number {
+  return byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte
+}
+
+function codePoint(character: string): string {
+  return `U+${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+}

@@ -1,0 +1,404 @@
+// The program as an administrator runs it: commands, exit statuses, what is printed, signals, and the admin pages.
+
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { startDaemon } from '../support/daemon.ts'
+import { PROGRAM } from '../support/greymx.ts'
+import { endWith, freePort, scratch, waitFor } from '../support/scratch.ts'
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+
+/** What a command that hangs is given before it is killed; its status is then `null`. */
+const PATIENCE = 15_000
+
+function greymx(args: readonly string[], cwd = process.cwd()) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
+    cwd,
+    encoding: 'utf8',
+    timeout: PATIENCE,
+    killSignal: 'SIGKILL',
+  })
+  return { status, stdout, stderr }
+}
+
+/** `greymx serve`, started, on ports of its own; `settings` are YAML. */
+async function startServe(t: TestContext, settings = '') {
+  const dir = await scratch(t)
+  const [port, adminPort] = [await freePort(), await freePort()]
+  const file = join(dir, 'milter.yaml')
+  const base = `listen: inet:${port}@127.0.0.1\nstore: "memory:"\nadmin: 127.0.0.1:${adminPort}\n`
+  await writeFile(file, base + settings)
+  const daemon = await startDaemon({
+    command: process.execPath,
+    args: [PROGRAM, 'serve', '--config', file],
+    cwd: dir,
+    ready: (output) => output.includes('INPUT_MAIL_FILTER'),
+  })
+  endWith(dir, () => daemon.stop())
+  return {
+    port,
+    adminPort,
+    daemon,
+    get: (path: string, method = 'GET') => fetch(`http://127.0.0.1:${adminPort}${path}`, { method }),
+    probe: (...args: string[]) =>
+      greymx(['probe', '--socket', `inet:${port}@127.0.0.1`, '--client', '198.51.100.7', ...args]),
+    /** Changes the file and has it read again; resolves with what the log says then. */
+    async reload(changed: string, logged: string): Promise<void> {
+      await writeFile(file, base + changed)
+      const before = daemon.output().length
+      daemon.signal('SIGHUP')
+      await waitFor(`${logged} in the log`, () => daemon.output().slice(before).includes(logged))
+    },
+  }
+}
+
+test('greymx --help and --version print and succeed', () => {
+  const help = greymx(['--help'])
+  assert.deepEqual([help.status, help.stderr], [0, ''])
+  assert.match(help.stdout, /^Usage: greymx COMMAND \[OPTIONS\]\n/)
+  for (const word of ['serve', 'check', 'probe', '--config FILE', '--json', '--help, --version']) {
+    assert.ok(help.stdout.includes(word), word)
+  }
+  assert.deepEqual(greymx(['--version']), { status: 0, stdout: `greymx ${version}\n`, stderr: '' })
+})
+
+test('greymx says what is wrong with a command line, and how it is used, with status 64', () => {
+  const cases: Array<[args: string[], problem: string]> = [
+    [[], 'expected a command'],
+    [['greylist'], 'unknown command "greylist"'],
+    [['probe', '--client', '::1'], 'probe needs --from ADDR'],
+  ]
+  for (const [args, problem] of cases) {
+    const { status, stdout, stderr } = greymx(args)
+    assert.deepEqual([status, stdout], [64, ''])
+    assert.ok(stderr.startsWith(`greymx: ${problem}\n\nUsage: greymx `), stderr)
+  }
+})
+
+test('greymx probe says which of its values it cannot read, with status 64', () => {
+  const rest = ['--from', 'a@b', '--to', 'c@d']
+  assert.deepEqual(greymx(['probe', '--client', 'localhost', ...rest]), {
+    status: 64,
+    stdout: '',
+    stderr: 'Cannot read --client "localhost": expected an IP address\n',
+  })
+  assert.deepEqual(greymx(['probe', '--client', '::1', '--socket', '8891', ...rest]), {
+    status: 64,
+    stdout: '',
+    stderr: 'Cannot read --socket "8891": expected inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH\n',
+  })
+})
+
+test('greymx check prints every fault on standard error, with status 78', async (t) => {
+  const dir = await scratch(t)
+  await writeFile(join(dir, 'good.yaml'), 'header: false\n')
+  await writeFile(join(dir, 'bad.yaml'), 'header: maybe\nadmin: 8892\n')
+  await writeFile(join(dir, 'milter.yaml'), 'header: false\nheader: true\n')
+  assert.deepEqual(greymx(['check', '--config', 'good.yaml'], dir), {
+    status: 0,
+    stdout: 'configuration is fine\n',
+    stderr: '',
+  })
+  assert.deepEqual(greymx(['check', '--config', 'bad.yaml'], dir), {
+    status: 78,
+    stdout: '',
+    stderr:
+      'bad.yaml:1:9: Cannot read header "maybe": expected true or false\n' +
+      'bad.yaml:2:8: Cannot read admin "8892": expected HOST:PORT like 127.0.0.1:8892, or false\n',
+  })
+  // Without --config it is the one beside.
+  assert.deepEqual(greymx(['check'], dir), {
+    status: 78,
+    stdout: '',
+    stderr: 'milter.yaml:2:1: Map keys must be unique\n',
+  })
+  const missing = greymx(['check', '--config', 'absent.yaml'], dir)
+  assert.deepEqual([missing.status, missing.stdout], [78, ''])
+  assert.match(missing.stderr, /^absent\.yaml: cannot be read: ENOENT.*\n$/)
+})
+
+test('the milter.yaml that comes with greymx is fine', () => {
+  assert.equal(greymx(['check', '--config', 'milter.yaml']).status, 0)
+})
+
+test('greymx serve and probe refuse a faulty file with status 78', async (t) => {
+  const dir = await scratch(t)
+  await writeFile(join(dir, 'milter.yaml'), 'greylist:\n  delay: 3d\n')
+  const fault =
+    'milter.yaml:2:10: greylist.delay 3d is not below greylist.retry_window 2d: expected a retry to be awaited for longer than it has to wait\n'
+  assert.deepEqual(greymx(['serve'], dir), { status: 78, stdout: '', stderr: fault })
+  assert.deepEqual(greymx(['probe', '--client', '::1', '--from', 'a@b', '--to', 'c@d'], dir), {
+    status: 78,
+    stdout: '',
+    stderr: fault,
+  })
+})
+
+test('greymx probe says when nobody listens, with status 69', async (t) => {
+  const dir = await scratch(t)
+  const port = await freePort()
+  await writeFile(join(dir, 'milter.yaml'), `listen: inet:${port}@127.0.0.1\n`)
+  const rest = ['--client', '::1', '--from', 'a@b', '--to', 'c@d']
+  const { status, stdout, stderr } = greymx(['probe', ...rest], dir)
+  assert.deepEqual([status, stdout], [69, ''])
+  assert.match(
+    stderr,
+    new RegExp(`^Cannot ask the daemon on inet:${port}@127\\.0\\.0\\.1: .*ECONNREFUSED.*\\n$`),
+  )
+  const other = greymx(['probe', '--socket', `unix:${dir}/absent.sock`, ...rest])
+  assert.equal(other.status, 69)
+  assert.match(other.stderr, /^Cannot ask the daemon on unix:\/.*\/absent\.sock: .*ENOENT.*\n$/)
+})
+
+test('greymx serve says where it listens and what to write into the MTAs, and ends with status 0', async (t) => {
+  const { daemon, port, adminPort } = await startServe(t)
+  assert.equal(
+    daemon.output(),
+    `level=info msg="store is up" store=memory:
+greymx ${version} is listening on inet:${port}@127.0.0.1
+state: memory:
+admin: http://127.0.0.1:${adminPort}/healthz and /metrics
+
+Postfix, in main.cf:    smtpd_milters = { inet:127.0.0.1:${port}, default_action=accept }
+Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=inet:${port}@127.0.0.1, T=C:10s;S:10s;R:10s;E:1m')dnl
+
+`,
+  )
+  daemon.signal('SIGTERM')
+  assert.equal(await daemon.exited(), 0)
+  assert.match(
+    daemon.output(),
+    /level=info msg="stopping: open transactions may end"\nlevel=info msg=stopped\n$/,
+  )
+})
+
+test('greymx serve ends with status 0 on SIGINT as well', async (t) => {
+  const { daemon } = await startServe(t)
+  daemon.signal('SIGINT')
+  assert.equal(await daemon.exited(), 0)
+})
+
+test('an IPv6 address stands in brackets where a URL or an MTA needs them', async (t) => {
+  const dir = await scratch(t)
+  const [port, adminPort] = [await freePort(), await freePort()]
+  const settings = `listen: inet6:${port}@::1\nstore: "memory:"\nadmin: "[::1]:${adminPort}"\n`
+  await writeFile(join(dir, 'milter.yaml'), settings)
+  const daemon = await startDaemon({
+    command: process.execPath,
+    args: [PROGRAM, 'serve'],
+    cwd: dir,
+    ready: (output) => output.includes('INPUT_MAIL_FILTER'),
+  })
+  endWith(dir, () => daemon.stop())
+  assert.ok(daemon.output().includes(`smtpd_milters = { inet:[::1]:${port},`), daemon.output())
+  assert.ok(daemon.output().includes(`admin: http://[::1]:${adminPort}/healthz`), daemon.output())
+})
+
+test('greymx serve that cannot listen says so and ends with status 69', async (t) => {
+  const dir = await scratch(t)
+  const taken = createServer().listen(0, '127.0.0.1')
+  t.after(() => taken.close())
+  await once(taken, 'listening')
+  const address = taken.address()
+  assert.ok(address !== null && typeof address === 'object')
+  const free = await freePort()
+  const cases: Array<[name: string, settings: string, stderr: RegExp]> = [
+    [
+      'the milter port is taken',
+      `listen: inet:${address.port}@127.0.0.1\nadmin: false\nstore: "memory:"\n`,
+      /^Cannot listen on inet:\d+@127\.0\.0\.1: .*EADDRINUSE.*\n$/,
+    ],
+    // The parts that were opened before must not keep half a daemon alive.
+    [
+      'the admin port is taken',
+      `listen: inet:${free}@127.0.0.1\nadmin: 127.0.0.1:${address.port}\nstore: "memory:"\n`,
+      /^Cannot listen on http:\/\/127\.0\.0\.1:\d+: .*EADDRINUSE.*\n$/,
+    ],
+    [
+      'the milter port is taken, and Redis is waited for',
+      `listen: inet:${address.port}@127.0.0.1\nadmin: false\nstore: redis://127.0.0.1:1/0\n`,
+      /^Cannot listen on inet:\d+@127\.0\.0\.1: .*EADDRINUSE.*\n$/,
+    ],
+  ]
+  for (const [name, settings, stderr] of cases) {
+    await writeFile(join(dir, 'milter.yaml'), settings)
+    const ended = greymx(['serve'], dir)
+    assert.match(ended.stderr, stderr, name)
+    assert.equal(ended.status, 69, name)
+    assert.doesNotMatch(ended.stdout, /is listening/, name)
+  }
+})
+
+test('greymx probe prints the SMTP replies, and whether mail was deferred is its status', async (t) => {
+  const { probe } = await startServe(t)
+  const ref = /\(([0-9a-f]{8})\)/
+  const first = probe('--from', 'a@example.org', '--to', 'b@example.com')
+  assert.deepEqual([first.status, first.stderr], [75, ''])
+  assert.equal(
+    first.stdout.replace(ref, '(REF)'),
+    'MAIL FROM:<a@example.org>\n250 2.1.0 Ok\nRCPT TO:<b@example.com>\n' +
+      '451 4.7.1 Greylisted, please try again later (REF)\n',
+  )
+  const again = probe('--from', 'A@EXAMPLE.ORG', '--to', '"b"@example.com')
+  assert.equal(ref.exec(again.stdout)?.[1], ref.exec(first.stdout)?.[1])
+  assert.deepEqual(probe('--from', 'a@example.org', '--to', 'postmaster@example.com'), {
+    status: 0,
+    stdout:
+      'MAIL FROM:<a@example.org>\n250 2.1.0 Ok\nRCPT TO:<postmaster@example.com>\n250 2.1.5 Ok\n' +
+      'DATA\n354 End data with <CR><LF>.<CR><LF>\n',
+    stderr: '',
+  })
+  const mixed = probe('--from', 'a@example.org', '--to', 'b@example.com', '--to', 'Postmaster', '--json')
+  assert.equal(mixed.status, 75)
+  const exchanges: Array<{ command: string; reply: string }> = JSON.parse(mixed.stdout)
+  assert.deepEqual(exchanges, [
+    { command: 'MAIL FROM:<a@example.org>', reply: '250 2.1.0 Ok' },
+    { command: 'RCPT TO:<b@example.com>', reply: exchanges[1]?.reply },
+    { command: 'RCPT TO:<Postmaster>', reply: '250 2.1.5 Ok' },
+    { command: 'DATA', reply: '354 End data with <CR><LF>.<CR><LF>' },
+  ])
+  assert.match(exchanges[1]?.reply ?? '', /^451 4\.7\.1 /)
+})
+
+test('a bounce is deferred at DATA, so that a callout sees a valid recipient', async (t) => {
+  const { probe } = await startServe(t)
+  const bounce = probe('--from', '<>', '--to', 'b@example.com')
+  assert.equal(bounce.status, 75)
+  assert.match(
+    bounce.stdout,
+    /^MAIL FROM:<>\n250 .*\nRCPT TO:<b@example.com>\n250 .*\nDATA\n451 4\.7\.1 .*\n$/,
+  )
+})
+
+test('SIGHUP takes a good file over, and keeps the old settings where the new ones are faulty', async (t) => {
+  const { probe, reload, daemon } = await startServe(t)
+  const reply = () => probe('--from', 'a@example.org', '--to', 'b@example.com').stdout.split('\n')[3]
+  assert.match(reply() ?? '', /^451 4\.7\.1 Greylisted/)
+  await reload('reply: 450 4.2.0 Later\n', 'msg="configuration read again"\n')
+  assert.equal(reply(), '450 4.2.0 Later')
+  await reload('reply: 550 Never\nfoo: 1\n', 'unknown setting foo')
+  assert.equal(reply(), '450 4.2.0 Later')
+  const faults = daemon.output().match(/^level=error msg="configuration not taken over" fault=.*$/gm) ?? []
+  assert.equal(faults.length, 2)
+  assert.match(
+    faults[0] ?? '',
+    /milter\.yaml:4:8: Cannot read reply \\"550 Never\\": expected a temporary reply code/,
+  )
+  assert.match(faults[1] ?? '', /milter\.yaml:5:1: unknown setting foo: /)
+  await reload('', 'msg="configuration read again"\n')
+  assert.match(reply() ?? '', /^451 4\.7\.1 Greylisted/)
+})
+
+test('SIGHUP says which changed settings need a restart', async (t) => {
+  const { reload, probe } = await startServe(t)
+  const needs = 'msg="configuration read again" needs_restart=socket_mode,store_timeout\n'
+  await reload('socket_mode: "0600"\nstore_timeout: 1s\nheader: false\n', needs)
+  assert.equal(probe('--from', 'a@example.org', '--to', 'b@example.com').status, 75)
+})
+
+test('the log follows its settings at once', async (t) => {
+  const { reload, probe, daemon } = await startServe(t)
+  await reload('log: { format: json }\n', 'msg="configuration read again"')
+  probe('--from', 'a@example.org', '--to', 'b@example.com')
+  await waitFor('an outcome in JSON', () =>
+    /^\{"time":.*"verdict":"tempfail","reason":"new"/m.test(daemon.output()),
+  )
+})
+
+test('/healthz answers 200 with JSON', async (t) => {
+  const { get, port } = await startServe(t)
+  const response = await get('/healthz')
+  assert.equal(response.status, 200)
+  assert.match(response.headers.get('content-type') ?? '', /^application\/json/)
+  assert.deepEqual(await response.json(), {
+    status: 'ok',
+    store: { name: 'memory:', up: true },
+    listeners: [`inet:${port}@127.0.0.1`],
+  })
+})
+
+test('/metrics has every promised name, and counts what was decided', async (t) => {
+  const { get, probe } = await startServe(t, 'greylist: { delay: 1ms, retry_window: 1h }\n')
+  probe('--from', 'a@example.org', '--to', 'b@example.com')
+  probe('--from', 'a@example.org', '--to', 'b@example.com')
+  probe('--from', 'a@example.org', '--to', 'postmaster@example.com')
+  const response = await get('/metrics')
+  assert.equal(response.status, 200)
+  assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
+  const text = await response.text()
+  const types: Array<[name: string, type: string]> = [
+    ['greymx_decisions_total', 'counter'],
+    ['greymx_decision_seconds', 'histogram'],
+    ['greymx_retry_delay_seconds', 'histogram'],
+    ['greymx_store_operations_total', 'counter'],
+    ['greymx_store_up', 'gauge'],
+    ['greymx_mta_connections', 'gauge'],
+    ['greymx_protocol_errors_total', 'counter'],
+    ['process_resident_memory_bytes', 'gauge'],
+    ['nodejs_eventloop_lag_seconds', 'gauge'],
+  ]
+  for (const [name, type] of types) assert.ok(text.includes(`# TYPE ${name} ${type}\n`), name)
+  const samples = [
+    'greymx_decisions_total{verdict="tempfail",reason="new"} 1',
+    'greymx_decisions_total{verdict="pass",reason="retry"} 1',
+    'greymx_decisions_total{verdict="pass",reason="exempt-recipient"} 1',
+    'greymx_decision_seconds_count 3',
+    'greymx_retry_delay_seconds_count 1',
+    'greymx_store_operations_total{operation="get_or_add",result="ok"} 2',
+    'greymx_store_operations_total{operation="pass",result="ok"} 1',
+    'greymx_store_up 1',
+  ]
+  for (const sample of samples) assert.ok(text.includes(`\n${sample}\n`), `${sample}\n${text}`)
+})
+
+test('/metrics counts connections that broke the protocol', async (t) => {
+  const { get, port, daemon } = await startServe(t)
+  const answer = await fetch(`http://127.0.0.1:${port}/`).then(
+    () => 'answered',
+    () => 'closed',
+  )
+  assert.equal(answer, 'closed')
+  await waitFor('the warning', () =>
+    daemon.output().includes('msg="connection closed: the MTA broke the milter protocol"'),
+  )
+  assert.match(await (await get('/metrics')).text(), /^greymx_protocol_errors_total\{kind="[a-z-]+"\} 1$/m)
+})
+
+test('the admin server knows no other page, and changes nothing', async (t) => {
+  const { get } = await startServe(t)
+  const cases: Array<[path: string, method: string, status: number]> = [
+    ['/', 'GET', 404],
+    ['/healthz/', 'GET', 404],
+    ['/metrics/x', 'GET', 404],
+    ['/healthz?verbose', 'GET', 200],
+    ['/healthz', 'HEAD', 200],
+    ['/healthz', 'POST', 405],
+    ['/metrics', 'DELETE', 405],
+  ]
+  for (const [path, method, status] of cases) {
+    assert.equal((await get(path, method)).status, status, `${method} ${path}`)
+  }
+})
+
+test('without admin there is no admin server', async (t) => {
+  const dir = await scratch(t)
+  const port = await freePort()
+  await writeFile(
+    join(dir, 'milter.yaml'),
+    `listen: inet:${port}@127.0.0.1\nstore: "memory:"\nadmin: false\n`,
+  )
+  const daemon = await startDaemon({
+    command: process.execPath,
+    args: [PROGRAM, 'serve'],
+    cwd: dir,
+    ready: (output) => output.includes('INPUT_MAIL_FILTER'),
+  })
+  endWith(dir, () => daemon.stop())
+  assert.match(daemon.output(), /^admin: off$/m)
+})

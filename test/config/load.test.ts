@@ -1,0 +1,585 @@
+// The configuration file: every kind of fault with its place and its exact words, and milter.yaml, which shows every
+// setting with its default.
+
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { parse } from 'yaml'
+import { loadConfig, parseConfig } from '../../src/config/load.ts'
+import { ConfigReader } from '../../src/config/reader.ts'
+import { type Config, readConfig } from '../../src/config/schema.ts'
+
+const TOP =
+  'listen, socket_mode, store, store_timeout, on_store_error, greylist, exempt, reply, header, log, admin'
+const DURATION = 'expected a number and ms, s, m, h, d or w'
+const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
+const STORES =
+  'expected lmdb:DIR, memory:, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:///PATH?db=0, with user:password@ where needed'
+const ADDRESSES = 'expected an address, a domain, a local part with its @ like postmaster@, <> or a /regex/'
+const CLIENTS = 'expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/'
+const NOT_BELOW = 'expected a retry to be awaited for longer than it has to wait'
+
+function faultsOf(text: string): readonly string[] {
+  const loaded = parseConfig('milter.yaml', text)
+  return loaded.kind === 'faults' ? loaded.faults : []
+}
+
+function configOf(text: string): Config {
+  const loaded = parseConfig('milter.yaml', text)
+  assert.ok(loaded.kind === 'config', JSON.stringify(loaded))
+  return loaded.config
+}
+
+/** Each text has exactly one fault: `LINE:COLUMN: message`. */
+function assertFaults(cases: ReadonlyArray<readonly [text: string, fault: string]>): void {
+  for (const [text, fault] of cases) assert.deepEqual(faultsOf(text), [`milter.yaml:${fault}`], text)
+}
+
+const REPLY_VALUES = { ref: 'REF', seconds: 9, recipient: 'a@b', domain: 'b', host: 'mx' }
+
+/** Without functions, which have no equal; what they do stands beside. */
+function comparable(config: Config) {
+  return { ...JSON.parse(JSON.stringify(config)), reply: config.filter.reply.fill(REPLY_VALUES) }
+}
+
+test('a file without settings is one with all defaults', () => {
+  const defaults = configOf('')
+  assert.deepEqual(defaults.listen, [{ kind: 'inet', host: '127.0.0.1', port: 8891 }])
+  assert.equal(defaults.socketMode, 0o660)
+  assert.deepEqual(defaults.store, { kind: 'lmdb', directory: './state' })
+  assert.equal(defaults.storeTimeout, 250)
+  assert.equal(defaults.onStoreError, 'accept')
+  assert.deepEqual(defaults.times, { delay: 240_000, retryWindow: 172_800_000, lifetime: 3_110_400_000 })
+  assert.deepEqual(defaults.identity, { ipv4Prefix: 24, ipv6Prefix: 64 })
+  const { reply, ...filter } = defaults.filter
+  assert.deepEqual(filter, {
+    judgeAt: 'rcpt',
+    nullSenderAt: 'data',
+    header: true,
+  })
+  assert.deepEqual(reply.fill(REPLY_VALUES), {
+    code: '451',
+    enhanced: '4.7.1',
+    lines: ['Greylisted, please try again later (REF)'],
+  })
+  assert.deepEqual(defaults.log, { level: 'info', format: 'text' })
+  assert.deepEqual(defaults.admin, { host: '127.0.0.1', port: 8892 })
+  assert.equal(defaults.exempt.authenticated, true)
+  assert.deepEqual(
+    [defaults.exempt.clients.length, defaults.exempt.senders, defaults.exempt.recipients],
+    [
+      2,
+      [],
+      [
+        { kind: 'local', local: 'postmaster' },
+        { kind: 'local', local: 'abuse' },
+      ],
+    ],
+  )
+  for (const text of [
+    '\n',
+    '# nothing\n',
+    '---\n',
+    '--- {}\n',
+    'null',
+    '~',
+    '\ufeff',
+    '...\n',
+    '\r\n# nothing\r\n',
+  ]) {
+    assert.deepEqual(comparable(configOf(text)), comparable(defaults), JSON.stringify(text))
+  }
+})
+
+test('each setting is read', () => {
+  const config = configOf(`
+listen: [ "inet:1@h", inet6:2@::1, 'unix:/run/x.sock', local:/run/y.sock ]
+socket_mode: "0600"
+store: redis://u:p@h:1/2
+store_timeout: 1s
+on_store_error: tempfail
+greylist:
+  delay: 5m
+  retry_window: 1.5h
+  lifetime: 1w
+  key: [client, sender]
+  client: { ipv4_prefix: 32, ipv6_prefix: 48 }
+  null_sender_at: rcpt
+exempt:
+  authenticated: false
+  clients: []
+  senders: example.org
+  recipients: [a@example.org, /x/]
+reply: |
+  450 4.2.0 One {ref}
+  two {seconds}
+header: false
+log: { level: warn, format: json }
+admin: "[::1]:80"
+`)
+  assert.deepEqual(config.listen, [
+    { kind: 'inet', host: 'h', port: 1 },
+    { kind: 'inet6', host: '::1', port: 2 },
+    { kind: 'unix', path: '/run/x.sock' },
+    { kind: 'unix', path: '/run/y.sock' },
+  ])
+  assert.equal(config.socketMode, 0o600)
+  assert.deepEqual(config.store, {
+    kind: 'redis',
+    redis: { connection: { host: 'h', port: 1, tls: false }, database: 2, username: 'u', password: 'p' },
+  })
+  assert.equal(config.storeTimeout, 1000)
+  assert.equal(config.onStoreError, 'tempfail')
+  assert.deepEqual(config.times, { delay: 300_000, retryWindow: 5_400_000, lifetime: 604_800_000 })
+  assert.deepEqual(config.identity, { ipv4Prefix: 32, ipv6Prefix: 48 })
+  const { authenticated, clients, senders, recipients } = config.exempt
+  assert.deepEqual(
+    [authenticated, clients, senders],
+    [false, [], [{ kind: 'domain', domain: 'example.org' }]],
+  )
+  assert.deepEqual(
+    recipients.map(({ kind }) => kind),
+    ['address', 'pattern'],
+  )
+  const { reply, ...filter } = config.filter
+  assert.deepEqual(filter, { judgeAt: 'mail', nullSenderAt: 'rcpt', header: false })
+  assert.deepEqual(reply.fill(REPLY_VALUES), { code: '450', enhanced: '4.2.0', lines: ['One REF', 'two 9'] })
+  assert.deepEqual(config.log, { level: 'warn', format: 'json' })
+  assert.deepEqual(config.admin, { host: '::1', port: 80 })
+})
+
+test('values are read as an operator writes them, quoted or not', () => {
+  for (const mode of ['0660', '"0660"', '660', "'660'"]) {
+    assert.equal(configOf(`socket_mode: ${mode}`).socketMode, 0o660, mode)
+  }
+  for (const off of ['false', '"false"']) assert.equal(configOf(`admin: ${off}`).admin, undefined, off)
+  for (const yes of ['true', '"true"']) assert.equal(configOf(`header: ${yes}`).filter.header, true, yes)
+  assert.equal(configOf('greylist: { client: { ipv4_prefix: "32" } }').identity.ipv4Prefix, 32)
+  assert.deepEqual(configOf('listen: unix:/a').listen, configOf('listen: ["unix:/a"]').listen)
+  assert.equal(configOf('header: false\r\nadmin: 127.0.0.1:1\r\n').admin?.port, 1)
+})
+
+test('True and FALSE are true and false, as YAML has it', () => {
+  assert.equal(configOf('header: True').filter.header, true)
+  assert.equal(configOf('header: FALSE').filter.header, false)
+  assert.equal(configOf('admin: False').admin, undefined)
+})
+
+test('a setting without a value, or with null, has its default', () => {
+  const text = 'listen:\nstore: ~\ngreylist:\nexempt: null\nlog: { level: , format: null }\nheader: Null\n'
+  assert.deepEqual(comparable(configOf(text)), comparable(configOf('')))
+})
+
+test('an unknown setting is named with what is known in its place', () => {
+  const known = 'expected authenticated, clients, senders, recipients'
+  assertFaults([
+    ['listen: inet:1@h\nlissten: inet:2@h\n', `2:1: unknown setting lissten: expected ${TOP}`],
+    [
+      'greylist:\n  delay: 5m\n  dealy: 5m\n',
+      '3:3: unknown setting greylist.dealy: expected delay, retry_window, lifetime, key, client, null_sender_at',
+    ],
+    [
+      'greylist:\n  client: { ipv4_prefix: 24, ipv5_prefix: 24 }\n',
+      '2:30: unknown setting greylist.client.ipv5_prefix: expected ipv4_prefix, ipv6_prefix',
+    ],
+    ['exempt:\n  client: []\n', `2:3: unknown setting exempt.client: ${known}`],
+    ['log: { levle: info }\n', '1:8: unknown setting log.levle: expected level, format'],
+    ['delay: 5m\n', `1:1: unknown setting delay: expected ${TOP}`],
+    ['Listen: inet:1@h\n', `1:1: unknown setting Listen: expected ${TOP}`],
+    ['foo:\n', `1:1: unknown setting foo: expected ${TOP}`],
+    ['foo: { bar: [1] }\n', `1:1: unknown setting foo: expected ${TOP}`],
+    ['1: 2\n', `1:1: unknown setting 1: expected ${TOP}`],
+    ['[a]: b\n', `1:1: unknown setting ?: expected ${TOP}`],
+    ['__proto__: 1\n', `1:1: unknown setting __proto__: expected ${TOP}`],
+  ])
+})
+
+test('a dotted name is no setting: it would be overlooked where it stands', () => {
+  assertFaults([
+    ['greylist.delay: 10m\n', `1:1: unknown setting greylist.delay: expected ${TOP}`],
+    [
+      'greylist:\n  client.ipv4_prefix: 32\n',
+      '2:3: unknown setting greylist.client.ipv4_prefix: expected delay, retry_window, lifetime, key, client, null_sender_at',
+    ],
+    ['greylist.client: { ipv4_prefix: 32 }\n', `1:1: unknown setting greylist.client: expected ${TOP}`],
+  ])
+})
+
+test('a value that cannot be read is shown, with its place and what is expected', () => {
+  assertFaults([
+    ['listen: 8891\n', `1:9: Cannot read listen "8891": expected ${SOCKETS}`],
+    [
+      'listen: [ "inet:1@h", "inet:70000@h" ]\n',
+      `1:23: Cannot read listen "inet:70000@h": expected ${SOCKETS}`,
+    ],
+    ['listen: unix:relative\n', `1:9: Cannot read listen "unix:relative": expected ${SOCKETS}`],
+    ['listen: []\n', `1:9: Cannot read listen: expected at least one of ${SOCKETS}`],
+    ['socket_mode: 0990\n', '1:14: Cannot read socket_mode "0990": expected octal permissions like "0660"'],
+    [
+      'socket_mode: rw-rw----\n',
+      '1:14: Cannot read socket_mode "rw-rw----": expected octal permissions like "0660"',
+    ],
+    ['store: redis\n', `1:8: Cannot read store "redis": ${STORES}`],
+    ['store_timeout: 250\n', `1:16: Cannot read store_timeout "250": ${DURATION}`],
+    ['store_timeout: 61s\n', '1:16: Cannot read store_timeout "61s": expected 1ms to 1m'],
+    ['on_store_error: reject\n', '1:17: Cannot read on_store_error "reject": expected accept or tempfail'],
+    ['greylist:\n  delay: 5 minutes\n', `2:10: Cannot read greylist.delay "5 minutes": ${DURATION}`],
+    ['greylist:\n  delay: 0s\n', '2:10: Cannot read greylist.delay "0s": expected 1ms to 366d'],
+    [
+      'greylist:\n  lifetime: 99999w\n',
+      '2:13: Cannot read greylist.lifetime "99999w": expected 1ms to 3660d',
+    ],
+    [
+      'greylist:\n  client:\n    ipv4_prefix: 33\n',
+      '3:18: Cannot read greylist.client.ipv4_prefix "33": expected a whole number from 1 to 32',
+    ],
+    [
+      'greylist: { client: { ipv6_prefix: 0 } }\n',
+      '1:36: Cannot read greylist.client.ipv6_prefix "0": expected a whole number from 1 to 128',
+    ],
+    [
+      'greylist: { null_sender_at: mail }\n',
+      '1:29: Cannot read greylist.null_sender_at "mail": expected rcpt or data',
+    ],
+    [
+      'exempt: { authenticated: yes }\n',
+      '1:26: Cannot read exempt.authenticated "yes": expected true or false',
+    ],
+    ['exempt: { clients: [127.1] }\n', `1:21: Cannot read exempt.clients "127.1": ${CLIENTS}`],
+    ['exempt:\n  senders:\n    - a@b\n    - "@b"\n', `4:7: Cannot read exempt.senders "@b": ${ADDRESSES}`],
+    [
+      'exempt: { recipients: ["/(a)\\\\1/"] }\n',
+      '1:24: Cannot read exempt.recipients "/(a)\\\\1/": error parsing regexp: invalid escape sequence: `\\1`',
+    ],
+    [
+      'reply: 551 5.7.1 Go away\n',
+      '1:8: Cannot read reply "551 5.7.1 Go away": expected a temporary reply code, 400 to 459 and not 421, which ends the session; found 551',
+    ],
+    ['header: maybe\n', '1:9: Cannot read header "maybe": expected true or false'],
+    ['log: { level: loud }\n', '1:15: Cannot read log.level "loud": expected debug or info or warn or error'],
+    ['log: { format: xml }\n', '1:16: Cannot read log.format "xml": expected text or json'],
+    ['admin: 8892\n', '1:8: Cannot read admin "8892": expected HOST:PORT like 127.0.0.1:8892, or false'],
+    ['admin: true\n', '1:8: Cannot read admin "true": expected HOST:PORT like 127.0.0.1:8892, or false'],
+    [
+      'admin: h:65536\n',
+      '1:8: Cannot read admin "h:65536": expected HOST:PORT like 127.0.0.1:8892, or false',
+    ],
+  ])
+})
+
+test('a list or a group where a single value belongs, and the other way round, is a fault', () => {
+  assertFaults([
+    ['store: [memory:]\n', '1:8: Cannot read store a list: expected a single value'],
+    ['store:\n  redis: h\n', '2:3: Cannot read store a group of settings: expected a single value'],
+    ['listen: { port: 1 }\n', '1:9: Cannot read listen a group of settings: expected a single value'],
+    ['listen: [["inet:1@h"]]\n', '1:10: Cannot read listen a list: expected a single value'],
+    ['greylist: 5m\n', '1:11: Cannot read greylist "5m": expected settings below it'],
+    ['greylist: [delay]\n', '1:11: Cannot read greylist a list: expected settings below it'],
+    ['greylist:\n  client: 24\n', '2:11: Cannot read greylist.client "24": expected settings below it'],
+    ['log: info\n', '1:6: Cannot read log "info": expected settings below it'],
+    ['- listen\n', '1:1: the file is a list: expected settings like listen: …'],
+    ['listen\n', '1:1: the file is "listen": expected settings like listen: …'],
+    ['listen=inet:1@h\n', '1:1: the file is "listen=inet:1@h": expected settings like listen: …'],
+  ])
+})
+
+test('an alias and an empty item are named as what they are', () => {
+  assertFaults([
+    ['admin: &a "h:1"\nlisten: *a\n', '2:9: Cannot read listen an alias: expected a single value'],
+    ['exempt: { clients: [null] }\n', '1:21: Cannot read exempt.clients "null": expected a value'],
+    ['exempt:\n  clients:\n    - ~\n', '3:7: Cannot read exempt.clients "null": expected a value'],
+  ])
+})
+
+test('what is no YAML is told with its place', () => {
+  const cases: Array<[text: string, place: string, what: RegExp]> = [
+    ['listen: "inet:1@h\n', '2:1: ', /quote/],
+    ['listen: [a, b\n', '', /./],
+    ['\tlisten: a\n', '1:1: ', /Tabs/],
+    ['listen: a: b\n', '1:9: ', /Nested mappings/],
+    ['header: true\nheader: false\n', '2:1: ', /^Map keys must be unique$/],
+    ['greylist:\n  delay: 5m\n  delay: 6m\n', '3:3: ', /^Map keys must be unique$/],
+    ['log: *nowhere\n', '1:6: ', /alias|anchor/i],
+    ['header: !wrong true\n', '1:9: ', /tag/],
+    ['---\nheader: true\n---\nheader: false\n', '3:1: ', /multiple documents/],
+    ['reply: @x\n', '1:8: ', /reserved/],
+  ]
+  for (const [text, place, what] of cases) {
+    const [first = ''] = faultsOf(text)
+    assert.ok(first.startsWith(`milter.yaml:${place}`), `${JSON.stringify(text)}: ${first}`)
+    assert.match(first.replace(/^milter\.yaml:\d+:\d+: /, ''), what)
+    assert.match(first, /^milter\.yaml:\d+:\d+: \S/)
+  }
+})
+
+test('the delay must be below the retry window, whichever of them the file has', () => {
+  const said = (delay: string, window: string) =>
+    `greylist.delay ${delay} is not below greylist.retry_window ${window}: ${NOT_BELOW}`
+  assertFaults([
+    ['greylist:\n  retry_window: 4m\n  delay: 5m\n', `3:10: ${said('5m', '4m')}`],
+    ['greylist:\n  delay: 2d\n', `2:10: ${said('2d', '2d')}`],
+    ['greylist:\n  retry_window: 240s\n', `2:17: ${said('4m', '4m')}`],
+  ])
+  assert.equal(configOf('greylist: { delay: 1ms, retry_window: 2ms }').times.delay, 1)
+})
+
+test('a value that cannot be read is told once, and not judged by its default as well', () => {
+  assertFaults([
+    ['greylist: { delay: 5x, retry_window: 3m }\n', `1:20: Cannot read greylist.delay "5x": ${DURATION}`],
+    [
+      'greylist: { delay: 3d, retry_window: 5x }\n',
+      `1:38: Cannot read greylist.retry_window "5x": ${DURATION}`,
+    ],
+    ['listen: nowhere\n', `1:9: Cannot read listen "nowhere": expected ${SOCKETS}`],
+    [
+      'greylist: { key: [client, [sender]] }\n',
+      '1:27: Cannot read greylist.key a list: expected a single value',
+    ],
+  ])
+})
+
+test('greylist.key has two values', () => {
+  const expected = 'expected [client, sender, recipient] or [client, sender]'
+  assert.equal(configOf('greylist: { key: [client, sender, recipient] }').filter.judgeAt, 'rcpt')
+  assert.equal(configOf('greylist: { key: [client, sender] }').filter.judgeAt, 'mail')
+  for (const key of [
+    '[]',
+    '[client]',
+    'client',
+    '[sender, client]',
+    '[client, recipient]',
+    '[client, sender, sender]',
+  ]) {
+    assert.deepEqual(
+      faultsOf(`greylist: { key: ${key} }`),
+      [`milter.yaml:1:18: Cannot read greylist.key: ${expected}`],
+      key,
+    )
+  }
+})
+
+test('greylist.key as one text is a fault, not a key without recipient', () => {
+  for (const key of [
+    '"client,sender,recipient"',
+    '[client, "sender,recipient"]',
+    '"client,sender"',
+    '[client, to]',
+  ]) {
+    const faults = faultsOf(`greylist: { key: ${key} }`)
+    assert.ok(faults.length > 0, key)
+    for (const fault of faults) assert.match(fault, /^milter\.yaml:1:\d+: Cannot read greylist\.key /)
+  }
+})
+
+test('all faults are told together, in the order of the file', () => {
+  assert.deepEqual(
+    faultsOf(`header: maybe
+foo: 1
+greylist:
+  lifetime: long
+  delay: 3d
+  bar: 2
+admin: off
+listen: [nowhere, "inet:1@h", neither]
+`),
+    [
+      'milter.yaml:1:9: Cannot read header "maybe": expected true or false',
+      `milter.yaml:2:1: unknown setting foo: expected ${TOP}`,
+      `milter.yaml:4:13: Cannot read greylist.lifetime "long": ${DURATION}`,
+      `milter.yaml:5:10: greylist.delay 3d is not below greylist.retry_window 2d: ${NOT_BELOW}`,
+      'milter.yaml:6:3: unknown setting greylist.bar: expected delay, retry_window, lifetime, key, client, null_sender_at',
+      'milter.yaml:7:8: Cannot read admin "off": expected HOST:PORT like 127.0.0.1:8892, or false',
+      `milter.yaml:8:10: Cannot read listen "nowhere": expected ${SOCKETS}`,
+      `milter.yaml:8:31: Cannot read listen "neither": expected ${SOCKETS}`,
+    ],
+  )
+})
+
+test('a password in a URL never shows, wherever the URL stands', () => {
+  const cases = [
+    'store: redis://user:secret@h:6379/x',
+    'store: rediss://:secret@h:99999',
+    'store: redis://user:secret@/0',
+    'store: redis+unix://user:secret@/run/redis.sock?db=x',
+    'listen: redis://user:secret@h/0',
+    'admin: redis://user:secret@h/0',
+    'greylist: redis://user:secret@h/0',
+    'greylist: { delay: "redis://user:secret@h/0" }',
+    'exempt: { clients: ["redis://user:secret@h/0"] }',
+    'redis://user:secret@h/0',
+    'store:redis://user:secret@h/0',
+    'header: true\nstore:redis://user:secret@h/0',
+    'store: "redis://user:secret@h/0',
+    'store: [redis://user:secret@h/0',
+  ]
+  for (const text of cases) {
+    const faults = faultsOf(text)
+    assert.ok(faults.length > 0, text)
+    for (const fault of faults) assert.doesNotMatch(fault, /secret/, text)
+  }
+  assert.match(faultsOf(cases[0] ?? '')[0] ?? '', /"redis:\/\/\*\*\*@h:6379\/x"/)
+})
+
+test('a password that should have been percent-encoded does not show either', () => {
+  for (const password of [
+    'pa/secret',
+    'pa@secret',
+    '/secret',
+    'secret/+=',
+    'pa/se@secret',
+    'pa?secret',
+    'pa#secret',
+    'secret%',
+  ]) {
+    for (const store of [
+      `redis://:${password}@h:6379/0`,
+      `redis://u:${password}@h:x/0`,
+      `redis+unix://u:${password}@/s`,
+    ]) {
+      for (const text of [`store: "${store}"`, `header: ${store}`]) {
+        for (const fault of faultsOf(text)) assert.doesNotMatch(fault, /secret/, text)
+      }
+    }
+  }
+})
+
+test('a store URL that is not percent-encoded is told like any other that cannot be read', () => {
+  assertFaults([['store: redis://u:100%@h\n', `1:8: Cannot read store "redis://***@h": ${STORES}`]])
+})
+
+test('loadConfig() names the file as it was given, and tells when it cannot be read', (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'greymx-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const file = join(dir, 'other.yaml')
+  writeFileSync(file, 'header: maybe\n')
+  assert.deepEqual(loadConfig(file), {
+    kind: 'faults',
+    faults: [`${file}:1:9: Cannot read header "maybe": expected true or false`],
+  })
+  writeFileSync(file, 'header: false\n')
+  const loaded = loadConfig(file)
+  assert.ok(loaded.kind === 'config' && !loaded.config.filter.header)
+  for (const unreadable of [join(dir, 'absent.yaml'), dir]) {
+    const failed = loadConfig(unreadable)
+    assert.ok(failed.kind === 'faults')
+    assert.deepEqual(failed.faults.length, 1)
+    assert.ok(failed.faults[0]?.startsWith(`${unreadable}: cannot be read: `), failed.faults[0])
+  }
+})
+
+const SETTINGS_TEXT = readFileSync('milter.yaml', 'utf8')
+
+test('milter.yaml shows the defaults', () => {
+  assert.deepEqual(comparable(configOf(SETTINGS_TEXT)), comparable(configOf('')))
+})
+
+test('milter.yaml shows every setting there is', () => {
+  const reader = new ConfigReader('milter.yaml', SETTINGS_TEXT)
+  readConfig(reader)
+  const shown = parse(SETTINGS_TEXT)
+  for (const name of reader.asked) {
+    const value = name.split('.').reduce((group, key) => group?.[key], shown)
+    assert.notEqual(value, undefined, `${name} is missing`)
+    assert.notEqual(value, null, `${name} has no value`)
+  }
+  assert.equal(new Set(reader.asked).size, reader.asked.length)
+})
+
+const SNIPPET = fc.constantFrom(
+  ...[
+    'listen',
+    'store',
+    'greylist',
+    'delay',
+    'client',
+    'exempt',
+    'clients',
+    'log',
+    'level',
+    'admin',
+    'reply',
+  ],
+  ...[
+    ': ',
+    ':\n  ',
+    '\n',
+    '\n  ',
+    '\n- ',
+    '- ',
+    '[',
+    ']',
+    '{',
+    '}',
+    ', ',
+    '"',
+    "'",
+    '|\n',
+    '>\n',
+    '? ',
+    '#',
+    '%YAML',
+  ],
+  ...[
+    '&a ',
+    '*a',
+    '!!int ',
+    '!x ',
+    '<<: ',
+    '---\n',
+    '...\n',
+    '\t',
+    '\r',
+    '\0',
+    '~',
+    'null',
+    '5m',
+    '0660',
+    '/(/',
+    '.',
+  ],
+)
+
+// Whatever stands in the file, it is a configuration or a list of faults, each with the file, a line and a column.
+test('any text is a configuration or has faults', () => {
+  const text = fc.oneof(
+    fc.string(),
+    fc.string({ unit: 'binary' }),
+    fc.string({ unit: SNIPPET, maxLength: 30 }),
+  )
+  fc.assert(
+    fc.property(text, (content) => {
+      const loaded = parseConfig('milter.yaml', content)
+      if (loaded.kind === 'config') return
+      assert.ok(loaded.faults.length > 0)
+      for (const fault of loaded.faults) assert.match(fault, /^milter\.yaml:[1-9]\d*:[1-9]\d*: \S/)
+    }),
+    { numRuns: 3000 },
+  )
+})
+
+// Take milter.yaml and put any value in the place of one of its values: nothing throws, and other settings stay.
+test('any value in the place of a setting is read or a fault', () => {
+  const lines = SETTINGS_TEXT.split('\n')
+  const settings = lines.flatMap((line, index) => (/^ *[a-z0-9_]+: \S/.test(line) ? [index] : []))
+  const value = fc.oneof(
+    fc.string({ unit: SNIPPET, maxLength: 4 }),
+    fc.string({ unit: 'grapheme-ascii' }).map((text) => JSON.stringify(text)),
+  )
+  fc.assert(
+    fc.property(fc.constantFrom(...settings), value, (index, text) => {
+      const changed = lines
+        .with(
+          index,
+          (lines[index] ?? '').replace(/: .*/, () => `: ${text}`),
+        )
+        .join('\n')
+      const loaded = parseConfig('milter.yaml', changed)
+      if (loaded.kind === 'faults')
+        assert.ok(loaded.faults.every((fault) => /^milter\.yaml:\d+:\d+: \S/.test(fault)))
+    }),
+    { numRuns: 1000 },
+  )
+})

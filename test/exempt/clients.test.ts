@@ -1,0 +1,106 @@
+// Exempt clients: by address, network, host name and pattern; a name counts only where the MTA has confirmed it.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Client } from '../../src/attempt.ts'
+import { compileClients, parseClientRule } from '../../src/exempt/clients.ts'
+import { parseIp } from '../../src/ip.ts'
+
+test('parseClientRule() tells the forms apart', () => {
+  const cases: Array<[text: string, kind: string]> = [
+    ['192.0.2.7', 'network'],
+    ['192.0.2.0/24', 'network'],
+    ['2001:db8::/32', 'network'],
+    ['::1', 'network'],
+    ['mail.example.org', 'name'],
+    ['Mail.Example.ORG', 'name'],
+    ['localhost', 'name'],
+    ['1and1.test', 'name'],
+    ['ю.test', 'name'],
+    ['/^mx/', 'pattern'],
+    ['/10.0.0.0/', 'pattern'],
+  ]
+  for (const [text, kind] of cases) assert.equal(parseClientRule(text).kind, kind, text)
+})
+
+test('parseClientRule() refuses what was meant as something else', () => {
+  const cases = [
+    '',
+    '10',
+    '10.',
+    '127.1',
+    '192.0.2.256',
+    '192.0.2.0/33',
+    '192.0.2.0/255.255.255.0',
+    '192.0.2.*',
+    '.example.org',
+    '*.example.org',
+    'example.org.',
+    'user@example.org',
+    'a b',
+    '2001:db8::/129',
+    '[192.0.2.7]',
+    '//',
+  ]
+  for (const text of cases) {
+    assert.throws(
+      () => parseClientRule(text),
+      new Error('expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/'),
+      text,
+    )
+  }
+})
+
+const isExempt = compileClients(
+  [
+    '10.0.0.0/8',
+    '192.0.2.7',
+    '2001:db8::/32',
+    'Example.ORG',
+    'ю.test',
+    '/^mx\\d+\\.pool\\./',
+    '/^203\\.0\\.113\\.9$/',
+  ].map(parseClientRule),
+)
+
+test('compileClients() names the rule that applies', () => {
+  const cases: Array<[address: string | undefined, name: string | undefined, rule: string | undefined]> = [
+    ['10.1.2.3', undefined, '10.0.0.0/8'],
+    ['192.0.2.7', undefined, '192.0.2.7/32'],
+    ['192.0.2.8', undefined, undefined],
+    ['2001:db8::5', undefined, '2001:db8::/32'],
+    ['198.51.100.1', 'example.org', 'example.org'],
+    ['198.51.100.1', 'mx.example.org', 'example.org'],
+    ['198.51.100.1', 'badexample.org', undefined],
+    ['198.51.100.1', 'mx.xn--31a.test', 'xn--31a.test'],
+    ['198.51.100.1', 'mx3.pool.test', '/^mx\\d+\\.pool\\./'],
+    ['203.0.113.9', undefined, '/^203\\.0\\.113\\.9$/'],
+    ['203.0.113.9', 'other.test', '/^203\\.0\\.113\\.9$/'],
+    // Addresses before names before patterns.
+    ['10.1.2.3', 'mx3.pool.test', '10.0.0.0/8'],
+    [undefined, undefined, undefined],
+    [undefined, 'example.org', 'example.org'],
+  ]
+  for (const [address, name, rule] of cases) {
+    assert.equal(isExempt(client(address, name)), rule, `${address} ${name}`)
+  }
+})
+
+test('a client whose name is not confirmed matches no rule for names', () => {
+  const everyName = compileClients(
+    ['org', 'example.org', 'unknown', '/[a-z]/', '/example/'].map(parseClientRule),
+  )
+  assert.equal(everyName(client('198.51.100.1', undefined)), undefined)
+  assert.equal(everyName(client(undefined, undefined)), undefined)
+})
+
+test('an empty list exempts nobody, even a client without address or name', () => {
+  const nobody = compileClients([])
+  assert.equal(nobody(client('127.0.0.1', 'localhost')), undefined)
+  assert.equal(nobody(client(undefined, undefined)), undefined)
+})
+
+function client(address: string | undefined, name: string | undefined): Client {
+  const ip = address === undefined ? undefined : parseIp(address)
+  return { ...(ip ? { address: ip } : {}), ...(name === undefined ? {} : { name }) }
+}

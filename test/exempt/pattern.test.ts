@@ -1,0 +1,88 @@
+// Regular expressions from lists: compared as operators expect, and harmless whatever they are.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { isPattern, parsePattern } from '../../src/exempt/pattern.ts'
+
+test('isPattern() goes by the slashes', () => {
+  for (const text of ['/a/', '/^mx\\d+/', '///']) assert.ok(isPattern(text), text)
+  for (const text of ['', '/', '//', 'a', '/a', 'a/', '/a/i', '10.0.0.0/8']) assert.ok(!isPattern(text), text)
+})
+
+test('a pattern matches anywhere and without regard to case, unless it says otherwise', () => {
+  const cases: Array<[pattern: string, subject: string, matches: boolean]> = [
+    ['/mx/', 'a.MX1.example.org', true],
+    ['/^mx\\d+\\.example\\.org$/', 'mx10.example.org', true],
+    ['/^mx\\d+\\.example\\.org$/', 'amx10.example.org', false],
+    ['/^mx\\d+\\.example\\.org$/', 'mx10.example.org.', false],
+    ['/^mx\\d+\\.example\\.org$/', 'mx10.example.org\n', false],
+    ['/^$/', '', true],
+    ['/^$/', 'a', false],
+    ['/ю/', 'Ю@example.org', true],
+    ['/a|b/', 'xbx', true],
+    ['/\\//', 'a/b', true],
+    ['/^\\p{L}+@/', 'дм@пример.test', true],
+    ['/^.@/', '\udce9@example.org', true],
+  ]
+  for (const [text, subject, matches] of cases) {
+    const pattern = parsePattern(text)
+    assert.equal(pattern.matches(subject), matches, `${text} ${JSON.stringify(subject)}`)
+    assert.equal(pattern.text, text)
+  }
+})
+
+test('patterns that stall other engines are harmless', () => {
+  const subject = `${'a'.repeat(50_000)}!`
+  for (const text of ['/(a+)+$/', '/(a|aa)+$/', '/(a*)*b/', '/(.*)*x$/', '/^(([a-z])+.)+[A-Z]([a-z])+$/']) {
+    const startedAt = performance.now()
+    assert.equal(parsePattern(text).matches(subject), false, text)
+    // Backtracking engines would still be at it when the sun goes out.
+    assert.ok(performance.now() - startedAt < 5000, text)
+  }
+})
+
+test('parsePattern() refuses back-references, look-around, mistakes and repetition that would fill the memory', () => {
+  const cases = [
+    ['/(a)\\1/', 'invalid escape sequence'],
+    ['/(?<n>a)\\k<n>/', 'invalid escape sequence'],
+    ['/a(?=b)/', '(?='],
+    ['/a(?!b)/', '(?!'],
+    ['/(?<=a)b/', '(?<=a)b'],
+    ['/(a/', 'missing closing )'],
+    ['/[a/', 'missing closing ]'],
+    ['/*/', 'missing argument to repetition operator'],
+    ['/a{1001}/', 'invalid repeat count'],
+    ['/((a{100}){100}){100}/', 'invalid repeat count'],
+  ] as const
+  for (const [text, reason] of cases) {
+    assert.throws(
+      () => parsePattern(text),
+      (error: Error) => error.message.includes(reason),
+      text,
+    )
+  }
+})
+
+// A pattern is refused when it is read or never again: no subject makes a compiled one throw.
+test('any text is a pattern or refused, and a pattern takes any subject', () => {
+  const source = fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom(...'ab()[]|*+?{}^$.\\,12d') }))
+  const subject = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.constant('\ud800\udc80'),
+    fc.constant('\udcff'.repeat(9)),
+  )
+  fc.assert(
+    fc.property(source, subject, (text, read) => {
+      let pattern: ReturnType<typeof parsePattern>
+      try {
+        pattern = parsePattern(`/${text}/`)
+      } catch (error) {
+        assert.ok(error instanceof Error && error.message !== '')
+        return
+      }
+      assert.equal(typeof pattern.matches(read), 'boolean')
+    }),
+    { numRuns: 1000 },
+  )
+})

@@ -1,0 +1,158 @@
+// Keys and refs: readable, never shared by two triplets, never too long for a store.
+
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { parseAddress } from '../../src/address.ts'
+import { tripletKey, tripletRef } from '../../src/greylist/triplet.ts'
+import { decodeText } from '../../src/milter/text.ts'
+
+const NETWORK = 'network:198.51.100.0/24'
+/** What LMDB takes, in bytes. */
+const MAX_KEY_BYTES = 1978
+
+const key = (sender: string, recipient?: string, identity = NETWORK) =>
+  tripletKey(identity, parseAddress(sender), recipient === undefined ? undefined : parseAddress(recipient))
+
+test('tripletKey() is readable text of identity, sender and recipient in normal form', () => {
+  const cases: Array<[actual: string, expected: string]> = [
+    [key('<A@Example.ORG>', '<"b"@example.com>'), 't:network:198.51.100.0/24|a@example.org|b@example.com'],
+    [key('<>', '<b@example.com>'), 't:network:198.51.100.0/24||b@example.com'],
+    [key('<a@example.org>'), 't:network:198.51.100.0/24|a@example.org'],
+    [key('<>'), 't:network:198.51.100.0/24|'],
+    [key('a@b', '<postmaster>', 'network:2001:db8::/64'), 't:network:2001:db8::/64|a@b|postmaster'],
+    [key('a|b@c', 'd\\e@f'), 't:network:198.51.100.0/24|a\\u007cb@c|d\\u005ce@f'],
+    [key('ю@c', '\u001b[31m@f'), 't:network:198.51.100.0/24|ю@c|\\u001b[31m@f'],
+    [key(decodeText(Buffer.from([0xe9, 0x40, 0x63]))), 't:network:198.51.100.0/24|\\udce9@c'],
+  ]
+  for (const [actual, expected] of cases) assert.equal(actual, expected)
+})
+
+test('tripletRef() is eight hexadecimal digits, the same for the same key and another for its neighbours', () => {
+  const keys = ['', 't:', 't:network:198.51.100.0/24|a@example.org|b@example.com', `t:${'ю'.repeat(598)}`]
+  for (const each of keys) {
+    assert.match(tripletRef(each), /^[0-9a-f]{8}$/)
+    assert.equal(tripletRef(each), tripletRef(`${each}`))
+  }
+  const neighbours = Array.from({ length: 1000 }, (_, index) =>
+    tripletRef(key('a@example.org', `b${index}@example.com`)),
+  )
+  assert.ok(new Set(neighbours).size >= 999, `${new Set(neighbours).size} of 1000`)
+})
+
+test('triplets that only look alike have keys of their own', () => {
+  const keys = [
+    key('a|b', 'c'),
+    key('a', 'b|c'),
+    key('a', 'b'),
+    key('a|b'),
+    key('a\\u007cb'),
+    key('a'),
+    key('a', ''),
+    key('', 'a'),
+    key('', ''),
+    key(''),
+    key('a\u0000b'),
+    key('a\\u0000b'),
+    key('a', 'b', 'network:198.51.100.0/25'),
+  ]
+  assert.equal(new Set(keys).size, keys.length)
+})
+
+test('nobody can write a sender whose key is the digest of a longer one', () => {
+  const long = `${'x'.repeat(700)}@example.org`
+  const longKey = key(long)
+  const digest = createHash('sha256').update(`t:${NETWORK}|${long}`).digest('hex')
+  assert.ok(longKey.includes(digest), longKey)
+  assert.notEqual(key(`sha256:${digest}`), longKey)
+})
+
+// What separates, escapes and digests look like is sprinkled among ordinary characters; some texts are very long.
+const PIECE = fc.constantFrom(
+  ...[
+    'a',
+    'b',
+    '@',
+    '.',
+    '|',
+    '\\',
+    '\\u007c',
+    'u007c',
+    '"',
+    ' ',
+    'sha256:',
+    't:',
+    '\0',
+    '\n',
+    '\u001b',
+    '\u0085',
+  ],
+  ...['\udc80', '\udcff', 'ю', '\u{1f600}', '%', '*', 'x'.repeat(300), 'ю'.repeat(400), '\udc80'.repeat(300)],
+)
+const ADDRESS = fc.string({ unit: PIECE, maxLength: 4 })
+const TRIPLET = fc.record({
+  identity: fc.constantFrom(NETWORK, 'network:198.51.100.0/25', 'network:2001:db8::/64'),
+  sender: ADDRESS,
+  recipient: fc.option(ADDRESS, { nil: undefined }),
+})
+
+const parts = ({
+  identity,
+  sender,
+  recipient,
+}: {
+  identity: string
+  sender: string
+  recipient: string | undefined
+}) =>
+  JSON.stringify([
+    identity,
+    parseAddress(sender).normal,
+    recipient === undefined ? null : parseAddress(recipient).normal,
+  ])
+
+// Two triplets share a key exactly when identity, sender and recipient are the same in normal form.
+test('keys are one per triplet', () => {
+  fc.assert(
+    fc.property(TRIPLET, TRIPLET, (one, other) => {
+      const isSame = parts(one) === parts(other)
+      const keys = [one, other].map(({ identity, sender, recipient }) => key(sender, recipient, identity))
+      assert.equal(keys[0] === keys[1], isSame, keys.join('\n'))
+    }),
+    { numRuns: 5000 },
+  )
+})
+
+// Any bytes may be an address: the key is short enough for every store, and survives being written as UTF-8.
+test('keys fit into every store', () => {
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 2000 }),
+    fc.uint8Array({ minLength: 580, maxLength: 620 }),
+  )
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        ADDRESS,
+        bytes.map((raw) => decodeText(Buffer.from(raw))),
+      ),
+      ADDRESS,
+      (sender, recipient) => {
+        const made = key(sender, recipient)
+        const stored = Buffer.from(made, 'utf8')
+        assert.ok(stored.length <= MAX_KEY_BYTES, `${stored.length} bytes`)
+        assert.equal(stored.toString('utf8'), made)
+        assert.ok(made.startsWith(`t:${NETWORK}|`))
+        assert.doesNotMatch(made, /[\p{Cc}\p{Cs}]/u)
+      },
+    ),
+    { numRuns: 1000 },
+  )
+})
+
+test('the longest key that is not digested fits, and the next is digested', () => {
+  const room = 600 - `t:${NETWORK}|`.length
+  assert.equal(Buffer.byteLength(key('ю'.repeat(room))), 600 + room)
+  assert.equal(Buffer.byteLength(key('\uffee'.repeat(room))), 600 + 2 * room)
+  assert.ok(Buffer.byteLength(key('ю'.repeat(room + 1))) < 150)
+})
