@@ -6,9 +6,9 @@ import type { IpAddress } from './ip.ts'
 /** The SMTP client whose mail is judged. */
 export interface Client {
   /** Absent when the MTA has none, as for mail submitted locally. */
-  readonly address?: IpAddress
+  readonly address?: IpAddress | undefined
   /** Host name, lower case, only when forward-confirmed by the MTA. */
-  readonly name?: string
+  readonly name?: string | undefined
 }
 
 export interface Attempt {
@@ -17,9 +17,9 @@ export interface Attempt {
   readonly authenticated: boolean
   readonly sender: Address
   /** Absent where the key has no recipient and the sender is judged. */
-  readonly recipient?: Address
+  readonly recipient?: Address | undefined
   /** Host name of the MTA that asks. */
-  readonly mta?: string
+  readonly mta?: string | undefined
   /** The MTA's queue id, once it has one. */
-  readonly queueId?: string
+  readonly queueId?: string | undefined
 }

@@ -72,8 +72,7 @@ class Filter implements Handler {
 
   connect(connection: Connection, macros: Macros): Reply {
     const address = isInternet(connection) ? parseIp(connection.address ?? '') : undefined
-    const name = confirmedName(connection, macros)
-    this.#client = { ...(address ? { address } : {}), ...(name === undefined ? {} : { name }) }
+    this.#client = { address, name: confirmedName(connection, macros) }
     return CONTINUE
   }
 
@@ -121,16 +120,13 @@ class Filter implements Handler {
   }
 
   #attempt(transaction: Transaction, recipient: Address | undefined, macros: Macros): Attempt {
-    const { sender, authenticated } = transaction
-    const mta = macros.get('j')
-    const queueId = macros.get('i')
     return {
       client: this.#client,
-      authenticated,
-      sender,
-      ...(recipient ? { recipient } : {}),
-      ...(mta ? { mta } : {}),
-      ...(queueId ? { queueId } : {}),
+      authenticated: transaction.authenticated,
+      sender: transaction.sender,
+      recipient,
+      mta: macros.get('j'),
+      queueId: macros.get('i'),
     }
   }
 

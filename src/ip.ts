@@ -1,6 +1,6 @@
 // IP addresses and networks: parse, mask, contain. An IPv4 address written as IPv6 (::ffff:192.0.2.1) is IPv4.
 
-import { isIP } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 export interface IpAddress {
@@ -20,10 +20,11 @@ export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const
 
 /** Reads `192.0.2.7`, `2001:db8::7`, Sendmail's `IPv6:2001:db8::7` and zones (`fe80::1%eth0`); else `undefined`. */
 export function parseIp(text: string): IpAddress | undefined {
+  if (isIPv4(text)) return fromBytes(text.split('.').map(Number))
   const bare = text.replace(/^IPv6:/i, '')
   // The library also reads inet_aton's forms (127.1, ::ffff:0x7f.0.0.1); an MTA never sends them, and in a list they
   // are slips.
-  if (isIP(bare) === 0) return undefined
+  if (!isIPv6(bare)) return undefined
   return fromBytes(ipaddr.process(withHexTail(bare.replace(/%.*$/, ''))).toByteArray())
 }
 

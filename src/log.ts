@@ -41,6 +41,7 @@ export class StandardOutput implements LogFile {
     maxLength: MAX_WAITING,
   })
   #dropped = 0
+  #lines = ''
 
   constructor() {
     this.#file.on('drop', () => {
@@ -56,15 +57,24 @@ export class StandardOutput implements LogFile {
   }
 
   write(line: string): void {
-    this.#file.write(line)
+    // Lines written together are handed over together: outcomes come in batches.
+    if (this.#lines === '') setImmediate(() => this.#handOver())
+    this.#lines += line
   }
 
   close(): void {
     try {
+      this.#handOver()
       this.#file.flushSync()
     } catch {
       // Nobody reads any more; there is nowhere left to say so.
     }
+  }
+
+  #handOver(): void {
+    const lines = this.#lines
+    this.#lines = ''
+    if (lines !== '') this.#file.write(lines)
   }
 }
 
@@ -84,8 +94,8 @@ export function createLog(file: LogFile, settings: () => LogSettings): Log {
   }
 }
 
-function outcomeFields({ attempt, ...outcome }: Outcome): Fields {
-  const { client, sender, recipient, mta, queueId } = attempt
+function outcomeFields(outcome: Outcome): Fields {
+  const { client, sender, recipient, mta, queueId } = outcome.attempt
   return {
     verdict: outcome.verdict,
     reason: outcome.reason,

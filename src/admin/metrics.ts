@@ -12,12 +12,6 @@ const RETRY_BUCKETS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 8
 export class Metrics {
   readonly #registry = new Registry()
   readonly #registers = [this.#registry]
-  readonly #decisions = new Counter({
-    name: 'greymx_decisions_total',
-    help: 'Outcomes by verdict and reason',
-    labelNames: ['verdict', 'reason'],
-    registers: this.#registers,
-  })
   readonly #decisionSeconds = new Histogram({
     name: 'greymx_decision_seconds',
     help: 'Time taken to decide, the store included',
@@ -42,11 +36,21 @@ export class Metrics {
     registers: this.#registers,
   })
   /** Counted for each RCPT and connection, and given to the library only when somebody reads them. */
-  readonly #storeOperations = new Map<string, Map<string, number>>()
+  readonly #decisions = new Tally()
+  readonly #storeOperations = new Tally()
   #openConnections = 0
 
   constructor() {
-    const storeOperations = this.#storeOperations
+    this.#decisions.register(this.#registry, {
+      name: 'greymx_decisions_total',
+      help: 'Outcomes by verdict and reason',
+      labelNames: ['verdict', 'reason'],
+    })
+    this.#storeOperations.register(this.#registry, {
+      name: 'greymx_store_operations_total',
+      help: 'Operations on the store by kind and result (ok, error, timeout)',
+      labelNames: ['operation', 'result'],
+    })
     const openConnections = () => this.#openConnections
     new Gauge({
       name: 'greymx_mta_connections',
@@ -56,32 +60,18 @@ export class Metrics {
         this.set(openConnections())
       },
     })
-    new Counter({
-      name: 'greymx_store_operations_total',
-      help: 'Operations on the store by kind and result (ok, error, timeout)',
-      labelNames: ['operation', 'result'],
-      registers: this.#registers,
-      collect() {
-        this.reset()
-        for (const [operation, results] of storeOperations) {
-          for (const [result, count] of results) this.inc({ operation, result }, count)
-        }
-      },
-    })
     collectDefaultMetrics({ register: this.#registry })
   }
 
   /** `took` in milliseconds. */
   outcome({ verdict, reason, waited }: Outcome, took: number): void {
-    this.#decisions.inc({ verdict, reason })
+    this.#decisions.count(verdict, reason)
     this.#decisionSeconds.observe(took / 1000)
     if (reason === 'retry') this.#retryDelay.observe(waited / 1000)
   }
 
   storeOperation(operation: string, result: string): void {
-    const results = this.#storeOperations.get(operation) ?? new Map<string, number>()
-    results.set(result, (results.get(result) ?? 0) + 1)
-    this.#storeOperations.set(operation, results)
+    this.#storeOperations.count(operation, result)
   }
 
   connections(open: number): void {
@@ -99,5 +89,36 @@ export class Metrics {
   /** The exposition, and its content type. */
   async exposition(): Promise<{ readonly type: string; readonly text: string }> {
     return { type: this.#registry.contentType, text: await this.#registry.metrics() }
+  }
+}
+
+interface TallyDescription {
+  readonly name: string
+  readonly help: string
+  readonly labelNames: [string, string]
+}
+
+/** A counter with two labels that costs next to nothing until it is read. */
+class Tally {
+  readonly #counts = new Map<string, Map<string, number>>()
+
+  count(first: string, second: string): void {
+    const counts = this.#counts.get(first) ?? new Map<string, number>()
+    counts.set(second, (counts.get(second) ?? 0) + 1)
+    this.#counts.set(first, counts)
+  }
+
+  register(registry: Registry, description: TallyDescription): void {
+    const counts = this.#counts
+    new Counter({
+      ...description,
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const [first, bySecond] of counts) {
+          for (const [second, count] of bySecond) this.labels(first, second).inc(count)
+        }
+      },
+    })
   }
 }

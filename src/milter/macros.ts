@@ -21,8 +21,7 @@ export class Macros {
   /** The value of a macro by its name without braces; `undefined` where the MTA did not send it. */
   get(name: string): string | undefined {
     for (const stage of LOOKUP_ORDER) {
-      const pair = this.#byStage.get(stage)?.find(([other]) => other === name)
-      if (pair) return pair[1]
+      for (const [other, value] of this.#byStage.get(stage) ?? []) if (other === name) return value
     }
     return undefined
   }

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { REPLIES, STEPS } from '../../src/milter/codes.ts'
 import { encodeCommand } from '../../src/milter/command.ts'
 import { FrameReader } from '../../src/milter/frame.ts'
+import type { SocketSpec } from '../../src/milter/socket.ts'
 import { type Attempt, Model } from './model.ts'
 
 export interface Tally {
@@ -19,7 +20,7 @@ export interface Tally {
 }
 
 export interface LoadOptions {
-  readonly socketPath: string
+  readonly socket: SocketSpec
   readonly connections: number
   /** Messages, of one recipient each, until a connection is ended and the next one made. */
   readonly messages: number
@@ -112,7 +113,11 @@ class Lane {
   }
 
   async #open(): Promise<void> {
-    const socket = connect({ path: this.#options.socketPath })
+    const spec = this.#options.socket
+    const socket =
+      spec.kind === 'unix'
+        ? connect({ path: spec.path })
+        : connect({ host: spec.host, port: spec.port, noDelay: true })
     this.#socket = socket
     this.#reader = new FrameReader()
     socket.on('data', (chunk: Buffer) => this.#received(chunk))

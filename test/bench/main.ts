@@ -1,7 +1,8 @@
 // npm run bench: how many decisions a second greymx makes next to a milter that does nothing, both loaded in turns in
 // the same run, and whether every verdict was right. Figures are of this machine; only the ratios travel.
 //
-//   npm run bench -- [--seconds 120] [--connections 64] [--messages 1] [--store redis|lmdb|memory] [--seed 1]
+//   npm run bench -- [--seconds 120] [--connections 64] [--messages 1] [--socket inet|unix]
+//                    [--store redis|lmdb|memory] [--seed 1]
 //
 // --messages is how many each connection carries before the next is made: an MTA makes one for each SMTP session, and
 // most sessions bring one message.
@@ -9,10 +10,11 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { formatSocketSpec, type SocketSpec } from '../../src/milter/socket.ts'
 import { startDaemon } from '../support/daemon.ts'
 import { PROGRAM } from '../support/greymx.ts'
 import { startRedis } from '../support/redis.ts'
-import { scratch } from '../support/scratch.ts'
+import { freePort, scratch } from '../support/scratch.ts'
 import { Load, type LoadOptions, newTally, type Tally } from './load.ts'
 
 const DELAY = 2000
@@ -26,11 +28,12 @@ const { values } = parseArgs({
     connections: { type: 'string', default: '64' },
     messages: { type: 'string', default: '1' },
     store: { type: 'string', default: 'redis' },
+    socket: { type: 'string', default: 'inet' },
     seed: { type: 'string', default: '1' },
   },
 })
 
-type CommonOptions = Omit<LoadOptions, 'socketPath' | 'isJudged'>
+type CommonOptions = Omit<LoadOptions, 'socket' | 'isJudged'>
 
 interface Side {
   readonly name: string
@@ -61,7 +64,7 @@ async function bench(): Promise<void> {
   const sides = [await nullSide(dir, options), await greymxSide(dir, options)]
   const turns = Math.max(1, Math.round((seconds * 1000) / TURN / sides.length))
   console.log(
-    `${values.connections} connections, ${values.messages} message(s) each, store ${values.store}, seed ${values.seed}, ` +
+    `${values.connections} connections, ${values.messages} message(s) each, over ${values.socket}, store ${values.store}, seed ${values.seed}, ` +
       `${turns} turns of ${TURN / 1000} s`,
   )
   // Not counted: code is compiled, and triplets come to be known.
@@ -73,23 +76,31 @@ async function bench(): Promise<void> {
 }
 
 async function nullSide(dir: string, options: CommonOptions): Promise<Side> {
-  const socketPath = join(dir, 'null.sock')
+  const socket = await newSocket(dir, 'null')
   const pid = await startQuietly(
     dir,
-    [join(process.cwd(), 'build/test/bench/null-milter.js'), socketPath],
+    [join(process.cwd(), 'build/test/bench/null-milter.js'), formatSocketSpec(socket)],
     'ready',
   )
-  return newSide('null milter', new Load({ ...options, socketPath, isJudged: false }), [pid])
+  return newSide('null milter', new Load({ ...options, socket, isJudged: false }), [pid])
 }
 
 async function greymxSide(dir: string, options: CommonOptions): Promise<Side> {
   const { store, pids } = await openStore(dir)
-  const socketPath = join(dir, 'greymx.sock')
+  const socket = await newSocket(dir, 'greymx')
   const settings = join(dir, 'greymx.yaml')
   const times = `greylist: { delay: ${DELAY}ms, retry_window: 1h, lifetime: 1h }`
-  await writeFile(settings, `listen: unix:${socketPath}\nstore: "${store}"\nadmin: 127.0.0.1:0\n${times}\n`)
+  await writeFile(
+    settings,
+    `listen: ${formatSocketSpec(socket)}\nstore: "${store}"\nadmin: 127.0.0.1:0\n${times}\n`,
+  )
   const pid = await startQuietly(dir, [PROGRAM, 'serve', '--config', settings], 'smtpd_milters')
-  return newSide('greymx', new Load({ ...options, socketPath, isJudged: true }), [pid, ...pids])
+  return newSide('greymx', new Load({ ...options, socket, isJudged: true }), [pid, ...pids])
+}
+
+async function newSocket(dir: string, name: string): Promise<SocketSpec> {
+  if (values.socket === 'unix') return { kind: 'unix', path: join(dir, `${name}.sock`) }
+  return { kind: 'inet', host: '127.0.0.1', port: await freePort() }
 }
 
 /** Starts a program of Node's with its log in a file, as a service's log goes: this process has a load to make. */

@@ -1,8 +1,9 @@
 // A milter that does nothing: greymx's own server and protocol, answering continue at once. What it reaches is what
-// the protocol allows; the rest is what deciding costs. Run as: null-milter.js SOCKET
+// the protocol allows; the rest is what deciding costs. Run as: null-milter.js SOCKET, in libmilter's notation
 
 import { startServer } from '../../src/milter/server.ts'
 import type { Handler } from '../../src/milter/session.ts'
+import { parseSocketSpec, SOCKET_SPEC_FORMS } from '../../src/milter/socket.ts'
 
 const CONTINUE = { kind: 'continue' } as const
 
@@ -22,9 +23,10 @@ const handler: Handler = {
   endTransaction: () => undefined,
 }
 
-const [path = ''] = process.argv.slice(2)
+const spec = parseSocketSpec(process.argv[2] ?? '')
+if (!spec) throw new Error(`expected ${SOCKET_SPEC_FORMS}`)
 const server = await startServer({
-  listen: [{ kind: 'unix', path }],
+  listen: [spec],
   socketMode: 0o600,
   newHandler: () => handler,
   onConnection: () => undefined,
