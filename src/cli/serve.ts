@@ -71,7 +71,7 @@ function startMessage(config: Config, { listening, adminPort }: App): string {
     `admin: ${config.admin && adminPort !== undefined ? `http://${bracketed(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off'}`,
     '',
     `Postfix, in main.cf:    smtpd_milters = { ${services[0]}, default_action=accept }`,
-    `Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(listening[0])}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
+    `Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(listening)}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
     '',
   ]
   return `${lines.join('\n')}\n`
@@ -81,6 +81,8 @@ function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host
 }
 
-function sendmailSocket(spec: SocketSpec | undefined): string {
+/** A unix socket where there is one: Sendmail waits for each recipient over TCP. */
+function sendmailSocket(listening: readonly SocketSpec[]): string {
+  const spec = listening.find(({ kind }) => kind === 'unix') ?? listening[0]
   return spec ? formatSocketSpec(spec) : ''
 }
