@@ -45,6 +45,8 @@ const FAMILIES = { '4': 'inet', '6': 'inet6', L: 'unix', U: 'unknown' } as const
 const FAMILY_CODES = { inet: '4', inet6: '6', unix: 'L', unknown: 'U' } as const
 const OFFER_BYTES = 12
 const PORT_BYTES = 2
+/** Far above what an MTA has macros or ESMTP parameters to send, and far below what a frame of NULs would make. */
+const MAX_STRINGS = 1024
 
 type Decoded = Command | Malformed
 const DECODERS: { readonly [name in CommandName]: (payload: Buffer) => Decoded } = {
@@ -186,12 +188,12 @@ function decodeAddress(kind: 'MAIL' | 'RCPT', payload: Buffer): Decoded {
   return { kind, address: text(strings, 0), parameters: strings.slice(1).map(decodeText) }
 }
 
-/** The NUL-terminated strings that fill `payload`; `undefined` when the last does not end. */
+/** The NUL-terminated strings that fill `payload`; `undefined` when the last does not end, or where they are too many. */
 function readStrings(payload: Buffer): Buffer[] | undefined {
   const strings: Buffer[] = []
   for (let start = 0; start < payload.length; ) {
     const end = payload.indexOf(0, start)
-    if (end === -1) return undefined
+    if (end === -1 || strings.length === MAX_STRINGS) return undefined
     strings.push(payload.subarray(start, end))
     start = end + 1
   }

@@ -23,6 +23,7 @@ export interface RedisEvents {
 }
 
 const KEY_PREFIX = 'greymx:'
+const CHECK_KEY = 'greymx:check'
 
 /** The first Redis with SET … NX GET. */
 const OLDEST_REDIS = 7
@@ -62,14 +63,24 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
 export class RedisStore implements Store {
   readonly #redis: Redis
   readonly #events: RedisEvents
-  #problem = 'not connected yet'
+  readonly #database: number
+  /** Why nothing is asked of Redis now; `undefined` while it is connected and can serve. */
+  #problem: string | undefined = 'not connected yet'
+  #lastError: string | undefined
   #isGathering = false
 
   constructor(settings: RedisSettings, events: RedisEvents) {
     this.#events = events
+    this.#database = settings.database
     this.#redis = new Redis(connectionOptions(settings))
-    this.#redis.on('error', (error: Error) => this.#failed(messageOf(error)))
-    this.#redis.on('close', () => this.#failed(this.#problem || 'the connection was closed'))
+    this.#redis.on('error', (error: Error) => {
+      this.#lastError = messageOf(error)
+      // Of a connection that goes on, an error is no end; of one that does not, `close` follows.
+      if (this.#redis.status !== 'ready') this.#failed(this.#lastError)
+    })
+    this.#redis.on('close', () =>
+      this.#failed(this.#problem ?? this.#lastError ?? 'the connection was closed'),
+    )
     this.#redis.on('ready', () => void this.#connected())
   }
 
@@ -78,6 +89,7 @@ export class RedisStore implements Store {
    * only make the age that of the entry before, and never turns a first attempt into a pass.
    */
   getOrAdd(key: string, retryWindow: number): Promise<FoundEntry> {
+    if (this.#problem !== undefined) return Promise.reject(new Error(`Redis: ${this.#problem}`))
     const name = KEY_PREFIX + key
     const pending = encodeEntry({ passed: false, ttl: retryWindow })
     this.#gather()
@@ -100,23 +112,23 @@ export class RedisStore implements Store {
   }
 
   async pass(key: string, lifetime: number): Promise<void> {
-    await this.#ask(
-      this.#redis.set(KEY_PREFIX + key, encodeEntry({ passed: true, ttl: lifetime }), 'PX', lifetime),
-    )
+    const passed = encodeEntry({ passed: true, ttl: lifetime })
+    await this.#ask((redis) => redis.set(KEY_PREFIX + key, passed, 'PX', lifetime))
   }
 
   async get(key: string): Promise<Entry | undefined> {
     const name = KEY_PREFIX + key
-    const [remaining, found] = await this.#ask(Promise.all([this.#redis.pttl(name), this.#redis.get(name)]))
+    const [remaining, found] = await this.#ask((redis) => Promise.all([redis.pttl(name), redis.get(name)]))
     return found === null ? undefined : readEntry(name, found, remaining, 0)
   }
 
   async forget(key: string): Promise<void> {
-    await this.#ask(this.#redis.del(KEY_PREFIX + key))
+    await this.#ask((redis) => redis.del(KEY_PREFIX + key))
   }
 
+  /** Writes, as a replica or a full server would answer a mere PING. */
   async check(): Promise<void> {
-    await this.#ask(this.#redis.ping())
+    await this.#ask((redis) => redis.set(CHECK_KEY, '', 'PX', 1))
   }
 
   async close(): Promise<void> {
@@ -129,8 +141,8 @@ export class RedisStore implements Store {
    * Redis up there.
    */
   #gather(): void {
+    if (this.#isGathering) return
     const { stream } = this.#redis
-    if (this.#isGathering || this.#redis.status !== 'ready') return
     this.#isGathering = true
     stream.cork()
     setImmediate(() => {
@@ -139,26 +151,38 @@ export class RedisStore implements Store {
     })
   }
 
-  async #ask<T>(reply: Promise<T>): Promise<T> {
+  async #ask<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
+    if (this.#problem !== undefined) throw new Error(`Redis: ${this.#problem}`)
     try {
-      return await reply
+      return await command(this.#redis)
     } catch (error) {
       throw error instanceof Error ? this.#explain(error) : error
     }
   }
 
+  /** What went wrong with the connection says more than that a command found it gone. */
   #explain(error: Error): Error {
     const message = messageOf(error)
     if (message.startsWith('WRONGTYPE')) return new UnreadableEntry(`Redis: ${message}`)
-    // What went wrong with the connection says more than that it is gone.
-    return new Error(`Redis: ${this.#redis.status === 'ready' ? message : this.#problem}`, { cause: error })
+    return new Error(`Redis: ${this.#problem ?? message}`, { cause: error })
   }
 
   async #connected(): Promise<void> {
-    this.#problem = ''
-    const problem = await this.#redis.info('server').then(unsupportedServer, () => undefined) // INFO may be forbidden
-    if (problem) this.#events.onProblem(problem)
-    else this.#events.onReady()
+    const problem = await this.#unfit()
+    if (problem !== undefined) return this.#failed(problem)
+    this.#problem = undefined
+    this.#lastError = undefined
+    this.#events.onReady()
+  }
+
+  /** Why this server cannot serve; the client itself would go on in database 0 when it cannot have another. */
+  async #unfit(): Promise<string | undefined> {
+    try {
+      if (this.#database !== 0) await this.#redis.select(this.#database)
+    } catch (error) {
+      return `cannot use database ${this.#database}: ${error instanceof Error ? messageOf(error) : error}`
+    }
+    return this.#redis.info('server').then(unsupportedServer, () => undefined) // INFO may be forbidden
   }
 
   #failed(problem: string): void {

@@ -15,7 +15,7 @@ export interface Store {
   /** Looks without adding. */
   get(key: string): Promise<Entry | undefined>
   forget(key: string): Promise<void>
-  /** Resolves when the store can be reached. */
+  /** Resolves when the store can be reached and written to. */
   check(): Promise<void>
   close(): Promise<void>
 }

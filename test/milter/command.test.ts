@@ -291,3 +291,10 @@ test('words() writes unsigned 32-bit numbers in network order', () => {
 test('cString() ends in NUL and writes escaped bytes as they were', () => {
   assert.equal(cString('a\udcff').toString('hex'), '61ff00')
 })
+
+test('a frame full of empty strings is refused before it costs anything', () => {
+  for (const code of ['D', 'M', 'R']) {
+    const payload = Buffer.concat([Buffer.from(code === 'D' ? 'DM' : code), Buffer.alloc(100_000)])
+    assert.equal(decodeCommand(payload).kind, 'malformed')
+  }
+})

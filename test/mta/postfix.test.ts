@@ -5,9 +5,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startGreymx, waitForOutcomes } from '../support/greymx.ts'
+import type { Mta } from '../support/mta.ts'
 import { startPostfix, startQueueingPostfix } from '../support/postfix.ts'
 import { scratch } from '../support/scratch.ts'
-import { connect } from '../support/smtp.ts'
+import { connect, type SmtpClient } from '../support/smtp.ts'
 import {
   DELAY,
   deliveriesOf,
@@ -19,20 +20,23 @@ import {
   rcptOnce,
   SETTINGS,
   send,
+  senderIsJudgedAtMail,
 } from './scenarios.ts'
 
 const names: Readonly<Record<string, string>> = HOSTS
+
+async function session(mta: Mta, address: string): Promise<SmtpClient> {
+  const client = await connect(mta)
+  await client.ehlo('client.test')
+  await client.xclient({ ADDR: address, NAME: names[address] ?? '[UNAVAILABLE]' })
+  return client
+}
 
 describeMta(
   {
     name: 'Postfix',
     start: (dir, greymx) => startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` }),
-    async session(mta, address) {
-      const client = await connect(mta)
-      await client.ehlo('client.test')
-      await client.xclient({ ADDR: address, NAME: names[address] ?? '[UNAVAILABLE]' })
-      return client
-    },
+    session,
   },
   (running) => {
     test('an IPv6 client is its /64, and IPv4 written as IPv6 is IPv4', async () => {
@@ -145,20 +149,9 @@ for (const version of ['2', '3', '4']) {
 }
 
 test('with the key [client, sender] Postfix is answered at MAIL FROM', async (t) => {
-  const dir = await scratch(t)
-  const settings = `${SETTINGS.replace('STATE', `${dir}/state`).replace('lifetime:', 'key: [client, sender], lifetime:')}`
-  const greymx = await startGreymx({ dir, settings })
-  const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })
-  const client = await connect(mta)
-  await client.ehlo('client.test')
-  await client.xclient({ ADDR: '192.0.2.7', NAME: '[UNAVAILABLE]' })
-  assert.match(await client.command('MAIL FROM:<rudd@a.test>'), /^451/)
-  assert.match(await client.command('MAIL FROM:<x@exempt-sender.test>'), /^250 /)
-  await client.command('RSET')
-  await sleep(DELAY + MARGIN)
-  assert.match(await send(client, 'rudd@a.test', ['u@example.com', 'v@example.com']), /^250 /)
-  await client.quit()
-  assert.deepEqual(await waitForOutcomes(greymx, 'rudd@a.test', 2), ['tempfail new', 'pass retry'])
-  const [message] = await deliveriesOf(mta, 'rudd@a.test', 1)
-  assert.match(headerOf(message), /^X-Greylist: delayed/m)
+  await senderIsJudgedAtMail(await scratch(t), {
+    name: 'Postfix',
+    start: (dir, greymx) => startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` }),
+    session,
+  })
 })

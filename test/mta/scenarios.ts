@@ -264,6 +264,26 @@ function scenarios({ mta, greymx, session }: Running): void {
   }
 }
 
+/** A scenario with a daemon and an MTA of its own, as its key is another. */
+export async function senderIsJudgedAtMail(dir: string, subject: Subject): Promise<void> {
+  const settings = SETTINGS.replace('STATE', `${dir}/state`).replace(
+    'lifetime:',
+    'key: [client, sender], lifetime:',
+  )
+  const greymx = await startGreymx({ dir, settings })
+  const mta = await subject.start(dir, greymx)
+  const client = await subject.session(mta, '127.1.1.1')
+  assert.match(await client.command('MAIL FROM:<rudd@a.test>'), /^451/)
+  assert.match(await client.command('MAIL FROM:<x@exempt-sender.test>'), /^250 /)
+  await client.command('RSET')
+  await sleep(DELAY + MARGIN)
+  assert.match(await send(client, 'rudd@a.test', ['u@example.com', 'v@example.com']), /^250 /)
+  await client.quit()
+  assert.deepEqual(await waitForOutcomes(greymx, 'rudd@a.test', 2), ['tempfail new', 'pass retry'])
+  const [message] = await deliveriesOf(mta, 'rudd@a.test', 1)
+  assert.match(headerOf(message), /^X-Greylist: delayed/m)
+}
+
 export const BODY = 'Hello.\r\n.. two dots, a tab\tand =20 trailing  \r\n\r\nBye\r\n'
 export const MESSAGE = `From: a@a.test\r\nSubject: test\r\n\r\n${BODY}`
 

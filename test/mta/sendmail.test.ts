@@ -3,35 +3,27 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { startGreymx, waitForOutcomes } from '../support/greymx.ts'
+import { waitForOutcomes } from '../support/greymx.ts'
+import type { Mta } from '../support/mta.ts'
 import { scratch } from '../support/scratch.ts'
 import { sendmailUser, startSendmail } from '../support/sendmail.ts'
-import { connect } from '../support/smtp.ts'
-import {
-  DELAY,
-  deliveriesOf,
-  describeMta,
-  HOSTS,
-  headerOf,
-  MARGIN,
-  rcptOnce,
-  SETTINGS,
-  send,
-} from './scenarios.ts'
+import { connect, type SmtpClient } from '../support/smtp.ts'
+import { describeMta, HOSTS, rcptOnce, senderIsJudgedAtMail } from './scenarios.ts'
 
 const TIMEOUTS = 'T=C:5s;S:5s;R:5s;E:10s'
+
+async function session(mta: Mta, address: string): Promise<SmtpClient> {
+  const client = await connect({ ...mta, localAddress: address })
+  await client.ehlo('client.test')
+  return client
+}
 
 describeMta(
   {
     name: 'Sendmail',
     start: (dir, greymx) =>
       startSendmail({ dir, milter: `S=unix:${greymx.socketPath}, ${TIMEOUTS}`, hosts: HOSTS }),
-    async session(mta, address) {
-      const client = await connect({ ...mta, localAddress: address })
-      await client.ehlo('client.test')
-      return client
-    },
+    session,
   },
   (running) => {
     test('an authenticated client passes', async () => {
@@ -45,21 +37,11 @@ describeMta(
   },
 )
 
+// Sendmail sends no ABORT between a refused MAIL and the next one.
 test('with the key [client, sender] Sendmail is answered at MAIL FROM, over TCP', async (t) => {
-  const dir = await scratch(t)
-  const settings = `${SETTINGS.replace('STATE', `${dir}/state`).replace('lifetime:', 'key: [client, sender], lifetime:')}`
-  const greymx = await startGreymx({ dir, settings })
-  const mta = await startSendmail({ dir, milter: `S=inet:${greymx.port}@127.0.0.1, ${TIMEOUTS}` })
-  const client = await connect({ ...mta, localAddress: '127.1.1.1' })
-  await client.ehlo('client.test')
-  assert.match(await client.command('MAIL FROM:<rudd@a.test>'), /^451/)
-  // Sendmail sends no ABORT before the next MAIL.
-  assert.match(await client.command('MAIL FROM:<x@exempt-sender.test>'), /^250 /)
-  await client.command('RSET')
-  await sleep(DELAY + MARGIN)
-  assert.match(await send(client, 'rudd@a.test', ['u@example.com', 'v@example.com']), /^250 /)
-  await client.quit()
-  assert.deepEqual(await waitForOutcomes(greymx, 'rudd@a.test', 2), ['tempfail new', 'pass retry'])
-  const [message] = await deliveriesOf(mta, 'rudd@a.test', 1)
-  assert.match(headerOf(message), /^X-Greylist: delayed/m)
+  await senderIsJudgedAtMail(await scratch(t), {
+    name: 'Sendmail',
+    start: (dir, greymx) => startSendmail({ dir, milter: `S=inet:${greymx.port}@127.0.0.1, ${TIMEOUTS}` }),
+    session,
+  })
 })

@@ -103,6 +103,38 @@ test('RedisStore gives up a Redis that stands still, and is back when it goes on
   await store.check()
 })
 
+test('a Redis that answers but cannot keep anything is not there', async (t) => {
+  const cases: Array<[name: string, args: string[], url: Partial<RedisSettings>, problem: RegExp]> = [
+    ['full', ['--maxmemory', '1'], {}, /Redis: OOM/],
+    ['a replica', ['--replicaof', '127.0.0.1 1'], {}, /Redis: READONLY/],
+    ['password needed', ['--requirepass', 'secret'], {}, /Redis: NOAUTH/],
+    ['password wrong', ['--requirepass', 'secret'], { password: 'guess' }, /Redis: WRONGPASS/],
+    ['no such database', ['--databases', '4'], { database: 7 }, /Redis: .*DB index is out of range/],
+  ]
+  for (const [name, args, settings, problem] of cases) {
+    const server = await startRedis({ dir, args })
+    const connection = { host: '127.0.0.1', port: server.port, tls: false }
+    const store = await openRedisStore({ connection, database: 0, ...settings }, SILENT)
+    t.after(() => store.close())
+    await assert.rejects(store.check(), problem, name)
+    await assert.rejects(store.getOrAdd('a', DAY), problem, name)
+    await server.stop()
+  }
+})
+
+test('a password opens what it is for, over TCP and the unix socket', async (t) => {
+  const server = await startRedis({ dir, args: ['--requirepass', 's3cret'] })
+  for (const connection of [
+    { host: '127.0.0.1', port: server.port, tls: false },
+    { path: server.unixSocketPath },
+  ]) {
+    const store = await openRedisStore({ connection, database: 2, password: 's3cret' }, SILENT)
+    t.after(() => store.close())
+    await store.check()
+    await store.getOrAdd('a', DAY)
+  }
+})
+
 test('openRedisStore resolves without a Redis, with the reason', async () => {
   const problems: string[] = []
   const connection = { host: '127.0.0.1', port: 1, tls: false }
