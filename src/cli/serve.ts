@@ -18,7 +18,9 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
   const log = createLog(output, () => current.log)
   try {
     const app = await startApp(config, log)
-    output.write(startMessage(config, app))
+    const message = startMessage(config, app)
+    if (config.log.format === 'text') output.write(startText(message))
+    else log.event('info', `${version()} is listening`, { ...message })
     process.on('SIGHUP', () => {
       current = reload(configFile, app, log) ?? current
     })
@@ -62,16 +64,35 @@ function stopSignal(): Promise<void> {
   })
 }
 
-/** Where it listens, where it keeps its state, and what to write into the MTAs' configurations. */
-function startMessage(config: Config, { listening, adminPort }: App): string {
-  const services = listening.map(postfixService)
+interface StartMessage {
+  readonly listen: string
+  readonly state: string
+  readonly admin: string
+  /** What to write into the MTAs' configurations. */
+  readonly postfix: string
+  readonly sendmail: string
+}
+
+function startMessage(config: Config, { listening, adminPort }: App): StartMessage {
+  const [first] = listening
+  const isOn = config.admin && adminPort !== undefined
+  return {
+    listen: listening.map(formatSocketSpec).join(', '),
+    state: formatStoreSpec(config.store),
+    admin: isOn ? `http://${bracketed(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off',
+    postfix: `smtpd_milters = { ${first ? postfixService(first) : ''}, default_action=accept }`,
+    sendmail: `INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(listening)}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
+  }
+}
+
+function startText({ listen, state, admin, postfix, sendmail }: StartMessage): string {
   const lines = [
-    `${version()} is listening on ${listening.map(formatSocketSpec).join(', ')}`,
-    `state: ${formatStoreSpec(config.store)}`,
-    `admin: ${config.admin && adminPort !== undefined ? `http://${bracketed(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off'}`,
+    `${version()} is listening on ${listen}`,
+    `state: ${state}`,
+    `admin: ${admin}`,
     '',
-    `Postfix, in main.cf:    smtpd_milters = { ${services[0]}, default_action=accept }`,
-    `Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(listening)}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
+    `Postfix, in main.cf:    ${postfix}`,
+    `Sendmail, in its .mc:   ${sendmail}`,
     '',
   ]
   return `${lines.join('\n')}\n`

@@ -102,7 +102,7 @@ export class RedisStore implements Store {
       this.#redis.set(name, pending, 'PX', retryWindow, 'NX', 'GET', (error, found) => {
         try {
           if (error) throw this.#explain(error)
-          if (!found) resolve({ passed: false, age: 0, added: true })
+          if (found === null || found === undefined) resolve({ passed: false, age: 0, added: true })
           else resolve({ ...readEntry(name, found, remaining, retryWindow), added: false })
         } catch (failure) {
           reject(failure)
