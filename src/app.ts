@@ -6,7 +6,7 @@ import { type Health, startAdmin } from './admin/server.ts'
 import type { Config } from './config/schema.ts'
 import { compileExempt } from './exempt/exempt.ts'
 import { createFilter } from './filter.ts'
-import { createGreylister } from './greylister.ts'
+import { createGreylister, observing } from './greylister.ts'
 import { createIdentify } from './identity/identity.ts'
 import type { Log } from './log.ts'
 import { startServer } from './milter/server.ts'
@@ -147,7 +147,7 @@ function joinFilter(config: Config, store: Store, reporter: Reporter): () => Han
     settings: config.filter,
     hostName: hostname(),
     now: () => new Date(),
-    judge,
+    judge: config.mode === 'observe' ? observing(judge) : judge,
     report: (outcome, took) => reporter.report(outcome, took),
   })
 }

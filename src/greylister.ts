@@ -19,6 +19,15 @@ export interface GreylisterParts {
   readonly onStoreError: 'accept' | 'tempfail'
 }
 
+/** A judge who learns all the same, and defers nothing. */
+export function observing(judge: Judge): Judge {
+  return async (attempt) => {
+    const outcome = await judge(attempt)
+    if (outcome.verdict === 'pass') return outcome
+    return { ...outcome, verdict: 'pass', reason: 'observe', would: outcome.reason }
+  }
+}
+
 export type Judge = (attempt: Attempt) => Promise<Outcome>
 
 export function createGreylister({ exempt, identify, times, store, onStoreError }: GreylisterParts): Judge {

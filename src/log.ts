@@ -99,6 +99,8 @@ function outcomeFields(outcome: Outcome): Fields {
   return {
     verdict: outcome.verdict,
     reason: outcome.reason,
+    would: outcome.would && 'tempfail',
+    would_reason: outcome.would,
     client: client.address?.text ?? 'unknown',
     name: client.name,
     identity: outcome.identity,

@@ -13,6 +13,8 @@ export type Reason =
   | 'exempt-client'
   | 'exempt-sender'
   | 'exempt-recipient'
+  | 'not-greylisted'
+  | 'observe'
   | 'store-error'
 
 export interface Outcome {
@@ -21,6 +23,8 @@ export interface Outcome {
   readonly reason: Reason
   /** What stood for the client in the key; absent where no key was needed. */
   readonly identity?: string
+  /** With reason `observe`: why it would have been deferred. */
+  readonly would?: Reason
   /** The configured rule that exempted it. */
   readonly rule?: string
   /** Milliseconds since the first attempt. */

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { parseConfig } from '../src/config/load.ts'
 import { compileExempt } from '../src/exempt/exempt.ts'
 import { createFilter } from '../src/filter.ts'
-import { createGreylister } from '../src/greylister.ts'
+import { createGreylister, observing } from '../src/greylister.ts'
 import { createIdentify } from '../src/identity/identity.ts'
 import type { Connection } from '../src/milter/command.ts'
 import { Macros } from '../src/milter/macros.ts'
@@ -40,7 +40,7 @@ function setUp(settings = '', store?: Store): Bench {
   })
   const handler = createFilter({
     settings: config.filter,
-    judge,
+    judge: config.mode === 'observe' ? observing(judge) : judge,
     report: (outcome) => bench.outcomes.push(outcome),
     hostName: 'greymx.example.com',
     now: () => new Date(Date.UTC(2026, 0, 2, 3, 4, 5)),
@@ -272,4 +272,22 @@ test('nothing of a transaction outlives it', async () => {
   assert.deepEqual(bench.handler.endOfMessage(bench.macros).headers, [])
   assert.equal(await codeOf(bench.handler.rcpt('<v@example.com>', bench.macros)), 'c')
   assert.equal(bench.outcomes.length, 2)
+})
+
+test('observe defers nothing, adds no header, learns all the same, and tells what would have been', async () => {
+  const bench = setUp('greylist: { mode: observe }\non_store_error: tempfail')
+  connectFrom(bench, '192.0.2.7')
+  assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), ['c'])
+  assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), ['c'])
+  bench.now += 5 * MINUTE
+  assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), ['c'])
+  assert.equal(bench.handler.wants.addHeaders, false)
+  assert.deepEqual(
+    bench.outcomes.map(({ verdict, reason, would }) => [verdict, reason, would]),
+    [
+      ['pass', 'observe', 'new'],
+      ['pass', 'observe', 'early'],
+      ['pass', 'retry', undefined],
+    ],
+  )
 })

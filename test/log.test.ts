@@ -36,6 +36,7 @@ const DEFERRED: Outcome = {
   retryIn: 178_001,
   ref: '2a1d04f4',
 }
+const OBSERVED: Outcome = { ...DEFERRED, verdict: 'pass', reason: 'observe', would: 'early' }
 const EXEMPT: Outcome = {
   attempt: { client: {}, authenticated: true, sender: parseAddress('<>') },
   verdict: 'pass',
@@ -283,4 +284,9 @@ test('a line of JSON reads back as its fields', () => {
     }),
     { numRuns: 1000 },
   )
+})
+
+test('an outcome that was only observed tells what it would have been', () => {
+  const line = written(TEXT, (log) => log.outcome(OBSERVED))
+  assert.match(line, /^verdict=pass reason=observe would=tempfail would_reason=early client=/)
 })

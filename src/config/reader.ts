@@ -56,6 +56,11 @@ export class ConfigReader {
     })
   }
 
+  /** Whether the setting is written as a group of settings. */
+  isGroup(name: string): boolean {
+    return isMap(this.#find(name.split('.')))
+  }
+
   boolean(name: string, fallback: boolean): boolean {
     return this.text(name, String(fallback), (text) => {
       if (text !== 'true' && text !== 'false') throw new Error('expected true or false')

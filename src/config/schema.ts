@@ -3,7 +3,7 @@
 
 import { type AddressRule, parseAddressRule } from '../exempt/addresses.ts'
 import { type ClientRule, parseClientRule } from '../exempt/clients.ts'
-import type { ExemptSettings } from '../exempt/exempt.ts'
+import type { ExemptSettings, GreylistedRecipients } from '../exempt/exempt.ts'
 import type { FilterSettings } from '../filter.ts'
 import type { Times } from '../greylist/decide.ts'
 import type { IdentitySettings } from '../identity/identity.ts'
@@ -27,6 +27,7 @@ export interface Config {
   /** Milliseconds for one operation. */
   readonly storeTimeout: number
   readonly onStoreError: 'accept' | 'tempfail'
+  readonly mode: 'enforce' | 'observe'
   readonly times: Times
   readonly identity: IdentitySettings
   readonly exempt: ExemptSettings
@@ -48,6 +49,7 @@ export function readConfig(reader: ConfigReader): Config {
   const store = reader.text('store', 'lmdb:./state', expectStoreSpec)
   const storeTimeout = duration(reader, 'store_timeout', '250ms', 1, 60_000)
   const onStoreError = reader.choice('on_store_error', 'accept', ['accept', 'tempfail'])
+  const mode = reader.choice('greylist.mode', 'enforce', ['enforce', 'observe'])
   const times = readTimes(reader)
   const keyParts = reader.list('greylist.key', ['client', 'sender', 'recipient'], expectKeyPart)
   const judgeAt = keyParts.includes('recipient') ? 'rcpt' : 'mail'
@@ -67,6 +69,7 @@ export function readConfig(reader: ConfigReader): Config {
     clients: reader.list<ClientRule>('exempt.clients', ['127.0.0.0/8', '::1/128'], parseClientRule),
     senders: reader.list<AddressRule>('exempt.senders', [], parseAddressRule),
     recipients: reader.list<AddressRule>('exempt.recipients', ['postmaster@', 'abuse@'], parseAddressRule),
+    greylisted: readGreylisted(reader),
   }
   const reply = reader.text(
     'reply',
@@ -85,14 +88,25 @@ export function readConfig(reader: ConfigReader): Config {
     socketMode,
     store,
     storeTimeout,
+    mode,
     times,
     identity,
     exempt,
     onStoreError,
-    filter: { judgeAt, nullSenderAt, reply, header },
+    filter: { judgeAt, nullSenderAt, reply, header: header && mode === 'enforce' },
     log,
     ...(admin ? { admin } : {}),
   }
+}
+
+function readGreylisted(reader: ConfigReader): GreylistedRecipients {
+  if (!reader.isGroup('recipients')) {
+    reader.choice('recipients', 'all', ['all'])
+    return { except: [] }
+  }
+  const except = reader.list<AddressRule>('recipients.except', [], parseAddressRule)
+  const only = reader.list<AddressRule>('recipients.only', [], parseAddressRule)
+  return only.length > 0 ? { only, except } : { except }
 }
 
 function readTimes(reader: ConfigReader): Times {

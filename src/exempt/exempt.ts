@@ -10,11 +10,18 @@ export interface ExemptSettings {
   readonly clients: readonly ClientRule[]
   readonly senders: readonly AddressRule[]
   readonly recipients: readonly AddressRule[]
+  readonly greylisted: GreylistedRecipients
+}
+
+/** For whom there is greylisting at all: all, or `only` some, and in either case not those in `except`. */
+export interface GreylistedRecipients {
+  readonly only?: readonly AddressRule[]
+  readonly except: readonly AddressRule[]
 }
 
 export interface Exemption {
-  readonly reason: 'authenticated' | 'exempt-client' | 'exempt-sender' | 'exempt-recipient'
-  /** The rule as configured. */
+  readonly reason: 'authenticated' | 'exempt-client' | 'exempt-sender' | 'exempt-recipient' | 'not-greylisted'
+  /** The rule that applied, in normal form; `only` where the recipient is not among those. */
   readonly rule: string
 }
 
@@ -24,14 +31,20 @@ export function compileExempt(settings: ExemptSettings): Exempt {
   const clientRule = compileClients(settings.clients)
   const senderRule = compileAddresses(settings.senders)
   const recipientRule = compileAddresses(settings.recipients)
+  const exceptRule = compileAddresses(settings.greylisted.except)
+  const onlyRule = settings.greylisted.only && compileAddresses(settings.greylisted.only)
   return ({ authenticated, client, sender, recipient }) => {
     if (authenticated && settings.authenticated) return { reason: 'authenticated', rule: 'authenticated' }
     const clientMatch = clientRule(client)
     if (clientMatch) return { reason: 'exempt-client', rule: clientMatch }
     const senderMatch = senderRule(sender)
     if (senderMatch) return { reason: 'exempt-sender', rule: senderMatch }
-    const recipientMatch = recipient && recipientRule(recipient)
+    if (!recipient) return undefined
+    const recipientMatch = recipientRule(recipient)
     if (recipientMatch) return { reason: 'exempt-recipient', rule: recipientMatch }
+    const exceptMatch = exceptRule(recipient)
+    if (exceptMatch) return { reason: 'not-greylisted', rule: exceptMatch }
+    if (onlyRule && !onlyRule(recipient)) return { reason: 'not-greylisted', rule: 'only' }
     return undefined
   }
 }

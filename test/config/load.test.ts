@@ -13,7 +13,7 @@ import { ConfigReader } from '../../src/config/reader.ts'
 import { type Config, readConfig } from '../../src/config/schema.ts'
 
 const TOP =
-  'listen, socket_mode, store, store_timeout, on_store_error, greylist, exempt, reply, header, log, admin'
+  'listen, socket_mode, store, store_timeout, on_store_error, greylist, exempt, recipients, reply, header, log, admin'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -179,7 +179,7 @@ test('an unknown setting is named with what is known in its place', () => {
     ['listen: inet:1@h\nlissten: inet:2@h\n', `2:1: unknown setting lissten: expected ${TOP}`],
     [
       'greylist:\n  delay: 5m\n  dealy: 5m\n',
-      '3:3: unknown setting greylist.dealy: expected delay, retry_window, lifetime, key, client, null_sender_at',
+      '3:3: unknown setting greylist.dealy: expected mode, delay, retry_window, lifetime, key, client, null_sender_at',
     ],
     [
       'greylist:\n  client: { ipv4_prefix: 24, ipv5_prefix: 24 }\n',
@@ -202,7 +202,7 @@ test('a dotted name is no setting: it would be overlooked where it stands', () =
     ['greylist.delay: 10m\n', `1:1: unknown setting greylist.delay: expected ${TOP}`],
     [
       'greylist:\n  client.ipv4_prefix: 32\n',
-      '2:3: unknown setting greylist.client.ipv4_prefix: expected delay, retry_window, lifetime, key, client, null_sender_at',
+      '2:3: unknown setting greylist.client.ipv4_prefix: expected mode, delay, retry_window, lifetime, key, client, null_sender_at',
     ],
     ['greylist.client: { ipv4_prefix: 32 }\n', `1:1: unknown setting greylist.client: expected ${TOP}`],
   ])
@@ -390,7 +390,7 @@ listen: [nowhere, "inet:1@h", neither]
       `milter.yaml:2:1: unknown setting foo: expected ${TOP}`,
       `milter.yaml:4:13: Cannot read greylist.lifetime "long": ${DURATION}`,
       `milter.yaml:5:10: greylist.delay 3d is not below greylist.retry_window 2d: ${NOT_BELOW}`,
-      'milter.yaml:6:3: unknown setting greylist.bar: expected delay, retry_window, lifetime, key, client, null_sender_at',
+      'milter.yaml:6:3: unknown setting greylist.bar: expected mode, delay, retry_window, lifetime, key, client, null_sender_at',
       'milter.yaml:7:8: Cannot read admin "off": expected HOST:PORT like 127.0.0.1:8892, or false',
       `milter.yaml:8:10: Cannot read listen "nowhere": expected ${SOCKETS}`,
       `milter.yaml:8:31: Cannot read listen "neither": expected ${SOCKETS}`,
@@ -582,4 +582,23 @@ test('any value in the place of a setting is read or a fault', () => {
     }),
     { numRuns: 1000 },
   )
+})
+
+test('recipients is all, or a group of only and except', () => {
+  const greylisted = (text: string) => {
+    const loaded = parseConfig('milter.yaml', text)
+    return loaded.kind === 'faults' ? loaded.faults : loaded.config.exempt.greylisted
+  }
+  assert.deepEqual(greylisted('recipients: all'), { except: [] })
+  assert.deepEqual(greylisted('recipients: { only: [example.com] }'), {
+    only: [{ kind: 'domain', domain: 'example.com' }],
+    except: [],
+  })
+  assert.deepEqual(greylisted('recipients: { except: [a@] }'), { except: [{ kind: 'local', local: 'a' }] })
+  assert.deepEqual(greylisted('recipients: none'), [
+    'milter.yaml:1:13: Cannot read recipients "none": expected all',
+  ])
+  assert.deepEqual(greylisted('recipients: { but: [a@] }'), [
+    'milter.yaml:1:15: unknown setting recipients.but: expected except, only',
+  ])
 })

@@ -9,12 +9,20 @@ import { parseClientRule } from '../../src/exempt/clients.ts'
 import { compileExempt, type ExemptSettings } from '../../src/exempt/exempt.ts'
 import { parseIp } from '../../src/ip.ts'
 
-const NONE: ExemptSettings = { authenticated: false, clients: [], senders: [], recipients: [] }
+const EVERYBODY = { except: [] }
+const NONE: ExemptSettings = {
+  authenticated: false,
+  clients: [],
+  senders: [],
+  recipients: [],
+  greylisted: EVERYBODY,
+}
 const ALL: ExemptSettings = {
   authenticated: true,
   clients: [parseClientRule('192.0.2.0/24')],
   senders: [parseAddressRule('example.org')],
   recipients: [parseAddressRule('postmaster@')],
+  greylisted: EVERYBODY,
 }
 const ADDRESS = parseIp('192.0.2.7')
 const ATTEMPT: Attempt = {
@@ -43,6 +51,24 @@ test('compileExempt() gives the first exemption that applies', () => {
   for (const [settings, attempt, reason, rule] of cases) {
     const expected = reason === undefined ? undefined : { reason, rule }
     assert.deepEqual(compileExempt(settings)(attempt), expected, `${reason} ${rule}`)
+  }
+})
+
+test('whose mail is greylisted can be said by recipient', () => {
+  const rules = (...texts: string[]) => texts.map(parseAddressRule)
+  const cases: Array<
+    [greylisted: ExemptSettings['greylisted'], recipient: string, rule: string | undefined]
+  > = [
+    [{ except: rules('example.com') }, 'a@sub.example.com', 'example.com'],
+    [{ except: rules('a@example.com') }, 'b@example.com', undefined],
+    [{ only: rules('example.com'), except: [] }, 'a@example.com', undefined],
+    [{ only: rules('example.com'), except: [] }, 'a@example.net', 'only'],
+    [{ only: rules('example.com'), except: rules('a@') }, 'A@example.com', 'a@'],
+  ]
+  for (const [greylisted, recipient, rule] of cases) {
+    const attempt = { ...ATTEMPT, authenticated: false, recipient: parseAddress(recipient) }
+    const expected = rule === undefined ? undefined : { reason: 'not-greylisted', rule }
+    assert.deepEqual(compileExempt({ ...NONE, greylisted })(attempt), expected, recipient)
   }
 })
 
