@@ -21,6 +21,7 @@ import {
   SETTINGS,
   send,
   senderIsJudgedAtMail,
+  verifiedCertificatePasses,
 } from './scenarios.ts'
 
 const names: Readonly<Record<string, string>> = HOSTS
@@ -152,6 +153,25 @@ test('with the key [client, sender] Postfix is answered at MAIL FROM', async (t)
   await senderIsJudgedAtMail(await scratch(t), {
     name: 'Postfix',
     start: (dir, greymx) => startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` }),
+    session,
+  })
+})
+
+test('a client certificate that Postfix verified exempts its client', async (t) => {
+  const dir = await scratch(t)
+  await verifiedCertificatePasses(dir, {
+    start: (greymx, { authority, server }) =>
+      startPostfix({
+        dir,
+        milter: `inet:127.0.0.1:${greymx.port}`,
+        settings: {
+          smtpd_tls_security_level: 'may',
+          smtpd_tls_cert_file: server.cert,
+          smtpd_tls_key_file: server.key,
+          smtpd_tls_CAfile: authority,
+          smtpd_tls_ask_ccert: 'yes',
+        },
+      }),
     session,
   })
 })

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Certificate, type Certificates, makeCertificates } from '../support/certificates.ts'
 import { type Greymx, startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import type { DeliveredMessage, Mta } from '../support/mta.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
@@ -282,6 +283,28 @@ export async function senderIsJudgedAtMail(dir: string, subject: Subject): Promi
   assert.deepEqual(await waitForOutcomes(greymx, 'rudd@a.test', 2), ['tempfail new', 'pass retry'])
   const [message] = await deliveriesOf(mta, 'rudd@a.test', 1)
   assert.match(headerOf(message), /^X-Greylist: delayed/m)
+}
+
+/** A scenario with a daemon and an MTA of its own: a certificate exempts only where the MTA verified it. */
+export async function verifiedCertificatePasses(
+  dir: string,
+  { start, session }: Pick<Subject, 'session'> & { start(greymx: Greymx, tls: Certificates): Promise<Mta> },
+): Promise<void> {
+  const tls = await makeCertificates(dir)
+  const greymx = await startGreymx({ dir, settings: SETTINGS.replace('STATE', `${dir}/state`) })
+  const mta = await start(greymx, tls)
+  const cases: Array<[sender: string, certificate: Certificate | undefined, reply: RegExp]> = [
+    ['none@tls.test', undefined, /^451/],
+    ['stranger@tls.test', tls.stranger, /^451/],
+    ['trusted@tls.test', tls.trusted, /^250 /],
+  ]
+  for (const [sender, certificate, reply] of cases) {
+    const client = await session(mta, '127.1.1.1')
+    assert.match(await client.startTls(certificate), /^250/)
+    assert.match(await rcptOnce(client, sender, 'u@example.com'), reply, sender)
+    await client.quit()
+  }
+  assert.deepEqual(await waitForOutcomes(greymx, 'trusted@tls.test', 1), ['pass authenticated'])
 }
 
 export const BODY = 'Hello.\r\n.. two dots, a tab\tand =20 trailing  \r\n\r\nBye\r\n'

@@ -8,7 +8,7 @@ import type { Mta } from '../support/mta.ts'
 import { scratch } from '../support/scratch.ts'
 import { sendmailUser, startSendmail } from '../support/sendmail.ts'
 import { connect, type SmtpClient } from '../support/smtp.ts'
-import { describeMta, HOSTS, rcptOnce, senderIsJudgedAtMail } from './scenarios.ts'
+import { describeMta, HOSTS, rcptOnce, senderIsJudgedAtMail, verifiedCertificatePasses } from './scenarios.ts'
 
 const TIMEOUTS = 'T=C:5s;S:5s;R:5s;E:10s'
 
@@ -42,6 +42,14 @@ test('with the key [client, sender] Sendmail is answered at MAIL FROM, over TCP'
   await senderIsJudgedAtMail(await scratch(t), {
     name: 'Sendmail',
     start: (dir, greymx) => startSendmail({ dir, milter: `S=inet:${greymx.port}@127.0.0.1, ${TIMEOUTS}` }),
+    session,
+  })
+})
+
+test('a client certificate that Sendmail verified exempts its client', async (t) => {
+  const dir = await scratch(t)
+  await verifiedCertificatePasses(dir, {
+    start: (greymx, tls) => startSendmail({ dir, milter: `S=unix:${greymx.socketPath}, ${TIMEOUTS}`, tls }),
     session,
   })
 })

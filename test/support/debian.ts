@@ -11,7 +11,7 @@ import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from '.
 const run = promisify(execFile)
 
 // libsasl2-modules brings CRAM-MD5, which the SASL library looks for in its place in the system alone.
-const toInstall = ['postfix', 'redis-server', 'm4', 'libsasl2-modules', 'faketime']
+const toInstall = ['postfix', 'redis-server', 'm4', 'libsasl2-modules', 'faketime', 'openssl']
 const toUnpack = ['sendmail-bin', 'sendmail-cf', 'sasl2-bin']
 
 /** What invoke-rc.d asks before a package starts its service; Debian has none unless somebody put it there. */

@@ -166,6 +166,7 @@ function masterCf(port: number): string {
 127.0.0.1:${port} inet n - n - - smtpd
 cleanup    unix n - n -     0 cleanup
 qmgr       unix n - n 300   1 qmgr
+tlsmgr     unix - - n 1000? 1 tlsmgr
 rewrite    unix - - n -     - trivial-rewrite
 bounce     unix - - n -     0 bounce
 defer      unix - - n -     0 bounce

@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { Certificates } from './certificates.ts'
 import { startDaemon } from './daemon.ts'
 import type { Mta } from './mta.ts'
 import { endWith, freePort, isListening } from './scratch.ts'
@@ -28,11 +29,13 @@ export interface SendmailOptions {
   readonly dir: string
   /** Names of clients by their address; both directions agree. All other addresses have none. */
   readonly hosts?: Readonly<Record<string, string>>
+  /** Offers STARTTLS, and asks clients for a certificate. */
+  readonly tls?: Certificates
 }
 
 /** Starts Sendmail. Clients are told apart by the loopback address they connect from: it knows no XCLIENT. */
 export async function startSendmail(options: SendmailOptions): Promise<Mta> {
-  const { milter, dir: parent, hosts = {} } = options
+  const { milter, dir: parent, hosts = {}, tls } = options
   const hostname = 'mx.sendmail.test'
   const port = await freePort()
   const dir = await mkdtemp(join(parent, 'sendmail-'))
@@ -48,7 +51,7 @@ export async function startSendmail(options: SendmailOptions): Promise<Mta> {
   await addUser(dir, hostname, env)
   const sink = await startSink()
   endWith(parent, sink.close)
-  await file('sendmail.mc', masterConfig({ dir, hostname, port, sinkPort: sink.port, milter }))
+  await file('sendmail.mc', masterConfig({ dir, hostname, port, sinkPort: sink.port, milter, tls }))
   const { stdout } = await run('m4', [
     `-D_CF_DIR_=${sendmailRoot}/usr/share/sendmail/cf/`,
     join(dir, 'sendmail.mc'),
@@ -102,17 +105,27 @@ export async function unpackedEnvironment(): Promise<NodeJS.ProcessEnv> {
   return { ...process.env, LD_LIBRARY_PATH: folders.flat().join(':') }
 }
 
+function tlsSettings({ folder, authority, server }: Certificates): string {
+  return `
+define(\`confCACERT_PATH', \`${folder}')
+define(\`confCACERT', \`${authority}')
+define(\`confSERVER_CERT', \`${server.cert}')
+define(\`confSERVER_KEY', \`${server.key}')
+`
+}
+
 interface Settings {
   readonly dir: string
   readonly hostname: string
   readonly port: number
   readonly sinkPort: number
   readonly milter: string
+  readonly tls: Certificates | undefined
 }
 
 // Every recipient goes to the sink by SMTP, its body as it came: no limit to the length of a line (L=0) and no recoding
 // (F=8). The machine's aliases and statistics are not to be touched.
-function masterConfig({ dir, hostname, port, sinkPort, milter }: Settings): string {
+function masterConfig({ dir, hostname, port, sinkPort, milter, tls }: Settings): string {
   return `
 include(\`${sendmailRoot}/usr/share/sendmail/cf/m4/cf.m4')
 OSTYPE(\`linux')
@@ -129,7 +142,7 @@ define(\`confBAD_RCPT_THROTTLE', \`0')
 dnl A machine that is busy with tests would have its mail queued, and its clients refused.
 define(\`confQUEUE_LA', \`1000')
 define(\`confREFUSE_LA', \`1000')
-define(\`confAUTH_MECHANISMS', \`CRAM-MD5')
+define(\`confAUTH_MECHANISMS', \`CRAM-MD5')${tls ? tlsSettings(tls) : ''}
 FEATURE(\`accept_unresolvable_domains')
 FEATURE(\`accept_unqualified_senders')
 FEATURE(\`nocanonify')

@@ -5,6 +5,8 @@ import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
+import { connect as connectTls } from 'node:tls'
+import type { Certificate } from './certificates.ts'
 import type { DeliveredMessage } from './mta.ts'
 
 export interface SmtpTarget {
@@ -39,6 +41,8 @@ export interface SmtpClient {
   /** Claims to be another client and says EHLO anew. Returns the reply to EHLO, or that to XCLIENT if it was refused. */
   xclient(attributes: XclientAttributes): Promise<string>
   authCramMd5(user: string, password: string): Promise<string>
+  /** STARTTLS, with a certificate of its own where one is given, and says EHLO anew. Returns the reply to EHLO. */
+  startTls(certificate?: Certificate): Promise<string>
   /** DATA and a message: a string in UTF-8 with any line ends, or bytes with CRLF ones. Returns the last reply. */
   data(message: string | Buffer): Promise<string>
   quit(): Promise<string>
@@ -51,16 +55,16 @@ const replyTimeout = 60_000
 /** Connects and waits for the greeting, whatever it says. */
 export async function connect(target: SmtpTarget): Promise<SmtpClient> {
   const { host, port, localAddress } = target
-  const socket = createConnection({ noDelay: true, host, port, ...(localAddress && { localAddress }) })
-  const nextLine = lineReader(socket)
+  let socket: Socket = createConnection({ noDelay: true, host, port, ...(localAddress && { localAddress }) })
+  let lines = lineReader(socket)
   let heloName = 'client.test'
 
   const reply = async (): Promise<string> => {
-    const lines: string[] = []
+    const replied: string[] = []
     for (;;) {
-      const line = await nextLine()
-      lines.push(line)
-      if (!/^\d{3}-/.test(line)) return lines.join('\n')
+      const line = await lines.next()
+      replied.push(line)
+      if (!/^\d{3}-/.test(line)) return replied.join('\n')
     }
   }
   const command = (line: string) => {
@@ -75,10 +79,10 @@ export async function connect(target: SmtpTarget): Promise<SmtpClient> {
   return {
     greeting: await reply(),
     command,
-    pipeline: async (lines) => {
-      socket.write(lines.map((line) => `${line}\r\n`).join(''))
+    pipeline: async (commands) => {
+      socket.write(commands.map((line) => `${line}\r\n`).join(''))
       const replies: string[] = []
-      for (const _ of lines) replies.push(await reply())
+      for (const _ of commands) replies.push(await reply())
       return replies
     },
     ehlo,
@@ -94,6 +98,16 @@ export async function connect(target: SmtpTarget): Promise<SmtpClient> {
         .update(Buffer.from(challenge.slice(4), 'base64'))
         .digest('hex')
       return command(Buffer.from(`${user} ${digest}`).toString('base64'))
+    },
+    startTls: async (certificate) => {
+      const answer = await command('STARTTLS')
+      if (!answer.startsWith('220')) return answer
+      lines.detach()
+      // Whether the server is the right one is not what is tested.
+      socket = connectTls({ socket, rejectUnauthorized: false, ...certificate })
+      await once(socket, 'secureConnect')
+      lines = lineReader(socket)
+      return ehlo()
     },
     data: async (message) => {
       const answer = await command('DATA')
@@ -129,8 +143,14 @@ function xtext(value: string): string {
   ).join('')
 }
 
-/** A function that returns the next line that comes, kept or awaited; it rejects once there can be none. */
-function lineReader(socket: Socket): () => Promise<string> {
+interface LineReader {
+  /** The next line that comes, kept or awaited; rejects once there can be none. */
+  next(): Promise<string>
+  /** Leaves the socket to somebody else. */
+  detach(): void
+}
+
+function lineReader(socket: Socket): LineReader {
   const lines: string[] = []
   let failure: Error | undefined
   let wake = () => {}
@@ -140,11 +160,12 @@ function lineReader(socket: Socket): () => Promise<string> {
   }
   socket.on('error', end)
   socket.on('close', () => end(new Error('The server closed the connection')))
-  createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
+  const reader = createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY })
+  reader.on('line', (line) => {
     lines.push(line)
     wake()
   })
-  return async () => {
+  const next = async () => {
     const deadline = setTimeout(
       () => end(new Error(`The server said nothing for ${replyTimeout} ms`)),
       replyTimeout,
@@ -162,6 +183,7 @@ function lineReader(socket: Socket): () => Promise<string> {
       clearTimeout(deadline)
     }
   }
+  return { next, detach: () => reader.close() }
 }
 
 /** A server that accepts every message and keeps it. */
