@@ -1,6 +1,7 @@
 // The log: one line per outcome and per event, as text (key=value) or JSON, on standard output. Written without ever
 // waiting for whoever reads it: when the reader stands still, lines are dropped and counted, not mail.
 
+import { constants, fstatSync, openSync } from 'node:fs'
 import sonicBoom from 'sonic-boom'
 import type { Outcome } from './outcome.ts'
 
@@ -31,15 +32,17 @@ const FLUSH_AFTER = 100
 /** What may wait for a reader that stands still, in bytes. */
 const MAX_WAITING = 8 * 1024 * 1024
 
-/** `close` writes what still waits, at once. */
+/** `close` writes what still waits, as far as it can be written at once. */
 export class StandardOutput implements LogFile {
   readonly #file = new sonicBoom.SonicBoom({
-    fd: 1,
+    fd: openOutput(),
+    retryEAGAIN: () => !this.#isClosing,
     sync: false,
     minLength: FLUSH_BYTES,
     periodicFlush: FLUSH_AFTER,
     maxLength: MAX_WAITING,
   })
+  #isClosing = false
   #dropped = 0
   #lines = ''
 
@@ -63,6 +66,7 @@ export class StandardOutput implements LogFile {
   }
 
   close(): void {
+    this.#isClosing = true
     try {
       this.#handOver()
       this.#file.flushSync()
@@ -76,6 +80,15 @@ export class StandardOutput implements LogFile {
     this.#lines = ''
     if (lines !== '') this.#file.write(lines)
   }
+}
+
+/**
+ * Standard output; a pipe is opened anew so that writing never blocks. A blocked write would hold a thread of Node's
+ * pool, and the end of the process with it, for as long as the reader stands still.
+ */
+function openOutput(): number {
+  if (!fstatSync(1).isFIFO()) return 1
+  return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK)
 }
 
 /** `settings` is asked at each line, so that a reload takes effect at once. */
