@@ -78,7 +78,11 @@ function scenarios({ mta, greymx, session }: Running): void {
       'pass retry',
       'pass known',
     ])
-    const [first, second] = await deliveries('one@a.test', 2)
+    // Sendmail hands its messages on side by side: the second may overtake the first.
+    const isMarked = (message: DeliveredMessage) => /^X-Greylist:/m.test(headerOf(message))
+    const messages = await deliveries('one@a.test', 2)
+    const [first] = messages.filter(isMarked)
+    assert.equal(messages.filter(isMarked).length, 1, 'only the first message was delayed')
     assert.match(
       headerOf(first),
       new RegExp(
@@ -86,7 +90,6 @@ function scenarios({ mta, greymx, session }: Running): void {
         'm',
       ),
     )
-    assert.doesNotMatch(headerOf(second), /X-Greylist/)
     assert.equal(first?.body.toString(), BODY)
   })
 
