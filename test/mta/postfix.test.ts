@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import type { Mta } from '../support/mta.ts'
 import { startPostfix, startQueueingPostfix } from '../support/postfix.ts'
-import { scratch } from '../support/scratch.ts'
+import { scratch, waitFor } from '../support/scratch.ts'
 import { connect, type SmtpClient } from '../support/smtp.ts'
 import {
   DELAY,
@@ -103,7 +103,8 @@ describeMta(
 
 test('a queueing Postfix delivers through greymx, and the body arrives byte for byte', async (t) => {
   const dir = await scratch(t)
-  const settings = SETTINGS.replace('STATE', `${dir}/state`)
+  // Its retries come when they come.
+  const settings = `store: "lmdb:${dir}/state"\ngreylist: { delay: ${DELAY}ms }\nexempt: { clients: [] }`
   const greymx = await startGreymx({ dir, settings })
   const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })
   const sender = await startQueueingPostfix({ dir, relayPort: mta.port, sourceAddress: '127.20.1.1' })
@@ -123,8 +124,8 @@ test('a queueing Postfix delivers through greymx, and the body arrives byte for 
   const [message] = await deliveriesOf(mta, 'a@queue.test', 1)
   assert.ok(message?.body.equals(body), 'the body was changed')
   assert.match(headerOf(message), /^X-Greylist: delayed 00:00:0\d by mx\.postfix\.test; /m)
-  const outcomes = await waitForOutcomes(greymx, 'a@queue.test', 2)
-  assert.deepEqual([outcomes[0], outcomes.at(-1)], ['tempfail new', 'pass retry'])
+  await waitFor('the pass in the log', () => greymx.outcomes('a@queue.test').includes('pass retry'))
+  assert.equal(greymx.outcomes('a@queue.test')[0], 'tempfail new')
 })
 
 for (const version of ['2', '3', '4']) {
