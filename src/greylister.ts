@@ -7,6 +7,7 @@ import { decide, type Times } from './greylist/decide.ts'
 import type { FoundEntry } from './greylist/entry.ts'
 import { tripletKey, tripletRef } from './greylist/triplet.ts'
 import type { Identify } from './identity/identity.ts'
+import { messageOf } from './message.ts'
 import type { Outcome } from './outcome.ts'
 import type { Store } from './store/store.ts'
 
@@ -46,8 +47,16 @@ export function createGreylister({ exempt, identify, times, store, onStoreError 
       entry = await store.getOrAdd(key, times.retryWindow)
     } catch (error) {
       const verdict = onStoreError === 'tempfail' ? 'tempfail' : 'pass'
-      const message = error instanceof Error ? error.message : String(error)
-      return { attempt, verdict, reason: 'store-error', identity, waited: 0, retryIn: 0, ref, error: message }
+      return {
+        attempt,
+        verdict,
+        reason: 'store-error',
+        identity,
+        waited: 0,
+        retryIn: 0,
+        ref,
+        error: messageOf(error),
+      }
     }
     const decision = decide(entry, times)
     const { verdict, reason, waited } = decision

@@ -63,6 +63,16 @@ function withHexTail(ip: string): string {
   })
 }
 
+/** A host as it stands before a colon and a port: an IPv6 address in brackets. */
+export function bracketedHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}
+
+/** The host without the brackets around an IPv6 address. */
+export function bareHost(host: string): string {
+  return host.replace(/^\[(.*)\]$/, '$1')
+}
+
 function fromBytes(bytes: number[]): IpAddress {
   const kind = bytes.length === 4 ? 'ipv4' : 'ipv6'
   // Dotted quads are made for each attempt; only IPv6's shortest form is worth a library.

@@ -2,6 +2,7 @@
 
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { bracketedHost } from '../ip.ts'
 
 export interface Health {
   readonly store: { readonly name: string; readonly up: boolean; readonly problem?: string }
@@ -27,9 +28,12 @@ export async function startAdmin(
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
       reject(
-        new Error(`Cannot listen on http://${address.host}:${address.port}: ${error.message}`, {
-          cause: error,
-        }),
+        new Error(
+          `Cannot listen on http://${bracketedHost(address.host)}:${address.port}: ${error.message}`,
+          {
+            cause: error,
+          },
+        ),
       )
     })
     server.listen(address, resolve)

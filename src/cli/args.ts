@@ -1,6 +1,7 @@
 // argv → a command and its options, or what is wrong with it.
 
 import { parseArgs } from 'node:util'
+import { messageOf } from '../message.ts'
 
 export type CliCommand =
   | { readonly kind: 'serve' | 'check'; readonly configFile?: string }
@@ -70,7 +71,7 @@ export function parseCommand(argv: readonly string[]): CliCommand {
     if (alien) return { kind: 'usage', problem: `${name} takes no --${alien}` }
     return { kind: name, ...configFile }
   } catch (error) {
-    return { kind: 'usage', problem: error instanceof Error ? error.message : String(error) }
+    return { kind: 'usage', problem: messageOf(error) }
   }
 }
 

@@ -3,6 +3,7 @@
 
 import { isIPv6 } from 'node:net'
 import { parseIp } from '../ip.ts'
+import { messageOf } from '../message.ts'
 import { connectToFilter, type FilterReply, type MilterClient } from '../milter/client.ts'
 import type { Connection } from '../milter/command.ts'
 import { formatSocketSpec, parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../milter/socket.ts'
@@ -45,8 +46,7 @@ export async function probe(args: ProbeArgs & { configFile?: string }): Promise<
     process.stdout.write(args.json ? `${JSON.stringify(exchanges)}\n` : exchanges.map(transcript).join(''))
     return exchanges.some(({ reply }) => reply.startsWith('4')) ? EXIT.tempfail : EXIT.ok
   } catch (error) {
-    const reason = error instanceof Error ? error.message || String(error.cause ?? error.name) : String(error)
-    process.stderr.write(`Cannot ask the daemon on ${formatSocketSpec(spec)}: ${reason}\n`)
+    process.stderr.write(`Cannot ask the daemon on ${formatSocketSpec(spec)}: ${messageOf(error)}\n`)
     return EXIT.unavailable
   }
 }

@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs'
 import { type App, startApp } from '../app.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { bracketedHost } from '../ip.ts'
 import { createLog, type Log, StandardOutput } from '../log.ts'
+import { messageOf } from '../message.ts'
 import { formatSocketSpec, postfixService, type SocketSpec } from '../milter/socket.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import { loadOrComplain } from './config.ts'
@@ -30,7 +32,7 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
     log.event('info', 'stopped')
     return EXIT.ok
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.stderr.write(`${messageOf(error)}\n`)
     return EXIT.unavailable
   } finally {
     output.close()
@@ -79,7 +81,7 @@ function startMessage(config: Config, { listening, adminPort }: App): StartMessa
   return {
     listen: listening.map(formatSocketSpec).join(', '),
     state: formatStoreSpec(config.store),
-    admin: isOn ? `http://${bracketed(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off',
+    admin: isOn ? `http://${bracketedHost(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off',
     postfix: `smtpd_milters = { ${first ? postfixService(first) : ''}, default_action=accept }`,
     sendmail: `INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(listening)}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
   }
@@ -96,10 +98,6 @@ function startText({ listen, state, admin, postfix, sendmail }: StartMessage): s
     '',
   ]
   return `${lines.join('\n')}\n`
-}
-
-function bracketed(host: string): string {
-  return host.includes(':') ? `[${host}]` : host
 }
 
 /** A unix socket where there is one: Sendmail waits for each recipient over TCP. */

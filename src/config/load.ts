@@ -1,6 +1,7 @@
 // The configuration file → Config, or every fault in it.
 
 import { readFileSync } from 'node:fs'
+import { messageOf } from '../message.ts'
 import { ConfigReader } from './reader.ts'
 import { type Config, readConfig } from './schema.ts'
 
@@ -18,7 +19,7 @@ export function loadConfig(file: string | undefined): Loaded {
       return parseConfig(candidate.replace(/^\.\//, ''), readFileSync(candidate, 'utf8'))
     } catch (error) {
       if (file === undefined && isMissing(error)) continue
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = messageOf(error)
       return { kind: 'faults', faults: [`${candidate}: cannot be read: ${reason}`] }
     }
   }

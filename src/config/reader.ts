@@ -2,6 +2,7 @@
 // schema.ts says by asking for them: a key that nobody asked for is unknown.
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+import { messageOf } from '../message.ts'
 
 type Path = readonly string[]
 
@@ -121,7 +122,7 @@ export class ConfigReader {
       if (text === undefined) throw new Error('expected a single value')
       return { value: parse(text) }
     } catch (error) {
-      const expected = error instanceof Error ? error.message : String(error)
+      const expected = messageOf(error)
       this.#unread.add(name)
       this.#fault(offset(node), `Cannot read ${name} ${describe(node)}: ${expected}`)
       return undefined

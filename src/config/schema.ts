@@ -7,7 +7,7 @@ import type { ExemptSettings, GreylistedRecipients } from '../exempt/exempt.ts'
 import type { FilterSettings } from '../filter.ts'
 import type { Times } from '../greylist/decide.ts'
 import type { IdentitySettings } from '../identity/identity.ts'
-import { ADDRESS_BITS } from '../ip.ts'
+import { ADDRESS_BITS, bareHost } from '../ip.ts'
 import { LOG_LEVELS, type LogSettings } from '../log.ts'
 import { parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../milter/socket.ts'
 import { parseReplyTemplate } from '../reply.ts'
@@ -41,12 +41,12 @@ const YEAR = 366 * 86_400_000
 
 /** Asks for all settings; what it could not read stands in the reader's faults, and the result is of no use then. */
 export function readConfig(reader: ConfigReader): Config {
-  const listen = reader.list('listen', ['inet:8891@127.0.0.1'], expectSocketSpec)
+  const listen = reader.list('listen', ['inet:8891@127.0.0.1'], expecting(parseSocketSpec, SOCKET_SPEC_FORMS))
   if (listen.length === 0) {
     reader.conflict(['listen'], `Cannot read listen: expected at least one of ${SOCKET_SPEC_FORMS}`)
   }
   const socketMode = reader.text('socket_mode', '0660', expectMode)
-  const store = reader.text('store', 'lmdb:./state', expectStoreSpec)
+  const store = reader.text('store', 'lmdb:./state', expecting(parseStoreSpec, STORE_FORMS))
   const storeTimeout = duration(reader, 'store_timeout', '250ms', 1, 60_000)
   const onStoreError = reader.choice('on_store_error', 'accept', ['accept', 'tempfail'])
   const mode = reader.choice('greylist.mode', 'enforce', ['enforce', 'observe'])
@@ -125,8 +125,7 @@ function readTimes(reader: ConfigReader): Times {
 
 function duration(reader: ConfigReader, name: string, fallback: string, least: number, most: number): number {
   return reader.text(name, fallback, (text) => {
-    const milliseconds = parseDuration(text)
-    if (milliseconds === undefined) throw new Error(`expected ${DURATION_FORM}`)
+    const milliseconds = expecting(parseDuration, DURATION_FORM)(text)
     if (milliseconds < least || milliseconds > most) {
       throw new Error(`expected ${formatDuration(least)} to ${formatDuration(most)}`)
     }
@@ -134,22 +133,19 @@ function duration(reader: ConfigReader, name: string, fallback: string, least: n
   })
 }
 
-function expectSocketSpec(text: string): SocketSpec {
-  const spec = parseSocketSpec(text)
-  if (!spec) throw new Error(`expected ${SOCKET_SPEC_FORMS}`)
-  return spec
+/** What `parse` reads, or an error that says what it expected. */
+function expecting<T>(parse: (text: string) => T | undefined, forms: string): (text: string) => T {
+  return (text) => {
+    const value = parse(text)
+    if (value === undefined) throw new Error(`expected ${forms}`)
+    return value
+  }
 }
 
 function expectKeyPart(text: string): string {
   if (!['client', 'sender', 'recipient'].includes(text))
     throw new Error('expected client, sender or recipient')
   return text
-}
-
-function expectStoreSpec(text: string): StoreSpec {
-  const spec = parseStoreSpec(text)
-  if (!spec) throw new Error(`expected ${STORE_FORMS}`)
-  return spec
 }
 
 function expectMode(text: string): number {
@@ -162,5 +158,5 @@ function expectAdmin(text: string): AdminAddress | undefined {
   const [, host, digits] = /^(\[[^\]]+\]|[^:\s]+):(\d{1,5})$/.exec(text) ?? []
   const port = Number(digits)
   if (host === undefined || port > 65535) throw new Error('expected HOST:PORT like 127.0.0.1:8892, or false')
-  return { host: host.replace(/^\[(.*)\]$/, '$1'), port }
+  return { host: bareHost(host), port }
 }

@@ -5,8 +5,7 @@
 /** Longest frame that is read, in bytes; libmilter's own greatest body chunk (MILTER_MDS_1M) and some room. */
 export const MAX_FRAME = 1024 * 1024 + 1024
 
-/** The length that comes before each frame, in bytes. */
-export const LENGTH_BYTES = 4
+const LENGTH_BYTES = 4
 
 export type FrameResult =
   | { readonly kind: 'frame'; readonly bytes: Buffer }

@@ -4,7 +4,7 @@
 
 import { REPLIES } from './codes.ts'
 import { cString } from './command.ts'
-import { encodeFrame, LENGTH_BYTES } from './frame.ts'
+import { encodeFrame } from './frame.ts'
 
 /** A 4xx reply of several lines at most; `enhanced` is an RFC 3463 status of class 4, given on each line. */
 export interface SmtpReply {
@@ -32,7 +32,7 @@ export function encodeReply(reply: Reply): Buffer {
     case 'tempfail':
       return TEMPFAIL
     case 'smtp':
-      return encodeText(escapePercent(smtpLines(reply.reply).join('\r\n')))
+      return encodeFrame(REPLIES.replyCode, cString(escapePercent(smtpLines(reply.reply).join('\r\n'))))
   }
 }
 
@@ -50,16 +50,6 @@ export type Header = readonly [name: string, value: string]
 /** Asks the MTA to add a header at the end of the message's own (SMFIR_ADDHEADER); allowed at end of message only. */
 export function encodeAddHeader([name, value]: Header): Buffer {
   return encodeFrame(REPLIES.addHeader, Buffer.concat([cString(name), cString(value)]))
-}
-
-/** `text` is ASCII by now; the frame is written in one piece, as most answers of a greylister are such texts. */
-function encodeText(text: string): Buffer {
-  const frame = Buffer.allocUnsafe(LENGTH_BYTES + 1 + text.length + 1)
-  frame.writeUInt32BE(1 + text.length + 1, 0)
-  frame.write(REPLIES.replyCode, LENGTH_BYTES, 'latin1')
-  frame.write(text, LENGTH_BYTES + 1, 'latin1')
-  frame[frame.length - 1] = 0
-  return frame
 }
 
 /** Both MTAs read the text as a format: a single `%` makes Sendmail answer a permanent 550, and Postfix swallows it. */

@@ -7,6 +7,7 @@
 import { mkdirSync } from 'node:fs'
 import { open, type RootDatabase } from 'lmdb'
 import type { Entry, FoundEntry } from '../greylist/entry.ts'
+import { messageOf } from '../message.ts'
 import { ageEntry, decodeEntry, encodeEntry, type StoredEntry } from './encoding.ts'
 import type { Store } from './store.ts'
 
@@ -23,8 +24,7 @@ export function openLmdbStore(directory: string, now: () => number): LmdbStore {
     mkdirSync(directory, { recursive: true, mode: PRIVATE })
     return new LmdbStore(open({ path: directory, noSubdir: false, encoding: 'string' }), now)
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new Error(`Cannot open the LMDB store in ${directory}: ${reason}`, { cause: error })
+    throw new Error(`Cannot open the LMDB store in ${directory}: ${messageOf(error)}`, { cause: error })
   }
 }
 

@@ -1,6 +1,7 @@
 // The setting `store` → what it names; and that → a store.
 
 import { resolve } from 'node:path'
+import { bareHost, bracketedHost } from '../ip.ts'
 import { openLmdbStore } from './lmdb.ts'
 import { MemoryStore } from './memory.ts'
 import { openRedisStore, type RedisEvents, type RedisSettings } from './redis.ts'
@@ -38,8 +39,7 @@ export function formatStoreSpec(spec: StoreSpec): string {
     case 'redis': {
       const { connection, database } = spec.redis
       if ('path' in connection) return `redis+unix://${connection.path}?db=${database}`
-      const host = connection.host.includes(':') ? `[${connection.host}]` : connection.host
-      return `${connection.tls ? 'rediss' : 'redis'}://${host}:${connection.port}/${database}`
+      return `${connection.tls ? 'rediss' : 'redis'}://${bracketedHost(connection.host)}:${connection.port}/${database}`
     }
   }
 }
@@ -77,7 +77,7 @@ function redisSpec(url: URL): StoreSpec | undefined {
   const connection = overUnix
     ? { path: decodeURIComponent(url.pathname) }
     : {
-        host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+        host: bareHost(url.hostname),
         port: Number(url.port || DEFAULT_REDIS_PORT),
         tls: url.protocol === 'rediss:',
       }

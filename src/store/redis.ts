@@ -4,6 +4,7 @@
 
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Entry, FoundEntry } from '../greylist/entry.ts'
+import { messageOf } from '../message.ts'
 import { ageEntry, decodeEntry, encodeEntry, UnreadableEntry } from './encoding.ts'
 import type { Store } from './store.ts'
 
@@ -156,12 +157,12 @@ export class RedisStore implements Store {
     try {
       return await command(this.#redis)
     } catch (error) {
-      throw error instanceof Error ? this.#explain(error) : error
+      throw this.#explain(error)
     }
   }
 
   /** What went wrong with the connection says more than that a command found it gone. */
-  #explain(error: Error): Error {
+  #explain(error: unknown): Error {
     const message = messageOf(error)
     if (message.startsWith('WRONGTYPE')) return new UnreadableEntry(`Redis: ${message}`)
     return new Error(`Redis: ${this.#problem ?? message}`, { cause: error })
@@ -180,7 +181,7 @@ export class RedisStore implements Store {
     try {
       if (this.#database !== 0) await this.#redis.select(this.#database)
     } catch (error) {
-      return `cannot use database ${this.#database}: ${error instanceof Error ? messageOf(error) : error}`
+      return `cannot use database ${this.#database}: ${messageOf(error)}`
     }
     return this.#redis.info('server').then(unsupportedServer, () => undefined) // INFO may be forbidden
   }
@@ -222,9 +223,4 @@ function readEntry(key: string, found: string, remaining: number, window: number
   if (remaining === NO_KEY) return ageEntry(stored, stored.ttl)
   if (remaining === NO_TTL) return { passed: stored.passed, age: Math.max(window, stored.ttl) }
   return ageEntry(stored, remaining)
-}
-
-function messageOf(error: Error): string {
-  // A failed attempt to connect to several addresses has no message of its own.
-  return error.message || (error instanceof AggregateError ? String(error.errors[0]) : error.name)
 }

@@ -6,19 +6,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { MilterClient } from '../../src/milter/client.ts'
 import { type Greymx, startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import type { Mta } from '../support/mta.ts'
-import { startPostfix } from '../support/postfix.ts'
+import { startPostfix, startSession } from '../support/postfix.ts'
 import { type Redis, startRedis } from '../support/redis.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
-import { connect, type SmtpClient } from '../support/smtp.ts'
+import type { SmtpClient } from '../support/smtp.ts'
 import { DELAY, MARGIN, rcptOnce, send } from './scenarios.ts'
 
 const TIMES = `greylist: { delay: ${DELAY}ms, retry_window: 60s, lifetime: 60s }`
 
-async function session(mta: Mta, address = '192.0.2.7'): Promise<SmtpClient> {
-  const client = await connect(mta)
-  await client.ehlo('client.test')
-  await client.xclient({ ADDR: address, NAME: '[UNAVAILABLE]' })
-  return client
+function session(mta: Mta): Promise<SmtpClient> {
+  return startSession(mta, { ADDR: '192.0.2.7' })
 }
 
 /** One RCPT on a milter connection that is already past CONNECT. */

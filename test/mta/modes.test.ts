@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Greymx, startGreymx, waitForOutcomes } from '../support/greymx.ts'
-import { startPostfix } from '../support/postfix.ts'
+import { startPostfix, startSession } from '../support/postfix.ts'
 import { startRedis } from '../support/redis.ts'
 import { scratch } from '../support/scratch.ts'
-import { connect, type SmtpClient } from '../support/smtp.ts'
+import type { SmtpClient } from '../support/smtp.ts'
 import { DELAY, MARGIN, rcptOnce } from './scenarios.ts'
 
 const STORES: Array<[name: string, store: (dir: string) => Promise<string>]> = [
@@ -20,9 +20,7 @@ async function start(t: TestContext, storeOf: (dir: string) => Promise<string>, 
   const store = await storeOf(dir)
   const greymx = await startGreymx({ dir, settings: `store: ${store}\n${settings}` })
   const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })
-  const client = await connect(mta)
-  await client.ehlo('client.test')
-  await client.xclient({ ADDR: '192.0.2.7', NAME: '[UNAVAILABLE]' })
+  const client = await startSession(mta, { ADDR: '192.0.2.7' })
   return { dir, store, greymx, client }
 }
 
@@ -59,9 +57,7 @@ for (const [name, storeOf] of STORES) {
       settings: `store: ${store}\ngreylist: { ${times} }`,
     })
     const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${enforcing.port}` })
-    const again = await connect(mta)
-    await again.ehlo('client.test')
-    await again.xclient({ ADDR: '192.0.2.7', NAME: '[UNAVAILABLE]' })
+    const again = await startSession(mta, { ADDR: '192.0.2.7' })
     assert.deepEqual(await codes(again, 'warm@a.test', 'u@example.com', 'v@example.com'), ['250', '451'])
     await again.quit()
   })

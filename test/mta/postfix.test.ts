@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import type { Mta } from '../support/mta.ts'
-import { startPostfix, startQueueingPostfix } from '../support/postfix.ts'
+import { startPostfix, startQueueingPostfix, startSession } from '../support/postfix.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
 import { connect, type SmtpClient } from '../support/smtp.ts'
 import {
@@ -26,11 +26,8 @@ import {
 
 const names: Readonly<Record<string, string>> = HOSTS
 
-async function session(mta: Mta, address: string): Promise<SmtpClient> {
-  const client = await connect(mta)
-  await client.ehlo('client.test')
-  await client.xclient({ ADDR: address, NAME: names[address] ?? '[UNAVAILABLE]' })
-  return client
+function session(mta: Mta, address: string): Promise<SmtpClient> {
+  return startSession(mta, { ADDR: address, NAME: names[address] ?? '[UNAVAILABLE]' })
 }
 
 describeMta(
@@ -60,9 +57,7 @@ describeMta(
 
     test('an authenticated client passes', async () => {
       const { mta, greymx } = running()
-      const client = await connect(mta)
-      await client.ehlo('client.test')
-      await client.xclient({ ADDR: '192.0.2.7', NAME: '[UNAVAILABLE]', LOGIN: 'joe' })
+      const client = await startSession(mta, { ADDR: '192.0.2.7', LOGIN: 'joe' })
       assert.match(await rcptOnce(client, 'auth@a.test', 'u@example.com'), /^250 /)
       await client.quit()
       assert.deepEqual(await waitForOutcomes(greymx, 'auth@a.test', 1), ['pass authenticated'])
@@ -70,9 +65,7 @@ describeMta(
 
     test('SMTPUTF8 senders are told apart, whatever the form of their domain', async () => {
       const { mta } = running()
-      const client = await connect(mta)
-      await client.ehlo('client.test')
-      await client.xclient({ ADDR: '192.0.2.8', NAME: '[UNAVAILABLE]' })
+      const client = await startSession(mta, { ADDR: '192.0.2.8' })
       const ask = async (sender: string) => {
         const mail = await client.command(`MAIL FROM:<${sender}> SMTPUTF8`)
         assert.match(mail, /^250 /, sender)
@@ -90,9 +83,7 @@ describeMta(
 
     test('a recipient that Postfix itself refuses is never judged', async () => {
       const { mta, greymx } = running()
-      const client = await connect(mta)
-      await client.ehlo('client.test')
-      await client.xclient({ ADDR: '192.0.2.9', NAME: '[UNAVAILABLE]' })
+      const client = await startSession(mta, { ADDR: '192.0.2.9' })
       assert.match(await rcptOnce(client, 'relay@a.test', 'u@elsewhere.test'), /^554/)
       assert.match(await rcptOnce(client, 'relay@a.test', 'u@example.com'), /^451/)
       await client.quit()
@@ -134,9 +125,7 @@ for (const version of ['2', '3', '4']) {
     const greymx = await startGreymx({ dir, settings: SETTINGS.replace('STATE', `${dir}/state`) })
     const settings = { milter_protocol: version }
     const mta = await startPostfix({ dir, milter: `unix:${greymx.socketPath}`, settings })
-    const client = await connect(mta)
-    await client.ehlo('client.test')
-    await client.xclient({ ADDR: '192.0.2.7', NAME: '[UNAVAILABLE]' })
+    const client = await startSession(mta, { ADDR: '192.0.2.7' })
     assert.match(await send(client, 'old@a.test', ['u@example.com']), /^451/)
     assert.match(await send(client, '', ['bounce@example.com']), /^451/)
     await sleep(DELAY + MARGIN)

@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { type Daemon, startDaemon } from './daemon.ts'
 import type { Mta } from './mta.ts'
 import { endWith, freePort, isListening } from './scratch.ts'
-import { startSink } from './smtp.ts'
+import { connect, type SmtpClient, startSink, type XclientAttributes } from './smtp.ts'
 
 const run = promisify(execFile)
 
@@ -56,6 +56,14 @@ export async function startPostfix(options: PostfixOptions): Promise<Mta> {
       await sink.close()
     },
   }
+}
+
+/** A session after EHLO, from a client that has, but for what `claims` says, no name. */
+export async function startSession(mta: Mta, claims: XclientAttributes): Promise<SmtpClient> {
+  const client = await connect(mta)
+  await client.ehlo('client.test')
+  await client.xclient({ NAME: '[UNAVAILABLE]', ...claims })
+  return client
 }
 
 export interface QueueingPostfixOptions {
