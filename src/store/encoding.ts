@@ -1,6 +1,6 @@
 // An entry ⇄ text, shared by the stores that keep it outside of this process: a version, its state, and for how many
 // milliseconds it was set to be kept. Its age is that time less what is left of it, so that a changed setting
-// rewrites no history: `1:pending:172800000`, `1:passed:3110400000`.
+// rewrites no history: `1:pending:172800000`, `1:passed:3110400000`. A count is its digits: `3`.
 
 import type { Entry } from '../greylist/entry.ts'
 
@@ -23,14 +23,29 @@ export class UnreadableEntry extends Error {}
 export function decodeEntry(key: string, text: string): StoredEntry {
   const [, state, digits] = STORED.exec(text) ?? []
   if (digits === undefined) {
-    throw new UnreadableEntry(
-      `Cannot read the entry of ${JSON.stringify(key)}: expected 1:pending:MS or 1:passed:MS, found ${JSON.stringify(text.slice(0, 60))}`,
-    )
+    throw unreadable(key, text, '1:pending:MS or 1:passed:MS')
   }
   return { passed: state === 'passed', ttl: Number(digits) }
+}
+
+export function encodeCount(sum: number): string {
+  return String(sum)
+}
+
+/** Throws `UnreadableEntry` on what is no count. */
+export function decodeCount(key: string, text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw unreadable(key, text, 'a count')
+  return Number(text)
 }
 
 /** `remaining` milliseconds are left; an age is never negative, even where somebody lengthened the entry's life. */
 export function ageEntry({ passed, ttl }: StoredEntry, remaining: number): Entry {
   return { passed, age: Math.max(0, ttl - remaining) }
+}
+
+function unreadable(key: string, text: string, expected: string): UnreadableEntry {
+  const found = JSON.stringify(text.slice(0, 60))
+  return new UnreadableEntry(
+    `Cannot read the entry of ${JSON.stringify(key)}: expected ${expected}, found ${found}`,
+  )
 }

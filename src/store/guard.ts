@@ -5,7 +5,7 @@ import type { Entry, FoundEntry } from '../greylist/entry.ts'
 import { UnreadableEntry } from './encoding.ts'
 import type { Store } from './store.ts'
 
-export type Operation = 'get_or_add' | 'pass' | 'get' | 'forget' | 'check'
+export type Operation = 'find' | 'get_or_add' | 'pass' | 'count' | 'forget' | 'check'
 export type OperationResult = 'ok' | 'error' | 'timeout'
 
 export interface StoreWatch {
@@ -38,16 +38,20 @@ export class GuardedStore implements Store {
     this.#watch = watch
   }
 
-  getOrAdd(key: string, retryWindow: number): Promise<FoundEntry> {
-    return this.#bounded('get_or_add', this.#store.getOrAdd(key, retryWindow))
+  find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
+    return this.#bounded('find', this.#store.find(keys))
+  }
+
+  getOrAdd(key: string, retryWindow: number, age?: number): Promise<FoundEntry> {
+    return this.#bounded('get_or_add', this.#store.getOrAdd(key, retryWindow, age))
   }
 
   pass(key: string, lifetime: number): Promise<void> {
     return this.#bounded('pass', this.#store.pass(key, lifetime))
   }
 
-  get(key: string): Promise<Entry | undefined> {
-    return this.#bounded('get', this.#store.get(key))
+  count(key: string, window: number): Promise<number> {
+    return this.#bounded('count', this.#store.count(key, window))
   }
 
   forget(key: string): Promise<void> {

@@ -8,7 +8,7 @@ import { mkdirSync } from 'node:fs'
 import { open, type RootDatabase } from 'lmdb'
 import type { Entry, FoundEntry } from '../greylist/entry.ts'
 import { messageOf } from '../message.ts'
-import { ageEntry, decodeEntry, encodeEntry, type StoredEntry } from './encoding.ts'
+import { ageEntry, decodeCount, decodeEntry, encodeCount, encodeEntry } from './encoding.ts'
 import type { Store } from './store.ts'
 
 /** So many entries are looked at for expiry with every so many writes: all of them in a quarter as many writes. */
@@ -44,24 +44,35 @@ export class LmdbStore implements Store {
     return this.#database.getKeysCount()
   }
 
-  async getOrAdd(key: string, retryWindow: number): Promise<FoundEntry> {
+  async find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
+    return keys.map((key) => this.#find(key))
+  }
+
+  async getOrAdd(key: string, retryWindow: number, age = 0): Promise<FoundEntry> {
     const found = this.#find(key)
     if (found) return { ...found, added: false }
     return this.#database.transaction(() => {
       // Looked at again under the write lock: of two attempts at once, one adds.
       const foundMeanwhile = this.#find(key)
       if (foundMeanwhile) return { ...foundMeanwhile, added: false }
-      this.#put(key, { passed: false, ttl: retryWindow })
-      return { passed: false, age: 0, added: true }
+      const pending = encodeEntry({ passed: false, ttl: retryWindow })
+      this.#put(key, pending, this.#now() + retryWindow - age)
+      return { passed: false, age, added: true }
     })
   }
 
   async pass(key: string, lifetime: number): Promise<void> {
-    await this.#database.transaction(() => this.#put(key, { passed: true, ttl: lifetime }))
+    const passed = encodeEntry({ passed: true, ttl: lifetime })
+    await this.#database.transaction(() => this.#put(key, passed, this.#now() + lifetime))
   }
 
-  async get(key: string): Promise<Entry | undefined> {
-    return this.#find(key)
+  count(key: string, window: number): Promise<number> {
+    return this.#database.transaction(() => {
+      const found = this.#alive(key)
+      const sum = (found ? decodeCount(key, found.text) : 0) + 1
+      this.#put(key, encodeCount(sum), found?.endsAt ?? this.#now() + window)
+      return sum
+    })
   }
 
   async forget(key: string): Promise<void> {
@@ -77,16 +88,21 @@ export class LmdbStore implements Store {
   }
 
   #find(key: string): Entry | undefined {
+    const found = this.#alive(key)
+    return found && ageEntry(decodeEntry(key, found.text), found.endsAt - this.#now())
+  }
+
+  /** What has no end that could be read is alive, and refused by whoever decodes it. */
+  #alive(key: string): { readonly endsAt: number; readonly text: string } | undefined {
     const value = this.#database.get(key)
     if (value === undefined) return undefined
-    const { endsAt, stored } = decodeValue(key, value)
-    const remaining = endsAt - this.#now()
-    return remaining > 0 ? ageEntry(stored, remaining) : undefined
+    const endsAt = Number.parseInt(value, 10)
+    return endsAt <= this.#now() ? undefined : { endsAt, text: value.slice(value.indexOf(' ') + 1) }
   }
 
   /** Only within a transaction. */
-  #put(key: string, stored: StoredEntry): void {
-    this.#database.put(key, `${this.#now() + stored.ttl} ${encodeEntry(stored)}`)
+  #put(key: string, text: string, endsAt: number): void {
+    this.#database.put(key, `${endsAt} ${text}`)
     this.#writes += 1
     if (this.#writes % SWEEP_EVERY === 0) this.#sweepSome()
   }
@@ -100,9 +116,4 @@ export class LmdbStore implements Store {
     }
     this.#sweptTo = batch.length < SWEEP_BATCH ? '' : (batch.at(-1)?.key ?? '')
   }
-}
-
-function decodeValue(key: string, value: string): { endsAt: number; stored: StoredEntry } {
-  const space = value.indexOf(' ')
-  return { endsAt: Number.parseInt(value, 10), stored: decodeEntry(key, value.slice(space + 1)) }
 }

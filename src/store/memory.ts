@@ -8,7 +8,8 @@ import type { Store } from './store.ts'
 const SWEEP_EVERY = 64
 const SWEEP_BATCH = 256
 
-interface Kept extends StoredEntry {
+interface Kept {
+  readonly value: StoredEntry | number
   readonly endsAt: number
 }
 
@@ -28,19 +29,26 @@ export class MemoryStore implements Store {
     return this.#kept.size
   }
 
-  async getOrAdd(key: string, retryWindow: number): Promise<FoundEntry> {
+  async find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
+    return keys.map((key) => this.#find(key))
+  }
+
+  async getOrAdd(key: string, retryWindow: number, age = 0): Promise<FoundEntry> {
     const found = this.#find(key)
     if (found) return { ...found, added: false }
-    this.#keep(key, { passed: false, ttl: retryWindow })
-    return { passed: false, age: 0, added: true }
+    this.#keep(key, { passed: false, ttl: retryWindow }, this.#now() + retryWindow - age)
+    return { passed: false, age, added: true }
   }
 
   async pass(key: string, lifetime: number): Promise<void> {
-    this.#keep(key, { passed: true, ttl: lifetime })
+    this.#keep(key, { passed: true, ttl: lifetime }, this.#now() + lifetime)
   }
 
-  async get(key: string): Promise<Entry | undefined> {
-    return this.#find(key)
+  async count(key: string, window: number): Promise<number> {
+    const kept = this.#alive(key)
+    const sum = (typeof kept?.value === 'number' ? kept.value : 0) + 1
+    this.#keep(key, sum, kept?.endsAt ?? this.#now() + window)
+    return sum
   }
 
   async forget(key: string): Promise<void> {
@@ -52,13 +60,18 @@ export class MemoryStore implements Store {
   async close(): Promise<void> {}
 
   #find(key: string): Entry | undefined {
-    const kept = this.#kept.get(key)
-    const remaining = kept ? kept.endsAt - this.#now() : 0
-    return kept && remaining > 0 ? ageEntry(kept, remaining) : undefined
+    const kept = this.#alive(key)
+    if (!kept || typeof kept.value === 'number') return undefined
+    return ageEntry(kept.value, kept.endsAt - this.#now())
   }
 
-  #keep(key: string, stored: StoredEntry): void {
-    this.#kept.set(key, { ...stored, endsAt: this.#now() + stored.ttl })
+  #alive(key: string): Kept | undefined {
+    const kept = this.#kept.get(key)
+    return kept && kept.endsAt > this.#now() ? kept : undefined
+  }
+
+  #keep(key: string, value: StoredEntry | number, endsAt: number): void {
+    this.#kept.set(key, { value, endsAt })
     this.#operations += 1
     if (this.#operations % SWEEP_EVERY === 0) this.#sweepSome()
   }

@@ -36,6 +36,9 @@ const LONGEST_RETRY = 1000
 /** A connection that owes replies and says nothing for so long is given up and made anew, in milliseconds. */
 const SILENCE = 1000
 
+/** How Redis says that a value is of another kind than the one asked for; it is none of ours then. */
+const UNREADABLE = /^WRONGTYPE|^ERR value is not an integer/
+
 /** What PTTL answers for a key that has no TTL (greymx sets none such), and where there is no key. */
 const NO_TTL = -1
 const NO_KEY = -2
@@ -85,11 +88,36 @@ export class RedisStore implements Store {
     this.#redis.on('ready', () => void this.#connected())
   }
 
+  /** PTTL goes before GET, for the reason given below. */
+  find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
+    if (this.#problem !== undefined) return Promise.reject(new Error(`Redis: ${this.#problem}`))
+    this.#gather()
+    return new Promise((resolve, reject) => {
+      const entries: Array<Entry | undefined> = []
+      keys.forEach((key, index) => {
+        const name = KEY_PREFIX + key
+        let remaining = NO_KEY
+        this.#redis.pttl(name, (_, left = NO_KEY) => {
+          remaining = left
+        })
+        this.#redis.get(name, (error, found) => {
+          try {
+            if (error) throw this.#explain(error)
+            entries[index] = found == null ? undefined : readEntry(name, found, remaining, 0)
+            if (index === keys.length - 1) resolve(entries)
+          } catch (failure) {
+            reject(failure)
+          }
+        })
+      })
+    })
+  }
+
   /**
    * PTTL goes before SET, and both in one pipeline, which needs no MULTI: what another host does between the two can
    * only make the age that of the entry before, and never turns a first attempt into a pass.
    */
-  getOrAdd(key: string, retryWindow: number): Promise<FoundEntry> {
+  getOrAdd(key: string, retryWindow: number, age = 0): Promise<FoundEntry> {
     if (this.#problem !== undefined) return Promise.reject(new Error(`Redis: ${this.#problem}`))
     const name = KEY_PREFIX + key
     const pending = encodeEntry({ passed: false, ttl: retryWindow })
@@ -100,10 +128,10 @@ export class RedisStore implements Store {
       this.#redis.pttl(name, (_, left = NO_KEY) => {
         remaining = left
       })
-      this.#redis.set(name, pending, 'PX', retryWindow, 'NX', 'GET', (error, found) => {
+      this.#redis.set(name, pending, 'PX', retryWindow - age, 'NX', 'GET', (error, found) => {
         try {
           if (error) throw this.#explain(error)
-          if (found === null || found === undefined) resolve({ passed: false, age: 0, added: true })
+          if (found == null) resolve({ passed: false, age, added: true })
           else resolve({ ...readEntry(name, found, remaining, retryWindow), added: false })
         } catch (failure) {
           reject(failure)
@@ -117,10 +145,14 @@ export class RedisStore implements Store {
     await this.#ask((redis) => redis.set(KEY_PREFIX + key, passed, 'PX', lifetime))
   }
 
-  async get(key: string): Promise<Entry | undefined> {
+  /** The end is set wherever it is missing, so that a process that dies in between leaves nothing for ever. */
+  async count(key: string, window: number): Promise<number> {
     const name = KEY_PREFIX + key
-    const [remaining, found] = await this.#ask((redis) => Promise.all([redis.pttl(name), redis.get(name)]))
-    return found === null ? undefined : readEntry(name, found, remaining, 0)
+    const [sum] = await this.#ask((redis) => {
+      this.#gather()
+      return Promise.all([redis.incr(name), redis.pexpire(name, window, 'NX')])
+    })
+    return sum
   }
 
   async forget(key: string): Promise<void> {
@@ -164,7 +196,7 @@ export class RedisStore implements Store {
   /** What went wrong with the connection says more than that a command found it gone. */
   #explain(error: unknown): Error {
     const message = messageOf(error)
-    if (message.startsWith('WRONGTYPE')) return new UnreadableEntry(`Redis: ${message}`)
+    if (UNREADABLE.test(message)) return new UnreadableEntry(`Redis: ${message}`)
     return new Error(`Redis: ${this.#problem ?? message}`, { cause: error })
   }
 

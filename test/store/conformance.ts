@@ -29,6 +29,8 @@ export function describeStore(
     )
   }
 
+  const look = async (store: Store) => (await store.find(['a']))[0]
+
   describe(`${name} keeps the promises of a store:`, () => {
     test('a key is added once, as pending, and then found with its age', async (t) => {
       const { store, advance } = await open(t)
@@ -52,7 +54,7 @@ export function describeStore(
       const { store, advance } = await open(t)
       await store.getOrAdd('a', WINDOW)
       await advance(WINDOW + 100)
-      assert.equal(await store.get('a'), undefined)
+      assert.equal(await look(store), undefined)
       assert.equal((await store.getOrAdd('a', WINDOW)).added, true)
     })
 
@@ -81,20 +83,20 @@ export function describeStore(
       await advance(WINDOW * 0.6)
       await store.pass('a', WINDOW)
       await advance(WINDOW * 0.6)
-      assert.equal((await store.get('a'))?.passed, true)
+      assert.equal((await look(store))?.passed, true)
       await advance(WINDOW * 0.6)
-      assert.equal(await store.get('a'), undefined)
+      assert.equal(await look(store), undefined)
       assert.equal((await store.getOrAdd('a', DAY)).added, true)
     })
 
     test('looking and forgetting', async (t) => {
       const { store } = await open(t)
-      assert.equal(await store.get('a'), undefined)
+      assert.equal(await look(store), undefined)
       await store.getOrAdd('a', DAY)
-      assert.equal((await store.get('a'))?.passed, false)
+      assert.equal((await look(store))?.passed, false)
       await store.forget('a')
       await store.forget('a')
-      assert.equal(await store.get('a'), undefined)
+      assert.equal(await look(store), undefined)
     })
 
     test('of many attempts at once, through two frontends, exactly one adds', async (t) => {
@@ -116,6 +118,45 @@ export function describeStore(
       await store.getOrAdd('a', DAY)
       await store.pass('a', DAY)
       assert.equal((await other.getOrAdd('a', DAY)).passed, true)
+    })
+
+    test('several keys are looked at together, in their order', async (t) => {
+      const { store, advance } = await open(t)
+      assert.deepEqual(await store.find(['a', 'b']), [undefined, undefined])
+      await store.getOrAdd('b', DAY)
+      await store.pass('c', DAY)
+      await advance(300)
+      const [first, second, third] = await store.find(['a', 'b', 'c'])
+      assert.deepEqual([first, second?.passed, third?.passed], [undefined, false, true])
+      assertAge(second?.age, 300)
+      assertAge(third?.age, 300)
+    })
+
+    test('a key can be added with an age, which counts against its window', async (t) => {
+      const { store, advance } = await open(t)
+      assert.deepEqual(await store.getOrAdd('a', WINDOW, 600), { passed: false, age: 600, added: true })
+      await advance(200)
+      assertAge((await store.getOrAdd('a', WINDOW, 100)).age, 800)
+      await advance(300)
+      assert.equal(await look(store), undefined)
+    })
+
+    test('a count goes up by one, whoever counts, and ends a window after its first', async (t) => {
+      const { store, other, advance } = await open(t)
+      const sums = await Promise.all(
+        Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).count('a', WINDOW)),
+      )
+      assert.deepEqual(
+        sums.toSorted((a, b) => a - b),
+        Array.from({ length: 20 }, (_, index) => index + 1),
+      )
+      await advance(WINDOW * 0.6)
+      assert.equal(await other.count('a', WINDOW), 21)
+      assert.equal(await store.count('b', WINDOW), 1)
+      await advance(WINDOW * 0.6)
+      assert.equal(await store.count('a', WINDOW), 1)
+      await store.forget('a')
+      assert.equal(await store.count('a', WINDOW), 1)
     })
 
     test('keys are told apart to the last character, whatever they consist of', async (t) => {

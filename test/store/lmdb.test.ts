@@ -38,8 +38,10 @@ test('LmdbStore finds what it kept when it is opened again', async (t) => {
   await first.pass('passed', DAY)
   await first.close()
   const again = openLmdbStore(dir, () => 2000)
-  assert.deepEqual(await again.get('pending'), { passed: false, age: 1000 })
-  assert.deepEqual(await again.get('passed'), { passed: true, age: 1000 })
+  assert.deepEqual(await again.find(['pending', 'passed']), [
+    { passed: false, age: 1000 },
+    { passed: true, age: 1000 },
+  ])
   await again.close()
   assert.equal((await stat(dir)).mode & 0o777, 0o700)
 })
@@ -71,6 +73,7 @@ test('LmdbStore refuses contents that are none of its own, key by key, and keeps
       )
     })
   }
+  await assert.rejects(store.count('foreign', DAY), /expected a count, found/)
   assert.equal((await store.getOrAdd('ours', DAY)).added, true)
   assert.equal(store.size, 3)
   await store.close()

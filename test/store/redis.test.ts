@@ -56,6 +56,9 @@ test('RedisStore refuses contents that are none of its own, key by key, and keep
   await assert.rejects(store.getOrAdd('foreign', DAY), UnreadableEntry)
   await assert.rejects(store.getOrAdd('empty', DAY), UnreadableEntry)
   await assert.rejects(store.getOrAdd('list', DAY), UnreadableEntry)
+  await assert.rejects(store.find(['ours', 'foreign', 'other']), UnreadableEntry)
+  await assert.rejects(store.count('foreign', DAY), UnreadableEntry)
+  await assert.rejects(store.count('list', DAY), UnreadableEntry)
   assert.equal((await store.getOrAdd('ours', DAY)).added, true)
   assert.equal(await redis.cli('get', 'greymx:foreign'), 'something else')
 })
@@ -65,6 +68,14 @@ test('RedisStore takes a pending key without a TTL for one that has waited long 
   t.after(() => store.close())
   await redis.cli('set', 'greymx:persisted', '1:pending:1000')
   assert.deepEqual(await store.getOrAdd('persisted', DAY), { passed: false, age: DAY, added: false })
+})
+
+test('RedisStore gives a count without a TTL one, so that nothing stays for ever', async (t) => {
+  const store = await openRedisStore(overTcp(0), SILENT)
+  t.after(() => store.close())
+  await redis.cli('set', 'greymx:endless', '4')
+  assert.equal(await store.count('endless', DAY), 5)
+  assert.ok(Number(await redis.cli('pttl', 'greymx:endless')) > 0)
 })
 
 test('RedisStore rejects at once while Redis is away, says why, and is back by itself', async (t) => {
