@@ -1,5 +1,6 @@
 // Run before the tests: sees to it that the servers and tools that they drive are there, as root on Debian 12 or 13.
-// Postfix and Redis are installed. Sendmail, which conflicts with Postfix, is only unpacked below node_modules.
+// Postfix, Redis and Knot, a DNS server, are installed. Sendmail, which conflicts with Postfix, is only unpacked below
+// node_modules.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,7 +12,7 @@ import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from '.
 const run = promisify(execFile)
 
 // libsasl2-modules brings CRAM-MD5, which the SASL library looks for in its place in the system alone.
-const toInstall = ['postfix', 'redis-server', 'm4', 'libsasl2-modules', 'faketime', 'openssl']
+const toInstall = ['postfix', 'redis-server', 'knot', 'm4', 'libsasl2-modules', 'faketime', 'openssl']
 const toUnpack = ['sendmail-bin', 'sendmail-cf', 'sasl2-bin']
 
 /** What invoke-rc.d asks before a package starts its service; Debian has none unless somebody put it there. */
@@ -38,7 +39,7 @@ async function provide(): Promise<void> {
 
 function shortcomings(isRoot: boolean, missing: readonly string[], lacksSendmail: boolean): string {
   return [
-    'Cannot run the tests, which start real Postfix, Sendmail and Redis servers:',
+    'Cannot run the tests, which start real Postfix, Sendmail, Redis and DNS servers:',
     ...(isRoot ? [] : ['- not root, and mail servers have to change their user and their host name']),
     ...(missing.length > 0 ? [`- not installed: ${missing.join(', ')} (Debian packages)`] : []),
     ...(lacksSendmail ? [`- not unpacked to ${sendmailRoot}: ${toUnpack.join(', ')} (Debian packages)`] : []),

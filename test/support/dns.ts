@@ -1,0 +1,124 @@
+// A real DNS server (Knot) on a loopback port, UDP and TCP, with zones of the test's own, which the test can stop, kill,
+// freeze and start again. It answers from its zones alone: any other name is refused at once, and nothing is forwarded.
+
+import { createSocket } from 'node:dgram'
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { startDaemon } from './daemon.ts'
+import { endWith, freePort } from './scratch.ts'
+
+export interface DnsOptions {
+  /** A folder of `scratch`; what the server writes goes there, and it ends before the folder does. */
+  readonly dir: string
+  /**
+   * The records of each zone by its name (`.` for all there is), as lines of a zone file (RFC 1035 section 5): `@` is
+   * the zone itself, `*` any name in it that is not there, a name without a final dot is below the zone, and a line
+   * indented deeper than the others goes on with the name above it. SOA and NS are there already.
+   */
+  readonly zones: Readonly<Record<string, string>>
+  /** How long each answer, with records or without, may be kept; 60 by default. */
+  readonly ttlSeconds?: number
+  /** A free port by default; give that of a stopped server to have it back. */
+  readonly port?: number
+}
+
+export interface Dns {
+  readonly port: number
+  /** `127.0.0.1:5353`, as `setServers` of node:dns takes it. */
+  readonly server: string
+  readonly pid: number
+  /** What it has logged so far. */
+  log(): string
+  stop(): Promise<void>
+  /** Kills it and waits until it is gone; then its port is closed, which a resolver learns at once. */
+  kill9(): Promise<void>
+  /** Freezes it: questions get no answer, not even a refusal. */
+  pause(): void
+  resume(): void
+}
+
+/** Starts the server and resolves when it answers for all zones; rejects with its log where it cannot read one. */
+export async function startDns(options: DnsOptions): Promise<Dns> {
+  const { dir, zones, ttlSeconds = 60, port = await freeDnsPort() } = options
+  const home = await mkdtemp(join(dir, 'dns-'))
+  const files = Object.entries(zones).map(([zone, records], index) => ({
+    origin: zone === '.' ? '.' : `${zone}.`,
+    file: join(home, `${index}.zone`),
+    records,
+  }))
+  for (const { origin, file, records } of files) {
+    // The last number of the SOA is how long an answer without records may be kept (RFC 2308).
+    const head = `@ SOA localhost. root.localhost. 1 3600 600 86400 ${ttlSeconds}\n@ NS localhost.`
+    await writeFile(file, `$ORIGIN ${origin}\n$TTL ${ttlSeconds}\n${head}\n${outdented(records)}\n`)
+  }
+
+  const settings = join(home, 'knot.conf')
+  await writeFile(
+    settings,
+    [
+      'server:',
+      `  rundir: "${home}"`,
+      `  listen: 127.0.0.1@${port}`,
+      '  udp-workers: 1',
+      '  tcp-workers: 1',
+      '  background-workers: 1',
+      'log:',
+      '- target: stdout',
+      '  any: info',
+      'database:',
+      `  storage: "${home}"`,
+      'template:',
+      '- id: default',
+      // Zones are read, never written.
+      '  zonefile-sync: -1',
+      '  journal-content: none',
+      'zone:',
+      ...files.flatMap(({ origin, file }) => [`- domain: "${origin}"`, `  file: "${file}"`]),
+      '',
+    ].join('\n'),
+  )
+
+  const daemon = await startDaemon({
+    command: 'knotd',
+    args: ['--config', settings],
+    cwd: home,
+    ready: (output) => output.includes('server started'),
+  })
+  endWith(dir, () => daemon.stop())
+  // It serves on without a zone whose file it cannot read.
+  if (/ error: /.test(daemon.output())) {
+    throw new Error(`Cannot serve the zones ${Object.keys(zones).join(', ')}: ${daemon.output()}`)
+  }
+  return {
+    port,
+    server: `127.0.0.1:${port}`,
+    pid: daemon.pid,
+    log: () => daemon.output(),
+    stop: () => daemon.stop(),
+    kill9: () => daemon.stop('SIGKILL'),
+    pause: () => daemon.signal('SIGSTOP'),
+    resume: () => daemon.signal('SIGCONT'),
+  }
+}
+
+/** The lines without the indentation that all of them share, as those of a template in a test have it. */
+function outdented(text: string): string {
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  const shared = Math.min(...lines.map((line) => line.length - line.trimStart().length))
+  return lines.map((line) => line.slice(shared)).join('\n')
+}
+
+async function freeDnsPort(): Promise<number> {
+  for (;;) {
+    const port = await freePort()
+    if (await canBindUdp(port)) return port
+  }
+}
+
+function canBindUdp(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4')
+    socket.once('error', () => resolve(false))
+    socket.bind(port, '127.0.0.1', () => socket.close(() => resolve(true)))
+  })
+}
