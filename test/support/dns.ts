@@ -2,10 +2,10 @@
 // freeze and start again. It answers from its zones alone: any other name is refused at once, and nothing is forwarded.
 
 import { createSocket } from 'node:dgram'
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startDaemon } from './daemon.ts'
-import { endWith, freePort } from './scratch.ts'
+import { endWith, freePort, waitFor } from './scratch.ts'
 
 export interface DnsOptions {
   /** A folder of `scratch`; what the server writes goes there, and it ends before the folder does. */
@@ -32,8 +32,8 @@ export interface Dns {
   stop(): Promise<void>
   /** Kills it and waits until it is gone; then its port is closed, which a resolver learns at once. */
   kill9(): Promise<void>
-  /** Freezes it: questions get no answer, not even a refusal. */
-  pause(): void
+  /** Freezes it: questions get no answer, not even a refusal. Resolves when all of it stands still. */
+  pause(): Promise<void>
   resume(): void
 }
 
@@ -96,7 +96,10 @@ export async function startDns(options: DnsOptions): Promise<Dns> {
     log: () => daemon.output(),
     stop: () => daemon.stop(),
     kill9: () => daemon.stop('SIGKILL'),
-    pause: () => daemon.signal('SIGSTOP'),
+    pause: async () => {
+      daemon.signal('SIGSTOP')
+      await waitFor('knotd to stand still', () => isFrozen(daemon.pid))
+    },
     resume: () => daemon.signal('SIGCONT'),
   }
 }
@@ -106,6 +109,14 @@ function outdented(text: string): string {
   const lines = text.split('\n').filter((line) => line.trim() !== '')
   const shared = Math.min(...lines.map((line) => line.length - line.trimStart().length))
   return lines.map((line) => line.slice(shared)).join('\n')
+}
+
+// Its threads stop one by one: for a moment after the signal, one of them may still answer.
+async function isFrozen(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`)
+  const stats = await Promise.all(threads.map((id) => readFile(`/proc/${pid}/task/${id}/stat`, 'latin1')))
+  // proc(5): pid (name) state …
+  return stats.every((stat) => stat.slice(stat.lastIndexOf(')') + 2).startsWith('T'))
 }
 
 async function freeDnsPort(): Promise<number> {
