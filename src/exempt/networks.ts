@@ -6,24 +6,38 @@ import { formatNetwork, type IpAddress, type Network, networkOf } from '../ip.ts
 export type NetworkMatcher = (address: IpAddress) => string | undefined
 
 export function compileNetworks(networks: readonly Network[]): NetworkMatcher {
-  const prefixes = {
-    ipv4: new Set<number>(),
-    ipv6: new Set<number>(),
-  }
-  const known = new Set<string>()
+  const known = { ipv4: new Map<number, Set<Key>>(), ipv6: new Map<number, Set<Key>>() }
   for (const { address, prefix } of networks) {
-    prefixes[address.kind].add(prefix)
-    known.add(formatNetwork(networkOf(address, prefix)))
+    const keys = known[address.kind].get(prefix) ?? new Set()
+    known[address.kind].set(prefix, keys.add(leadingBits(address, prefix)))
   }
   const longestFirst = {
-    ipv4: [...prefixes.ipv4].sort((a, b) => b - a),
-    ipv6: [...prefixes.ipv6].sort((a, b) => b - a),
+    ipv4: [...known.ipv4].sort(([a], [b]) => b - a),
+    ipv6: [...known.ipv6].sort(([a], [b]) => b - a),
   }
   return (address) => {
-    for (const prefix of longestFirst[address.kind]) {
-      const network = formatNetwork(networkOf(address, prefix))
-      if (known.has(network)) return network
+    for (const [prefix, keys] of longestFirst[address.kind]) {
+      if (keys.has(leadingBits(address, prefix))) return formatNetwork(networkOf(address, prefix))
     }
     return undefined
   }
+}
+
+/** The same for two addresses of one kind exactly when that many of their first bits are. */
+type Key = number | string
+
+// Numbers, since to write out a network for each prefix length took most of a look-up.
+function leadingBits({ kind, bytes }: IpAddress, prefix: number): Key {
+  const first = maskedWord(bytes, 0, prefix)
+  if (kind === 'ipv4') return first
+  return `${first} ${maskedWord(bytes, 4, prefix)} ${maskedWord(bytes, 8, prefix)} ${maskedWord(bytes, 12, prefix)}`
+}
+
+/** The four bytes from `start` on, with 0 for the bits that lie beyond the prefix. */
+function maskedWord(bytes: readonly number[], start: number, prefix: number): number {
+  const kept = prefix - start * 8
+  if (kept <= 0) return 0
+  let word = 0
+  for (let index = start; index < start + 4; index++) word = (word << 8) | (bytes[index] ?? 0)
+  return kept >= 32 ? word : word & (-1 << (32 - kept))
 }
