@@ -9,6 +9,8 @@ export type AddressRule =
   | { readonly kind: 'address'; readonly normal: string }
   | { readonly kind: 'domain'; readonly domain: string }
   | { readonly kind: 'local'; readonly local: string }
+  /** `joe@example.org`, or `joe@` for any domain, and with it `joe+anything`, as Postgrey's lists mean it. */
+  | { readonly kind: 'extended'; readonly mailbox: string }
   | { readonly kind: 'pattern'; readonly pattern: Pattern }
 
 /** The rule that applies, as text. */
@@ -33,15 +35,34 @@ export function parseAddressRule(text: string): AddressRule {
   return { kind: 'domain', domain: normalDomain(text) }
 }
 
+/** Addresses and domains cost the same however many there are; patterns are tried one after the other. */
 export function compileAddresses(rules: readonly AddressRule[]): AddressMatcher {
   const addresses = new Set(rules.flatMap((rule) => (rule.kind === 'address' ? [rule.normal] : [])))
   const locals = new Set(rules.flatMap((rule) => (rule.kind === 'local' ? [rule.local] : [])))
+  const extended = new Set(rules.flatMap((rule) => (rule.kind === 'extended' ? [rule.mailbox] : [])))
   const inDomains = compileDomains(rules.flatMap((rule) => (rule.kind === 'domain' ? [rule.domain] : [])))
   const patterns = rules.flatMap((rule) => (rule.kind === 'pattern' ? [rule.pattern] : []))
   return (address) => {
     const { normal } = address
     if (addresses.has(normal)) return normal === '' ? '<>' : normal
     if (locals.has(address.local)) return `${address.local}@`
+    const base = extended.size > 0 ? basesOf(address).find((mailbox) => extended.has(mailbox)) : undefined
+    if (base !== undefined) return base
     return inDomains(address.domain) ?? patterns.find((pattern) => pattern.matches(normal))?.text
   }
+}
+
+/** A longer one is no mailbox's, RFC 5321 section 4.5.3.1.1; without this limit, plusses without end would cost time. */
+const LONGEST_LOCAL = 64
+
+/** Of `a+b@example.org` what `extended` rules may call it: that, `a+b@`, `a@example.org`, `a@`; not within quotes. */
+function basesOf({ local, domain }: Address): string[] {
+  const bases = [`${local}@${domain}`, `${local}@`]
+  // An extension has one character at least.
+  let plus = local.lastIndexOf('+', Math.min(local.length - 2, LONGEST_LOCAL))
+  for (; plus > 0; plus = local.lastIndexOf('+', plus - 1)) {
+    const base = local.slice(0, plus)
+    bases.push(`${base}@${domain}`, `${base}@`)
+  }
+  return bases
 }

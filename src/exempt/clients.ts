@@ -27,6 +27,7 @@ export function parseClientRule(text: string): ClientRule {
   return { kind: 'name', name: normalDomain(text) }
 }
 
+/** Networks and names cost the same however many there are; patterns are tried one after the other. */
 export function compileClients(rules: readonly ClientRule[]): ClientMatcher {
   const inNetworks = compileNetworks(rules.flatMap((rule) => (rule.kind === 'network' ? [rule.network] : [])))
   const inDomains = compileDomains(rules.flatMap((rule) => (rule.kind === 'name' ? [rule.name] : [])))

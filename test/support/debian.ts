@@ -1,19 +1,45 @@
 // Run before the tests: sees to it that the servers and tools that they drive are there, as root on Debian 12 or 13.
-// Postfix, Redis and Knot, a DNS server, are installed. Sendmail, which conflicts with Postfix, is only unpacked below
-// node_modules.
+// Postfix, Redis and Knot, a DNS server, are installed. Sendmail, which conflicts with Postfix, and Postgrey, of which
+// only its lists are of use here, are unpacked below node_modules.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { postgreyClients, postgreyRecipients, postgreyRoot } from './postgrey.ts'
 import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from './sendmail.ts'
 
 const run = promisify(execFile)
 
 // libsasl2-modules brings CRAM-MD5, which the SASL library looks for in its place in the system alone.
 const toInstall = ['postfix', 'redis-server', 'knot', 'm4', 'libsasl2-modules', 'faketime', 'openssl']
-const toUnpack = ['sendmail-bin', 'sendmail-cf', 'sasl2-bin']
+
+/** What is only unpacked: complete when its files are there. */
+interface Unpacked {
+  readonly packages: readonly string[]
+  readonly root: string
+  readonly files: readonly string[]
+  readonly unpack: (packages: readonly string[], work: string, root: string) => Promise<void>
+  /** Makes ready what lies in `root` by then. */
+  readonly prepare?: () => Promise<void>
+}
+
+const toUnpack: readonly Unpacked[] = [
+  {
+    packages: ['sendmail-bin', 'sendmail-cf', 'sasl2-bin'],
+    root: sendmailRoot,
+    files: [sendmailBinary, saslpasswd],
+    unpack: unpackWithLibraries,
+    prepare: prepareSendmail,
+  },
+  {
+    packages: ['postgrey'],
+    root: postgreyRoot,
+    files: [postgreyClients, postgreyRecipients],
+    unpack: unpackAlone,
+  },
+]
 
 /** What invoke-rc.d asks before a package starts its service; Debian has none unless somebody put it there. */
 const servicePolicy = '/usr/sbin/policy-rc.d'
@@ -22,27 +48,31 @@ await provide()
 
 async function provide(): Promise<void> {
   const missing = await notInstalled(toInstall)
-  const lacksSendmail = !(await exists(sendmailBinary)) || !(await exists(saslpasswd))
+  const lacking: Unpacked[] = []
+  for (const unpacked of toUnpack) if (!(await allExist(unpacked.files))) lacking.push(unpacked)
   const isRoot = process.getuid?.() === 0
-  if (isRoot && missing.length === 0 && !lacksSendmail) return
+  if (isRoot && missing.length === 0 && lacking.length === 0) return
 
   if (!isRoot || !(await exists('/usr/bin/apt-get'))) {
-    console.error(shortcomings(isRoot, missing, lacksSendmail))
+    console.error(shortcomings(isRoot, missing, lacking))
     process.exitCode = 1
     return
   }
-  console.log(`Fetching for the tests: ${[...missing, ...(lacksSendmail ? toUnpack : [])].join(', ')}`)
+  const packages = [...missing, ...lacking.flatMap((unpacked) => unpacked.packages)]
+  console.log(`Fetching for the tests: ${packages.join(', ')}`)
   await apt(['update'])
   if (missing.length > 0) await install(missing)
-  if (lacksSendmail) await unpackSendmail()
+  for (const unpacked of lacking) await unpackIntoPlace(unpacked)
 }
 
-function shortcomings(isRoot: boolean, missing: readonly string[], lacksSendmail: boolean): string {
+function shortcomings(isRoot: boolean, missing: readonly string[], lacking: readonly Unpacked[]): string {
   return [
     'Cannot run the tests, which start real Postfix, Sendmail, Redis and DNS servers:',
     ...(isRoot ? [] : ['- not root, and mail servers have to change their user and their host name']),
     ...(missing.length > 0 ? [`- not installed: ${missing.join(', ')} (Debian packages)`] : []),
-    ...(lacksSendmail ? [`- not unpacked to ${sendmailRoot}: ${toUnpack.join(', ')} (Debian packages)`] : []),
+    ...lacking.map(
+      ({ packages, root }) => `- not unpacked to ${root}: ${packages.join(', ')} (Debian packages)`,
+    ),
     'As root on Debian 12 or 13 with apt-get, `npm test` fetches by itself what is missing.',
   ].join('\n')
 }
@@ -63,17 +93,21 @@ async function install(packages: readonly string[]): Promise<void> {
 }
 
 // The folder gets its name when all is in it, so that one that exists is complete.
-async function unpackSendmail(): Promise<void> {
-  await mkdir(dirname(sendmailRoot), { recursive: true })
-  const work = await mkdtemp(`${sendmailRoot}-`)
+async function unpackIntoPlace({ packages, root: place, unpack, prepare }: Unpacked): Promise<void> {
+  await mkdir(dirname(place), { recursive: true })
+  const work = await mkdtemp(`${place}-`)
   const root = join(work, 'root')
   try {
-    await unpackWithLibraries(toUnpack, work, root)
-    await rm(sendmailRoot, { recursive: true, force: true })
-    await rename(root, sendmailRoot)
+    await unpack(packages, work, root)
+    await rm(place, { recursive: true, force: true })
+    await rename(root, place)
   } finally {
     await rm(work, { recursive: true, force: true })
   }
+  await prepare?.()
+}
+
+async function prepareSendmail(): Promise<void> {
   // With its set-gid bit, the loader would ignore the path to the libraries unpacked beside it.
   await chmod(sendmailBinary, 0o755)
   const env = await unpackedEnvironment()
@@ -87,18 +121,29 @@ async function unpackSendmail(): Promise<void> {
 async function unpackWithLibraries(packages: readonly string[], work: string, root: string): Promise<void> {
   const unpacked = new Set<string>()
   for (let wanted = packages; wanted.length > 0; ) {
-    const folder = await mkdtemp(join(work, 'debs-'))
-    await apt(['download', ...wanted], folder)
+    const debs = await download(wanted, work)
     for (const name of wanted) unpacked.add(name)
 
     const libraries = new Set<string>()
-    for (const deb of await readdir(folder)) {
-      await run('dpkg', ['-x', join(folder, deb), root])
-      const { stdout } = await run('dpkg-deb', ['-f', join(folder, deb), 'Depends'])
+    for (const deb of debs) {
+      await run('dpkg', ['-x', deb, root])
+      const { stdout } = await run('dpkg-deb', ['-f', deb, 'Depends'])
       for (const library of await missingLibraries(stdout)) libraries.add(library)
     }
     wanted = [...libraries].filter((name) => !unpacked.has(name))
   }
+}
+
+async function unpackAlone(packages: readonly string[], work: string, root: string): Promise<void> {
+  for (const deb of await download(packages, work)) await run('dpkg', ['-x', deb, root])
+}
+
+/** The paths of the packages' files, in a new folder in `work`. */
+async function download(packages: readonly string[], work: string): Promise<string[]> {
+  const folder = await mkdtemp(join(work, 'debs-'))
+  await apt(['download', ...packages], folder)
+  const names = await readdir(folder)
+  return names.map((name) => join(folder, name))
 }
 
 /** Of a Depends field (Debian policy 7.1), the libraries of which no alternative is installed, by the first of these. */
@@ -141,6 +186,11 @@ async function runWith(
   const [status] = await once(child, 'close')
   if (status !== 0)
     throw new Error(`Cannot provide what the tests need: ${command} ${args.join(' ')} ended with ${status}`)
+}
+
+async function allExist(paths: readonly string[]): Promise<boolean> {
+  const found = await Promise.all(paths.map(exists))
+  return found.every(Boolean)
 }
 
 function exists(path: string): Promise<boolean> {
