@@ -4,10 +4,14 @@ import { hostname } from 'node:os'
 import { Metrics } from './admin/metrics.ts'
 import { type Health, startAdmin } from './admin/server.ts'
 import type { Config } from './config/schema.ts'
+import { Dns } from './dns.ts'
+import { createDnsLists } from './exempt/dnslists.ts'
 import { compileExempt } from './exempt/exempt.ts'
+import { readLists } from './exempt/lists.ts'
 import { createFilter } from './filter.ts'
 import { createGreylister, observing } from './greylister.ts'
 import { createIdentify } from './identity/identity.ts'
+import { createInvestigate } from './investigate.ts'
 import type { Log } from './log.ts'
 import { startServer } from './milter/server.ts'
 import type { Handler } from './milter/session.ts'
@@ -70,7 +74,7 @@ async function openParts(
     }))
   if (admin) closers.push(() => admin.close())
 
-  let newHandler = joinFilter(config, store, reporter)
+  let newHandler = joinFilter(config, store, reporter, log)
   const server = await startServer({
     listen: config.listen,
     socketMode: config.socketMode,
@@ -92,7 +96,7 @@ async function openParts(
     listening,
     ...(admin ? { adminPort: admin.port } : {}),
     reload(next) {
-      newHandler = joinFilter(next, store, reporter)
+      newHandler = joinFilter(next, store, reporter, log)
       return needRestart(config, next)
     },
   }
@@ -135,19 +139,31 @@ async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Pro
   return guarded
 }
 
-function joinFilter(config: Config, store: Store, reporter: Reporter): () => Handler {
-  const judge = createGreylister({
-    exempt: compileExempt(config.exempt),
-    identify: createIdentify(config.identity),
-    times: config.times,
+function joinFilter(config: Config, store: Store, reporter: Reporter, log: Log): () => Handler {
+  const lists = readLists(config.listFiles)
+  for (const problem of lists.problems) log.event('warn', 'list entry left out', { problem })
+  for (const problem of lists.warnings) log.event('warn', 'list entry in doubt', { problem })
+  const dns = new Dns(config.dns, {
+    onSilent: (problem) =>
+      log.event('warn', 'DNS does not answer: clients are known by their network', { problem }),
+    onAnswering: () => log.event('info', 'DNS answers again'),
+  })
+  const greylister = createGreylister({
+    settings: config.greylist,
+    exempt: compileExempt(config.exempt, lists),
+    investigate: createInvestigate({
+      settings: config.investigate,
+      identify: createIdentify(config.identity, dns),
+      trusted: createDnsLists(config.dnswl, dns),
+      blocked: createDnsLists(config.onlyIfListed, dns),
+    }),
     store,
-    onStoreError: config.onStoreError,
   })
   return createFilter({
     settings: config.filter,
     hostName: hostname(),
     now: () => new Date(),
-    judge: config.mode === 'observe' ? observing(judge) : judge,
+    greylister: config.mode === 'observe' ? observing(greylister) : greylister,
     report: (outcome, took) => reporter.report(outcome, took),
   })
 }

@@ -9,6 +9,8 @@ export interface Client {
   readonly address?: IpAddress | undefined
   /** Host name, lower case, only when forward-confirmed by the MTA. */
   readonly name?: string | undefined
+  /** What it called itself in HELO or EHLO; anybody can claim anything there. */
+  readonly helo?: string | undefined
 }
 
 export interface Attempt {

@@ -6,7 +6,8 @@
 
 import { type Address, normalDomain, parseAddress } from './address.ts'
 import type { Attempt, Client } from './attempt.ts'
-import type { Judge } from './greylister.ts'
+import type { Greylister } from './greylister.ts'
+import type { Findings } from './investigate.ts'
 import { parseIp } from './ip.ts'
 import { DATA_VERSION } from './milter/codes.ts'
 import type { Connection } from './milter/command.ts'
@@ -14,7 +15,7 @@ import type { Macros } from './milter/macros.ts'
 import type { Wants } from './milter/negotiate.ts'
 import type { Header, Reply } from './milter/reply.ts'
 import type { Handler, MessageEnd } from './milter/session.ts'
-import type { Outcome } from './outcome.ts'
+import type { Outcome, Reason } from './outcome.ts'
 import type { ReplyTemplate } from './reply.ts'
 import type { TakeOutcome } from './report.ts'
 
@@ -23,18 +24,27 @@ export interface FilterSettings {
   readonly judgeAt: 'mail' | 'rcpt'
   /** Where mail from the null sender is judged; at DATA, callouts that stop after RCPT leave no trace. */
   readonly nullSenderAt: 'rcpt' | 'data'
+  /** Whether who calls itself what in HELO can matter. */
+  readonly needsHelo: boolean
   readonly reply: ReplyTemplate
   readonly header: boolean
 }
 
 export interface FilterParts {
   readonly settings: FilterSettings
-  readonly judge: Judge
+  readonly greylister: Greylister
   readonly report: TakeOutcome
   /** Host name for replies and headers where the MTA does not name itself. */
   readonly hostName: string
   /** The wall clock, for the date in headers. */
   readonly now: () => Date
+}
+
+/** What X-Greylist says of a recipient that passed, where it says anything. */
+const HEADER_TEXTS: Partial<Record<Reason, (outcome: Outcome) => string>> = {
+  retry: ({ waited }) => `delayed ${clockTime(waited)}`,
+  'max-deferrals': ({ deferrals }) => `deferred ${deferrals} times`,
+  'auto-whitelist': () => 'auto-whitelisted',
 }
 
 const CONTINUE: Reply = { kind: 'continue' }
@@ -48,10 +58,12 @@ export function createFilter(parts: FilterParts): () => Handler {
 interface Transaction {
   readonly sender: Address
   readonly authenticated: boolean
+  /** What has to be asked about client and sender; asked since MAIL. */
+  findings?: Promise<Findings> | undefined
   /** The recipients whose verdict waits for DATA. */
   readonly undecided: Address[]
-  /** The longest wait of a recipient that passed for the first time, in milliseconds. */
-  waited: number
+  /** What the message's recipients that passed say in a header: the one that waited longest has the word. */
+  delayed?: Outcome | undefined
 }
 
 class Filter implements Handler {
@@ -76,16 +88,19 @@ class Filter implements Handler {
     return CONTINUE
   }
 
-  helo(): Reply {
+  helo(name: string): Reply {
+    this.#client = { ...this.#client, helo: name }
     return CONTINUE
   }
 
   mail(address: string, macros: Macros): Reply | Promise<Reply> {
     const sender = parseAddress(address)
-    const transaction = { sender, authenticated: isAuthenticated(macros), undecided: [], waited: 0 }
+    const transaction: Transaction = { sender, authenticated: isAuthenticated(macros), undecided: [] }
     this.#transaction = transaction
+    const attempt = this.#attempt(transaction, undefined, macros)
+    transaction.findings = this.#parts.greylister.prepare(attempt)
     if (this.#parts.settings.judgeAt === 'rcpt' || this.#isJudgedAtData(sender)) return CONTINUE
-    return this.#judgeOne(this.#attempt(transaction, undefined, macros))
+    return this.#judgeOne(attempt)
   }
 
   rcpt(address: string, macros: Macros): Reply | Promise<Reply> {
@@ -107,8 +122,8 @@ class Filter implements Handler {
   }
 
   endOfMessage(macros: Macros): MessageEnd {
-    const waited = this.#transaction?.waited ?? 0
-    return { headers: waited > 0 ? [this.#delayedHeader(waited, macros)] : [], reply: CONTINUE }
+    const delayed = this.#transaction?.delayed
+    return { headers: delayed ? [this.#greylistHeader(delayed, macros)] : [], reply: CONTINUE }
   }
 
   endTransaction(): void {
@@ -132,7 +147,7 @@ class Filter implements Handler {
 
   async #judgeOne(attempt: Attempt): Promise<Reply> {
     const startedAt = performance.now()
-    const outcome = await this.#parts.judge(attempt)
+    const outcome = await this.#parts.greylister.judge(attempt, this.#transaction?.findings)
     this.#note(outcome, startedAt)
     return this.#replyTo(outcome)
   }
@@ -140,7 +155,10 @@ class Filter implements Handler {
   /** One verdict for all, as DATA has one reply: who is known already waits with who is not, and passes with them. */
   async #judgeTogether(attempts: readonly Attempt[]): Promise<Reply> {
     const startedAt = performance.now()
-    const outcomes = await Promise.all(attempts.map(this.#parts.judge))
+    const findings = this.#transaction?.findings
+    const outcomes = await Promise.all(
+      attempts.map((attempt) => this.#parts.greylister.judge(attempt, findings)),
+    )
     const deferral = outcomes
       .filter(({ verdict }) => verdict === 'tempfail')
       .reduce<Outcome | undefined>(
@@ -157,8 +175,10 @@ class Filter implements Handler {
   }
 
   #note(outcome: Outcome, startedAt: number): void {
-    if (this.#transaction && outcome.reason === 'retry') {
-      this.#transaction.waited = Math.max(this.#transaction.waited, outcome.waited)
+    const transaction = this.#transaction
+    if (transaction && HEADER_TEXTS[outcome.reason]) {
+      const { delayed } = transaction
+      if (!delayed || outcome.waited > delayed.waited) transaction.delayed = outcome
     }
     this.#parts.report(outcome, performance.now() - startedAt)
   }
@@ -177,18 +197,18 @@ class Filter implements Handler {
   }
 
   /** `X-Greylist: delayed 00:16:40 by mx1.example.org; Thu, 01 Jan 2026 08:00:00 +0000` */
-  #delayedHeader(waited: number, macros: Macros): Header {
+  #greylistHeader(outcome: Outcome, macros: Macros): Header {
     const host = macros.get('j') ?? this.#parts.hostName
     const date = this.#parts.now().toUTCString().replace('GMT', '+0000') // RFC 5322 section 3.3
-    return ['X-Greylist', `delayed ${clockTime(waited)} by ${host}; ${date}`]
+    return ['X-Greylist', `${HEADER_TEXTS[outcome.reason]?.(outcome)} by ${host}; ${date}`]
   }
 }
 
-function wantsOf({ judgeAt, nullSenderAt, header }: FilterSettings): Wants {
+function wantsOf({ judgeAt, nullSenderAt, needsHelo, header }: FilterSettings): Wants {
   return {
     stages: {
       connect: 'note',
-      helo: 'skip',
+      helo: needsHelo ? 'note' : 'skip',
       mail: judgeAt === 'mail' ? 'answer' : 'note',
       rcpt: judgeAt === 'mail' ? 'skip' : 'answer',
       data: nullSenderAt === 'data' ? 'answer' : 'skip',

@@ -2,71 +2,181 @@
 // milter; whoever asks (the filter, the command line) gets the same answer. A store that fails has its configured one.
 
 import type { Attempt } from './attempt.ts'
-import type { Exempt } from './exempt/exempt.ts'
-import { decide, type Times } from './greylist/decide.ts'
-import type { FoundEntry } from './greylist/entry.ts'
-import { tripletKey, tripletRef } from './greylist/triplet.ts'
-import type { Identify } from './identity/identity.ts'
+import type { Exempt, Exemption } from './exempt/exempt.ts'
+import { type Decision, decide, isDue, strongest, type Times } from './greylist/decide.ts'
+import type { Entry } from './greylist/entry.ts'
+import { senderForm } from './greylist/sender.ts'
+import { deferralsKey, tripletKey, tripletRef, whitelistKeys } from './greylist/triplet.ts'
+import type { Identity } from './identity/identity.ts'
+import type { Findings, Investigate } from './investigate.ts'
 import { messageOf } from './message.ts'
 import type { Outcome } from './outcome.ts'
 import type { Store } from './store/store.ts'
 
-export interface GreylisterParts {
-  readonly exempt: Exempt
-  readonly identify: Identify
+export interface GreylistSettings {
   readonly times: Times
-  readonly store: Store
+  /** Whether a client may be known by the sender's domain. */
+  readonly widensBySpf: boolean
+  /** Whether senders that differ only by what is made up for each message are one sender. */
+  readonly normalizeSender: boolean
+  /** Absent when turned off. */
+  readonly autoWhitelist?: AutoWhitelist
+  /** Deferrals of a sender's domain to a recipient within the retry window until the next attempt passes; 0 for never. */
+  readonly maxDeferrals: number
   /** What becomes of an attempt when the store fails. */
   readonly onStoreError: 'accept' | 'tempfail'
 }
 
-/** A judge who learns all the same, and defers nothing. */
-export function observing(judge: Judge): Judge {
-  return async (attempt) => {
-    const outcome = await judge(attempt)
-    if (outcome.verdict === 'pass') return outcome
-    return { ...outcome, verdict: 'pass', reason: 'observe', would: outcome.reason }
+/** Which identities need not wait any more. Times in milliseconds. */
+export interface AutoWhitelist {
+  /** First passes that an identity has to complete. */
+  readonly after: number
+  /** First passes closer together count as one. */
+  readonly spacing: number
+  /** It stays whitelisted this long after its last use. */
+  readonly lifetime: number
+}
+
+export interface GreylisterParts {
+  readonly settings: GreylistSettings
+  readonly exempt: Exempt
+  readonly investigate: Investigate
+  readonly store: Store
+}
+
+export interface Greylister {
+  /**
+   * Starts what takes its time to be known of a client and its sender, where it is needed at all; the recipient need
+   * not be known yet. Never rejects.
+   */
+  prepare(attempt: Attempt): Promise<Findings> | undefined
+  /** `findings` is what `prepare` gave for the same client and sender. Never rejects. */
+  judge(attempt: Attempt, findings?: Promise<Findings>): Promise<Outcome>
+}
+
+/** A client whose name says nothing, or that it is anybody's, has to complete so many first passes at least. */
+const PASSES_OF_UNNAMED = 5
+
+/** A greylister that learns all the same, and defers nothing. */
+export function observing({ prepare, judge }: Greylister): Greylister {
+  return {
+    prepare,
+    async judge(attempt, findings) {
+      const outcome = await judge(attempt, findings)
+      if (outcome.verdict === 'pass') return outcome
+      return { ...outcome, verdict: 'pass', reason: 'observe', would: outcome.reason }
+    },
   }
 }
 
-export type Judge = (attempt: Attempt) => Promise<Outcome>
+export function createGreylister({ settings, exempt, investigate, store }: GreylisterParts): Greylister {
+  const { times, autoWhitelist, maxDeferrals } = settings
 
-export function createGreylister({ exempt, identify, times, store, onStoreError }: GreylisterParts): Judge {
-  return async (attempt) => {
+  async function judge(attempt: Attempt, findings?: Promise<Findings>): Promise<Outcome> {
     const exemption = exempt(attempt)
-    if (exemption) return { attempt, verdict: 'pass', ...exemption, waited: 0, retryIn: 0 }
-    const identity = identify(attempt.client)
+    if (exemption) return exempted(attempt, exemption)
+    const found = await (findings ?? investigate(attempt.client, attempt.sender))
+    if (found.exemption) return exempted(attempt, found.exemption, found.identity)
+    const { identity } = found
     // Mail submitted on the MTA's own host comes over no network; there is nobody who could retry from elsewhere.
-    if (identity === undefined) {
-      return { attempt, verdict: 'pass', reason: 'exempt-client', rule: 'no-address', waited: 0, retryIn: 0 }
-    }
-    const key = tripletKey(identity, attempt.sender, attempt.recipient)
-    const ref = tripletRef(key)
-    let entry: FoundEntry
+    if (!identity) return exempted(attempt, { reason: 'exempt-client', rule: 'no-address' })
+    const keys = tripletKeys(attempt, identity)
+    const subject = { attempt, identity: identity.id, ref: tripletRef(keys[0]) }
     try {
-      entry = await store.getOrAdd(key, times.retryWindow)
+      return { ...subject, ...(await weigh(attempt, identity, keys)) }
     } catch (error) {
-      const verdict = onStoreError === 'tempfail' ? 'tempfail' : 'pass'
-      return {
-        attempt,
-        verdict,
-        reason: 'store-error',
-        identity,
-        waited: 0,
-        retryIn: 0,
-        ref,
-        error: messageOf(error),
-      }
+      const verdict = settings.onStoreError === 'tempfail' ? 'tempfail' : 'pass'
+      return { ...subject, verdict, reason: 'store-error', waited: 0, retryIn: 0, error: messageOf(error) }
     }
-    const decision = decide(entry, times)
-    const { verdict, reason, waited } = decision
-    if (decision.verdict === 'tempfail') {
-      return { attempt, verdict, reason, identity, waited, retryIn: decision.retryIn, ref }
-    }
-    if (decision.keep) {
-      // The wait is over whether or not it can be written down; the next attempt writes it again.
-      await store.pass(key, times.lifetime).catch(() => undefined)
-    }
-    return { attempt, verdict, reason, identity, waited, retryIn: 0, ref }
   }
+
+  /** That of the identity, and that of the network beside it: the identity may not be known at the next try. */
+  function tripletKeys({ sender, recipient }: Attempt, { id, network }: Identity): [string, ...string[]] {
+    const form = settings.normalizeSender ? senderForm(sender, recipient) : sender.normal
+    const key = tripletKey(id, form, recipient)
+    return id === network ? [key] : [key, tripletKey(network, form, recipient)]
+  }
+
+  /** Rejects when the store fails. */
+  async function weigh(attempt: Attempt, identity: Identity, keys: readonly string[]): Promise<Judgement> {
+    const { listed } = whitelistKeys(identity.id)
+    const [whitelisted, ...entries] = autoWhitelist
+      ? await store.find([listed, ...keys])
+      : [undefined, ...(await store.find(keys))]
+    if (autoWhitelist && whitelisted?.passed) {
+      if (isDue(whitelisted.age, autoWhitelist.lifetime)) await keepPassed([listed], autoWhitelist.lifetime)
+      return { verdict: 'pass', reason: 'auto-whitelist', waited: 0, retryIn: 0 }
+    }
+    const decision = decide(strongest(entries), times)
+    if (decision.verdict === 'tempfail') return defer(attempt, identity, keys, entries, decision)
+    const { verdict, reason, waited, keep } = decision
+    // What only one of the keys knew, the other knows from now on.
+    if (keep || entries.some((entry) => !entry?.passed)) await keepPassed(keys, times.lifetime)
+    if (reason === 'retry') await countPass(identity)
+    return { verdict, reason, waited, retryIn: 0 }
+  }
+
+  /** Writes down a first attempt, or one that came too early, unless the sender has been deferred too often by now. */
+  async function defer(
+    attempt: Attempt,
+    identity: Identity,
+    keys: readonly string[],
+    entries: ReadonlyArray<Entry | undefined>,
+    { reason, waited, retryIn }: Deferral,
+  ): Promise<Judgement> {
+    const counted = deferralsKey(attempt.sender, attempt.recipient)
+    const missing = keys.filter((_, index) => !entries[index])
+    const [deferrals, ...added] = await Promise.all([
+      maxDeferrals > 0 ? store.count(counted, times.retryWindow) : 0,
+      ...missing.map((key) => store.getOrAdd(key, times.retryWindow, waited)),
+    ])
+    if (maxDeferrals > 0 && deferrals > maxDeferrals) {
+      await Promise.all([keepPassed(keys, times.lifetime), store.forget(counted).catch(() => undefined)])
+      const hint = hintFor(attempt, identity)
+      return { verdict: 'pass', reason: 'max-deferrals', waited, retryIn: 0, deferrals: maxDeferrals, hint }
+    }
+    const wasFirst = added.every((entry) => entry.added) // else another frontend was, a moment ago
+    return { verdict: 'tempfail', reason: wasFirst ? reason : 'early', waited, retryIn }
+  }
+
+  /** The setting with which the sender would not have been deferred so often. */
+  function hintFor({ sender }: Attempt, { network }: Identity): string {
+    if (!settings.widensBySpf) return 'greylist.client.spf_domain'
+    return sender.domain === ''
+      ? `exempt.clients: ${network.replace('network:', '')}`
+      : `exempt.senders: ${sender.domain}`
+  }
+
+  /** The wait is over whether or not it can be written down; the next attempt writes it again. */
+  async function keepPassed(keys: readonly string[], lifetime: number): Promise<void> {
+    await Promise.all(keys.map((key) => store.pass(key, lifetime).catch(() => undefined)))
+  }
+
+  /** Towards the auto-whitelist. What cannot be counted is not: the mail passes all the same. */
+  async function countPass({ id, isNamed }: Identity): Promise<void> {
+    if (!autoWhitelist) return
+    const { listed, passes, spacing } = whitelistKeys(id)
+    const needed = isNamed ? autoWhitelist.after : Math.max(autoWhitelist.after, PASSES_OF_UNNAMED)
+    try {
+      if (!(await store.getOrAdd(spacing, autoWhitelist.spacing)).added) return
+      if ((await store.count(passes, autoWhitelist.lifetime)) < needed) return
+      await store.pass(listed, autoWhitelist.lifetime)
+    } catch {
+      // The guard around the store has counted and logged it.
+    }
+  }
+
+  return {
+    prepare: (attempt) => (exempt(attempt) ? undefined : investigate(attempt.client, attempt.sender)),
+    judge,
+  }
+}
+
+type Deferral = Extract<Decision, { verdict: 'tempfail' }>
+
+type Judgement = Omit<Outcome, 'attempt' | 'identity' | 'ref'>
+
+function exempted(attempt: Attempt, exemption: Exemption, identity?: Identity): Outcome {
+  const known = identity ? { identity: identity.id } : {}
+  return { attempt, verdict: 'pass', ...exemption, ...known, waited: 0, retryIn: 0 }
 }

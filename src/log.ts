@@ -125,6 +125,7 @@ function outcomeFields(outcome: Outcome): Fields {
     ref: outcome.ref,
     mta,
     id: queueId,
+    hint: outcome.hint,
     error: outcome.error,
   }
 }

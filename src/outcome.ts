@@ -9,10 +9,13 @@ export type Reason =
   | 'early'
   | 'retry'
   | 'known'
+  | 'auto-whitelist'
+  | 'max-deferrals'
   | 'authenticated'
   | 'exempt-client'
   | 'exempt-sender'
   | 'exempt-recipient'
+  | 'exempt-spf'
   | 'not-greylisted'
   | 'observe'
   | 'store-error'
@@ -33,6 +36,9 @@ export interface Outcome {
   readonly retryIn: number
   /** Short name of the triplet, the same on every host; in reply and log. */
   readonly ref?: string
+  /** With reason `max-deferrals`: after how many of them, and the setting that would spare the sender so many. */
+  readonly deferrals?: number
+  readonly hint?: string
   /** What the store said when it failed. */
   readonly error?: string
 }

@@ -3,10 +3,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseConfig } from '../src/config/load.ts'
+import { Dns } from '../src/dns.ts'
+import { createDnsLists } from '../src/exempt/dnslists.ts'
 import { compileExempt } from '../src/exempt/exempt.ts'
 import { createFilter } from '../src/filter.ts'
 import { createGreylister, observing } from '../src/greylister.ts'
 import { createIdentify } from '../src/identity/identity.ts'
+import { createInvestigate } from '../src/investigate.ts'
 import type { Connection } from '../src/milter/command.ts'
 import { Macros } from '../src/milter/macros.ts'
 import { type Reply, smtpLines } from '../src/milter/reply.ts'
@@ -31,16 +34,21 @@ function setUp(settings = '', store?: Store): Bench {
   if (loaded.kind !== 'config') throw new Error('unreachable')
   const { config } = loaded
   const bench = { now: 0, outcomes: [] as Outcome[], macros: new Macros() }
-  const judge = createGreylister({
-    exempt: compileExempt(config.exempt),
-    identify: createIdentify(config.identity),
-    times: config.times,
+  const dns = new Dns({ servers: ['127.0.0.1:1'] }, { onSilent() {}, onAnswering() {} })
+  const greylister = createGreylister({
+    settings: config.greylist,
+    exempt: compileExempt(config.exempt, { clients: [], senders: [], recipients: [] }),
+    investigate: createInvestigate({
+      settings: config.investigate,
+      identify: createIdentify({ ...config.identity, asksSpf: false }, dns),
+      trusted: createDnsLists([], dns),
+      blocked: createDnsLists([], dns),
+    }),
     store: store ?? new MemoryStore(() => bench.now),
-    onStoreError: config.onStoreError,
   })
   const handler = createFilter({
     settings: config.filter,
-    judge: config.mode === 'observe' ? observing(judge) : judge,
+    greylister: config.mode === 'observe' ? observing(greylister) : greylister,
     report: (outcome) => bench.outcomes.push(outcome),
     hostName: 'greymx.example.com',
     now: () => new Date(Date.UTC(2026, 0, 2, 3, 4, 5)),
@@ -100,7 +108,7 @@ test('the placeholders of the reply are filled, and what they hold cannot break 
 })
 
 test('senders of different invalid bytes are different senders', async () => {
-  const bench = setUp()
+  const bench = setUp('greylist: { max_deferrals: 0 }')
   connectFrom(bench, '192.0.2.7')
   const senders = [[0xff], [0xfe], [0xc3], [0xc3, 0x28], [0xef, 0xbf, 0xbd], [0x5c, 0x78, 0x66, 0x66]].map(
     (bytes) => decodeText(Buffer.from([0x61, ...bytes, 0x40, 0x62])),
@@ -254,8 +262,8 @@ test('when the store fails, the configured answer is given, and the failure stan
 })
 
 test('a pass that cannot be written down still passes', async () => {
-  const getOrAdd = async () => ({ passed: false, age: 10 * MINUTE, added: false })
-  const store = storeThat({ getOrAdd, pass: burns })
+  const find = async (keys: readonly string[]) => keys.map(() => ({ passed: false, age: 10 * MINUTE }))
+  const store = storeThat({ find, pass: burns })
   const bench = setUp('on_store_error: tempfail', store)
   connectFrom(bench, '192.0.2.7')
   assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), ['c'])

@@ -62,6 +62,11 @@ export class ConfigReader {
     return isMap(this.#find(name.split('.')))
   }
 
+  /** Whether the file leaves the setting at its default. */
+  isMissing(name: string): boolean {
+    return this.#find(name.split('.')) === undefined
+  }
+
   boolean(name: string, fallback: boolean): boolean {
     return this.text(name, String(fallback), (text) => {
       if (text !== 'true' && text !== 'false') throw new Error('expected true or false')

@@ -1,12 +1,19 @@
 // Every setting: its name, its default, its bounds. What each means to the operator stands in milter.yaml, which a
 // test holds to these defaults.
 
+import { isIP, isIPv6 } from 'node:net'
+import { normalDomain } from '../address.ts'
+import type { DnsSettings } from '../dns.ts'
 import { type AddressRule, parseAddressRule } from '../exempt/addresses.ts'
 import { type ClientRule, parseClientRule } from '../exempt/clients.ts'
+import { isDomain } from '../exempt/domains.ts'
 import type { ExemptSettings, GreylistedRecipients } from '../exempt/exempt.ts'
+import type { ListFiles } from '../exempt/lists.ts'
 import type { FilterSettings } from '../filter.ts'
 import type { Times } from '../greylist/decide.ts'
+import type { AutoWhitelist, GreylistSettings } from '../greylister.ts'
 import type { IdentitySettings } from '../identity/identity.ts'
+import type { InvestigateSettings } from '../investigate.ts'
 import { ADDRESS_BITS, bareHost } from '../ip.ts'
 import { LOG_LEVELS, type LogSettings } from '../log.ts'
 import { parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../milter/socket.ts'
@@ -26,11 +33,16 @@ export interface Config {
   readonly store: StoreSpec
   /** Milliseconds for one operation. */
   readonly storeTimeout: number
-  readonly onStoreError: 'accept' | 'tempfail'
   readonly mode: 'enforce' | 'observe'
-  readonly times: Times
+  readonly greylist: GreylistSettings
   readonly identity: IdentitySettings
   readonly exempt: ExemptSettings
+  readonly listFiles: ListFiles
+  readonly investigate: InvestigateSettings
+  readonly dns: DnsSettings
+  /** Zones of DNS lists: of clients to be trusted, and of those that alone are greylisted. */
+  readonly dnswl: readonly string[]
+  readonly onlyIfListed: readonly string[]
   readonly filter: FilterSettings
   readonly log: LogSettings
   /** Absent when turned off. */
@@ -59,18 +71,34 @@ export function readConfig(reader: ConfigReader): Config {
       'Cannot read greylist.key: expected [client, sender, recipient] or [client, sender]',
     )
   }
-  const identity = {
+  const client = {
+    spfDomain: reader.boolean('greylist.client.spf_domain', true),
+    hostDomain: reader.boolean('greylist.client.host_domain', true),
     ipv4Prefix: reader.integer('greylist.client.ipv4_prefix', 24, 1, ADDRESS_BITS.ipv4),
     ipv6Prefix: reader.integer('greylist.client.ipv6_prefix', 64, 1, ADDRESS_BITS.ipv6),
   }
+  const normalizeSender = reader.boolean('greylist.normalize_sender', true)
   const nullSenderAt = reader.choice('greylist.null_sender_at', 'data', ['rcpt', 'data'])
+  const autoWhitelist = readAutoWhitelist(reader)
+  const maxDeferrals = reader.integer('greylist.max_deferrals', 10, 0, 1_000_000)
   const exempt = {
     authenticated: reader.boolean('exempt.authenticated', true),
     clients: reader.list<ClientRule>('exempt.clients', ['127.0.0.0/8', '::1/128'], parseClientRule),
     senders: reader.list<AddressRule>('exempt.senders', [], parseAddressRule),
     recipients: reader.list<AddressRule>('exempt.recipients', ['postmaster@', 'abuse@'], parseAddressRule),
+    trustedRelays: reader.list<ClientRule>('trusted_relays', [], parseClientRule),
     greylisted: readGreylisted(reader),
   }
+  const listFiles = {
+    clients: reader.list('exempt.client_files', [], expectPath),
+    senders: reader.list('exempt.sender_files', [], expectPath),
+    recipients: reader.list('exempt.recipient_files', [], expectPath),
+  }
+  const exemptSpf = reader.boolean('exempt.spf', false)
+  const dnswl = reader.list('dnswl', [], expectZone)
+  const onlyIfListed = reader.list('only_if_listed', [], expectZone)
+  const onlyIf = reader.choice('only_if', 'all', ['all', 'suspicious'])
+  const servers = reader.list('dns_servers', [], expectDnsServer)
   const reply = reader.text(
     'reply',
     '451 4.7.1 Greylisted, please try again later ({ref})',
@@ -83,17 +111,29 @@ export function readConfig(reader: ConfigReader): Config {
   }
   const admin = reader.text('admin', '127.0.0.1:8892', expectAdmin)
   reader.unknownKeys()
+  const asksSpf = client.spfDomain || exemptSpf || onlyIf === 'suspicious'
   return {
     listen,
     socketMode,
     store,
     storeTimeout,
     mode,
-    times,
-    identity,
+    greylist: {
+      times,
+      widensBySpf: client.spfDomain,
+      normalizeSender,
+      ...(autoWhitelist ? { autoWhitelist } : {}),
+      maxDeferrals,
+      onStoreError,
+    },
+    identity: { ...client, asksSpf },
     exempt,
-    onStoreError,
-    filter: { judgeAt, nullSenderAt, reply, header: header && mode === 'enforce' },
+    listFiles,
+    investigate: { exemptSpf, onlyIf, onlyIfListed: onlyIfListed.length > 0 },
+    dns: { servers },
+    dnswl,
+    onlyIfListed,
+    filter: { judgeAt, nullSenderAt, needsHelo: asksSpf, reply, header: header && mode === 'enforce' },
     log,
     ...(admin ? { admin } : {}),
   }
@@ -107,6 +147,22 @@ function readGreylisted(reader: ConfigReader): GreylistedRecipients {
   const except = reader.list<AddressRule>('recipients.except', [], parseAddressRule)
   const only = reader.list<AddressRule>('recipients.only', [], parseAddressRule)
   return only.length > 0 ? { only, except } : { except }
+}
+
+/** A group of settings, or false. */
+function readAutoWhitelist(reader: ConfigReader): AutoWhitelist | undefined {
+  const isOn = reader.isGroup('greylist.auto_whitelist') || reader.isMissing('greylist.auto_whitelist')
+  if (!isOn) {
+    reader.text('greylist.auto_whitelist', 'false', (text) => {
+      if (text !== 'false') throw new Error('expected settings below it, or false')
+    })
+    return undefined
+  }
+  return {
+    after: reader.integer('greylist.auto_whitelist.after', 2, 1, 1_000_000),
+    spacing: duration(reader, 'greylist.auto_whitelist.spacing', '1h', 1, YEAR),
+    lifetime: duration(reader, 'greylist.auto_whitelist.lifetime', '36d', 1, 10 * YEAR),
+  }
 }
 
 function readTimes(reader: ConfigReader): Times {
@@ -145,6 +201,26 @@ function expecting<T>(parse: (text: string) => T | undefined, forms: string): (t
 function expectKeyPart(text: string): string {
   if (!['client', 'sender', 'recipient'].includes(text))
     throw new Error('expected client, sender or recipient')
+  return text
+}
+
+function expectPath(text: string): string {
+  if (text === '') throw new Error('expected the path of a file')
+  return text
+}
+
+function expectZone(text: string): string {
+  if (!text.includes('.') || !isDomain(text)) throw new Error('expected a DNS zone like list.dnswl.org')
+  return normalDomain(text)
+}
+
+/** As node:dns takes it. */
+function expectDnsServer(text: string): string {
+  const [, host = '', port] =
+    /^(\[[^\]]+\]|[^:]+)(?::(\d{1,5}))?$/.exec(isIPv6(text) ? `[${text}]` : text) ?? []
+  if (isIP(bareHost(host)) === 0 || Number(port ?? 1) < 1 || Number(port ?? 1) > 65_535) {
+    throw new Error('expected IP or IP:PORT, with [IP]:PORT for IPv6')
+  }
   return text
 }
 

@@ -10,6 +10,8 @@ export interface ExemptSettings {
   readonly clients: readonly ClientRule[]
   readonly senders: readonly AddressRule[]
   readonly recipients: readonly AddressRule[]
+  /** Hosts that hand on mail of others, such as the domain's own backup MX. */
+  readonly trustedRelays: readonly ClientRule[]
   readonly greylisted: GreylistedRecipients
 }
 
@@ -20,17 +22,26 @@ export interface GreylistedRecipients {
 }
 
 export interface Exemption {
-  readonly reason: 'authenticated' | 'exempt-client' | 'exempt-sender' | 'exempt-recipient' | 'not-greylisted'
-  /** The rule that applied, in normal form; `only` where the recipient is not among those. */
+  readonly reason:
+    | 'authenticated'
+    | 'exempt-client'
+    | 'exempt-sender'
+    | 'exempt-recipient'
+    | 'exempt-spf'
+    | 'not-greylisted'
+  /** The rule that applied, in normal form; the setting's name where it is what its list does not have. */
   readonly rule: string
 }
 
 export type Exempt = (attempt: Attempt) => Exemption | undefined
 
-export function compileExempt(settings: ExemptSettings): Exempt {
-  const clientRule = compileClients(settings.clients)
-  const senderRule = compileAddresses(settings.senders)
-  const recipientRule = compileAddresses(settings.recipients)
+/** What list files add to the settings. */
+export type ExemptLists = Pick<ExemptSettings, 'clients' | 'senders' | 'recipients'>
+
+export function compileExempt(settings: ExemptSettings, lists: ExemptLists): Exempt {
+  const clientRule = compileClients([...settings.clients, ...settings.trustedRelays, ...lists.clients])
+  const senderRule = compileAddresses([...settings.senders, ...lists.senders])
+  const recipientRule = compileAddresses([...settings.recipients, ...lists.recipients])
   const exceptRule = compileAddresses(settings.greylisted.except)
   const onlyRule = settings.greylisted.only && compileAddresses(settings.greylisted.only)
   return ({ authenticated, client, sender, recipient }) => {

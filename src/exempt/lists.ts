@@ -16,6 +16,22 @@ export interface List<R> {
   readonly warnings: readonly string[]
 }
 
+export interface ListFiles {
+  /** As `parseClientList` reads them. */
+  readonly clients: readonly string[]
+  /** As `parseAddressList` reads them. */
+  readonly senders: readonly string[]
+  readonly recipients: readonly string[]
+}
+
+export interface Lists {
+  readonly clients: readonly ClientRule[]
+  readonly senders: readonly AddressRule[]
+  readonly recipients: readonly AddressRule[]
+  readonly problems: readonly string[]
+  readonly warnings: readonly string[]
+}
+
 /** Throws with what it expected. */
 type ReadEntry<R> = (entry: string, warn: (what: string) => void) => R
 
@@ -38,6 +54,21 @@ export function parseClientList(fileName: string, text: string): List<ClientRule
  */
 export function parseAddressList(fileName: string, text: string): List<AddressRule> {
   return parseList(fileName, text, readAddress)
+}
+
+/** What all files hold; never throws. */
+export function readLists(files: ListFiles): Lists {
+  const clients = readClientLists(files.clients)
+  const senders = readAddressLists(files.senders)
+  const recipients = readAddressLists(files.recipients)
+  const all = [clients, senders, recipients]
+  return {
+    clients: clients.rules,
+    senders: senders.rules,
+    recipients: recipients.rules,
+    problems: all.flatMap(({ problems }) => problems),
+    warnings: all.flatMap(({ warnings }) => warnings),
+  }
 }
 
 /** All these files as one list. A file that cannot be read is one problem. */

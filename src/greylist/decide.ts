@@ -2,7 +2,7 @@
 // Source: John Rudd's greylisting algorithm, steps 1a to 1d and 2; RFC 6647 section 3. A triplet that stayed away
 // longer than the retry window (pending) or the lifetime (passed) has no entry any more, so that 1c and 2 are 1a.
 
-import type { FoundEntry } from './entry.ts'
+import type { Entry, FoundEntry } from './entry.ts'
 
 /** All in milliseconds. */
 export interface Times {
@@ -35,7 +35,7 @@ const UNEXTENDED_SHARE = 64
 
 export function decide(entry: FoundEntry, times: Times): Decision {
   if (entry.passed) {
-    return { verdict: 'pass', reason: 'known', waited: 0, keep: entry.age >= unextended(times.lifetime) }
+    return { verdict: 'pass', reason: 'known', waited: 0, keep: isDue(entry.age, times.lifetime) }
   }
   if (entry.age < times.delay) {
     const reason = entry.added ? 'new' : 'early'
@@ -44,6 +44,18 @@ export function decide(entry: FoundEntry, times: Times): Decision {
   return { verdict: 'pass', reason: 'retry', waited: entry.age, keep: true }
 }
 
-function unextended(lifetime: number): number {
-  return Math.min(lifetime / UNEXTENDED_SHARE, LONGEST_UNEXTENDED)
+/** Whether a pass that was last extended `age` milliseconds ago has to be written again for its lifetime. */
+export function isDue(age: number, lifetime: number): boolean {
+  return age >= Math.min(lifetime / UNEXTENDED_SHARE, LONGEST_UNEXTENDED)
+}
+
+/** Of what several keys say about one triplet, what speaks most for it: a pass, else the longest wait, else a new one. */
+export function strongest(entries: ReadonlyArray<Entry | undefined>): FoundEntry {
+  let best: Entry | undefined
+  for (const entry of entries) if (entry && (!best || isStronger(entry, best))) best = entry
+  return best ? { ...best, added: false } : { passed: false, age: 0, added: true }
+}
+
+function isStronger(one: Entry, other: Entry): boolean {
+  return one.passed === other.passed ? one.age > other.age : one.passed
 }

@@ -1,5 +1,6 @@
-// Identity, sender, recipient → the key under which the store remembers them. Keys are readable text; two different
-// triplets never share one.
+// What the store remembers, and under which keys: a triplet of identity, sender and recipient; how an identity comes to
+// be whitelisted; how often a sender's domain was deferred. Keys are readable text; two different things never share
+// one.
 
 import { hash } from 'node:crypto'
 import type { Address } from '../address.ts'
@@ -13,11 +14,29 @@ const UNSAFE = /[\\|\p{Cc}\p{Cs}]/gu
 /** Nothing unsafe, without a look at Unicode's tables: so are all but a few parts. */
 const PLAIN = /^[!-[\]-{}~]*$/
 
-/** `recipient` is absent for keys of client and sender alone. A key too long for a store ends in its SHA-256. */
-export function tripletKey(identity: string, sender: Address, recipient: Address | undefined): string {
-  const pair = `t:${identity}${SEPARATOR}${escapePart(sender.normal)}`
+/**
+ * `identity` is an identity's `id` or network, `sender` the form that stands for the sender. `recipient` is absent for
+ * keys of client and sender alone.
+ */
+export function tripletKey(identity: string, sender: string, recipient: Address | undefined): string {
+  return boundedKey(`t:${identity}`, sender, recipient)
+}
+
+/** How often mail of the sender's domain to the recipient was deferred, from wherever it came. */
+export function deferralsKey(sender: Address, recipient: Address | undefined): string {
+  return boundedKey('d:', sender.domain || sender.normal, recipient)
+}
+
+/** Of an identity: that it is whitelisted, how many first passes it has completed, and that one was a moment ago. */
+export function whitelistKeys(identity: string): { listed: string; passes: string; spacing: string } {
+  return { listed: `w:${identity}`, passes: `p:${identity}`, spacing: `s:${identity}` }
+}
+
+/** A key too long for a store ends in its SHA-256. */
+function boundedKey(start: string, sender: string, recipient: Address | undefined): string {
+  const pair = `${start}${SEPARATOR}${escapePart(sender)}`
   const key = recipient ? `${pair}${SEPARATOR}${escapePart(recipient.normal)}` : pair
-  return key.length <= MAX_KEY ? key : `t:${identity}${SEPARATOR}\\sha256:${hash('sha256', key, 'hex')}`
+  return key.length <= MAX_KEY ? key : `${start}${SEPARATOR}\\sha256:${hash('sha256', key, 'hex')}`
 }
 
 /** A short name for a triplet, the same on every host: what a deferred sender quotes leads to its log lines. */

@@ -43,10 +43,7 @@ const CONNECT_MACROS = encodeCommand({
   ],
 })
 const MAIL_MACROS = encodeCommand({ kind: 'MACRO', stage: 'MAIL', macros: [] })
-const RCPT_STEP = Buffer.concat([
-  encodeCommand({ kind: 'MACRO', stage: 'RCPT', macros: [] }),
-  encodeCommand({ kind: 'RCPT', address: '<user@example.com>', parameters: [] }),
-])
+const RCPT_MACROS = encodeCommand({ kind: 'MACRO', stage: 'RCPT', macros: [] })
 const END_STEP = Buffer.concat([
   encodeCommand({ kind: 'MACRO', stage: 'BODYEOB', macros: [['i', '4gKx3z1Xq9zB2']] }),
   encodeCommand({ kind: 'BODYEOB' }),
@@ -129,7 +126,9 @@ class Lane {
     this.#asksData = (answer.readUInt32BE(9) & STEPS.NODATA) === 0
     const address = `198.${18 + (this.#index % 2)}.${this.#index}.7`
     const connection = { hostName: 'mail.example.org', family: 'inet', port: 25, address } as const
-    socket.write(Buffer.concat([CONNECT_MACROS, encodeCommand({ kind: 'CONNECT', connection })]))
+    socket.write(
+      Buffer.concat([CONNECT_MACROS, encodeCommand({ kind: 'CONNECT', connection }), this.#hello(answer)]),
+    )
     await nextTurn()
     this.#left = this.#options.messages
   }
@@ -140,8 +139,10 @@ class Lane {
     this.#socket?.write(Buffer.concat([MAIL_MACROS, mail]))
     // The MTA answers MAIL by itself, and its client's RCPT comes a moment later, in a packet of its own.
     await nextTurn()
+    const rcpt = encodeCommand({ kind: 'RCPT', address: `<${attempt.triplet.recipient}>`, parameters: [] })
+    const rcptStep = Buffer.concat([RCPT_MACROS, rcpt])
     const sentAt = performance.now()
-    const code = (await this.#step(RCPT_STEP)).toString('latin1', 0, 1)
+    const code = (await this.#step(rcptStep)).toString('latin1', 0, 1)
     this.#judge(attempt, code, sentAt, performance.now(), tally)
     // The null milter is sent what greymx is sent, though it would let more messages through.
     const isDelivered = this.#options.isJudged ? code === 'c' : attempt.triplet.passed
@@ -151,6 +152,12 @@ class Lane {
     }
     if (this.#asksData) await this.#step(DATA_STEP)
     await this.#step(END_STEP)
+  }
+
+  /** HELO, where the filter wants to hear it. */
+  #hello(negotiated: Buffer): Buffer {
+    const isWanted = (negotiated.readUInt32BE(9) & STEPS.NOHELO) === 0
+    return isWanted ? encodeCommand({ kind: 'HELO', name: 'mail.example.org' }) : Buffer.alloc(0)
   }
 
   /** Writes, and waits for the reply. */

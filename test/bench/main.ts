@@ -12,6 +12,7 @@ import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { formatSocketSpec, type SocketSpec } from '../../src/milter/socket.ts'
 import { startDaemon } from '../support/daemon.ts'
+import { startDns } from '../support/dns.ts'
 import { PROGRAM } from '../support/greymx.ts'
 import { startRedis } from '../support/redis.ts'
 import { freePort, scratch } from '../support/scratch.ts'
@@ -89,13 +90,14 @@ async function greymxSide(dir: string, options: CommonOptions): Promise<Side> {
   const { store, pids } = await openStore(dir)
   const socket = await newSocket(dir, 'greymx')
   const settings = join(dir, 'greymx.yaml')
+  const dns = await startDns({ dir, zones: { 'example.org': '* TXT "v=spf1 ip4:198.18.0.0/15 -all"' } })
   const times = `greylist: { delay: ${DELAY}ms, retry_window: 1h, lifetime: 1h }`
   await writeFile(
     settings,
-    `listen: ${formatSocketSpec(socket)}\nstore: "${store}"\nadmin: 127.0.0.1:0\n${times}\n`,
+    `listen: ${formatSocketSpec(socket)}\nstore: "${store}"\nadmin: 127.0.0.1:0\ndns_servers: [${dns.server}]\n${times}\n`,
   )
   const pid = await startQuietly(dir, [PROGRAM, 'serve', '--config', settings], 'smtpd_milters')
-  return newSide('greymx', new Load({ ...options, socket, isJudged: true }), [pid, ...pids])
+  return newSide('greymx', new Load({ ...options, socket, isJudged: true }), [pid, dns.pid, ...pids])
 }
 
 async function newSocket(dir: string, name: string): Promise<SocketSpec> {

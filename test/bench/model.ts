@@ -10,6 +10,9 @@ export interface Attempt {
 
 export interface Triplet {
   readonly sender: string
+  readonly recipient: string
+  /** Retries that came too early. */
+  earlies: number
   /** When the first attempt was sent and when it was answered, in milliseconds. */
   sentAt: number
   answeredAt: number
@@ -28,6 +31,9 @@ const SHARES: ReadonlyArray<readonly [Kind, number]> = [
 
 /** Room for what the clocks of two processes and a busy machine may differ by, in milliseconds. */
 const MARGIN = 50
+
+/** More would be let through by greymx's loop breaker. */
+const MOST_EARLIES = 5
 
 export class Model {
   readonly #random: () => number
@@ -50,7 +56,11 @@ export class Model {
     if (triplet) return { kind, triplet }
     this.#made += 1
     const sender = `${this.#name}-${this.#made}@${this.#made % 997}.example.org`
-    return { kind: 'new', triplet: { sender, sentAt: now, answeredAt: now, passed: false } }
+    const recipient = `${this.#name}-${this.#made}@example.com`
+    return {
+      kind: 'new',
+      triplet: { sender, recipient, earlies: 0, sentAt: now, answeredAt: now, passed: false },
+    }
   }
 
   /** What has to be answered to an attempt sent at `sentAt` and answered at `answeredAt`. */
@@ -88,8 +98,12 @@ export class Model {
         return undefined
       case 'known':
         return this.#passed[Math.floor(this.#random() * this.#passed.length)]
-      case 'early':
-        return this.#waiting.at(-1)
+      case 'early': {
+        const youngest = this.#waiting.at(-1)
+        if (!youngest || youngest.earlies === MOST_EARLIES) return undefined
+        youngest.earlies += 1
+        return youngest
+      }
       case 'retry': {
         const oldest = this.#waiting[0]
         if (!oldest || now - oldest.answeredAt < this.#delay + MARGIN) return undefined

@@ -11,9 +11,10 @@ import { parse } from 'yaml'
 import { loadConfig, parseConfig } from '../../src/config/load.ts'
 import { ConfigReader } from '../../src/config/reader.ts'
 import { type Config, readConfig } from '../../src/config/schema.ts'
+import { parseClientRule } from '../../src/exempt/clients.ts'
 
 const TOP =
-  'listen, socket_mode, store, store_timeout, on_store_error, greylist, exempt, recipients, reply, header, log, admin'
+  'listen, socket_mode, store, store_timeout, on_store_error, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, log, admin'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -51,13 +52,34 @@ test('a file without settings is one with all defaults', () => {
   assert.equal(defaults.socketMode, 0o660)
   assert.deepEqual(defaults.store, { kind: 'lmdb', directory: './state' })
   assert.equal(defaults.storeTimeout, 250)
-  assert.equal(defaults.onStoreError, 'accept')
-  assert.deepEqual(defaults.times, { delay: 240_000, retryWindow: 172_800_000, lifetime: 3_110_400_000 })
-  assert.deepEqual(defaults.identity, { ipv4Prefix: 24, ipv6Prefix: 64 })
+  assert.equal(defaults.greylist.onStoreError, 'accept')
+  assert.deepEqual(defaults.greylist.times, {
+    delay: 240_000,
+    retryWindow: 172_800_000,
+    lifetime: 3_110_400_000,
+  })
+  assert.deepEqual(defaults.identity, {
+    spfDomain: true,
+    hostDomain: true,
+    ipv4Prefix: 24,
+    ipv6Prefix: 64,
+    asksSpf: true,
+  })
+  assert.equal(defaults.greylist.normalizeSender, true)
+  assert.equal(defaults.greylist.maxDeferrals, 10)
+  assert.deepEqual(defaults.greylist.autoWhitelist, {
+    after: 2,
+    spacing: 3_600_000,
+    lifetime: 3_110_400_000,
+  })
+  assert.deepEqual(defaults.investigate, { exemptSpf: false, onlyIf: 'all', onlyIfListed: false })
+  assert.deepEqual([defaults.dns, defaults.dnswl, defaults.onlyIfListed], [{ servers: [] }, [], []])
+  assert.deepEqual(defaults.exempt.trustedRelays, [])
   const { reply, ...filter } = defaults.filter
   assert.deepEqual(filter, {
     judgeAt: 'rcpt',
     nullSenderAt: 'data',
+    needsHelo: true,
     header: true,
   })
   assert.deepEqual(reply.fill(REPLY_VALUES), {
@@ -106,13 +128,23 @@ greylist:
   retry_window: 1.5h
   lifetime: 1w
   key: [client, sender]
-  client: { ipv4_prefix: 32, ipv6_prefix: 48 }
+  client: { spf_domain: false, host_domain: false, ipv4_prefix: 32, ipv6_prefix: 48 }
+  normalize_sender: false
   null_sender_at: rcpt
+  auto_whitelist: { after: 3, spacing: 10m, lifetime: 1w }
+  max_deferrals: 0
 exempt:
   authenticated: false
   clients: []
   senders: example.org
   recipients: [a@example.org, /x/]
+  client_files: [/etc/postgrey/whitelist_clients, local]
+  sender_files: senders
+  recipient_files: []
+trusted_relays: [192.0.2.1, mx2.example.org]
+dnswl: [list.dnswl.org]
+only_if_listed: [ZEN.example.org, bl.example.net]
+dns_servers: [127.0.0.1:5353, "[::1]:53", "::1", 192.0.2.53]
 reply: |
   450 4.2.0 One {ref}
   two {seconds}
@@ -132,9 +164,30 @@ admin: "[::1]:80"
     redis: { connection: { host: 'h', port: 1, tls: false }, database: 2, username: 'u', password: 'p' },
   })
   assert.equal(config.storeTimeout, 1000)
-  assert.equal(config.onStoreError, 'tempfail')
-  assert.deepEqual(config.times, { delay: 300_000, retryWindow: 5_400_000, lifetime: 604_800_000 })
-  assert.deepEqual(config.identity, { ipv4Prefix: 32, ipv6Prefix: 48 })
+  assert.equal(config.greylist.onStoreError, 'tempfail')
+  assert.deepEqual(config.greylist.times, { delay: 300_000, retryWindow: 5_400_000, lifetime: 604_800_000 })
+  assert.deepEqual(config.identity, {
+    spfDomain: false,
+    hostDomain: false,
+    ipv4Prefix: 32,
+    ipv6Prefix: 48,
+    asksSpf: false,
+  })
+  assert.equal(config.greylist.normalizeSender, false)
+  assert.equal(config.greylist.maxDeferrals, 0)
+  assert.deepEqual(config.greylist.autoWhitelist, { after: 3, spacing: 600_000, lifetime: 604_800_000 })
+  assert.deepEqual(config.exempt.trustedRelays, [
+    parseClientRule('192.0.2.1'),
+    parseClientRule('mx2.example.org'),
+  ])
+  assert.deepEqual(config.listFiles, {
+    clients: ['/etc/postgrey/whitelist_clients', 'local'],
+    senders: ['senders'],
+    recipients: [],
+  })
+  assert.deepEqual(config.dnswl, ['list.dnswl.org'])
+  assert.deepEqual(config.onlyIfListed, ['zen.example.org', 'bl.example.net'])
+  assert.deepEqual(config.dns.servers, ['127.0.0.1:5353', '[::1]:53', '::1', '192.0.2.53'])
   const { authenticated, clients, senders, recipients } = config.exempt
   assert.deepEqual(
     [authenticated, clients, senders],
@@ -145,7 +198,7 @@ admin: "[::1]:80"
     ['address', 'pattern'],
   )
   const { reply, ...filter } = config.filter
-  assert.deepEqual(filter, { judgeAt: 'mail', nullSenderAt: 'rcpt', header: false })
+  assert.deepEqual(filter, { judgeAt: 'mail', nullSenderAt: 'rcpt', needsHelo: false, header: false })
   assert.deepEqual(reply.fill(REPLY_VALUES), { code: '450', enhanced: '4.2.0', lines: ['One REF', 'two 9'] })
   assert.deepEqual(config.log, { level: 'warn', format: 'json' })
   assert.deepEqual(config.admin, { host: '::1', port: 80 })
@@ -174,16 +227,17 @@ test('a setting without a value, or with null, has its default', () => {
 })
 
 test('an unknown setting is named with what is known in its place', () => {
-  const known = 'expected authenticated, clients, senders, recipients'
+  const known =
+    'expected authenticated, clients, senders, recipients, client_files, sender_files, recipient_files, spf'
   assertFaults([
     ['listen: inet:1@h\nlissten: inet:2@h\n', `2:1: unknown setting lissten: expected ${TOP}`],
     [
       'greylist:\n  delay: 5m\n  dealy: 5m\n',
-      '3:3: unknown setting greylist.dealy: expected mode, delay, retry_window, lifetime, key, client, null_sender_at',
+      '3:3: unknown setting greylist.dealy: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, auto_whitelist, max_deferrals',
     ],
     [
       'greylist:\n  client: { ipv4_prefix: 24, ipv5_prefix: 24 }\n',
-      '2:30: unknown setting greylist.client.ipv5_prefix: expected ipv4_prefix, ipv6_prefix',
+      '2:30: unknown setting greylist.client.ipv5_prefix: expected spf_domain, host_domain, ipv4_prefix, ipv6_prefix',
     ],
     ['exempt:\n  client: []\n', `2:3: unknown setting exempt.client: ${known}`],
     ['log: { levle: info }\n', '1:8: unknown setting log.levle: expected level, format'],
@@ -202,7 +256,7 @@ test('a dotted name is no setting: it would be overlooked where it stands', () =
     ['greylist.delay: 10m\n', `1:1: unknown setting greylist.delay: expected ${TOP}`],
     [
       'greylist:\n  client.ipv4_prefix: 32\n',
-      '2:3: unknown setting greylist.client.ipv4_prefix: expected mode, delay, retry_window, lifetime, key, client, null_sender_at',
+      '2:3: unknown setting greylist.client.ipv4_prefix: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, auto_whitelist, max_deferrals',
     ],
     ['greylist.client: { ipv4_prefix: 32 }\n', `1:1: unknown setting greylist.client: expected ${TOP}`],
   ])
@@ -323,7 +377,54 @@ test('the delay must be below the retry window, whichever of them the file has',
     ['greylist:\n  delay: 2d\n', `2:10: ${said('2d', '2d')}`],
     ['greylist:\n  retry_window: 240s\n', `2:17: ${said('4m', '4m')}`],
   ])
-  assert.equal(configOf('greylist: { delay: 1ms, retry_window: 2ms }').times.delay, 1)
+  assert.equal(configOf('greylist: { delay: 1ms, retry_window: 2ms }').greylist.times.delay, 1)
+})
+
+test('SPF is asked where the client, an exemption or a suspicion depends on it', () => {
+  const cases: Array<[text: string, asked: boolean]> = [
+    ['', true],
+    ['greylist: { client: { spf_domain: false } }', false],
+    ['greylist: { client: { spf_domain: false } }\nexempt: { spf: true }', true],
+    ['greylist: { client: { spf_domain: false } }\nonly_if: suspicious', true],
+  ]
+  for (const [text, asked] of cases) {
+    const { identity, filter } = configOf(text)
+    assert.deepEqual([identity.asksSpf, filter.needsHelo], [asked, asked], text)
+  }
+})
+
+test('the auto-whitelist is a group of settings, or false', () => {
+  assert.equal(configOf('greylist: { auto_whitelist: false }').greylist.autoWhitelist, undefined)
+  assert.equal(configOf('greylist: { auto_whitelist: { after: 1 } }').greylist.autoWhitelist?.after, 1)
+  assert.equal(configOf('greylist: { auto_whitelist: }').greylist.autoWhitelist?.after, 2)
+  assertFaults([
+    [
+      'greylist: { auto_whitelist: true }\n',
+      '1:29: Cannot read greylist.auto_whitelist "true": expected settings below it, or false',
+    ],
+    [
+      'greylist: { auto_whitelist: { after: 0 } }\n',
+      '1:38: Cannot read greylist.auto_whitelist.after "0": expected a whole number from 1 to 1000000',
+    ],
+  ])
+})
+
+test('DNS servers and zones are read strictly', () => {
+  const server = 'expected IP or IP:PORT, with [IP]:PORT for IPv6'
+  const zone = 'expected a DNS zone like list.dnswl.org'
+  assertFaults([
+    ['dns_servers: [localhost]\n', `1:15: Cannot read dns_servers "localhost": ${server}`],
+    ['dns_servers: 127.0.0.1:0\n', `1:14: Cannot read dns_servers "127.0.0.1:0": ${server}`],
+    ['dns_servers: 127.0.0.1:65536\n', `1:14: Cannot read dns_servers "127.0.0.1:65536": ${server}`],
+    ['dns_servers: "::1:5353x"\n', `1:14: Cannot read dns_servers "::1:5353x": ${server}`],
+    ['dnswl: list\n', `1:8: Cannot read dnswl "list": ${zone}`],
+    ['only_if_listed: [a b.c]\n', `1:18: Cannot read only_if_listed "a b.c": ${zone}`],
+    ['only_if: odd\n', '1:10: Cannot read only_if "odd": expected all or suspicious'],
+    [
+      'exempt: { client_files: [""] }\n',
+      '1:26: Cannot read exempt.client_files "": expected the path of a file',
+    ],
+  ])
 })
 
 test('a value that cannot be read is told once, and not judged by its default as well', () => {
@@ -390,7 +491,7 @@ listen: [nowhere, "inet:1@h", neither]
       `milter.yaml:2:1: unknown setting foo: expected ${TOP}`,
       `milter.yaml:4:13: Cannot read greylist.lifetime "long": ${DURATION}`,
       `milter.yaml:5:10: greylist.delay 3d is not below greylist.retry_window 2d: ${NOT_BELOW}`,
-      'milter.yaml:6:3: unknown setting greylist.bar: expected mode, delay, retry_window, lifetime, key, client, null_sender_at',
+      'milter.yaml:6:3: unknown setting greylist.bar: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, auto_whitelist, max_deferrals',
       'milter.yaml:7:8: Cannot read admin "off": expected HOST:PORT like 127.0.0.1:8892, or false',
       `milter.yaml:8:10: Cannot read listen "nowhere": expected ${SOCKETS}`,
       `milter.yaml:8:31: Cannot read listen "neither": expected ${SOCKETS}`,

@@ -6,15 +6,17 @@ import { parseAddress } from '../../src/address.ts'
 import type { Attempt } from '../../src/attempt.ts'
 import { parseAddressRule } from '../../src/exempt/addresses.ts'
 import { parseClientRule } from '../../src/exempt/clients.ts'
-import { compileExempt, type ExemptSettings } from '../../src/exempt/exempt.ts'
+import { compileExempt, type ExemptLists, type ExemptSettings } from '../../src/exempt/exempt.ts'
 import { parseIp } from '../../src/ip.ts'
 
+const NO_LISTS = { clients: [], senders: [], recipients: [] }
 const EVERYBODY = { except: [] }
 const NONE: ExemptSettings = {
   authenticated: false,
   clients: [],
   senders: [],
   recipients: [],
+  trustedRelays: [],
   greylisted: EVERYBODY,
 }
 const ALL: ExemptSettings = {
@@ -22,6 +24,7 @@ const ALL: ExemptSettings = {
   clients: [parseClientRule('192.0.2.0/24')],
   senders: [parseAddressRule('example.org')],
   recipients: [parseAddressRule('postmaster@')],
+  trustedRelays: [],
   greylisted: EVERYBODY,
 }
 const ADDRESS = parseIp('192.0.2.7')
@@ -50,7 +53,7 @@ test('compileExempt() gives the first exemption that applies', () => {
   ]
   for (const [settings, attempt, reason, rule] of cases) {
     const expected = reason === undefined ? undefined : { reason, rule }
-    assert.deepEqual(compileExempt(settings)(attempt), expected, `${reason} ${rule}`)
+    assert.deepEqual(compileExempt(settings, NO_LISTS)(attempt), expected, `${reason} ${rule}`)
   }
 })
 
@@ -68,16 +71,30 @@ test('whose mail is greylisted can be said by recipient', () => {
   for (const [greylisted, recipient, rule] of cases) {
     const attempt = { ...ATTEMPT, authenticated: false, recipient: parseAddress(recipient) }
     const expected = rule === undefined ? undefined : { reason: 'not-greylisted', rule }
-    assert.deepEqual(compileExempt({ ...NONE, greylisted })(attempt), expected, recipient)
+    assert.deepEqual(compileExempt({ ...NONE, greylisted }, NO_LISTS)(attempt), expected, recipient)
   }
 })
 
 test('a name that the MTA did not confirm exempts nobody', () => {
-  const exempt = compileExempt({
-    ...NONE,
-    clients: [parseClientRule('example.net'), parseClientRule('/example/')],
-  })
+  const exempt = compileExempt(
+    { ...NONE, clients: [parseClientRule('example.net'), parseClientRule('/example/')] },
+    NO_LISTS,
+  )
   assert.equal(exempt(ATTEMPT)?.reason, 'exempt-client')
   const { address } = ATTEMPT.client
   assert.equal(exempt({ ...ATTEMPT, client: address ? { address } : {} }), undefined)
+})
+
+test('trusted relays and the entries of list files count beside the settings', () => {
+  const unauthenticated = { ...ATTEMPT, authenticated: false }
+  const cases: Array<[settings: Partial<ExemptSettings>, lists: Partial<ExemptLists>, reason: string]> = [
+    [{ trustedRelays: [parseClientRule('192.0.2.7')] }, {}, 'exempt-client'],
+    [{}, { clients: [parseClientRule('mx.example.net')] }, 'exempt-client'],
+    [{}, { senders: [parseAddressRule('example.org')] }, 'exempt-sender'],
+    [{}, { recipients: [parseAddressRule('example.com')] }, 'exempt-recipient'],
+  ]
+  for (const [settings, lists, reason] of cases) {
+    const exempt = compileExempt({ ...NONE, ...settings }, { ...NO_LISTS, ...lists })
+    assert.equal(exempt(unauthenticated)?.reason, reason)
+  }
 })

@@ -13,7 +13,11 @@ const NETWORK = 'network:198.51.100.0/24'
 const MAX_KEY_BYTES = 1978
 
 const key = (sender: string, recipient?: string, identity = NETWORK) =>
-  tripletKey(identity, parseAddress(sender), recipient === undefined ? undefined : parseAddress(recipient))
+  tripletKey(
+    identity,
+    parseAddress(sender).normal,
+    recipient === undefined ? undefined : parseAddress(recipient),
+  )
 
 test('tripletKey() is readable text of identity, sender and recipient in normal form', () => {
   const cases: Array<[actual: string, expected: string]> = [

@@ -1,14 +1,16 @@
-// Settings that change who is deferred at all, through a real Postfix, on LMDB and on Redis: observe, and recipients.
+// Settings that change who is deferred at all, through a real Postfix, on LMDB and on Redis: observe, recipients, the
+// auto-whitelist, the loop breaker, and who is exempt by what DNS says.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startDns } from '../support/dns.ts'
 import { type Greymx, startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import { startPostfix, startSession } from '../support/postfix.ts'
 import { startRedis } from '../support/redis.ts'
 import { scratch } from '../support/scratch.ts'
 import type { SmtpClient } from '../support/smtp.ts'
-import { DELAY, MARGIN, rcptOnce } from './scenarios.ts'
+import { DELAY, deliveriesOf, headerOf, MARGIN, rcptOnce, send } from './scenarios.ts'
 
 const STORES: Array<[name: string, store: (dir: string) => Promise<string>]> = [
   ['LMDB', async (dir) => `"lmdb:${dir}/state"`],
@@ -21,7 +23,7 @@ async function start(t: TestContext, storeOf: (dir: string) => Promise<string>, 
   const greymx = await startGreymx({ dir, settings: `store: ${store}\n${settings}` })
   const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })
   const client = await startSession(mta, { ADDR: '192.0.2.7' })
-  return { dir, store, greymx, client }
+  return { dir, store, greymx, mta, client }
 }
 
 async function metricsOf({ adminPort }: Greymx): Promise<string> {
@@ -80,5 +82,141 @@ for (const [name, storeOf] of STORES) {
       await metricsOf(greymx),
       /greymx_decisions_total\{verdict="pass",reason="not-greylisted"\} 2/,
     )
+  })
+
+  test(`${name}: who completed enough first passes need not wait, on any network, and others do`, async (t) => {
+    const settings = `greylist:
+  { delay: 300ms, max_deferrals: 0, auto_whitelist: { after: 2, spacing: 400ms, lifetime: 60s } }
+exempt: { clients: [] }`
+    const { greymx, mta, client } = await start(t, storeOf, settings)
+    await client.quit()
+    const ask = async (ADDR: string, NAME: string, sender: string) => {
+      const session = await startSession(mta, { ADDR, NAME })
+      const [code] = await codes(session, sender, 'u@example.com')
+      await session.quit()
+      return code
+    }
+    const pass = async (ADDR: string, NAME: string, sender: string) => {
+      assert.equal(await ask(ADDR, NAME, sender), '451', sender)
+      await sleep(500)
+      assert.equal(await ask(ADDR, NAME, sender), '250', sender)
+    }
+    await pass('10.1.1.1', 'out1.farm.test', 'one@a.test')
+    await pass('10.2.1.1', 'out2.farm.test', 'two@a.test')
+    assert.equal(await ask('10.3.1.1', 'out3.farm.test', 'three@a.test'), '250')
+    assert.equal(await ask('10.4.1.1', 'out1.other.test', 'three@a.test'), '451')
+
+    const session = await startSession(mta, { ADDR: '10.3.1.1', NAME: 'out3.farm.test' })
+    assert.match(await send(session, 'header@a.test', ['u@example.com']), /^250/)
+    await session.quit()
+    const [message] = await deliveriesOf(mta, 'header@a.test', 1)
+    assert.match(headerOf(message), /^X-Greylist: auto-whitelisted by mx\.postfix\.test; /m)
+
+    for (const sender of ['u1', 'u2', 'u3', 'u4', 'u5'])
+      await pass('10.5.1.1', '[UNAVAILABLE]', `${sender}@a.test`)
+    assert.equal(await ask('10.5.1.1', '[UNAVAILABLE]', 'u6@a.test'), '250')
+    assert.deepEqual(await waitForOutcomes(greymx, 'u6@a.test', 1), ['pass auto-whitelist'])
+    assert.match(
+      await metricsOf(greymx),
+      /greymx_decisions_total\{verdict="pass",reason="auto-whitelist"\} 3/,
+    )
+  })
+
+  test(`${name}: a sender that is deferred again and again, from ever new addresses, gets through`, async (t) => {
+    const { greymx, mta, client } = await start(t, storeOf, 'greylist: { max_deferrals: 3 }')
+    await client.quit()
+    const replies: string[] = []
+    for (const host of [1, 2, 3, 4, 5]) {
+      const session = await startSession(mta, { ADDR: `10.${host}.1.1` })
+      replies.push((await send(session, `bounce-${host}@loop.test`, ['u@example.com'])).slice(0, 3))
+      await session.quit()
+    }
+    assert.deepEqual(replies, ['451', '451', '451', '250', '451'])
+    const [message] = await deliveriesOf(mta, 'bounce-4@loop.test', 1)
+    assert.match(headerOf(message), /^X-Greylist: deferred 3 times by mx\.postfix\.test; /m)
+    assert.deepEqual(await waitForOutcomes(greymx, 'bounce-4@loop.test', 1), ['pass max-deferrals'])
+    assert.match(greymx.log().join('\n'), /reason=max-deferrals .* hint="exempt\.senders: loop\.test"/)
+    assert.match(await metricsOf(greymx), /greymx_decisions_total\{verdict="pass",reason="max-deferrals"\} 1/)
+  })
+
+  test(`${name}: who is exempt, or not greylisted, by what DNS says`, async (t) => {
+    const dir = await scratch(t)
+    const dns = await startDns({
+      dir,
+      zones: {
+        'sender.test': '@ TXT "v=spf1 ip4:10.1.0.0/16 -all"\nopen TXT "v=spf1 +all"',
+        'good.lists': '1.1.3.10 A 127.0.5.1\n2.1.3.10 A 127.0.0.255\n3.1.3.10 A 192.0.2.1',
+        'bad.lists': '1.1.4.10 A 127.0.0.2',
+      },
+    })
+    type Case = [address: string, name: string, sender: string, verdict: string]
+    const cases: Array<[settings: string, cases: Case[]]> = [
+      [
+        'exempt: { spf: true }',
+        [
+          ['10.1.1.1', '[UNAVAILABLE]', 'a@sender.test', 'pass exempt-spf'],
+          ['10.2.1.1', '[UNAVAILABLE]', 'b@sender.test', 'tempfail new'],
+          ['10.1.1.1', '[UNAVAILABLE]', 'c@open.sender.test', 'tempfail new'],
+        ],
+      ],
+      [
+        'dnswl: [good.lists]',
+        [
+          ['10.3.1.1', '[UNAVAILABLE]', 'd@sender.test', 'pass exempt-client'],
+          ['10.3.1.2', '[UNAVAILABLE]', 'e@sender.test', 'tempfail new'],
+          ['10.3.1.3', '[UNAVAILABLE]', 'f@sender.test', 'tempfail new'],
+          ['10.3.1.4', '[UNAVAILABLE]', 'g@sender.test', 'tempfail new'],
+        ],
+      ],
+      [
+        'only_if_listed: [other.lists, bad.lists]',
+        [
+          ['10.4.1.1', '[UNAVAILABLE]', 'h@sender.test', 'tempfail new'],
+          ['10.4.1.2', '[UNAVAILABLE]', 'i@sender.test', 'pass not-greylisted'],
+        ],
+      ],
+      [
+        'only_if: suspicious',
+        [
+          ['10.5.1.1', '[UNAVAILABLE]', 'j@sender.test', 'tempfail new'],
+          ['10.5.1.2', 'dsl-10-5-1-2.isp.test', 'k@sender.test', 'tempfail new'],
+          ['10.5.1.3', 'mail.sender.test', 'l@sender.test', 'pass not-greylisted'],
+          ['10.1.1.1', '[UNAVAILABLE]', 'm@sender.test', 'pass not-greylisted'],
+        ],
+      ],
+      [
+        'trusted_relays: [10.6.0.0/16, mx2.example.com]',
+        [
+          ['10.6.1.1', '[UNAVAILABLE]', 'n@sender.test', 'pass exempt-client'],
+          ['10.7.1.1', 'mx2.example.com', 'o@sender.test', 'pass exempt-client'],
+          ['10.7.1.1', 'mx3.example.com', 'p@sender.test', 'tempfail new'],
+        ],
+      ],
+    ]
+    const store = await storeOf(dir)
+    for (const [index, [settings, rows]] of cases.entries()) {
+      const greymx = await startGreymx({
+        dir,
+        name: `greymx${index}`,
+        settings: `store: ${store}\ndns_servers: [${dns.server}]\n${settings}`,
+      })
+      const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })
+      for (const [ADDR, NAME, sender, verdict] of rows) {
+        const session = await startSession(mta, { ADDR, NAME })
+        await codes(session, sender, 'u@example.com')
+        await session.quit()
+        assert.deepEqual(
+          await waitForOutcomes(greymx, sender, 1),
+          [verdict],
+          `${settings}: ${ADDR} ${sender}`,
+        )
+      }
+      const metrics = await metricsOf(greymx)
+      for (const verdict of rows.map(([, , , each]) => each.split(' '))) {
+        assert.ok(metrics.includes(`greymx_decisions_total{verdict="${verdict[0]}",reason="${verdict[1]}"}`))
+      }
+      await mta.stop()
+      await greymx.stop()
+    }
   })
 }

@@ -13,7 +13,7 @@ export const PROGRAM = join(process.cwd(), 'dist/main.js')
 export interface GreymxOptions {
   /** A folder of `scratch`. */
   readonly dir: string
-  /** Settings besides `listen`, `socket_mode` and `admin`, as YAML. */
+  /** Settings besides `listen`, `socket_mode` and `admin`, as YAML; without `dns_servers` there is no DNS. */
   readonly settings: string
   /** Tells several daemons in one folder apart. */
   readonly name?: string
@@ -48,9 +48,11 @@ export async function startGreymx({
   const [port, adminPort] = [await freePort(), await freePort()]
   const socketPath = join(dir, `${name}.sock`)
   const configFile = join(dir, `${name}.yaml`)
+  // Where no server is given, none is asked: this one refuses at once.
+  const dns = /^dns_servers:/m.test(settings) ? '' : 'dns_servers: [127.0.0.1:1]\n'
   await writeFile(
     configFile,
-    `listen: ["inet:${port}@127.0.0.1", "unix:${socketPath}"]\nsocket_mode: "0666"\nadmin: 127.0.0.1:${adminPort}\n${settings}\n`,
+    `${dns}listen: ["inet:${port}@127.0.0.1", "unix:${socketPath}"]\nsocket_mode: "0666"\nadmin: 127.0.0.1:${adminPort}\n${settings}\n`,
   )
   const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
   const [command = '', ...args] =

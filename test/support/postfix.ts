@@ -73,13 +73,15 @@ export interface QueueingPostfixOptions {
   readonly dir: string
   /** The loopback address it connects from. */
   readonly sourceAddress?: string
+  /** Settings of main.cf that add to or replace those of the harness. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 export type QueueingPostfix = Omit<Mta, 'delivered'>
 
 /** The sending end: takes any mail from anyone and tries again every two to three seconds where it is deferred. */
 export async function startQueueingPostfix(options: QueueingPostfixOptions): Promise<QueueingPostfix> {
-  const { relayPort, dir, sourceAddress = '127.0.0.1' } = options
+  const { relayPort, dir, sourceAddress = '127.0.0.1', settings } = options
   const hostname = 'out.postfix.test'
   const instance = await startInstance(dir, {
     myhostname: hostname,
@@ -89,6 +91,7 @@ export async function startQueueingPostfix(options: QueueingPostfixOptions): Pro
     minimal_backoff_time: '2s',
     maximal_backoff_time: '3s',
     queue_run_delay: '1s',
+    ...settings,
   })
   return { host: '127.0.0.1', hostname, ...instance }
 }

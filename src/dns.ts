@@ -1,0 +1,161 @@
+// DNS as the machine's resolvers, or those of the settings, answer it. Answers are remembered as long as they may be,
+// and no mail waits for DNS twice in vain: neither for a name that was slow before, nor while nothing is answered at
+// all.
+
+import { Resolver } from 'node:dns/promises'
+import { LRUCache } from 'lru-cache'
+import { messageOf } from './message.ts'
+
+export interface DnsSettings {
+  /** `IP` or `IP:PORT` (`[IP]:PORT` for IPv6); none for the machine's own resolvers. */
+  readonly servers: readonly string[]
+}
+
+/** Whether DNS answers; told only when that changes. */
+export interface DnsWatch {
+  onSilent(problem: string): void
+  onAnswering(): void
+}
+
+export interface DnsAnswer {
+  /** As dns.promises.resolve gives it; absent where there was an error. */
+  readonly value?: unknown
+  /** With a code: ENOTFOUND and ENODATA are answers too. */
+  readonly error?: Error
+  /** Until when it may be used, by performance.now(). */
+  readonly endsAt: number
+}
+
+/** Longest wait for DNS, whatever is asked of it, in milliseconds. */
+export const PATIENCE = 2000
+
+/** c-ares asks each server once, waits, and asks once more for twice as long. */
+const QUERY = { timeout: 900, tries: 2 }
+
+/** How long answers are used, in milliseconds: Node tells the TTL of addresses only. */
+const LONGEST = 300_000
+const SHORTEST = 5_000
+const UNKNOWN_TTL = 300_000
+const NEGATIVE = 60_000
+const FAILED = 10_000
+
+/** What was waited for in vain is not waited for again for so long, in milliseconds. */
+const IMPATIENT = 60_000
+
+/** How much is remembered: characters of answers, and subjects that were slow. */
+const MOST_CHARACTERS = 16 * 1024 * 1024
+const MOST_SUBJECTS = 10_000
+
+/** Errors that mean no server has said anything. */
+const UNANSWERED = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED', 'EDESTRUCTION'])
+/** The codes of "there is no such name", and of "not with records of that type". */
+const NEGATIVES = new Set(['ENOTFOUND', 'ENODATA'])
+
+export class Dns {
+  readonly #resolver = new Resolver(QUERY)
+  readonly #watch: DnsWatch
+  readonly #answers = new LRUCache<string, DnsAnswer>({ maxSize: MOST_CHARACTERS })
+  readonly #inFlight = new Map<string, Promise<DnsAnswer>>()
+  readonly #slow = new LRUCache<string, true>({ max: MOST_SUBJECTS, ttl: IMPATIENT })
+  #lastAnswerAt = 0
+  #isSilent = false
+
+  constructor({ servers }: DnsSettings, watch: DnsWatch) {
+    this.#watch = watch
+    if (servers.length > 0) this.#resolver.setServers(servers)
+  }
+
+  /** Never rejects. `type` is a record type like TXT. */
+  ask(name: string, type: string): Promise<DnsAnswer> {
+    const key = `${type} ${name.toLowerCase()}`
+    const known = this.#answers.get(key)
+    if (known && known.endsAt > performance.now()) return Promise.resolve(known)
+    const asked = this.#inFlight.get(key)
+    if (asked) return asked
+    const answer = this.#query(name, type).then((got) => {
+      this.#inFlight.delete(key)
+      this.#answers.set(key, got, { size: key.length + sizeOf(got.value) })
+      return got
+    })
+    this.#inFlight.set(key, answer)
+    return answer
+  }
+
+  /**
+   * What `answer`, which is up to DNS, comes to; `undefined` when that takes longer than `PATIENCE`. `subject` names
+   * whom it depends on: where that was slow, it is not waited for, and gets the chance to be there next time.
+   */
+  async within<T>(subject: string, answer: Promise<T>): Promise<T | undefined> {
+    if (this.#isSilent || this.#slow.has(subject)) return Promise.race([answer, nextTurn()])
+    const startedAt = performance.now()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => {
+        this.#slow.set(subject, true)
+        if (this.#lastAnswerAt < startedAt) this.#silent(`no answer within ${PATIENCE}ms`)
+        resolve(undefined)
+      }, PATIENCE)
+    })
+    try {
+      return await Promise.race([answer, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  close(): void {
+    this.#resolver.cancel()
+  }
+
+  async #query(name: string, type: string): Promise<DnsAnswer> {
+    const startedAt = performance.now()
+    try {
+      const { value, ttl } = await this.#resolve(name, type)
+      this.#answered()
+      return { value, endsAt: performance.now() + Math.min(Math.max(ttl, SHORTEST), LONGEST) }
+    } catch (caught) {
+      const error = caught instanceof Error ? caught : new Error(messageOf(caught))
+      const code = 'code' in error ? String(error.code) : ''
+      if (!UNANSWERED.has(code)) this.#answered()
+      else if (this.#lastAnswerAt < startedAt) this.#silent(messageOf(error))
+      return { error, endsAt: performance.now() + (NEGATIVES.has(code) ? NEGATIVE : FAILED) }
+    }
+  }
+
+  async #resolve(name: string, type: string): Promise<{ value: unknown; ttl: number }> {
+    if (type !== 'A' && type !== 'AAAA') {
+      return { value: await this.#resolver.resolve(name, type), ttl: UNKNOWN_TTL }
+    }
+    const records =
+      type === 'A'
+        ? await this.#resolver.resolve4(name, { ttl: true })
+        : await this.#resolver.resolve6(name, { ttl: true })
+    return {
+      value: records.map(({ address }) => address),
+      ttl: Math.min(...records.map(({ ttl }) => ttl * 1000)),
+    }
+  }
+
+  #answered(): void {
+    this.#lastAnswerAt = performance.now()
+    if (!this.#isSilent) return
+    this.#isSilent = false
+    this.#watch.onAnswering()
+  }
+
+  #silent(problem: string): void {
+    if (this.#isSilent) return
+    this.#isSilent = true
+    this.#watch.onSilent(problem)
+  }
+}
+
+/** Roughly, in characters. */
+function sizeOf(value: unknown): number {
+  return value === undefined ? 0 : JSON.stringify(value).length
+}
+
+/** Leaves what is known already the time to be handed over. */
+function nextTurn(): Promise<undefined> {
+  return new Promise((resolve) => setImmediate(() => resolve(undefined)))
+}

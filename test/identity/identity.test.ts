@@ -1,0 +1,99 @@
+// Who the client is, with a real DNS server: SPF domain, host domain or network, in this order.
+
+import assert from 'node:assert/strict'
+import { after, type TestContext, test } from 'node:test'
+import { parseAddress } from '../../src/address.ts'
+import { Dns } from '../../src/dns.ts'
+import { createIdentify, type Identity, type IdentitySettings } from '../../src/identity/identity.ts'
+import { parseIp } from '../../src/ip.ts'
+import { startDns } from '../support/dns.ts'
+import { scratch } from '../support/scratch.ts'
+
+const dir = await scratch({ after })
+const server = await startDns({
+  dir,
+  zones: {
+    test: `
+      sender TXT "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all"
+      open   TXT "v=spf1 +all"
+      loop   TXT "v=spf1 include:loop.test -all"
+      nospf  TXT "hello"`,
+  },
+})
+
+const SETTINGS: IdentitySettings = {
+  spfDomain: true,
+  hostDomain: true,
+  asksSpf: true,
+  ipv4Prefix: 24,
+  ipv6Prefix: 64,
+}
+
+function open(t: TestContext, settings: Partial<IdentitySettings> = {}, servers = [server.server]) {
+  const dns = new Dns({ servers }, { onSilent() {}, onAnswering() {} })
+  t.after(() => dns.close())
+  const identify = createIdentify({ ...SETTINGS, ...settings }, dns)
+  return (sender: string, address: string, name?: string, helo?: string): Promise<Identity | undefined> =>
+    identify({ address: parseIp(address), name, helo }, parseAddress(sender))
+}
+
+test('the sender’s domain comes first, then the host’s, then the network', async (t) => {
+  const identify = open(t)
+  const cases: Array<[args: [string, string, (string | undefined)?, string?], id: string]> = [
+    [['a@sender.test', '192.0.2.7', 'mx.host.test'], 'spf:sender.test'],
+    [['a@SENDER.test', '2001:db8:7::1'], 'spf:sender.test'],
+    [['a@sender.test', '198.51.100.7', 'mx.host.test'], 'host:host.test'],
+    [['a@sender.test', '198.51.100.7', 'dsl-198-51-100-7.host.test'], 'network:198.51.100.0/24'],
+    [['a@sender.test', '198.51.100.7'], 'network:198.51.100.0/24'],
+    [['a@nospf.test', '2001:db8:1:2:3::4'], 'network:2001:db8:1:2::/64'],
+    [['a@open.test', '192.0.2.7'], 'network:192.0.2.0/24'],
+    [['a@loop.test', '192.0.2.7'], 'network:192.0.2.0/24'],
+    [['<>', '192.0.2.7', undefined, 'sender.test'], 'spf:sender.test'],
+    [['<>', '198.51.100.7', undefined, 'sender.test'], 'network:198.51.100.0/24'],
+    [['<>', '192.0.2.7', undefined, '[192.0.2.7]'], 'network:192.0.2.0/24'],
+    [['<>', '192.0.2.7'], 'network:192.0.2.0/24'],
+    [['a@other.test', '192.0.2.7', undefined, 'sender.test'], 'network:192.0.2.0/24'],
+    [['postmaster', '192.0.2.7', undefined, 'sender.test'], 'network:192.0.2.0/24'],
+    [['a@[192.0.2.7]', '192.0.2.7'], 'network:192.0.2.0/24'],
+    [['a@b|c\\d.test', '192.0.2.7'], 'network:192.0.2.0/24'],
+  ]
+  for (const [args, id] of cases) {
+    const identity = await identify(...args)
+    assert.equal(identity?.id, id, args.join(' '))
+    assert.equal(identity?.spfDomain, id.startsWith('spf:') ? 'sender.test' : undefined)
+    assert.match(identity?.network ?? '', /^network:/)
+    // A second time, as remembered.
+    assert.deepEqual(await identify(...args), identity)
+  }
+  assert.equal(await identify('a@sender.test', 'none'), undefined)
+})
+
+test('each kind of identity can be turned off, and an SPF pass is known all the same where it is asked for', async (t) => {
+  const withoutSpf = open(t, { spfDomain: false })
+  const { id, spfDomain } = (await withoutSpf('a@sender.test', '192.0.2.7', 'mx.host.test')) ?? {}
+  assert.deepEqual([id, spfDomain], ['host:host.test', 'sender.test'])
+  const networkOnly = open(t, { spfDomain: false, asksSpf: false, hostDomain: false, ipv4Prefix: 16 })
+  assert.deepEqual(await networkOnly('a@sender.test', '192.0.2.7', 'mx.host.test'), {
+    id: 'network:192.0.0.0/16',
+    network: 'network:192.0.0.0/16',
+    spfDomain: undefined,
+    isNamed: true,
+  })
+})
+
+test('a client is named when its name does not look dynamic', async (t) => {
+  const identify = open(t)
+  for (const [name, isNamed] of [
+    ['mx.host.test', true],
+    ['dsl-198-51-100-7.host.test', false],
+    [undefined, false],
+  ] as const) {
+    assert.equal((await identify('a@nospf.test', '198.51.100.7', name))?.isNamed, isNamed)
+  }
+})
+
+test('without DNS the host and the network are left', async (t) => {
+  const identify = open(t, {}, ['127.0.0.1:1'])
+  assert.equal((await identify('a@sender.test', '192.0.2.7', 'mx.host.test'))?.id, 'host:host.test')
+  assert.equal((await identify('a@sender.test', '192.0.2.7'))?.id, 'network:192.0.2.0/24')
+})
