@@ -111,8 +111,8 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
     if (decision.verdict === 'tempfail') return defer(attempt, identity, keys, entries, decision)
     const { verdict, reason, waited, keep } = decision
     // What only one of the keys knew, the other knows from now on.
-    if (keep || entries.some((entry) => !entry?.passed)) await keepPassed(keys, times.lifetime)
-    if (reason === 'retry') await countPass(identity)
+    const isKept = keep || entries.some((entry) => !entry?.passed)
+    await Promise.all([isKept && keepPassed(keys, times.lifetime), reason === 'retry' && countPass(identity)])
     return { verdict, reason, waited, retryIn: 0 }
   }
 

@@ -50,6 +50,14 @@ export function networkOf(address: IpAddress, prefix: number): Network {
   return { address: fromBytes(masked), prefix }
 }
 
+export function isInNetwork(address: IpAddress, network: Network): boolean {
+  if (address.kind !== network.address.kind) return false
+  return network.address.bytes.every((byte, index) => {
+    const kept = Math.min(Math.max(network.prefix - index * 8, 0), 8)
+    return ((byte ^ (address.bytes[index] ?? 0)) & (0xff << (8 - kept)) & 0xff) === 0
+  })
+}
+
 export function formatNetwork({ address, prefix }: Network): string {
   return `${address.text}/${prefix}`
 }

@@ -6,7 +6,7 @@
 
 import { isIPv4, isIPv6 } from 'node:net'
 import { spf } from 'mailauth/lib/spf/index.js'
-import { type IpAddress, parseIp } from '../ip.ts'
+import { ADDRESS_BITS, type IpAddress, isInNetwork, parseIp, parseNetwork } from '../ip.ts'
 
 /** As `dns.promises.resolve`: rejects with a `code`, of which ENOTFOUND and ENODATA alone say that there is nothing. */
 export type Resolve = (name: string, type: string) => Promise<unknown>
@@ -163,16 +163,19 @@ function readAnswer(type: string, answer: unknown, name: string, question: SpfQu
 function checkedRecord(record: string, domain: string, question: SpfQuestion): string {
   if (record.length > MAX_RECORD) return REFUSED
   const terms = record.split(' ').map((term) => checkedTerm(term, domain, question))
-  return terms.includes(undefined) ? REFUSED : terms.join(' ')
+  return terms.includes(undefined) ? REFUSED : terms.filter((term) => term !== '').join(' ')
 }
 
-function checkedTerm(term: string, domain: string, { sender, helo }: SpfQuestion): string | undefined {
+/** `undefined` for a term that makes the record a wrong one, `''` for one that cannot match. */
+function checkedTerm(term: string, domain: string, question: SpfQuestion): string | undefined {
+  if (/^[?~+-]?ip[46](?:[:/]|$)/i.test(term)) return networkTerm(term, question.client)
+
+  const { sender, helo } = question
   // To mailauth, `%{d}` and a bare `ptr` mean the sender's domain also in a record that this one includes.
   const written = term.replace(/%\{d\}/gi, domain).replace(/^([?~+-]?ptr)$/i, `$1:${domain}`)
   if (written !== term && !/^[a-z0-9._-]+$/i.test(domain)) return undefined
   if (/%\{d/i.test(written) && domain !== domainOf(sender).toLowerCase()) return undefined
 
-  if (/^[?~+-]?ip[46](?:[:/]|$)/i.test(term) && !isNetwork(term)) return undefined
   const isEvaluated = !/^[a-z][a-z0-9._-]*=/i.test(term) || /^redirect=/i.test(term)
   if (isEvaluated && NOT_FOR_NAMES.test(written)) return undefined
   const macros = written.match(/%(?:\{[^}]*\}?|.?)/g) ?? []
@@ -182,13 +185,19 @@ function checkedTerm(term: string, domain: string, { sender, helo }: SpfQuestion
 }
 
 /**
- * Whether an `ip4` or `ip6` holds what it should. mailauth looks at it only when no term before has matched; and the
- * zone of `fe80::1%eth0` would make it throw, which within an include counts as no match.
+ * An `ip4` or `ip6` as whether it matches. mailauth looks at it only when no term before has matched; the zone of
+ * `fe80::1%eth0` would make it throw, which within an include counts as no match; and it reads every IPv4 network as an
+ * IPv6 one first, which fails with an exception that costs more than all else, for each of a provider's many networks.
  */
-function isNetwork(term: string): boolean {
-  const [, family, address = '', prefix = '0'] =
-    /^[?~+-]?ip([46]):([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/i.exec(term) ?? []
-  return family === '4' ? isIPv4(address) && Number(prefix) <= 32 : isIPv6(address) && Number(prefix) <= 128
+function networkTerm(term: string, client: IpAddress): string | undefined {
+  const [, qualifier = '', family, address = '', prefix] =
+    /^([?~+-]?)ip([46]):([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/i.exec(term) ?? []
+  if (!(family === '4' ? isIPv4(address) : isIPv6(address))) return undefined
+  const kind = family === '4' ? 'ipv4' : 'ipv6'
+  if (Number(prefix ?? 0) > ADDRESS_BITS[kind]) return undefined
+  if (kind !== client.kind) return ''
+  const network = parseNetwork(prefix === undefined ? address : `${address}/${prefix}`)
+  return network && isInNetwork(client, network) ? `${qualifier}ip${family}:${client.text}` : ''
 }
 
 // mailauth does not know that the R of `%{iR}` reverses too, and takes a `-` between two delimiters for a range.
