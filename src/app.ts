@@ -154,8 +154,8 @@ function joinFilter(config: Config, store: Store, reporter: Reporter, log: Log):
     investigate: createInvestigate({
       settings: config.investigate,
       identify: createIdentify(config.identity, dns),
-      trusted: createDnsLists(config.dnswl, dns),
-      blocked: createDnsLists(config.onlyIfListed, dns),
+      ...(config.dnswl.length > 0 ? { trusted: createDnsLists(config.dnswl, dns) } : {}),
+      ...(config.onlyIfListed.length > 0 ? { blocked: createDnsLists(config.onlyIfListed, dns) } : {}),
     }),
     store,
   })

@@ -128,14 +128,14 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
     const missing = keys.filter((_, index) => !entries[index])
     const [deferrals, ...added] = await Promise.all([
       maxDeferrals > 0 ? store.count(counted, times.retryWindow) : 0,
-      ...missing.map((key) => store.getOrAdd(key, times.retryWindow, waited)),
+      ...missing.map((key) => store.add(key, times.retryWindow, waited)),
     ])
     if (maxDeferrals > 0 && deferrals > maxDeferrals) {
       await Promise.all([keepPassed(keys, times.lifetime), store.forget(counted).catch(() => undefined)])
       const hint = hintFor(attempt, identity)
       return { verdict: 'pass', reason: 'max-deferrals', waited, retryIn: 0, deferrals: maxDeferrals, hint }
     }
-    const wasFirst = added.every((entry) => entry.added) // else another frontend was, a moment ago
+    const wasFirst = !added.includes(false) // else another frontend was, a moment ago
     return { verdict: 'tempfail', reason: wasFirst ? reason : 'early', waited, retryIn }
   }
 
@@ -158,7 +158,7 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
     const { listed, passes, spacing } = whitelistKeys(id)
     const needed = isNamed ? autoWhitelist.after : Math.max(autoWhitelist.after, PASSES_OF_UNNAMED)
     try {
-      if (!(await store.getOrAdd(spacing, autoWhitelist.spacing)).added) return
+      if (!(await store.add(spacing, autoWhitelist.spacing))) return
       if ((await store.count(passes, autoWhitelist.lifetime)) < needed) return
       await store.pass(listed, autoWhitelist.lifetime)
     } catch {

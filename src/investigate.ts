@@ -12,16 +12,14 @@ export interface InvestigateSettings {
   readonly exemptSpf: boolean
   /** Who is greylisted at all: everybody, or who has neither a telling name nor an SPF pass. */
   readonly onlyIf: 'all' | 'suspicious'
-  /** Whether nobody is greylisted but those that the lists of `blocked` list. */
-  readonly onlyIfListed: boolean
 }
 
 export interface InvestigateParts {
   readonly settings: InvestigateSettings
   readonly identify: Identify
-  /** DNS lists of clients that are to be trusted, and of those that are not. */
-  readonly trusted: DnsListMatcher
-  readonly blocked: DnsListMatcher
+  /** DNS lists of clients that are to be trusted, and of those that alone are greylisted. */
+  readonly trusted?: DnsListMatcher
+  readonly blocked?: DnsListMatcher
 }
 
 export interface Findings {
@@ -37,11 +35,9 @@ export function createInvestigate(parts: InvestigateParts): Investigate {
   const { settings, identify, trusted, blocked } = parts
   return async (client, sender) => {
     const { address } = client
-    const [identity, trustedBy, blockedBy] = await Promise.all([
-      identify(client, sender),
-      address && trusted(address),
-      address && blocked(address),
-    ])
+    const asked = identify(client, sender)
+    const listings = address && Promise.all([trusted?.(address), blocked?.(address)])
+    const [identity, [trustedBy, blockedBy] = []] = [await asked, await listings]
     return { identity, exemption: identity && exemption(identity, trustedBy, blockedBy) }
   }
 
@@ -52,8 +48,7 @@ export function createInvestigate(parts: InvestigateParts): Investigate {
   ): Exemption | undefined {
     if (settings.exemptSpf && spfDomain !== undefined) return { reason: 'exempt-spf', rule: spfDomain }
     if (trustedBy !== undefined) return { reason: 'exempt-client', rule: trustedBy }
-    if (settings.onlyIfListed && blockedBy === undefined)
-      return { reason: 'not-greylisted', rule: 'only_if_listed' }
+    if (blocked && blockedBy === undefined) return { reason: 'not-greylisted', rule: 'only_if_listed' }
     const isSuspicious = !isNamed && spfDomain === undefined
     if (settings.onlyIf === 'suspicious' && !isSuspicious)
       return { reason: 'not-greylisted', rule: 'only_if' }

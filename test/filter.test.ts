@@ -4,7 +4,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseConfig } from '../src/config/load.ts'
 import { Dns } from '../src/dns.ts'
-import { createDnsLists } from '../src/exempt/dnslists.ts'
 import { compileExempt } from '../src/exempt/exempt.ts'
 import { createFilter } from '../src/filter.ts'
 import { createGreylister, observing } from '../src/greylister.ts'
@@ -41,8 +40,6 @@ function setUp(settings = '', store?: Store): Bench {
     investigate: createInvestigate({
       settings: config.investigate,
       identify: createIdentify({ ...config.identity, asksSpf: false }, dns),
-      trusted: createDnsLists([], dns),
-      blocked: createDnsLists([], dns),
     }),
     store: store ?? new MemoryStore(() => bench.now),
   })
@@ -250,7 +247,7 @@ test('when the store fails, the configured answer is given, and the failure stan
     ['accept', 'c', 'pass'],
     ['tempfail', '451', 'tempfail'],
   ] as const) {
-    const bench = setUp(`on_store_error: ${answer}`, storeThat({ getOrAdd: burns }))
+    const bench = setUp(`on_store_error: ${answer}`, storeThat({ find: burns }))
     connectFrom(bench, '192.0.2.7')
     assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), [code])
     const [outcome] = bench.outcomes

@@ -256,7 +256,7 @@ test('a store that fails at any step gives the configured answer, or does no har
   const burns = () => Promise.reject(new Error('it burns'))
   const cases: Array<[operation: keyof Store, reasons: string[]]> = [
     ['find', ['store-error', 'store-error']],
-    ['getOrAdd', ['store-error', 'store-error']],
+    ['add', ['store-error', 'store-error']],
     ['count', ['store-error', 'retry']],
     ['pass', ['new', 'retry']],
     ['forget', ['new', 'retry']],

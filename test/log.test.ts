@@ -56,7 +56,7 @@ const FAILED: Outcome = {
   reason: 'store-error',
   waited: 0,
   retryIn: 0,
-  error: 'the store did not answer get_or_add within 250ms',
+  error: 'the store did not answer find within 250ms',
 }
 
 test('an outcome is one line of text, the same fields in the same order', () => {
@@ -73,7 +73,7 @@ test('an outcome is one line of text, the same fields in the same order', () => 
     [
       FAILED,
       'verdict=pass reason=store-error client=198.51.100.7 sender="SRS0=x=y@z.test" ' +
-        'recipient="\\"b c\\"@example.com" waited=0s retry_in=0s error="the store did not answer get_or_add within 250ms"',
+        'recipient="\\"b c\\"@example.com" waited=0s retry_in=0s error="the store did not answer find within 250ms"',
     ],
   ]
   for (const [outcome, line] of cases)
@@ -124,7 +124,7 @@ test('an outcome is one line of JSON, with the time first', () => {
         recipient: '"b c"@example.com',
         waited: '0s',
         retry_in: '0s',
-        error: 'the store did not answer get_or_add within 250ms',
+        error: 'the store did not answer find within 250ms',
       },
     ],
   ]

@@ -129,7 +129,7 @@ export function readConfig(reader: ConfigReader): Config {
     identity: { ...client, asksSpf },
     exempt,
     listFiles,
-    investigate: { exemptSpf, onlyIf, onlyIfListed: onlyIfListed.length > 0 },
+    investigate: { exemptSpf, onlyIf },
     dns: { servers },
     dnswl,
     onlyIfListed,

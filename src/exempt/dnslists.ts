@@ -8,7 +8,6 @@ export type DnsListMatcher = (address: IpAddress) => Promise<string | undefined>
 
 export function createDnsLists(zones: readonly string[], dns: Dns): DnsListMatcher {
   return async (address) => {
-    if (zones.length === 0) return undefined
     const name = reversedName(address)
     const listed = await Promise.all(
       zones.map((zone) => dns.within(`list ${zone}`, isListed(`${name}.${zone}`, dns))),

@@ -7,7 +7,7 @@ export interface Entry {
   readonly age: number
 }
 
-/** An entry as `getOrAdd` gives it: `added` when there was none, so that its age is 0. */
+/** An entry as it was found: `added` when there was none, so that its age is 0. */
 export interface FoundEntry extends Entry {
   readonly added: boolean
 }

@@ -1,11 +1,11 @@
 // A store whose operations take a bounded time, are counted, and show whether the store is up. It changes nothing
 // else: who asks gets the store's own answer or error.
 
-import type { Entry, FoundEntry } from '../greylist/entry.ts'
+import type { Entry } from '../greylist/entry.ts'
 import { UnreadableEntry } from './encoding.ts'
 import type { Store } from './store.ts'
 
-export type Operation = 'find' | 'get_or_add' | 'pass' | 'count' | 'forget' | 'check'
+export type Operation = 'find' | 'add' | 'pass' | 'count' | 'forget' | 'check'
 export type OperationResult = 'ok' | 'error' | 'timeout'
 
 export interface StoreWatch {
@@ -42,8 +42,8 @@ export class GuardedStore implements Store {
     return this.#bounded('find', this.#store.find(keys))
   }
 
-  getOrAdd(key: string, retryWindow: number, age?: number): Promise<FoundEntry> {
-    return this.#bounded('get_or_add', this.#store.getOrAdd(key, retryWindow, age))
+  add(key: string, retryWindow: number, age?: number): Promise<boolean> {
+    return this.#bounded('add', this.#store.add(key, retryWindow, age))
   }
 
   pass(key: string, lifetime: number): Promise<void> {

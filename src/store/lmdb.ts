@@ -6,7 +6,7 @@
 
 import { mkdirSync } from 'node:fs'
 import { open, type RootDatabase } from 'lmdb'
-import type { Entry, FoundEntry } from '../greylist/entry.ts'
+import type { Entry } from '../greylist/entry.ts'
 import { messageOf } from '../message.ts'
 import { ageEntry, decodeCount, decodeEntry, encodeCount, encodeEntry } from './encoding.ts'
 import type { Store } from './store.ts'
@@ -48,16 +48,13 @@ export class LmdbStore implements Store {
     return keys.map((key) => this.#find(key))
   }
 
-  async getOrAdd(key: string, retryWindow: number, age = 0): Promise<FoundEntry> {
-    const found = this.#find(key)
-    if (found) return { ...found, added: false }
+  async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
+    const pending = encodeEntry({ passed: false, ttl: retryWindow })
+    // Looked at under the write lock: of two attempts at once, one adds.
     return this.#database.transaction(() => {
-      // Looked at again under the write lock: of two attempts at once, one adds.
-      const foundMeanwhile = this.#find(key)
-      if (foundMeanwhile) return { ...foundMeanwhile, added: false }
-      const pending = encodeEntry({ passed: false, ttl: retryWindow })
+      if (this.#alive(key)) return false
       this.#put(key, pending, this.#now() + retryWindow - age)
-      return { passed: false, age, added: true }
+      return true
     })
   }
 

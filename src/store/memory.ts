@@ -1,6 +1,6 @@
 // Entries in this process's memory: for tests, and for trying greymx out. Forgets all when the process ends.
 
-import type { Entry, FoundEntry } from '../greylist/entry.ts'
+import type { Entry } from '../greylist/entry.ts'
 import { ageEntry, type StoredEntry } from './encoding.ts'
 import type { Store } from './store.ts'
 
@@ -33,11 +33,10 @@ export class MemoryStore implements Store {
     return keys.map((key) => this.#find(key))
   }
 
-  async getOrAdd(key: string, retryWindow: number, age = 0): Promise<FoundEntry> {
-    const found = this.#find(key)
-    if (found) return { ...found, added: false }
+  async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
+    if (this.#alive(key)) return false
     this.#keep(key, { passed: false, ttl: retryWindow }, this.#now() + retryWindow - age)
-    return { passed: false, age, added: true }
+    return true
   }
 
   async pass(key: string, lifetime: number): Promise<void> {

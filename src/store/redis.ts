@@ -3,7 +3,7 @@
 // entry is follows from what is left of its TTL, by Redis's clock alone.
 
 import { Redis, type RedisOptions } from 'ioredis'
-import type { Entry, FoundEntry } from '../greylist/entry.ts'
+import type { Entry } from '../greylist/entry.ts'
 import { messageOf } from '../message.ts'
 import { ageEntry, decodeEntry, encodeEntry, UnreadableEntry } from './encoding.ts'
 import type { Store } from './store.ts'
@@ -26,7 +26,7 @@ export interface RedisEvents {
 const KEY_PREFIX = 'greymx:'
 const CHECK_KEY = 'greymx:check'
 
-/** The first Redis with SET … NX GET. */
+/** The first Redis with PEXPIRE … NX. */
 const OLDEST_REDIS = 7
 
 /** Times between attempts to connect, in milliseconds: growing at first, then steady, so that recovery takes no longer. */
@@ -88,10 +88,14 @@ export class RedisStore implements Store {
     this.#redis.on('ready', () => void this.#connected())
   }
 
-  /** PTTL goes before GET, for the reason given below. */
+  /**
+   * PTTL goes before GET, and both in one pipeline, which needs no MULTI: what another host does between the two can
+   * only make the age that of the entry before, and never turns a first attempt into a pass.
+   */
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
     if (this.#problem !== undefined) return Promise.reject(new Error(`Redis: ${this.#problem}`))
     this.#gather()
+    // Callbacks, as each promise that is spared counts here: this is most of what an attempt costs.
     return new Promise((resolve, reject) => {
       const entries: Array<Entry | undefined> = []
       keys.forEach((key, index) => {
@@ -103,7 +107,7 @@ export class RedisStore implements Store {
         this.#redis.get(name, (error, found) => {
           try {
             if (error) throw this.#explain(error)
-            entries[index] = found == null ? undefined : readEntry(name, found, remaining, 0)
+            entries[index] = found == null ? undefined : readEntry(name, found, remaining)
             if (index === keys.length - 1) resolve(entries)
           } catch (failure) {
             reject(failure)
@@ -113,31 +117,12 @@ export class RedisStore implements Store {
     })
   }
 
-  /**
-   * PTTL goes before SET, and both in one pipeline, which needs no MULTI: what another host does between the two can
-   * only make the age that of the entry before, and never turns a first attempt into a pass.
-   */
-  getOrAdd(key: string, retryWindow: number, age = 0): Promise<FoundEntry> {
-    if (this.#problem !== undefined) return Promise.reject(new Error(`Redis: ${this.#problem}`))
-    const name = KEY_PREFIX + key
+  async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
     const pending = encodeEntry({ passed: false, ttl: retryWindow })
-    this.#gather()
-    // Callbacks, as each promise that is spared counts here: this is most of what an attempt costs.
-    return new Promise((resolve, reject) => {
-      let remaining = NO_KEY
-      this.#redis.pttl(name, (_, left = NO_KEY) => {
-        remaining = left
-      })
-      this.#redis.set(name, pending, 'PX', retryWindow - age, 'NX', 'GET', (error, found) => {
-        try {
-          if (error) throw this.#explain(error)
-          if (found == null) resolve({ passed: false, age, added: true })
-          else resolve({ ...readEntry(name, found, remaining, retryWindow), added: false })
-        } catch (failure) {
-          reject(failure)
-        }
-      })
-    })
+    const done = await this.#ask((redis) =>
+      redis.set(KEY_PREFIX + key, pending, 'PX', retryWindow - age, 'NX'),
+    )
+    return done === 'OK'
   }
 
   async pass(key: string, lifetime: number): Promise<void> {
@@ -148,10 +133,9 @@ export class RedisStore implements Store {
   /** The end is set wherever it is missing, so that a process that dies in between leaves nothing for ever. */
   async count(key: string, window: number): Promise<number> {
     const name = KEY_PREFIX + key
-    const [sum] = await this.#ask((redis) => {
-      this.#gather()
-      return Promise.all([redis.incr(name), redis.pexpire(name, window, 'NX')])
-    })
+    const [sum] = await this.#ask((redis) =>
+      Promise.all([redis.incr(name), redis.pexpire(name, window, 'NX')]),
+    )
     return sum
   }
 
@@ -186,6 +170,7 @@ export class RedisStore implements Store {
 
   async #ask<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
     if (this.#problem !== undefined) throw new Error(`Redis: ${this.#problem}`)
+    this.#gather()
     try {
       return await command(this.#redis)
     } catch (error) {
@@ -228,7 +213,7 @@ export class RedisStore implements Store {
 export function unsupportedServer(info: string): string | undefined {
   const version = /^redis_version:(\S+)/m.exec(info)?.[1]
   if (version === undefined || Number.parseInt(version, 10) >= OLDEST_REDIS) return undefined
-  return `this is Redis ${version}: greymx needs Redis 7.0 or later (SET with NX and GET), or Valkey`
+  return `this is Redis ${version}: greymx needs Redis 7.0 or later (PEXPIRE with NX), or Valkey`
 }
 
 function connectionOptions({ connection, database, username, password }: RedisSettings) {
@@ -248,11 +233,11 @@ function connectionOptions({ connection, database, username, password }: RedisSe
   } satisfies RedisOptions
 }
 
-/** An entry without a TTL has waited long enough for anything: `window` stands for its age, and its use mends it. */
-function readEntry(key: string, found: string, remaining: number, window: number): Entry {
+/** An entry without a TTL has waited for all of its window, and its use mends it. */
+function readEntry(key: string, found: string, remaining: number): Entry {
   const stored = decodeEntry(key, found)
   // No TTL before but a value now: another host added it in between, a moment ago.
   if (remaining === NO_KEY) return ageEntry(stored, stored.ttl)
-  if (remaining === NO_TTL) return { passed: stored.passed, age: Math.max(window, stored.ttl) }
+  if (remaining === NO_TTL) return ageEntry(stored, 0)
   return ageEntry(stored, remaining)
 }

@@ -1,21 +1,21 @@
 // What a store promises. It keeps entries under keys and knows no rule of greylisting.
 //
-// - Each operation is one round trip, and atomic for each key: of many `getOrAdd` of one key at once, whichever host
-//   asks, one adds; of many `count`, each gets a sum of its own.
+// - Each operation is one round trip, and atomic for each key: of many `add` of one key at once, whichever host asks,
+//   one adds; of many `count`, each gets a sum of its own.
 // - How old an entry is, the store says by its own clock; no two hosts' clocks are ever compared.
 // - An entry past its end is absent, swept or not.
 // - What the outside does (Redis gone, disk full, contents that are not ours) rejects with a message that names it.
 
-import type { Entry, FoundEntry } from '../greylist/entry.ts'
+import type { Entry } from '../greylist/entry.ts'
 
 export interface Store {
   /** What is remembered under each of `keys` (one at least), in their order; looks without adding. */
   find(keys: readonly string[]): Promise<Array<Entry | undefined>>
   /**
-   * What is remembered under `key`; where that is nothing, it is now pending for `retryWindow` milliseconds, of which
-   * `age` have gone by already (less than all of them).
+   * Whether there was nothing under `key`: then it is now pending for `retryWindow` milliseconds, of which `age` have
+   * gone by already (less than all of them; none by default).
    */
-  getOrAdd(key: string, retryWindow: number, age?: number): Promise<FoundEntry>
+  add(key: string, retryWindow: number, age?: number): Promise<boolean>
   /** Remembers `key` as passed for `lifetime` milliseconds from now, whatever it was before. */
   pass(key: string, lifetime: number): Promise<void>
   /** Adds one to the count under `key`, and gives the sum. A count ends `window` milliseconds after its first. */

@@ -350,7 +350,7 @@ test('/metrics has every promised name, and counts what was decided', async (t) 
     'greymx_decisions_total{verdict="pass",reason="exempt-recipient"} 1',
     'greymx_decision_seconds_count 3',
     'greymx_retry_delay_seconds_count 1',
-    'greymx_store_operations_total{operation="get_or_add",result="ok"} 2',
+    'greymx_store_operations_total{operation="find",result="ok"} 2',
     'greymx_store_operations_total{operation="pass",result="ok"} 1',
     'greymx_store_up 1',
   ]

@@ -72,7 +72,7 @@ test('a file without settings is one with all defaults', () => {
     spacing: 3_600_000,
     lifetime: 3_110_400_000,
   })
-  assert.deepEqual(defaults.investigate, { exemptSpf: false, onlyIf: 'all', onlyIfListed: false })
+  assert.deepEqual(defaults.investigate, { exemptSpf: false, onlyIf: 'all' })
   assert.deepEqual([defaults.dns, defaults.dnswl, defaults.onlyIfListed], [{ servers: [] }, [], []])
   assert.deepEqual(defaults.exempt.trustedRelays, [])
   const { reply, ...filter } = defaults.filter

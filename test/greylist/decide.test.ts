@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Decision, decide, type Times } from '../../src/greylist/decide.ts'
+import { type Decision, decide, strongest, type Times } from '../../src/greylist/decide.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 
 const MINUTE = 60_000
@@ -25,7 +25,9 @@ function startLife(times = TIMES) {
       now += milliseconds
     },
     async attempt(): Promise<Decision> {
-      const decision = decide(await store.getOrAdd('key', settings.retryWindow), settings)
+      const entry = strongest(await store.find(['key']))
+      if (entry.added) await store.add('key', settings.retryWindow)
+      const decision = decide(entry, settings)
       if (decision.verdict === 'pass' && decision.keep) await store.pass('key', settings.lifetime)
       return decision
     },

@@ -6,10 +6,10 @@ import { UnreadableEntry } from '../../src/store/encoding.ts'
 import { GuardedStore } from '../../src/store/guard.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 
-function guard(getOrAdd: () => Promise<never>) {
+function guard(add: () => Promise<never>) {
   const events: string[] = []
   const store = new MemoryStore(() => 0)
-  store.getOrAdd = getOrAdd
+  store.add = add
   const guarded = new GuardedStore(store, 250, {
     onOperation: (operation, result) => events.push(`${operation} ${result}`),
     onUp: () => events.push('up'),
@@ -25,20 +25,20 @@ test('an operation that is not answered ends with its time, and its late answer 
   try {
     const lateAnswers: Array<(error: Error) => void> = []
     const { guarded, events } = guard(() => new Promise((_, reject) => lateAnswers.push(reject)))
-    const first = guarded.getOrAdd('a', 1)
+    const first = guarded.add('a', 1)
     clock.mock.mockImplementation(() => 100)
     mock.timers.tick(100)
-    const second = guarded.getOrAdd('b', 1)
+    const second = guarded.add('b', 1)
     clock.mock.mockImplementation(() => 250)
     mock.timers.tick(150)
-    await assert.rejects(first, /the store did not answer get_or_add within 250ms/)
-    assert.deepEqual(events, ['get_or_add timeout', 'down: the store did not answer get_or_add within 250ms'])
+    await assert.rejects(first, /the store did not answer add within 250ms/)
+    assert.deepEqual(events, ['add timeout', 'down: the store did not answer add within 250ms'])
     clock.mock.mockImplementation(() => 350)
     mock.timers.tick(100)
     await assert.rejects(second, /within 250ms/)
     for (const answer of lateAnswers) answer(new Error('late'))
     await guarded.check()
-    assert.deepEqual(events.slice(2), ['get_or_add timeout', 'check ok', 'up'])
+    assert.deepEqual(events.slice(2), ['add timeout', 'check ok', 'up'])
   } finally {
     clock.mock.restore()
     mock.timers.reset()
@@ -47,17 +47,17 @@ test('an operation that is not answered ends with its time, and its late answer 
 
 test('a failing store is reported down once, and up once when it answers', async () => {
   const { guarded, events } = guard(() => Promise.reject(new Error('it burns')))
-  await assert.rejects(guarded.getOrAdd('a', 1), /it burns/)
-  await assert.rejects(guarded.getOrAdd('a', 1), /it burns/)
+  await assert.rejects(guarded.add('a', 1), /it burns/)
+  await assert.rejects(guarded.add('a', 1), /it burns/)
   guarded.markDown('the connection was closed')
   await guarded.check()
   guarded.markUp()
-  assert.deepEqual(events, ['get_or_add error', 'down: it burns', 'get_or_add error', 'check ok', 'up'])
+  assert.deepEqual(events, ['add error', 'down: it burns', 'add error', 'check ok', 'up'])
 })
 
 test('an entry that cannot be read says nothing about the store', async () => {
   const { guarded, events } = guard(() => Promise.reject(new UnreadableEntry('what is this')))
   await guarded.check()
-  await assert.rejects(guarded.getOrAdd('a', 1), UnreadableEntry)
-  assert.deepEqual(events, ['check ok', 'up', 'get_or_add error'])
+  await assert.rejects(guarded.add('a', 1), UnreadableEntry)
+  assert.deepEqual(events, ['check ok', 'up', 'add error'])
 })

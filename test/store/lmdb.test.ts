@@ -34,7 +34,7 @@ describeStore('LmdbStore', 0, async (t) => {
 test('LmdbStore finds what it kept when it is opened again', async (t) => {
   const dir = join(await folder(t), 'made', 'by.itself')
   const first = openLmdbStore(dir, () => 1000)
-  await first.getOrAdd('pending', DAY)
+  await first.add('pending', DAY)
   await first.pass('passed', DAY)
   await first.close()
   const again = openLmdbStore(dir, () => 2000)
@@ -50,9 +50,9 @@ test('LmdbStore sweeps what has ended as it is written to', async (t) => {
   const dir = await folder(t)
   let now = 0
   const store = openLmdbStore(dir, () => now)
-  await Promise.all(Array.from({ length: 2000 }, (_, index) => store.getOrAdd(`old ${index}`, 1000)))
+  await Promise.all(Array.from({ length: 2000 }, (_, index) => store.add(`old ${index}`, 1000)))
   now = 2000
-  await Promise.all(Array.from({ length: 2000 }, (_, index) => store.getOrAdd(`new ${index}`, DAY)))
+  await Promise.all(Array.from({ length: 2000 }, (_, index) => store.add(`new ${index}`, DAY)))
   assert.equal(store.size, 2000)
   await store.close()
 })
@@ -65,7 +65,7 @@ test('LmdbStore refuses contents that are none of its own, key by key, and keeps
   await database.close()
   const store = openLmdbStore(dir, () => 1000)
   for (const key of ['foreign', 'newer']) {
-    await assert.rejects(store.getOrAdd(key, DAY), (error: Error) => {
+    await assert.rejects(store.find([key]), (error: Error) => {
       return (
         error instanceof UnreadableEntry &&
         error.message.includes(`"${key}"`) &&
@@ -74,7 +74,7 @@ test('LmdbStore refuses contents that are none of its own, key by key, and keeps
     })
   }
   await assert.rejects(store.count('foreign', DAY), /expected a count, found/)
-  assert.equal((await store.getOrAdd('ours', DAY)).added, true)
+  assert.equal(await store.add('ours', DAY), true)
   assert.equal(store.size, 3)
   await store.close()
 })

@@ -21,10 +21,10 @@ test('MemoryStore sweeps what has ended as it is written to', async () => {
   let now = 0
   const store = new MemoryStore(() => now)
   for (let index = 0; index < 5000; index += 1) {
-    await store.getOrAdd(`old ${index}`, 1000)
+    await store.add(`old ${index}`, 1000)
     now += 1
   }
   now += 1000
-  for (let index = 0; index < 5000; index += 1) await store.getOrAdd(`new ${index}`, 1_000_000)
+  for (let index = 0; index < 5000; index += 1) await store.add(`new ${index}`, 1_000_000)
   assert.ok(store.size < 5100, `${store.size} entries are kept for 5000 live ones`)
 })
