@@ -12,7 +12,7 @@ import { scratch, waitFor } from '../support/scratch.ts'
 import type { SmtpClient } from '../support/smtp.ts'
 import { DELAY, MARGIN, rcptOnce, send } from './scenarios.ts'
 
-const TIMES = `greylist: { delay: ${DELAY}ms, retry_window: 60s, lifetime: 60s }`
+const TIMES = `greylist: { delay: ${DELAY}ms, retry_window: 60s, lifetime: 60s, max_deferrals: 0 }`
 
 function session(mta: Mta): Promise<SmtpClient> {
   return startSession(mta, { ADDR: '192.0.2.7' })

@@ -2,13 +2,16 @@
 // auto-whitelist, the loop breaker, and who is exempt by what DNS says.
 
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startDns } from '../support/dns.ts'
 import { type Greymx, startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import { startPostfix, startSession } from '../support/postfix.ts'
+import { postgreyClients, postgreyRecipients } from '../support/postgrey.ts'
 import { startRedis } from '../support/redis.ts'
-import { scratch } from '../support/scratch.ts'
+import { scratch, waitFor } from '../support/scratch.ts'
 import type { SmtpClient } from '../support/smtp.ts'
 import { DELAY, deliveriesOf, headerOf, MARGIN, rcptOnce, send } from './scenarios.ts'
 
@@ -35,6 +38,66 @@ async function codes(client: SmtpClient, sender: string, ...recipients: string[]
   for (const recipient of recipients) replies.push((await rcptOnce(client, sender, recipient)).slice(0, 3))
   return replies
 }
+
+test('list files in Postgrey’s syntax are read as they are, and again on SIGHUP, bad lines reported', async (t) => {
+  const dir = await scratch(t)
+  const [clients, senders, recipients] = ['clients', 'senders', 'recipients'].map((name) => join(dir, name))
+  assert.ok(clients && senders && recipients)
+  await writeFile(
+    clients,
+    '# mine\n10.1.1\ntrusted.test # a farm\n*.wrong\n/^mx\\d+\\.pattern\\.test$/\n/(?=a)/\n',
+  )
+  await writeFile(senders, 'newsletter.test\n')
+  await writeFile(recipients, 'vip@\n')
+  const greymx = await startGreymx({
+    dir,
+    settings: `store: "memory:"
+greylist: { max_deferrals: 0 }
+exempt:
+  client_files: [${postgreyClients}, ${clients}, ${dir}/missing]
+  sender_files: [${senders}]
+  recipient_files: [${postgreyRecipients}, ${recipients}]`,
+  })
+  const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })
+  const ask = async (ADDR: string, NAME: string, sender: string, recipient: string) => {
+    const session = await startSession(mta, { ADDR, NAME })
+    const [code] = await codes(session, sender, recipient)
+    await session.quit()
+    return code
+  }
+  const none = '[UNAVAILABLE]'
+  const cases: Array<[address: string, name: string, sender: string, recipient: string, code: string]> = [
+    ['10.1.1.200', none, 'a@x.test', 'u@example.com', '250'],
+    ['10.1.2.200', none, 'a@x.test', 'u@example.com', '451'],
+    ['10.2.1.1', 'out1.trusted.test', 'a@x.test', 'u@example.com', '250'],
+    ['10.2.1.1', 'untrusted.test', 'a@x.test', 'u@example.com', '451'],
+    ['10.2.1.1', 'mx12.pattern.test', 'a@x.test', 'u@example.com', '250'],
+    ['10.2.1.1', none, 'a@mail.newsletter.test', 'u@example.com', '250'],
+    ['10.2.1.1', none, 'a@x.test', 'vip+tag@example.com', '250'],
+    ['10.2.1.1', none, 'a@x.test', 'abuse@example.net', '250'],
+    ['10.2.1.1', 'mail.later.test', 'a@x.test', 'u@example.com', '451'],
+  ]
+  for (const [address, name, sender, recipient, code] of cases) {
+    assert.equal(
+      await ask(address, name, sender, recipient),
+      code,
+      `${address} ${name} ${sender} ${recipient}`,
+    )
+  }
+  const log = greymx.log().join('\n')
+  for (const problem of [`${clients}:4: `, `${clients}:6: `, `${dir}/missing: cannot be read: `]) {
+    assert.ok(log.includes(`msg="list entry left out" problem="${problem}`), problem)
+  }
+  assert.equal(log.match(/list entry left out/g)?.length, 3)
+
+  await writeFile(clients, 'later.test\n')
+  greymx.signal('SIGHUP')
+  await waitFor('the lists to be read', () =>
+    greymx.log().some((line) => line.includes('configuration read again')),
+  )
+  assert.equal(await ask('10.2.1.1', 'mail.later.test', 'a@x.test', 'u@example.com'), '250')
+  assert.equal(await ask('10.1.1.200', none, 'b@x.test', 'u@example.com'), '451')
+})
 
 for (const [name, storeOf] of STORES) {
   test(`${name}: observe defers nothing, and enforce starts warm with what it learnt`, async (t) => {

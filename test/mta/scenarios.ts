@@ -20,7 +20,7 @@ export const MARGIN = 200
 
 export const SETTINGS = `
 store: "lmdb:STATE"
-greylist: { delay: ${DELAY}ms, retry_window: ${RETRY_WINDOW}ms, lifetime: ${LIFETIME}ms }
+greylist: { delay: ${DELAY}ms, retry_window: ${RETRY_WINDOW}ms, lifetime: ${LIFETIME}ms, max_deferrals: 0 }
 exempt:
   clients: [127.66.0.0/16, trusted.test]
   senders: [exempt-sender.test]
