@@ -2,6 +2,7 @@
 // write, and the next step waits for the reply where there is one.
 
 import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { REPLIES, STEPS } from '../../src/milter/codes.ts'
 import { encodeCommand } from '../../src/milter/command.ts'
 import { FrameReader } from '../../src/milter/frame.ts'
@@ -13,6 +14,8 @@ export interface Tally {
   readonly byKind: Map<string, number>
   /** Attempts so close to the end of the delay that either answer is right. */
   either: number
+  /** Attempts while the filter could not know any better. */
+  disturbed: number
   /** What was answered wrongly. */
   readonly wrong: string[]
   /** Milliseconds from RCPT to its answer. */
@@ -29,6 +32,10 @@ export interface LoadOptions {
   readonly delay: number
   /** Whether the filter has to answer as greymx; else it passes everything, and is sent the same. */
   readonly isJudged: boolean
+  /** Milliseconds between two messages of a connection; none by default. */
+  readonly pause?: number
+  /** Whether any answer is right to what was sent and answered at these instants of performance.now(). */
+  readonly isDisturbed?: (sentAt: number, answeredAt: number) => boolean
 }
 
 const OFFER = encodeCommand({ kind: 'OPTNEG', offer: { version: 6, actions: 0x1ff, steps: 0x1fffff } })
@@ -54,7 +61,7 @@ const ADD_HEADER = REPLIES.addHeader.charCodeAt(0)
 const QUIT = Buffer.concat([ABORT, encodeCommand({ kind: 'QUIT' })])
 
 export function newTally(): Tally {
-  return { decisions: 0, byKind: new Map(), either: 0, wrong: [], latencies: [] }
+  return { decisions: 0, byKind: new Map(), either: 0, disturbed: 0, wrong: [], latencies: [] }
 }
 
 export class Load {
@@ -99,6 +106,7 @@ class Lane {
       await this.#message(tally)
       this.#left -= 1
       if (this.#left === 0) this.close()
+      if (this.#options.pause !== undefined) await sleep(this.#options.pause)
     }
   }
 
@@ -181,6 +189,11 @@ class Lane {
     tally.decisions += 1
     tally.latencies.push(answeredAt - sentAt)
     tally.byKind.set(attempt.kind, (tally.byKind.get(attempt.kind) ?? 0) + 1)
+    if (this.#options.isDisturbed?.(sentAt, answeredAt)) {
+      tally.disturbed += 1
+      this.#model.forget(attempt)
+      return
+    }
     const passed = this.#options.isJudged ? code === 'c' : expected === 'pass'
     this.#model.answered(attempt, passed, answeredAt)
     if (!this.#options.isJudged) return

@@ -17,6 +17,7 @@ import { PROGRAM } from '../support/greymx.ts'
 import { startRedis } from '../support/redis.ts'
 import { freePort, scratch } from '../support/scratch.ts'
 import { Load, type LoadOptions, newTally, type Tally } from './load.ts'
+import { median, quantile } from './statistics.ts'
 
 const DELAY = 2000
 /** One turn of each, in milliseconds: short enough that the machine's moods meet both alike. */
@@ -167,13 +168,4 @@ function report(sides: readonly Side[]): void {
   )
   for (const wrong of tally.wrong.slice(0, 10)) console.log(`  ${wrong}`)
   if (tally.wrong.length > 0) process.exitCode = 1
-}
-
-function median(numbers: readonly number[]): number {
-  return quantile(numbers, 0.5)
-}
-
-function quantile(numbers: readonly number[], share: number): number {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }

@@ -35,6 +35,9 @@ const MARGIN = 50
 /** More would be let through by greymx's loop breaker. */
 const MOST_EARLIES = 5
 
+/** As many known ones as tell enough; a run of hours would gather millions. */
+const MOST_PASSED = 5000
+
 export class Model {
   readonly #random: () => number
   readonly #delay: number
@@ -79,7 +82,16 @@ export class Model {
       this.#waiting.push(triplet)
     } else if (passed && !triplet.passed) {
       triplet.passed = true
-      this.#passed.push(triplet)
+      if (this.#passed.length < MOST_PASSED) this.#passed.push(triplet)
+      else this.#passed[Math.floor(this.#random() * MOST_PASSED)] = triplet
+    }
+  }
+
+  /** Nothing is expected of a triplet any more of which nobody knows what the filter remembers. */
+  forget({ triplet }: Attempt): void {
+    for (const list of [this.#waiting, this.#passed]) {
+      const index = list.indexOf(triplet)
+      if (index !== -1) list.splice(index, 1)
     }
   }
 
