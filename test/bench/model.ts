@@ -1,6 +1,8 @@
 // What one connection of the load sends next, and what greymx has to answer: a seeded mix of new, early, retried and
 // passed triplets, each connection with triplets of its own, so that what is right depends on nobody else.
 
+import { mulberry32, type Random } from './random.ts'
+
 export type Kind = 'new' | 'early' | 'retry' | 'known'
 
 export interface Attempt {
@@ -39,7 +41,7 @@ const MOST_EARLIES = 5
 const MOST_PASSED = 5000
 
 export class Model {
-  readonly #random: () => number
+  readonly #random: Random
   readonly #delay: number
   readonly #name: string
   readonly #waiting: Triplet[] = []
@@ -54,7 +56,7 @@ export class Model {
   }
 
   next(now: number): Attempt {
-    const kind = this.#kind()
+    const kind = anyKind(this.#random)
     const triplet = this.#existing(kind, now)
     if (triplet) return { kind, triplet }
     this.#made += 1
@@ -95,15 +97,6 @@ export class Model {
     }
   }
 
-  #kind(): Kind {
-    let point = this.#random() * 100
-    for (const [kind, share] of SHARES) {
-      point -= share
-      if (point < 0) return kind
-    }
-    return 'new'
-  }
-
   #existing(kind: Kind, now: number): Triplet | undefined {
     switch (kind) {
       case 'new':
@@ -125,13 +118,12 @@ export class Model {
   }
 }
 
-/** A small generator of numbers from 0 to 1 that repeats itself from its seed (Tommy Ettinger's mulberry32). */
-function mulberry32(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+/** One of the kinds, by their shares. */
+export function anyKind(random: Random): Kind {
+  let point = random() * 100
+  for (const [kind, share] of SHARES) {
+    point -= share
+    if (point < 0) return kind
   }
+  return 'new'
 }
