@@ -23,14 +23,17 @@ export function compileNetworks(networks: readonly Network[]): NetworkMatcher {
   }
 }
 
-/** The same for two addresses of one kind exactly when that many of their first bits are. */
+/** The same for two addresses of one kind and one prefix exactly when that many of their first bits are. */
 type Key = number | string
 
-// Numbers, since to write out a network for each prefix length took most of a look-up.
+// Numbers where they can hold the bits, since to write out a network for each prefix length took most of a look-up.
 function leadingBits({ kind, bytes }: IpAddress, prefix: number): Key {
   const first = maskedWord(bytes, 0, prefix)
-  if (kind === 'ipv4') return first
-  return `${first} ${maskedWord(bytes, 4, prefix)} ${maskedWord(bytes, 8, prefix)} ${maskedWord(bytes, 12, prefix)}`
+  if (kind === 'ipv4' || prefix <= 32) return first
+  const second = maskedWord(bytes, 4, prefix)
+  if (prefix <= 52) return first * 2 ** 20 + (second >>> 12) // of the 53 bits that a number holds exactly
+  if (prefix <= 64) return `${first} ${second}`
+  return `${first} ${second} ${maskedWord(bytes, 8, prefix)} ${maskedWord(bytes, 12, prefix)}`
 }
 
 /** The four bytes from `start` on, with 0 for the bits that lie beyond the prefix. */
