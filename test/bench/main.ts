@@ -22,7 +22,6 @@ import { startRedis } from '../support/redis.ts'
 import { freePort, scratch } from '../support/scratch.ts'
 import { median, quantile } from './figures.ts'
 import { Load, type LoadOptions, newTally, type Tally } from './load.ts'
-import { median, quantile } from './statistics.ts'
 
 const DELAY = 2000
 /** One turn of each, in milliseconds: short enough that the machine's moods meet both alike. */

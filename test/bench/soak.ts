@@ -11,8 +11,8 @@ import { startDns } from '../support/dns.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
 import { type Redis, startRedis } from '../support/redis.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
+import { median, quantile } from './figures.ts'
 import { Load, newTally, type Tally } from './load.ts'
-import { median, quantile } from './statistics.ts'
 
 const DELAY = 2000
 /** So long after a restart answers may still be those of an outage, in milliseconds. */
