@@ -3,7 +3,7 @@
 
 import { type Address, normalDomain, parseAddress } from '../address.ts'
 import { compileDomains, isDomain } from './domains.ts'
-import { isPattern, type Pattern, parsePattern } from './pattern.ts'
+import { compilePatterns, isPattern, type Pattern, parsePattern } from './pattern.ts'
 
 export type AddressRule =
   | { readonly kind: 'address'; readonly normal: string }
@@ -35,20 +35,20 @@ export function parseAddressRule(text: string): AddressRule {
   return { kind: 'domain', domain: normalDomain(text) }
 }
 
-/** Addresses and domains cost the same however many there are; patterns are tried one after the other. */
+/** Costs the same however many rules there are. */
 export function compileAddresses(rules: readonly AddressRule[]): AddressMatcher {
   const addresses = new Set(rules.flatMap((rule) => (rule.kind === 'address' ? [rule.normal] : [])))
   const locals = new Set(rules.flatMap((rule) => (rule.kind === 'local' ? [rule.local] : [])))
   const extended = new Set(rules.flatMap((rule) => (rule.kind === 'extended' ? [rule.mailbox] : [])))
   const inDomains = compileDomains(rules.flatMap((rule) => (rule.kind === 'domain' ? [rule.domain] : [])))
-  const patterns = rules.flatMap((rule) => (rule.kind === 'pattern' ? [rule.pattern] : []))
+  const patternOf = compilePatterns(rules.flatMap((rule) => (rule.kind === 'pattern' ? [rule.pattern] : [])))
   return (address) => {
     const { normal } = address
     if (addresses.has(normal)) return normal === '' ? '<>' : normal
     if (locals.has(address.local)) return `${address.local}@`
     const base = extended.size > 0 ? basesOf(address).find((mailbox) => extended.has(mailbox)) : undefined
     if (base !== undefined) return base
-    return inDomains(address.domain) ?? patterns.find((pattern) => pattern.matches(normal))?.text
+    return inDomains(address.domain) ?? patternOf(normal)
   }
 }
 

@@ -5,7 +5,7 @@ import type { Client } from '../attempt.ts'
 import { type Network, parseNetwork } from '../ip.ts'
 import { compileDomains, isDomain } from './domains.ts'
 import { compileNetworks } from './networks.ts'
-import { isPattern, type Pattern, parsePattern } from './pattern.ts'
+import { compilePatterns, isPattern, type Pattern, parsePattern } from './pattern.ts'
 
 export type ClientRule =
   | { readonly kind: 'network'; readonly network: Network }
@@ -27,17 +27,16 @@ export function parseClientRule(text: string): ClientRule {
   return { kind: 'name', name: normalDomain(text) }
 }
 
-/** Networks and names cost the same however many there are; patterns are tried one after the other. */
+/** Costs the same however many rules there are. */
 export function compileClients(rules: readonly ClientRule[]): ClientMatcher {
   const inNetworks = compileNetworks(rules.flatMap((rule) => (rule.kind === 'network' ? [rule.network] : [])))
   const inDomains = compileDomains(rules.flatMap((rule) => (rule.kind === 'name' ? [rule.name] : [])))
-  const patterns = rules.flatMap((rule) => (rule.kind === 'pattern' ? [rule.pattern] : []))
+  const patternOf = compilePatterns(rules.flatMap((rule) => (rule.kind === 'pattern' ? [rule.pattern] : [])))
   return ({ address, name }) => {
     const network = address && inNetworks(address)
     if (network) return network
     const domain = name && inDomains(name)
     if (domain) return domain
-    const subjects = [name, address?.text].filter((subject) => subject !== undefined)
-    return patterns.find((pattern) => subjects.some((subject) => pattern.matches(subject)))?.text
+    return (name && patternOf(name)) ?? (address && patternOf(address.text))
   }
 }

@@ -5,18 +5,18 @@
 import { parse } from 'tldts'
 import type { IpAddress } from '../ip.ts'
 
-/**
- * The registrable domain of a client's confirmed host name (`name` in lower case, without a final dot); `undefined`
- * for a name that looks dynamic, and for one that has no such domain: a public suffix, an IP address, no name at all.
- */
-export function hostDomain(name: string, address: IpAddress): string | undefined {
-  const parts = splitName(name)
-  return parts.domain === '' || isDynamic(parts, address) ? undefined : parts.domain
+export interface HostName {
+  /** Whether it spells half of its address or more, or has a word for lines and pools below its domain. */
+  readonly isDynamic: boolean
+  /** Its registrable domain; absent where it has none: a public suffix, an IP address, no name at all. */
+  readonly domain?: string
 }
 
-/** Whether `name` spells half of its address or more, or has a word for lines and pools below its domain. */
-export function looksDynamic(name: string, address: IpAddress): boolean {
-  return isDynamic(splitName(name), address)
+/** What a client's confirmed host name says; `name` in lower case, without a final dot. */
+export function readHostName(name: string, address: IpAddress): HostName {
+  const parts = splitName(name)
+  const isDynamic = looksDynamic(parts, address)
+  return parts.domain === '' ? { isDynamic } : { isDynamic, domain: parts.domain }
 }
 
 interface NameParts {
@@ -53,7 +53,7 @@ const WORDS = new Set([
 ])
 const WORD = /(?<![a-z0-9])[345]g(?![a-z0-9])|[a-z]+/g
 
-function isDynamic({ below, domain }: NameParts, address: IpAddress): boolean {
+function looksDynamic({ below, domain }: NameParts, address: IpAddress): boolean {
   // The domain's own name may be such a word (dslreports.com), but not by chance an address (ip123.ip-1-2-3.eu).
   if (below.match(WORD)?.some((word) => WORDS.has(word))) return true
   return spells(below, address) || spells(domain, address)

@@ -7,7 +7,7 @@ import { type Address, normalDomain } from '../address.ts'
 import type { Client } from '../attempt.ts'
 import type { Dns } from '../dns.ts'
 import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
-import { hostDomain, looksDynamic } from './host.ts'
+import { readHostName } from './host.ts'
 import { checkSpf, passesForAnyone, type SpfQuestion } from './spf.ts'
 
 export interface IdentitySettings {
@@ -45,9 +45,11 @@ export function createIdentify(settings: IdentitySettings, dns: Dns): Identify {
     const prefix = address.kind === 'ipv4' ? settings.ipv4Prefix : settings.ipv6Prefix
     const network = `network:${formatNetwork(networkOf(address, prefix))}`
     const spfDomain = settings.asksSpf ? await spf.passingDomain(address, sender, client.helo) : undefined
-    const isNamed = name !== undefined && !looksDynamic(name, address)
-    const host = settings.hostDomain && isNamed ? hostDomain(name, address) : undefined
-    const wide = settings.spfDomain && spfDomain !== undefined ? `spf:${spfDomain}` : host && `host:${host}`
+    const host = name === undefined ? undefined : readHostName(name, address)
+    const isNamed = host !== undefined && !host.isDynamic
+    const hostDomain = settings.hostDomain && isNamed ? host.domain : undefined
+    const wide =
+      settings.spfDomain && spfDomain !== undefined ? `spf:${spfDomain}` : hostDomain && `host:${hostDomain}`
     return { id: wide ?? network, network, spfDomain, isNamed }
   }
 }

@@ -3,7 +3,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { isPattern, parsePattern } from '../../src/exempt/pattern.ts'
+import { compilePatterns, isPattern, parsePattern } from '../../src/exempt/pattern.ts'
+
+function isMatch(text: string, subject: string): boolean {
+  return compilePatterns([parsePattern(text)])(subject) === text
+}
 
 test('isPattern() goes by the slashes', () => {
   for (const text of ['/a/', '/^mx\\d+/', '///']) assert.ok(isPattern(text), text)
@@ -26,17 +30,29 @@ test('a pattern matches anywhere and without regard to case, unless it says othe
     ['/^.@/', '\udce9@example.org', true],
   ]
   for (const [text, subject, matches] of cases) {
-    const pattern = parsePattern(text)
-    assert.equal(pattern.matches(subject), matches, `${text} ${JSON.stringify(subject)}`)
-    assert.equal(pattern.text, text)
+    assert.equal(isMatch(text, subject), matches, `${text} ${JSON.stringify(subject)}`)
   }
+})
+
+test('of many patterns the first that matches is told, as if each were tried alone', () => {
+  const texts = ['/^mx/', '/example/', '/\\.org$/', '/x/', '/(a|b)+c/', '/^$/', '/[^a-z.]/']
+  const ofAll = compilePatterns(texts.map(parsePattern))
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom(...'mxabc.org1 example'), maxLength: 20 }), (subject) => {
+      assert.equal(
+        ofAll(subject),
+        texts.find((text) => isMatch(text, subject)),
+      )
+    }),
+  )
+  assert.equal(compilePatterns([])('x'), undefined)
 })
 
 test('patterns that stall other engines are harmless', () => {
   const subject = `${'a'.repeat(50_000)}!`
   for (const text of ['/(a+)+$/', '/(a|aa)+$/', '/(a*)*b/', '/(.*)*x$/', '/^(([a-z])+.)+[A-Z]([a-z])+$/']) {
     const startedAt = performance.now()
-    assert.equal(parsePattern(text).matches(subject), false, text)
+    assert.equal(isMatch(text, subject), false, text)
     // Backtracking engines would still be at it when the sun goes out.
     assert.ok(performance.now() - startedAt < 5000, text)
   }
@@ -81,7 +97,7 @@ test('any text is a pattern or refused, and a pattern takes any subject', () => 
         assert.ok(error instanceof Error && error.message !== '')
         return
       }
-      assert.equal(typeof pattern.matches(read), 'boolean')
+      assert.equal(typeof (compilePatterns([pattern])(read) ?? ''), 'string')
     }),
     { numRuns: 1000 },
   )

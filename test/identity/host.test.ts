@@ -3,13 +3,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { hostDomain, looksDynamic } from '../../src/identity/host.ts'
+import { readHostName } from '../../src/identity/host.ts'
 import { type IpAddress, parseIp } from '../../src/ip.ts'
 
 function ip(text: string): IpAddress {
   const address = parseIp(text)
   assert.ok(address, text)
   return address
+}
+
+function looksDynamic(name: string, address: IpAddress): boolean {
+  return readHostName(name, address).isDynamic
+}
+
+/** What stands for a client of that name. */
+function hostDomain(name: string, address: IpAddress): string | undefined {
+  const { isDynamic, domain } = readHostName(name, address)
+  return isDynamic ? undefined : domain
 }
 
 test('names that spell their address look dynamic', () => {
