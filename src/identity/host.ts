@@ -31,6 +31,11 @@ const MAX_NAME = 253
 /** What a resolver should hand on; the library cuts up anything. */
 const HOST_NAME = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)+$/
 
+/** Whether `name`, in lower case, is one that the DNS can have, of two labels or more. */
+export function isHostName(name: string): boolean {
+  return name.length <= MAX_NAME && HOST_NAME.test(name)
+}
+
 function splitName(name: string): NameParts {
   if (name.length > MAX_NAME) return { below: '', domain: '' }
   if (!HOST_NAME.test(name)) return { below: name, domain: '' }

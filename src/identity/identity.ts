@@ -7,7 +7,7 @@ import { type Address, normalDomain } from '../address.ts'
 import type { Client } from '../attempt.ts'
 import type { Dns } from '../dns.ts'
 import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
-import { readHostName } from './host.ts'
+import { isHostName, readHostName } from './host.ts'
 import { checkSpf, passesForAnyone, type SpfQuestion } from './spf.ts'
 
 export interface IdentitySettings {
@@ -36,6 +36,9 @@ export type Identify = (client: Client, sender: Address) => Promise<Identity | u
 
 /** How many answers are remembered, in clients and domains. */
 const MOST_ANSWERS = 20_000
+
+/** Macros for the sender, its local part, and the HELO name (RFC 7208 section 7.2). */
+const SENDER_MACRO = /%\{[slh]/i
 
 export function createIdentify(settings: IdentitySettings, dns: Dns): Identify {
   const spf = new SpfMemory(dns)
@@ -78,7 +81,8 @@ class SpfMemory {
   ): Promise<string | undefined> {
     const heloDomain = normalDomain(helo ?? '')
     const domain = sender.text === '' ? heloDomain : sender.domain
-    if (!domain.includes('.') || domain.startsWith('[')) return undefined
+    // Anything may stand in HELO, also what would be another question's key.
+    if (!isHostName(domain)) return undefined
     const known = this.#known(`${domain} ${client.text}`) ?? this.#known(domain)
     const passes =
       known ??
@@ -103,7 +107,9 @@ class SpfMemory {
     const answer = await checkSpf(question, lookups.resolve)
     const passes = answer === 'pass' && !(await this.#isForAnyone(domain, question, lookups))
     const key = answer === 'none' ? domain : `${domain} ${question.client.text}`
-    if (answer !== 'error') this.#passes.set(key, { answer: passes, endsAt: lookups.endsAt() })
+    const isForAllSenders = lookups.haveAsked() && !lookups.nameSender()
+    if (answer !== 'error' && isForAllSenders)
+      this.#passes.set(key, { answer: passes, endsAt: lookups.endsAt() })
     return passes
   }
 
@@ -116,22 +122,31 @@ class SpfMemory {
     return answer
   }
 
-  /** DNS for one question, with the end of what it has answered. */
   #lookups(): Lookups {
     let endsAt = Number.POSITIVE_INFINITY
+    let nameSender = false
     return {
       endsAt: () => endsAt,
+      haveAsked: () => endsAt < Number.POSITIVE_INFINITY,
+      nameSender: () => nameSender,
       resolve: async (name, type) => {
         const answer = await this.#dns.ask(name, type)
         endsAt = Math.min(endsAt, answer.endsAt)
         if (answer.error) throw answer.error
+        if (type === 'TXT') nameSender ||= SENDER_MACRO.test(String(answer.value))
         return answer.value
       },
     }
   }
 }
 
+/** DNS for one question, and what is known by then of its answers. */
 interface Lookups {
+  /** Until when all of them may be used. */
   readonly endsAt: () => number
+  /** Not where the sender alone was enough for an answer: that says nothing of its domain. */
+  readonly haveAsked: () => boolean
+  /** Whether a record asks for the sender's local part, or the HELO name. */
+  readonly nameSender: () => boolean
   readonly resolve: (name: string, type: string) => Promise<unknown>
 }

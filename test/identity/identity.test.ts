@@ -17,7 +17,9 @@ const server = await startDns({
       sender TXT "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all"
       open   TXT "v=spf1 +all"
       loop   TXT "v=spf1 include:loop.test -all"
-      nospf  TXT "hello"`,
+      nospf  TXT "hello"
+      named  TXT "v=spf1 exists:%{l}.%{ir}.ok.test -all"
+      joe.7.2.0.192.ok A 127.0.0.2`,
   },
 })
 
@@ -66,6 +68,22 @@ test('the sender’s domain comes first, then the host’s, then the network', a
     assert.deepEqual(await identify(...args), identity)
   }
   assert.equal(await identify('a@sender.test', 'none'), undefined)
+})
+
+// Each of these was answered without DNS, or for one sender alone, and then held against its whole domain: the first
+// two until the process ended.
+test('an answer for one sender, or for a HELO name that is none, is not remembered of other senders', async (t) => {
+  const cases: Array<[first: [string, string, undefined?, string?], then: string]> = [
+    [['"a@b"@sender.test', '192.0.2.7'], 'a@sender.test'],
+    [['<>', '198.51.100.7', undefined, 'sender.test 192.0.2.7'], 'a@sender.test'],
+    [[`${'a'.repeat(512)}@sender.test`, '192.0.2.7'], 'a@sender.test'],
+    [['jim@named.test', '192.0.2.7'], 'joe@named.test'],
+  ]
+  for (const [first, then] of cases) {
+    const identify = open(t)
+    assert.match((await identify(...first))?.id ?? '', /^network:/, first.join(' '))
+    assert.match((await identify(then, '192.0.2.7'))?.id ?? '', /^spf:/, first.join(' '))
+  }
 })
 
 test('each kind of identity can be turned off, and an SPF pass is known all the same where it is asked for', async (t) => {
