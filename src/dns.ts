@@ -1,6 +1,6 @@
 // DNS as the machine's resolvers, or those of the settings, answer it. Answers are remembered as long as they may be,
 // and no mail waits for DNS twice in vain: neither for a name that was slow before, nor while nothing is answered at
-// all.
+// all, not even of the root.
 
 import { Resolver } from 'node:dns/promises'
 import { LRUCache } from 'lru-cache'
@@ -32,6 +32,9 @@ export const PATIENCE = 2000
 /** c-ares asks each server once, waits, and asks once more for twice as long. */
 const QUERY = { timeout: 900, tries: 2 }
 
+/** A question unanswered for so long, in milliseconds, has it found out whether DNS answers at all. */
+const DOUBT = 500
+
 /** How long answers are used, in milliseconds: Node tells the TTL of addresses only. */
 const LONGEST = 300_000
 const SHORTEST = 5_000
@@ -46,6 +49,12 @@ const IMPATIENT = 60_000
 const MOST_CHARACTERS = 16 * 1024 * 1024
 const MOST_SUBJECTS = 10_000
 
+/**
+ * Where the servers of one name are silent, a resolver is as silent on that name, for longer than anybody waits; but
+ * every resolver has something to say of the root.
+ */
+const ROOT = '.'
+
 /** Errors that mean no server has said anything. */
 const UNANSWERED = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED', 'EDESTRUCTION'])
 /** The codes of "there is no such name", and of "not with records of that type". */
@@ -59,6 +68,7 @@ export class Dns {
   readonly #slow = new LRUCache<string, true>({ max: MOST_SUBJECTS, ttl: IMPATIENT })
   #lastAnswerAt = 0
   #isSilent = false
+  #isInDoubt = false
 
   constructor({ servers }: DnsSettings, watch: DnsWatch) {
     this.#watch = watch
@@ -109,6 +119,7 @@ export class Dns {
 
   async #query(name: string, type: string): Promise<DnsAnswer> {
     const startedAt = performance.now()
+    const doubt = setTimeout(() => this.#doubt(startedAt), DOUBT)
     try {
       const { value, ttl } = await this.#resolve(name, type)
       this.#answered()
@@ -117,8 +128,11 @@ export class Dns {
       const error = caught instanceof Error ? caught : new Error(messageOf(caught))
       const code = 'code' in error ? String(error.code) : ''
       if (!UNANSWERED.has(code)) this.#answered()
+      else if (name !== ROOT) this.#doubt(startedAt)
       else if (this.#lastAnswerAt < startedAt) this.#silent(messageOf(error))
       return { error, endsAt: performance.now() + (NEGATIVES.has(code) ? NEGATIVE : FAILED) }
+    } finally {
+      clearTimeout(doubt)
     }
   }
 
@@ -134,6 +148,15 @@ export class Dns {
       value: records.map(({ address }) => address),
       ttl: Math.min(...records.map(({ ttl }) => ttl * 1000)),
     }
+  }
+
+  /** Has the root asked for where nothing was answered since then, before nobody waits for DNS any more. */
+  #doubt(startedAt: number): void {
+    if (this.#isInDoubt || this.#isSilent || this.#lastAnswerAt >= startedAt) return
+    this.#isInDoubt = true
+    void this.#query(ROOT, 'NS').then(() => {
+      this.#isInDoubt = false
+    })
   }
 
   #answered(): void {
