@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { Metrics } from './admin/metrics.ts'
 import { type Health, startAdmin } from './admin/server.ts'
 import type { Config } from './config/schema.ts'
-import { Dns } from './dns.ts'
+import { Dns, type DnsSettings } from './dns.ts'
 import { createDnsLists } from './exempt/dnslists.ts'
 import { compileExempt } from './exempt/exempt.ts'
 import { readLists } from './exempt/lists.ts'
@@ -74,7 +74,19 @@ async function openParts(
     }))
   if (admin) closers.push(() => admin.close())
 
-  let newHandler = joinFilter(config, store, reporter, log)
+  // By their servers: a reload loses no answers, and sessions that are open go on asking those they began with.
+  const resolvers = new Map<string, Dns>()
+  const dnsOf = (settings: DnsSettings): Dns => {
+    const servers = settings.servers.join(' ')
+    const dns = resolvers.get(servers) ?? openDns(settings, log)
+    resolvers.set(servers, dns)
+    return dns
+  }
+  closers.push(async () => {
+    for (const dns of resolvers.values()) dns.close()
+  })
+
+  let newHandler = joinFilter(config, store, dnsOf(config.dns), reporter, log)
   const server = await startServer({
     listen: config.listen,
     socketMode: config.socketMode,
@@ -96,7 +108,7 @@ async function openParts(
     listening,
     ...(admin ? { adminPort: admin.port } : {}),
     reload(next) {
-      newHandler = joinFilter(next, store, reporter, log)
+      newHandler = joinFilter(next, store, dnsOf(next.dns), reporter, log)
       return needRestart(config, next)
     },
   }
@@ -139,15 +151,18 @@ async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Pro
   return guarded
 }
 
-function joinFilter(config: Config, store: Store, reporter: Reporter, log: Log): () => Handler {
-  const lists = readLists(config.listFiles)
-  for (const problem of lists.problems) log.event('warn', 'list entry left out', { problem })
-  for (const problem of lists.warnings) log.event('warn', 'list entry in doubt', { problem })
-  const dns = new Dns(config.dns, {
+function openDns(settings: DnsSettings, log: Log): Dns {
+  return new Dns(settings, {
     onSilent: (problem) =>
       log.event('warn', 'DNS does not answer: clients are known by their network', { problem }),
     onAnswering: () => log.event('info', 'DNS answers again'),
   })
+}
+
+function joinFilter(config: Config, store: Store, dns: Dns, reporter: Reporter, log: Log): () => Handler {
+  const lists = readLists(config.listFiles)
+  for (const problem of lists.problems) log.event('warn', 'list entry left out', { problem })
+  for (const problem of lists.warnings) log.event('warn', 'list entry in doubt', { problem })
   const greylister = createGreylister({
     settings: config.greylist,
     exempt: compileExempt(config.exempt, lists),

@@ -48,6 +48,8 @@ const IMPATIENT = 60_000
 /** How much is remembered: characters of answers, and subjects that were slow. */
 const MOST_CHARACTERS = 16 * 1024 * 1024
 const MOST_SUBJECTS = 10_000
+/** Questions unanswered at once; each takes some 12 KB, and whoever sends MAIL can have several asked. */
+const MOST_IN_FLIGHT = 5_000
 
 /**
  * Where the servers of one name are silent, a resolver is as silent on that name, for longer than anybody waits; but
@@ -60,6 +62,11 @@ const UNANSWERED = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED', 'EDESTRUCT
 /** The codes of "there is no such name", and of "not with records of that type". */
 const NEGATIVES = new Set(['ENOTFOUND', 'ENODATA'])
 
+const NOT_ASKED: DnsAnswer = {
+  error: Object.assign(new Error('not asked'), { code: 'ECANCELLED' }),
+  endsAt: 0,
+}
+
 export class Dns {
   readonly #resolver = new Resolver(QUERY)
   readonly #watch: DnsWatch
@@ -69,6 +76,7 @@ export class Dns {
   #lastAnswerAt = 0
   #isSilent = false
   #isInDoubt = false
+  #isClosed = false
 
   constructor({ servers }: DnsSettings, watch: DnsWatch) {
     this.#watch = watch
@@ -82,6 +90,7 @@ export class Dns {
     if (known && known.endsAt > performance.now()) return Promise.resolve(known)
     const asked = this.#inFlight.get(key)
     if (asked) return asked
+    if (this.#isClosed || this.#inFlight.size >= MOST_IN_FLIGHT) return Promise.resolve(NOT_ASKED)
     const answer = this.#query(name, type).then((got) => {
       this.#inFlight.delete(key)
       this.#answers.set(key, got, { size: key.length + sizeOf(got.value) })
@@ -113,7 +122,9 @@ export class Dns {
     }
   }
 
+  /** What is asked has no answer any more, nor has what would be asked from now on. */
   close(): void {
+    this.#isClosed = true
     this.#resolver.cancel()
   }
 
@@ -152,7 +163,7 @@ export class Dns {
 
   /** Has the root asked for where nothing was answered since then, before nobody waits for DNS any more. */
   #doubt(startedAt: number): void {
-    if (this.#isInDoubt || this.#isSilent || this.#lastAnswerAt >= startedAt) return
+    if (this.#isInDoubt || this.#isSilent || this.#isClosed || this.#lastAnswerAt >= startedAt) return
     this.#isInDoubt = true
     void this.#query(ROOT, 'NS').then(() => {
       this.#isInDoubt = false
@@ -167,7 +178,7 @@ export class Dns {
   }
 
   #silent(problem: string): void {
-    if (this.#isSilent) return
+    if (this.#isSilent || this.#isClosed) return
     this.#isSilent = true
     this.#watch.onSilent(problem)
   }

@@ -127,6 +127,26 @@ test('where one name stays without answer, all others are waited for as before',
   assert.deepEqual(events, [])
 })
 
+test('once closed, nothing is asked and nobody is waited for', async (t) => {
+  const { dns, events } = open(t, [await startResolver(t, 'dead.test')])
+  const asked = dns.ask('dead.test', 'TXT')
+  dns.close()
+  const startedAt = performance.now()
+  assert.ok((await asked).error)
+  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT')))?.error)
+  assert.ok(performance.now() - startedAt < 500)
+  assert.deepEqual(events, [])
+})
+
+test('a flood of questions is not asked beyond a bound, and nothing of it is remembered', async (t) => {
+  const { dns } = open(t, [await startResolver(t, 'dead.test')])
+  const flood = Array.from({ length: 6000 }, (_, count) => dns.ask(`n${count}.dead.test`, 'A'))
+  const { error } = await dns.ask('one.test', 'TXT')
+  assert.match(error?.message ?? '', /^not asked/)
+  await Promise.all(flood)
+  assert.ok((await dns.ask('one.test', 'TXT')).value)
+})
+
 test('a subject that was slow while others answered is not waited for again', async (t) => {
   const { dns, events } = open(t)
   const never = new Promise<undefined>(() => undefined)
