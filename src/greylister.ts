@@ -21,7 +21,10 @@ export interface GreylistSettings {
   readonly normalizeSender: boolean
   /** Absent when turned off. */
   readonly autoWhitelist?: AutoWhitelist
-  /** Deferrals of a sender's domain to a recipient within the retry window until the next attempt passes; 0 for never. */
+  /**
+   * Deferrals of a sender's domain to a recipient within the retry window until the next attempt passes; of a sender,
+   * where keys have no recipient; 0 for never.
+   */
   readonly maxDeferrals: number
   /** What becomes of an attempt when the store fails. */
   readonly onStoreError: 'accept' | 'tempfail'
@@ -91,10 +94,22 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
   }
 
   /** That of the identity, and that of the network beside it: the identity may not be known at the next try. */
-  function tripletKeys({ sender, recipient }: Attempt, { id, network }: Identity): [string, ...string[]] {
-    const form = settings.normalizeSender ? senderForm(sender, recipient) : sender.normal
+  function tripletKeys(attempt: Attempt, { id, network }: Identity): [string, ...string[]] {
+    const { recipient } = attempt
+    const form = formOf(attempt)
     const key = tripletKey(id, form, recipient)
     return id === network ? [key] : [key, tripletKey(network, form, recipient)]
+  }
+
+  function formOf({ sender, recipient }: Attempt): string {
+    return settings.normalizeSender ? senderForm(sender, recipient) : sender.normal
+  }
+
+  /** Whose deferrals are counted: those of a domain to one recipient, but not to all of them, who hear from many. */
+  function deferred(attempt: Attempt, { id }: Identity): string {
+    const { sender, recipient } = attempt
+    if (recipient) return deferralsKey(sender.domain || sender.normal, recipient)
+    return deferralsKey(formOf(attempt) || id, undefined)
   }
 
   /** Rejects when the store fails. */
@@ -124,7 +139,7 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
     entries: ReadonlyArray<Entry | undefined>,
     { reason, waited, retryIn }: Deferral,
   ): Promise<Judgement> {
-    const counted = deferralsKey(attempt.sender, attempt.recipient)
+    const counted = deferred(attempt, identity)
     const missing = keys.filter((_, index) => !entries[index])
     const [deferrals, ...added] = await Promise.all([
       maxDeferrals > 0 ? store.count(counted, times.retryWindow) : 0,

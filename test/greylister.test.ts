@@ -31,6 +31,7 @@ interface From {
   readonly wide?: string | undefined
   readonly isNamed?: boolean
   readonly sender?: string
+  /** `''` where keys have none. */
   readonly recipient?: string
 }
 
@@ -55,7 +56,7 @@ function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) =>
       client: { address: client },
       authenticated: false,
       sender: parseAddress(sender),
-      recipient: parseAddress(recipient),
+      recipient: recipient === '' ? undefined : parseAddress(recipient),
     }
     return judge(attempt)
   }
@@ -217,6 +218,23 @@ test('after so many deferrals of a sender domain to a recipient the next attempt
   )
   assert.equal(await attempt({ address: '10.4.0.1' }), 'known')
   assert.equal(await attempt({ address: '10.5.0.1' }), 'new')
+})
+
+// Ten strangers who used a name of a large domain opened it for the eleventh; of bounces, any ten did.
+test('without recipient, deferrals are counted of a sender, and of bounces by who sends them', async () => {
+  const { attempt } = setUp({ maxDeferrals: 3 })
+  for (const sender of ['', '@example.org']) {
+    for (const host of [1, 2, 3, 4, 5]) {
+      const from = { address: `10.${host}.0.1`, sender: sender && `${host}${sender}`, recipient: '' }
+      assert.equal(await attempt(from), 'new', from.sender)
+    }
+  }
+  const from = { sender: 'news+1@example.org', recipient: '' }
+  for (const host of [1, 2, 3]) assert.equal(await attempt({ ...from, address: `10.${host}.0.1` }), 'new')
+  assert.equal(await attempt({ ...from, address: '10.4.0.1', sender: 'news+2@example.org' }), 'max-deferrals')
+  for (const _ of [1, 2])
+    assert.equal(await attempt({ address: '10.1.0.1', sender: '', recipient: '' }), 'early')
+  assert.equal(await attempt({ address: '10.1.0.1', sender: '', recipient: '' }), 'max-deferrals')
 })
 
 test('deferrals are counted within one retry window, early ones too, and 0 never ends them', async () => {

@@ -22,9 +22,9 @@ export function tripletKey(identity: string, sender: string, recipient: Address 
   return boundedKey(`t:${identity}`, sender, recipient)
 }
 
-/** How often mail of the sender's domain to the recipient was deferred, from wherever it came. */
-export function deferralsKey(sender: Address, recipient: Address | undefined): string {
-  return boundedKey('d:', sender.domain || sender.normal, recipient)
+/** How often mail of `sender` to the recipient was deferred, from wherever it came. */
+export function deferralsKey(sender: string, recipient: Address | undefined): string {
+  return boundedKey('d:', sender, recipient)
 }
 
 /** Of an identity: that it is whitelisted, how many first passes it has completed, and that one was a moment ago. */
