@@ -114,17 +114,14 @@ async function openParts(
   }
 }
 
-async function healthOf(config: Config, store: Store, listening: readonly SocketSpec[]): Promise<Health> {
-  const problem = await store.check().then(
-    () => undefined,
-    (error: Error) => error.message,
-  )
+async function healthOf(
+  config: Config,
+  store: GuardedStore,
+  listening: readonly SocketSpec[],
+): Promise<Health> {
+  await store.check().catch(() => undefined) // the state says it
   return {
-    store: {
-      name: formatStoreSpec(config.store),
-      up: problem === undefined,
-      ...(problem ? { problem } : {}),
-    },
+    store: { name: formatStoreSpec(config.store), ...store.state },
     listeners: listening.map(formatSocketSpec),
   }
 }
@@ -133,17 +130,17 @@ async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Pro
   const name = formatStoreSpec(config.store)
   let guarded: GuardedStore | undefined
   const store = await openStore(config.store, {
-    onReady: () => guarded?.markUp(),
+    onReady: () => void guarded?.probe(),
     onProblem: (problem) => guarded?.markDown(problem),
   })
   guarded = new GuardedStore(store, config.storeTimeout, {
     onOperation: (operation, result) => metrics.storeOperation(operation, result),
     onUp: () => {
-      metrics.storeUp(true)
+      metrics.storeUp()
       log.event('info', 'store is up', { store: name })
     },
     onDown: (problem) => {
-      metrics.storeUp(false)
+      metrics.storeDown()
       log.event('error', 'store is down', { store: name, problem })
     },
   })

@@ -29,6 +29,11 @@ export class Metrics {
     help: '1 while the store answers, 0 while it does not',
     registers: this.#registers,
   })
+  readonly #storeOutages = new Counter({
+    name: 'greymx_store_outages_total',
+    help: 'How often the store was found down',
+    registers: this.#registers,
+  })
   readonly #protocolErrors = new Counter({
     name: 'greymx_protocol_errors_total',
     help: 'Connections closed because the MTA broke the milter protocol',
@@ -48,7 +53,7 @@ export class Metrics {
     })
     this.#storeOperations.register(this.#registry, {
       name: 'greymx_store_operations_total',
-      help: 'Operations on the store by kind and result (ok, error, timeout)',
+      help: 'Operations on the store by kind and result (ok, error, timeout, refused)',
       labelNames: ['operation', 'result'],
     })
     const openConnections = () => this.#openConnections
@@ -78,8 +83,13 @@ export class Metrics {
     this.#openConnections = open
   }
 
-  storeUp(up: boolean): void {
-    this.#storeUp.set(up ? 1 : 0)
+  storeUp(): void {
+    this.#storeUp.set(1)
+  }
+
+  storeDown(): void {
+    this.#storeUp.set(0)
+    this.#storeOutages.inc()
   }
 
   protocolError(kind: string): void {

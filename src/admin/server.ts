@@ -3,9 +3,10 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { bracketedHost } from '../ip.ts'
+import type { StoreState } from '../store/guard.ts'
 
 export interface Health {
-  readonly store: { readonly name: string; readonly up: boolean; readonly problem?: string }
+  readonly store: StoreState & { readonly name: string }
   readonly listeners: readonly string[]
 }
 

@@ -1,12 +1,14 @@
-// A store whose operations take a bounded time, are counted, and show whether the store is up. It changes nothing
-// else: who asks gets the store's own answer or error.
+// A store whose operations take a bounded time, are counted, and show whether the store is up. A store that is down
+// costs one failure, not one for each who asks: from then on whoever asks is refused at once, and so is whoever waits
+// already, until a probe in the background finds the store well again. Else who asks gets the store's own answer.
 
 import type { Entry } from '../greylist/entry.ts'
 import { UnreadableEntry } from './encoding.ts'
 import type { Store } from './store.ts'
 
 export type Operation = 'find' | 'add' | 'pass' | 'count' | 'forget' | 'check'
-export type OperationResult = 'ok' | 'error' | 'timeout'
+/** `refused`: not asked, or not waited for any longer, as the store was known to be down. */
+export type OperationResult = 'ok' | 'error' | 'timeout' | 'refused'
 
 export interface StoreWatch {
   onOperation(operation: Operation, result: OperationResult): void
@@ -14,6 +16,21 @@ export interface StoreWatch {
   onUp(): void
   onDown(problem: string): void
 }
+
+/** Whether a store is up, and since when that is so. */
+export interface StoreState {
+  readonly up: boolean
+  /** Why it is down; absent also as long as it has neither answered nor failed. */
+  readonly problem?: string
+  readonly since: Date
+}
+
+/** Times between probes of a store that is down, in milliseconds: growing at first, then steady. */
+const FIRST_PROBE = 250
+const LONGEST_PROBE = 2000
+
+/** A store that goes down again sooner than this is probed as seldom as before: it shall not go up and down all the time. */
+const STEADY = 10_000
 
 /** An operation that was not answered yet. */
 interface Pending {
@@ -29,7 +46,12 @@ export class GuardedStore implements Store {
   /** In the order of their ends, as all have the same time: one timer, for the first, does for all of them. */
   readonly #pending = new Set<Pending>()
   #timer: NodeJS.Timeout | undefined
-  #up: boolean | undefined
+  #state: StoreState = { up: false, since: new Date() }
+  #changedAt = Number.NEGATIVE_INFINITY
+  #probeIn = FIRST_PROBE
+  #probeTimer: NodeJS.Timeout | undefined
+  #isProbing = false
+  #isClosed = false
 
   /** `timeout` in milliseconds, for each operation. */
   constructor(store: Store, timeout: number, watch: StoreWatch) {
@@ -38,58 +60,109 @@ export class GuardedStore implements Store {
     this.#watch = watch
   }
 
+  get state(): StoreState {
+    return this.#state
+  }
+
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
-    return this.#bounded('find', this.#store.find(keys))
+    return this.#refusal('find') ?? this.#bounded('find', this.#store.find(keys))
   }
 
   add(key: string, retryWindow: number, age?: number): Promise<boolean> {
-    return this.#bounded('add', this.#store.add(key, retryWindow, age))
+    return this.#refusal('add') ?? this.#bounded('add', this.#store.add(key, retryWindow, age))
   }
 
   pass(key: string, lifetime: number): Promise<void> {
-    return this.#bounded('pass', this.#store.pass(key, lifetime))
+    return this.#refusal('pass') ?? this.#bounded('pass', this.#store.pass(key, lifetime))
   }
 
   count(key: string, window: number): Promise<number> {
-    return this.#bounded('count', this.#store.count(key, window))
+    return this.#refusal('count') ?? this.#bounded('count', this.#store.count(key, window))
   }
 
   forget(key: string): Promise<void> {
-    return this.#bounded('forget', this.#store.forget(key))
+    return this.#refusal('forget') ?? this.#bounded('forget', this.#store.forget(key))
   }
 
   check(): Promise<void> {
-    return this.#bounded('check', this.#store.check())
+    return this.#refusal('check') ?? this.#bounded('check', this.#store.check())
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#probeTimer)
     await this.#store.close()
   }
 
   /** Also for what a store reports by itself, such as a lost connection. */
-  markUp(): void {
-    if (this.#up === true) return
-    this.#up = true
+  markDown(problem: string): void {
+    if (this.#isDown) {
+      this.#state = { ...this.#state, problem } // the latest says most
+      return
+    }
+    const now = performance.now()
+    const isRelapse = now - this.#changedAt < STEADY
+    this.#probeIn = isRelapse ? Math.min(this.#probeIn * 2, LONGEST_PROBE) : FIRST_PROBE
+    this.#changedAt = now
+    this.#state = { up: false, problem, since: new Date() }
+    this.#watch.onDown(problem)
+    for (const { operation, reject } of this.#pending) {
+      this.#watch.onOperation(operation, 'refused')
+      reject(new Error(problem))
+    }
+    this.#pending.clear()
+    this.#probeLater()
+  }
+
+  /** Finds out at once whether a store that is down is back, as when it has just connected again. */
+  async probe(): Promise<void> {
+    if (this.#isProbing || !this.#isDown) return
+    clearTimeout(this.#probeTimer)
+    this.#isProbing = true
+    const isBack = await this.#bounded('check', this.#store.check()).then(
+      () => true,
+      () => false,
+    )
+    this.#isProbing = false
+    if (isBack) return
+    this.#probeIn = Math.min(this.#probeIn * 2, LONGEST_PROBE)
+    this.#probeLater()
+  }
+
+  #probeLater(): void {
+    if (this.#isClosed) return
+    this.#probeTimer = setTimeout(() => void this.probe(), this.#probeIn)
+  }
+
+  get #isDown(): boolean {
+    return this.#state.problem !== undefined
+  }
+
+  #markUp(): void {
+    if (this.#state.up) return
+    this.#changedAt = performance.now()
+    this.#state = { up: true, since: new Date() }
     this.#watch.onUp()
   }
 
-  markDown(problem: string): void {
-    if (this.#up === false) return
-    this.#up = false
-    this.#watch.onDown(problem)
+  #refusal(operation: Operation): Promise<never> | undefined {
+    const { problem } = this.#state
+    if (problem === undefined) return undefined
+    this.#watch.onOperation(operation, 'refused')
+    return Promise.reject(new Error(problem))
   }
 
   #bounded<T>(operation: Operation, answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const pending = { operation, endsAt: performance.now() + this.#timeout, reject }
       this.#pending.add(pending)
-      this.#timer ??= setTimeout(() => this.#endOverdue(), this.#timeout)
+      this.#timer ??= this.#endOverdueIn(this.#timeout)
       answer.then(
         (value) => {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'ok')
-          this.markUp()
+          this.#markUp()
           resolve(value)
         },
         (error: Error) => {
@@ -102,19 +175,25 @@ export class GuardedStore implements Store {
     })
   }
 
+  /** A turn of the event loop later than its time: answers that came while this process was held up have come. */
+  #endOverdueIn(milliseconds: number): NodeJS.Timeout {
+    return setTimeout(() => setImmediate(() => this.#endOverdue()), milliseconds)
+  }
+
   #endOverdue(): void {
     this.#timer = undefined
-    for (const pending of this.#pending) {
-      const left = pending.endsAt - performance.now()
-      if (left > 0) {
-        this.#timer = setTimeout(() => this.#endOverdue(), Math.ceil(left))
-        return
-      }
-      this.#pending.delete(pending)
-      const problem = `the store did not answer ${pending.operation} within ${this.#timeout}ms`
-      this.#watch.onOperation(pending.operation, 'timeout')
-      this.markDown(problem)
-      pending.reject(new Error(problem))
+    const [oldest] = this.#pending
+    if (!oldest) return
+    const left = oldest.endsAt - performance.now()
+    if (left > 0) {
+      this.#timer = this.#endOverdueIn(Math.ceil(left))
+      return
     }
+    this.#pending.delete(oldest)
+    const problem = `the store did not answer ${oldest.operation} within ${this.#timeout}ms`
+    this.#watch.onOperation(oldest.operation, 'timeout')
+    this.markDown(problem)
+    oldest.reject(new Error(problem))
+    this.#endOverdue()
   }
 }

@@ -123,6 +123,36 @@ test('SIGTERM lets an open transaction end, takes no new connection, and exits 0
   assert.match(greymx.log().at(-1) ?? '', /msg=stopped/)
 })
 
+test('a Redis that stands still costs one time-out, not one for each RCPT', async (t) => {
+  const dir = await scratch(t)
+  const redis = await startRedis({ dir })
+  const greymx = await startGreymx({ dir, settings: `store: ${redis.url}/0\n${TIMES}` })
+  const clients = await Promise.all(Array.from({ length: 8 }, () => milterSession(greymx)))
+  const [first] = clients
+  assert.ok(first)
+  assert.equal(await ask(first, 'before@a.test'), 'tempfail')
+  redis.pause()
+  const startedAt = performance.now()
+  for (let round = 0; round < 5; round += 1) {
+    const verdicts = await Promise.all(
+      clients.map((client, index) => ask(client, `${round}-${index}@a.test`)),
+    )
+    assert.deepEqual([...new Set(verdicts)], ['pass'])
+  }
+  const took = performance.now() - startedAt
+  assert.ok(took < 1000, `40 recipients took ${took} ms`)
+  redis.resume()
+  await waitFor('greylisting to resume', async () => (await ask(first, 'after@a.test')) === 'tempfail')
+  const metrics = await (await fetch(`http://127.0.0.1:${greymx.adminPort}/metrics`)).text()
+  const timeouts = [
+    ...metrics.matchAll(/store_operations_total\{operation="(\w+)",result="timeout"\} (\d+)/g),
+  ]
+  const byMail = timeouts.filter(([, operation]) => operation !== 'check').map(([, , count]) => Number(count))
+  assert.deepEqual(byMail, [1], metrics)
+  assert.match(metrics, /^greymx_store_outages_total 1$/m)
+  for (const client of clients) client.quit()
+})
+
 interface Answered {
   readonly replies: string[]
   longest: number

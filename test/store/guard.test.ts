@@ -1,62 +1,156 @@
-// GuardedStore bounds and counts what the store does, and says once when it goes down and comes back.
+// GuardedStore bounds and counts what the store does, and says once when it goes down and comes back. While it is
+// down nobody waits for it.
 
 import assert from 'node:assert/strict'
-import { mock, test } from 'node:test'
+import { mock, type TestContext, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { UnreadableEntry } from '../../src/store/encoding.ts'
 import { GuardedStore } from '../../src/store/guard.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 
-function guard(add: () => Promise<never>) {
+const TIMEOUT = 250
+
+interface Bench {
+  readonly guarded: GuardedStore
+  readonly events: string[]
+  /** What the store does with `add` and `check`. */
+  readonly store: MemoryStore
+  /** Lets so much time go by, and what follows from that happen. */
+  advance(milliseconds: number): Promise<void>
+}
+
+function setUp(t: TestContext): Bench {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  let now = 0
+  // performance.now() stands for the clock that the timers of this test do not move.
+  const clock = mock.method(performance, 'now', () => now)
   const events: string[] = []
   const store = new MemoryStore(() => 0)
-  store.add = add
-  const guarded = new GuardedStore(store, 250, {
+  const guarded = new GuardedStore(store, TIMEOUT, {
     onOperation: (operation, result) => events.push(`${operation} ${result}`),
     onUp: () => events.push('up'),
     onDown: (problem) => events.push(`down: ${problem}`),
   })
-  return { guarded, events }
-}
-
-test('an operation that is not answered ends with its time, and its late answer is ignored', async () => {
-  mock.timers.enable({ apis: ['setTimeout'] })
-  // performance.now() stands for the clock that the timers of this test do not move.
-  const clock = mock.method(performance, 'now', () => 0)
-  try {
-    const lateAnswers: Array<(error: Error) => void> = []
-    const { guarded, events } = guard(() => new Promise((_, reject) => lateAnswers.push(reject)))
-    const first = guarded.add('a', 1)
-    clock.mock.mockImplementation(() => 100)
-    mock.timers.tick(100)
-    const second = guarded.add('b', 1)
-    clock.mock.mockImplementation(() => 250)
-    mock.timers.tick(150)
-    await assert.rejects(first, /the store did not answer add within 250ms/)
-    assert.deepEqual(events, ['add timeout', 'down: the store did not answer add within 250ms'])
-    clock.mock.mockImplementation(() => 350)
-    mock.timers.tick(100)
-    await assert.rejects(second, /within 250ms/)
-    for (const answer of lateAnswers) answer(new Error('late'))
-    await guarded.check()
-    assert.deepEqual(events.slice(2), ['add timeout', 'check ok', 'up'])
-  } finally {
+  t.after(async () => {
+    await guarded.close()
     clock.mock.restore()
     mock.timers.reset()
+  })
+  return {
+    guarded,
+    events,
+    store,
+    async advance(milliseconds) {
+      for (let step = 0; step < milliseconds; step += 50) {
+        now += 50
+        mock.timers.tick(50)
+        await nextTurn()
+        await nextTurn()
+      }
+    },
   }
+}
+
+const never = () => new Promise<never>(() => undefined)
+const burns = () => Promise.reject(new Error('it burns'))
+const answers = async () => undefined
+
+test('a store that stands still costs one time-out: who waits already and who asks later is refused', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  const late: Array<(added: boolean) => void> = []
+  store.add = () => new Promise((resolve) => late.push(resolve))
+  store.check = never
+  const first = guarded.add('a', 1)
+  const waiting = advance(TIMEOUT)
+  await advance(0)
+  const second = guarded.add('b', 1)
+  await Promise.all([
+    waiting,
+    assert.rejects(first, /the store did not answer add within 250ms/),
+    assert.rejects(second, /the store did not answer add within 250ms/),
+  ])
+  await assert.rejects(guarded.find(['c']), /the store did not answer add within 250ms/)
+  const problem = 'the store did not answer add within 250ms'
+  assert.deepEqual(events, ['add timeout', `down: ${problem}`, 'add refused', 'find refused'])
+  for (const answer of late) answer(true)
+  await nextTurn()
+  assert.equal(events.length, 4, 'late answers are ignored')
 })
 
-test('a failing store is reported down once, and up once when it answers', async () => {
-  const { guarded, events } = guard(() => Promise.reject(new Error('it burns')))
+test('an answer that came while the process was held up has come in time', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  store.add = () => new Promise((resolve) => setImmediate(() => resolve(true)))
+  const [added] = await Promise.all([guarded.add('a', 1), advance(TIMEOUT)])
+  assert.equal(added, true)
+  assert.deepEqual(events, ['add ok', 'up'])
+})
+
+test('a store that is down is probed, one probe at a time and ever more seldom, until it answers', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  store.add = burns
+  store.check = never
+  await assert.rejects(guarded.add('a', 1), /it burns/)
+  const probes = async (milliseconds: number) => {
+    events.length = 0
+    await advance(milliseconds)
+    return events.filter((event) => event === 'check timeout').length
+  }
+  // From the first failure on: 250 ms and the probe's own 250, 500 and 250, 1000 and 250, then 2000 and 250 each.
+  assert.equal(await probes(500), 1)
+  assert.equal(await probes(750), 1)
+  assert.equal(await probes(1250), 1)
+  assert.equal(await probes(9000), 4)
+  assert.deepEqual(guarded.state.problem, 'the store did not answer check within 250ms')
+  store.check = answers
+  await advance(2000)
+  assert.deepEqual(events.slice(-2), ['check ok', 'up'])
+  assert.equal(guarded.state.up, true)
+})
+
+test('a store that reports itself back is probed at once', async (t) => {
+  const { guarded, events, store } = setUp(t)
+  guarded.markDown('the connection was closed')
+  store.check = answers
+  await Promise.all([guarded.probe(), guarded.probe()])
+  assert.deepEqual(events, ['down: the connection was closed', 'check ok', 'up'])
+})
+
+test('a failing store is reported down once, and up once when it answers', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  store.add = burns
   await assert.rejects(guarded.add('a', 1), /it burns/)
   await assert.rejects(guarded.add('a', 1), /it burns/)
   guarded.markDown('the connection was closed')
-  await guarded.check()
-  guarded.markUp()
-  assert.deepEqual(events, ['add error', 'down: it burns', 'add error', 'check ok', 'up'])
+  await assert.rejects(guarded.check(), /the connection was closed/)
+  await advance(250)
+  assert.deepEqual(events, ['add error', 'down: it burns', 'add refused', 'check refused', 'check ok', 'up'])
 })
 
-test('an entry that cannot be read says nothing about the store', async () => {
-  const { guarded, events } = guard(() => Promise.reject(new UnreadableEntry('what is this')))
+test('a store that answers too slowly stays down', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  const slow = () => new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 400))
+  store.check = slow
+  await Promise.all([assert.rejects(guarded.check()), advance(60_000)])
+  assert.deepEqual(
+    events.filter((event) => !event.startsWith('check')),
+    ['down: the store did not answer check within 250ms'],
+  )
+})
+
+test('a store that answers probes and nothing else changes its state every few seconds, not all the time', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  store.add = burns
+  for (let time = 0; time < 60_000; time += 50) {
+    await guarded.add('a', 1).catch(() => undefined)
+    await advance(50)
+  }
+  const changes = events.filter((event) => event === 'up' || event.startsWith('down')).length
+  assert.ok(changes < 70, `${changes} changes within a minute`)
+})
+
+test('an entry that cannot be read says nothing about the store', async (t) => {
+  const { guarded, events, store } = setUp(t)
+  store.add = () => Promise.reject(new UnreadableEntry('what is this'))
   await guarded.check()
   await assert.rejects(guarded.add('a', 1), UnreadableEntry)
   assert.deepEqual(events, ['check ok', 'up', 'add error'])
