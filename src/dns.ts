@@ -26,8 +26,8 @@ export interface DnsAnswer {
   readonly endsAt: number
 }
 
-/** Longest wait for DNS, whatever is asked of it, in milliseconds. */
-export const PATIENCE = 2000
+/** Longest wait for DNS, whatever is asked of it, in milliseconds: it leaves the store its share of a decision's time. */
+export const PATIENCE = 1500
 
 /**
  * c-ares goes by the servers' usual speed rather than by this timeout: where they answer in a few milliseconds, it waits

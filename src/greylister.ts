@@ -1,5 +1,6 @@
 // One attempt → its outcome: exempt? whose key? what is remembered? what follows? what is kept? Knows nothing of
-// milter; whoever asks (the filter, the command line) gets the same answer. A store that fails has its configured one.
+// milter; whoever asks (the filter, the command line) gets the same answer. A store that fails has its configured one,
+// and so has one that takes too long: a decision takes LONGEST at most, DNS included.
 
 import type { Attempt } from './attempt.ts'
 import type { Exempt, Exemption } from './exempt/exempt.ts'
@@ -57,6 +58,9 @@ export interface Greylister {
   judge(attempt: Attempt, findings?: Promise<Findings>): Promise<Outcome>
 }
 
+/** Longest time for one decision, in milliseconds: a store that answers each of several operations slowly is slow too. */
+const LONGEST = 2000
+
 /** A client whose name says nothing, or that it is anybody's, has to complete so many first passes at least. */
 const PASSES_OF_UNNAMED = 5
 
@@ -78,6 +82,7 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
   async function judge(attempt: Attempt, findings?: Promise<Findings>): Promise<Outcome> {
     const exemption = exempt(attempt)
     if (exemption) return exempted(attempt, exemption)
+    const endsAt = performance.now() + LONGEST
     const found = await (findings ?? investigate(attempt.client, attempt.sender))
     if (found.exemption) return exempted(attempt, found.exemption, found.identity)
     const { identity } = found
@@ -86,7 +91,7 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
     const keys = tripletKeys(attempt, identity)
     const subject = { attempt, identity: identity.id, ref: tripletRef(keys[0]) }
     try {
-      return { ...subject, ...(await weigh(attempt, identity, keys)) }
+      return { ...subject, ...(await weigh({ attempt, identity, keys, endsAt })) }
     } catch (error) {
       const verdict = settings.onStoreError === 'tempfail' ? 'tempfail' : 'pass'
       return { ...subject, verdict, reason: 'store-error', waited: 0, retryIn: 0, error: messageOf(error) }
@@ -112,30 +117,33 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
     return deferralsKey(formOf(attempt) || id, undefined)
   }
 
-  /** Rejects when the store fails. */
-  async function weigh(attempt: Attempt, identity: Identity, keys: readonly string[]): Promise<Judgement> {
+  /** Rejects when the store fails, or has not said at `endsAt` what there is to know. */
+  async function weigh(question: Question): Promise<Judgement> {
+    const { identity, keys, endsAt } = question
     const { listed } = whitelistKeys(identity.id)
     const [whitelisted, ...entries] = autoWhitelist
-      ? await store.find([listed, ...keys])
-      : [undefined, ...(await store.find(keys))]
+      ? await by(endsAt, store.find([listed, ...keys]))
+      : [undefined, ...(await by(endsAt, store.find(keys)))]
     if (autoWhitelist && whitelisted?.passed) {
-      if (isDue(whitelisted.age, autoWhitelist.lifetime)) await keepPassed([listed], autoWhitelist.lifetime)
+      const isKept = isDue(whitelisted.age, autoWhitelist.lifetime)
+      await orLeave(endsAt, [isKept && keepPassed([listed], autoWhitelist.lifetime)])
       return { verdict: 'pass', reason: 'auto-whitelist', waited: 0, retryIn: 0 }
     }
     const decision = decide(strongest(entries), times)
-    if (decision.verdict === 'tempfail') return defer(attempt, identity, keys, entries, decision)
+    if (decision.verdict === 'tempfail') return by(endsAt, defer(question, entries, decision))
     const { verdict, reason, waited, keep } = decision
     // What only one of the keys knew, the other knows from now on.
     const isKept = keep || entries.some((entry) => !entry?.passed)
-    await Promise.all([isKept && keepPassed(keys, times.lifetime), reason === 'retry' && countPass(identity)])
+    await orLeave(endsAt, [
+      isKept && keepPassed(keys, times.lifetime),
+      reason === 'retry' && countPass(identity),
+    ])
     return { verdict, reason, waited, retryIn: 0 }
   }
 
   /** Writes down a first attempt, or one that came too early, unless the sender has been deferred too often by now. */
   async function defer(
-    attempt: Attempt,
-    identity: Identity,
-    keys: readonly string[],
+    { attempt, identity, keys }: Question,
     entries: ReadonlyArray<Entry | undefined>,
     { reason, waited, retryIn }: Deferral,
   ): Promise<Judgement> {
@@ -187,6 +195,14 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
   }
 }
 
+/** What is asked of the store for one attempt, and until when (by performance.now()) its answer is of use. */
+interface Question {
+  readonly attempt: Attempt
+  readonly identity: Identity
+  readonly keys: readonly string[]
+  readonly endsAt: number
+}
+
 type Deferral = Extract<Decision, { verdict: 'tempfail' }>
 
 type Judgement = Omit<Outcome, 'attempt' | 'identity' | 'ref'>
@@ -194,4 +210,21 @@ type Judgement = Omit<Outcome, 'attempt' | 'identity' | 'ref'>
 function exempted(attempt: Attempt, exemption: Exemption, identity?: Identity): Outcome {
   const known = identity ? { identity: identity.id } : {}
   return { attempt, verdict: 'pass', ...exemption, ...known, waited: 0, retryIn: 0 }
+}
+
+/** `answer`, or a rejection at `endsAt`. */
+function by<T>(endsAt: number, answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`the store took too long: a decision takes ${LONGEST}ms at most`)),
+      endsAt - performance.now(),
+    )
+    answer.finally(() => clearTimeout(timer)).then(resolve, reject)
+  })
+}
+
+/** For what is decided already: waits until it is written down, but not for longer than `endsAt`. */
+async function orLeave(endsAt: number, writes: ReadonlyArray<Promise<void> | false>): Promise<void> {
+  if (!writes.some(Boolean)) return
+  await by(endsAt, Promise.all(writes)).catch(() => undefined)
 }

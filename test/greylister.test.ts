@@ -2,7 +2,8 @@
 // deferral without end is ended. With the memory store and a clock moved by hand; who clients are is handed in.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseAddress } from '../src/address.ts'
 import type { Attempt } from '../src/attempt.ts'
 import { createGreylister, type GreylistSettings, observing } from '../src/greylister.ts'
@@ -24,6 +25,9 @@ const SETTINGS: GreylistSettings = {
   maxDeferrals: 10,
   onStoreError: 'accept',
 }
+
+/** A pending triplet that has waited long enough. */
+const OLD = { passed: false, age: 5 * MINUTE }
 
 interface From {
   readonly address?: string
@@ -137,6 +141,24 @@ test('senders that differ by what is made up for each message are one sender, wh
     await attempt({ sender: 'news+1@example.org' })
     wait(5 * MINUTE)
     assert.equal(await attempt({ sender: 'news+2@example.org' }), reason)
+  }
+})
+
+test('a decision is over after 2 s, however slowly the store answers; what is decided by then stands', async () => {
+  const never = () => new Promise<never>(() => undefined)
+  for (const [slow, reason] of [
+    [{ find: never }, 'store-error'],
+    [{ count: never }, 'store-error'],
+    [{ add: never }, 'store-error'],
+    [{ find: async (keys: readonly string[]) => keys.map(() => OLD), pass: never }, 'retry'],
+  ] as const) {
+    const { attempt } = setUp({ onStoreError: 'tempfail' }, (store) => Object.assign(store, slow))
+    mock.timers.enable({ apis: ['setTimeout'] })
+    const answer = attempt()
+    await nextTurn()
+    mock.timers.tick(2000)
+    assert.equal(await answer, reason)
+    mock.timers.reset()
   }
 })
 
