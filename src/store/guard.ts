@@ -4,9 +4,10 @@
 
 import type { Entry } from '../greylist/entry.ts'
 import { UnreadableEntry } from './encoding.ts'
-import type { Store } from './store.ts'
+import type { Learnt } from './merge.ts'
+import type { SharedStore } from './store.ts'
 
-export type Operation = 'find' | 'add' | 'pass' | 'count' | 'forget' | 'check'
+export type Operation = 'find' | 'add' | 'pass' | 'count' | 'forget' | 'merge' | 'check'
 /** `refused`: not asked, or not waited for any longer, as the store was known to be down. */
 export type OperationResult = 'ok' | 'error' | 'timeout' | 'refused'
 
@@ -39,8 +40,8 @@ interface Pending {
   readonly reject: (error: Error) => void
 }
 
-export class GuardedStore implements Store {
-  readonly #store: Store
+export class GuardedStore implements SharedStore {
+  readonly #store: SharedStore
   readonly #timeout: number
   readonly #watch: StoreWatch
   /** In the order of their ends, as all have the same time: one timer, for the first, does for all of them. */
@@ -54,7 +55,7 @@ export class GuardedStore implements Store {
   #isClosed = false
 
   /** `timeout` in milliseconds, for each operation. */
-  constructor(store: Store, timeout: number, watch: StoreWatch) {
+  constructor(store: SharedStore, timeout: number, watch: StoreWatch) {
     this.#store = store
     this.#timeout = timeout
     this.#watch = watch
@@ -82,6 +83,10 @@ export class GuardedStore implements Store {
 
   forget(key: string): Promise<void> {
     return this.#refusal('forget') ?? this.#bounded('forget', this.#store.forget(key))
+  }
+
+  merge(key: string, learnt: Learnt): Promise<void> {
+    return this.#refusal('merge') ?? this.#bounded('merge', this.#store.merge(key, learnt))
   }
 
   check(): Promise<void> {

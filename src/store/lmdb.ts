@@ -9,7 +9,8 @@ import { open, type RootDatabase } from 'lmdb'
 import type { Entry } from '../greylist/entry.ts'
 import { messageOf } from '../message.ts'
 import { ageEntry, decodeCount, decodeEntry, encodeCount, encodeEntry } from './encoding.ts'
-import type { Store } from './store.ts'
+import { type Learnt, mergeEntry } from './merge.ts'
+import type { SharedStore } from './store.ts'
 
 /** So many entries are looked at for expiry with every so many writes: all of them in a quarter as many writes. */
 const SWEEP_EVERY = 64
@@ -28,7 +29,7 @@ export function openLmdbStore(directory: string, now: () => number): LmdbStore {
   }
 }
 
-export class LmdbStore implements Store {
+export class LmdbStore implements SharedStore {
   readonly #database: RootDatabase<string, string>
   readonly #now: () => number
   #writes = 0
@@ -74,6 +75,20 @@ export class LmdbStore implements Store {
 
   async forget(key: string): Promise<void> {
     await this.#database.remove(key)
+  }
+
+  async merge(key: string, learnt: Learnt): Promise<void> {
+    await this.#database.transaction(() => {
+      const found = this.#alive(key)
+      const now = this.#now()
+      if ('counted' in learnt) {
+        const sum = (found ? decodeCount(key, found.text) : 0) + learnt.counted
+        this.#put(key, encodeCount(sum), found?.endsAt ?? now + learnt.left)
+        return
+      }
+      const entry = mergeEntry(found && { ...decodeEntry(key, found.text), left: found.endsAt - now }, learnt)
+      if (entry) this.#put(key, encodeEntry(entry), now + entry.left)
+    })
   }
 
   async check(): Promise<void> {

@@ -2,7 +2,8 @@
 
 import type { Entry } from '../greylist/entry.ts'
 import { ageEntry, type StoredEntry } from './encoding.ts'
-import type { Store } from './store.ts'
+import { type Learnt, mergeEntry } from './merge.ts'
+import type { SharedStore } from './store.ts'
 
 /** Expired entries are looked for each time so many operations have gone by, a bounded number at a time. */
 const SWEEP_EVERY = 64
@@ -13,7 +14,7 @@ interface Kept {
   readonly endsAt: number
 }
 
-export class MemoryStore implements Store {
+export class MemoryStore implements SharedStore {
   readonly #now: () => number
   readonly #kept = new Map<string, Kept>()
   #operations = 0
@@ -52,6 +53,22 @@ export class MemoryStore implements Store {
 
   async forget(key: string): Promise<void> {
     this.#kept.delete(key)
+  }
+
+  async merge(key: string, learnt: Learnt): Promise<void> {
+    const kept = this.#alive(key)
+    const now = this.#now()
+    if ('counted' in learnt) {
+      const sum = typeof kept?.value === 'number' ? kept.value : 0
+      this.#keep(key, sum + learnt.counted, kept?.endsAt ?? now + learnt.left)
+      return
+    }
+    const isEntry = kept && typeof kept.value !== 'number'
+    const entry = mergeEntry(
+      isEntry ? { ...(kept.value as StoredEntry), left: kept.endsAt - now } : undefined,
+      learnt,
+    )
+    if (entry) this.#keep(key, { passed: entry.passed, ttl: entry.ttl }, now + entry.left)
   }
 
   async check(): Promise<void> {}

@@ -5,7 +5,7 @@ import { bareHost, bracketedHost } from '../ip.ts'
 import { openLmdbStore } from './lmdb.ts'
 import { MemoryStore } from './memory.ts'
 import { openRedisStore, type RedisEvents, type RedisSettings } from './redis.ts'
-import type { Store } from './store.ts'
+import type { SharedStore } from './store.ts'
 
 export type StoreSpec =
   | { readonly kind: 'memory' }
@@ -45,7 +45,7 @@ export function formatStoreSpec(spec: StoreSpec): string {
 }
 
 /** Opens what can be opened; a Redis that is not there yet is waited for in the background. */
-export async function openStore(spec: StoreSpec, events: RedisEvents): Promise<Store> {
+export async function openStore(spec: StoreSpec, events: RedisEvents): Promise<SharedStore> {
   switch (spec.kind) {
     case 'memory':
       return new MemoryStore(() => performance.now())

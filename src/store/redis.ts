@@ -6,7 +6,8 @@ import { Redis, type RedisOptions } from 'ioredis'
 import type { Entry } from '../greylist/entry.ts'
 import { messageOf } from '../message.ts'
 import { ageEntry, decodeEntry, encodeEntry, UnreadableEntry } from './encoding.ts'
-import type { Store } from './store.ts'
+import type { Learnt } from './merge.ts'
+import type { SharedStore } from './store.ts'
 
 export interface RedisSettings {
   readonly connection:
@@ -39,6 +40,28 @@ const SILENCE = 1000
 /** How Redis says that a value is of another kind than the one asked for; it is none of ours then. */
 const UNREADABLE = /^WRONGTYPE|^ERR value is not an integer/
 
+/**
+ * mergeEntry of merge.ts, in one piece with what it finds: state, TTL and what is left of it, in milliseconds. Gives
+ * back what is there where that is no entry.
+ */
+const MERGE_ENTRY = `
+local state, ttl, left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local found = redis.call('GET', KEYS[1])
+if found then
+  local had, window = string.match(found, '^1:(%a+):(%d+)$')
+  if had ~= 'pending' and had ~= 'passed' then return found end
+  local remaining = redis.call('PTTL', KEYS[1])
+  if had == 'passed' and (state == 'pending' or remaining < 0 or remaining >= left) then return false end
+  if had == 'pending' and state == 'pending' then
+    local age = ttl - left
+    if age <= window - math.max(remaining, 0) then return false end
+    ttl = math.max(ttl, window)
+    left = ttl - age
+  end
+end
+redis.call('SET', KEYS[1], string.format('1:%s:%.0f', state, ttl), 'PX', string.format('%.0f', left))
+return false`
+
 /** What PTTL answers for a key that has no TTL (greymx sets none such), and where there is no key. */
 const NO_TTL = -1
 const NO_KEY = -2
@@ -64,7 +87,7 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
 }
 
 /** Operations reject while there is no connection. */
-export class RedisStore implements Store {
+export class RedisStore implements SharedStore {
   readonly #redis: Redis
   readonly #events: RedisEvents
   readonly #database: number
@@ -141,6 +164,20 @@ export class RedisStore implements Store {
 
   async forget(key: string): Promise<void> {
     await this.#ask((redis) => redis.del(KEY_PREFIX + key))
+  }
+
+  async merge(key: string, learnt: Learnt): Promise<void> {
+    const name = KEY_PREFIX + key
+    const left = Math.ceil(learnt.left)
+    if ('counted' in learnt) {
+      await this.#ask((redis) =>
+        Promise.all([redis.incrby(name, learnt.counted), redis.pexpire(name, left, 'NX')]),
+      )
+      return
+    }
+    const state = learnt.passed ? 'passed' : 'pending'
+    const found = await this.#ask((redis) => redis.eval(MERGE_ENTRY, 1, name, state, learnt.ttl, left))
+    if (typeof found === 'string') decodeEntry(name, found) // throws
   }
 
   /** Writes, as a replica or a full server would answer a mere PING. */

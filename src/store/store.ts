@@ -7,6 +7,7 @@
 // - What the outside does (Redis gone, disk full, contents that are not ours) rejects with a message that names it.
 
 import type { Entry } from '../greylist/entry.ts'
+import type { Learnt } from './merge.ts'
 
 export interface Store {
   /** What is remembered under each of `keys` (one at least), in their order; looks without adding. */
@@ -25,4 +26,13 @@ export interface Store {
   /** Resolves when the store can be reached and written to. */
   check(): Promise<void>
   close(): Promise<void>
+}
+
+/** A store that can take in what another has learnt while this one was away. */
+export interface SharedStore extends Store {
+  /**
+   * Of an entry, the earlier first sight and the later pass remain (a pass outweighs any wait); counts add up. Taken in
+   * twice, an entry is what it was after the first time.
+   */
+  merge(key: string, learnt: Learnt): Promise<void>
 }

@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import type { Store } from '../../src/store/store.ts'
+import type { SharedStore, Store } from '../../src/store/store.ts'
 
 export interface StoreUnderTest {
-  readonly store: Store
+  readonly store: SharedStore
   /** Another frontend's view of the same state. */
-  readonly other: Store
+  readonly other: SharedStore
   /** Lets so many milliseconds of the store's clock go by. */
   advance(milliseconds: number): Promise<void>
 }
@@ -163,6 +163,75 @@ export function describeStore(
       assert.equal(await store.count('a', WINDOW), 1)
       await store.forget('a')
       assert.equal(await store.count('a', WINDOW), 1)
+    })
+
+    test('what was learnt elsewhere is taken in: the earlier first sight, the later pass', async (t) => {
+      const DAYS = { passed: false, ttl: 2 * DAY }
+      const MONTH = { passed: true, ttl: 36 * DAY }
+      const young = { ...DAYS, left: 2 * DAY - 1000 }
+      const old = { ...DAYS, left: 2 * DAY - 5000 }
+      const wider = { passed: false, ttl: 3 * DAY, left: 3 * DAY - 5000 }
+      const used = { ...MONTH, left: 36 * DAY - 3000 }
+      const unused = { ...MONTH, left: 36 * DAY - 9000 }
+      const { store, other } = await open(t)
+      const cases = [
+        ['nothing, pending', [young], false, 1000],
+        ['nothing, passed', [used], true, 3000],
+        ['pending, pending longer', [young, old], false, 5000],
+        ['pending, pending shorter', [old, young], false, 5000],
+        ['pending, pending longer with another window', [young, wider], false, 5000],
+        ['pending, passed', [old, used], true, 3000],
+        ['passed, pending', [used, old], true, 3000],
+        ['passed, passed later', [unused, used], true, 3000],
+        ['passed, passed before', [used, unused], true, 3000],
+        ['the same twice', [young, young], false, 1000],
+      ] as const
+      for (const [name, learnt, passed, age] of cases) {
+        for (const each of learnt) await store.merge(name, each)
+        const [found] = await other.find([name])
+        assert.equal(found?.passed, passed, name)
+        assertAge(found?.age, age)
+      }
+    })
+
+    test('what was taken in ends when it should', async (t) => {
+      const { store, advance } = await open(t)
+      await store.merge('a', { passed: true, ttl: DAY, left: WINDOW / 2 })
+      await store.merge('b', { passed: false, ttl: WINDOW, left: WINDOW / 2 })
+      await store.add('c', WINDOW)
+      await store.merge('c', { passed: false, ttl: WINDOW, left: WINDOW / 2 })
+      assert.equal((await store.find(['a', 'b', 'c'])).filter(Boolean).length, 3)
+      await advance(WINDOW / 2 + 100)
+      assert.deepEqual(await store.find(['a', 'b', 'c']), [undefined, undefined, undefined])
+    })
+
+    test('counts add up, and end when the first of them would', async (t) => {
+      const { store, other, advance } = await open(t)
+      await store.count('a', WINDOW)
+      await Promise.all([
+        store.merge('a', { counted: 2, left: DAY }),
+        other.merge('a', { counted: 3, left: DAY }),
+      ])
+      await store.merge('b', { counted: 4, left: WINDOW })
+      assert.equal(await store.count('a', WINDOW), 7)
+      assert.equal(await store.count('b', DAY), 5)
+      await advance(WINDOW + 100)
+      assert.equal(await store.count('a', WINDOW), 1)
+      assert.equal(await store.count('b', WINDOW), 1)
+    })
+
+    test('of what is taken in while a key passes, the pass remains', async (t) => {
+      const { store, other } = await open(t)
+      const keys = Array.from({ length: 50 }, (_, index) => `key ${index}`)
+      await Promise.all(
+        keys.flatMap((key) => [
+          other.add(key, DAY),
+          store.merge(key, { passed: false, ttl: DAY, left: DAY / 2 }),
+          other.pass(key, DAY),
+          store.merge(key, { passed: false, ttl: DAY, left: DAY / 2 }),
+        ]),
+      )
+      assert.ok((await store.find(keys)).every((entry) => entry?.passed))
     })
 
     test('keys are told apart to the last character, whatever they consist of', async (t) => {

@@ -74,6 +74,8 @@ test('LmdbStore refuses contents that are none of its own, key by key, and keeps
     })
   }
   await assert.rejects(store.count('foreign', DAY), /expected a count, found/)
+  await assert.rejects(store.merge('foreign', { counted: 1, left: DAY }), UnreadableEntry)
+  await assert.rejects(store.merge('newer', { passed: true, ttl: DAY, left: DAY }), UnreadableEntry)
   assert.equal(await store.add('ours', DAY), true)
   assert.equal(store.size, 3)
   await store.close()

@@ -59,6 +59,10 @@ test('RedisStore refuses contents that are none of its own, key by key, and keep
   await assert.rejects(store.find(['ours', 'foreign', 'other']), UnreadableEntry)
   await assert.rejects(store.count('foreign', DAY), UnreadableEntry)
   await assert.rejects(store.count('list', DAY), UnreadableEntry)
+  for (const key of ['foreign', 'empty', 'list']) {
+    await assert.rejects(store.merge(key, { passed: true, ttl: DAY, left: DAY }), UnreadableEntry)
+    await assert.rejects(store.merge(key, { counted: 1, left: DAY }), UnreadableEntry)
+  }
   assert.equal(await store.add('ours', DAY), true)
   assert.equal(await redis.cli('get', 'greymx:foreign'), 'something else')
 })
