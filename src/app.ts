@@ -17,8 +17,10 @@ import { startServer } from './milter/server.ts'
 import type { Handler } from './milter/session.ts'
 import { formatSocketSpec, type SocketSpec } from './milter/socket.ts'
 import { Reporter } from './report.ts'
+import { FailoverStore } from './store/failover.ts'
 import { GuardedStore } from './store/guard.ts'
-import { formatStoreSpec, openStore } from './store/open.ts'
+import type { LocalStore } from './store/local.ts'
+import { formatStoreSpec, openLocalStore, openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
 
 /** How long open transactions may take to end when greymx stops, in milliseconds; below docker's 10 s before SIGKILL. */
@@ -59,8 +61,7 @@ async function openParts(
     (outcome) => log.outcome(outcome),
     (outcome, took) => metrics.outcome(outcome, took),
   ])
-  const store = await openGuardedStore(config, log, metrics)
-  closers.push(() => store.close())
+  const stores = await openStores(config, log, metrics, closers)
 
   let listening: readonly SocketSpec[] = []
   const admin =
@@ -70,7 +71,7 @@ async function openParts(
         reporter.handOn()
         return metrics.exposition()
       },
-      health: () => healthOf(config, store, listening),
+      health: () => healthOf(config, stores, listening),
     }))
   if (admin) closers.push(() => admin.close())
 
@@ -86,7 +87,7 @@ async function openParts(
     for (const dns of resolvers.values()) dns.close()
   })
 
-  let newHandler = joinFilter(config, store, dnsOf(config.dns), reporter, log)
+  let newHandler = joinFilter(config, stores, dnsOf(config.dns), reporter, log)
   const server = await startServer({
     listen: config.listen,
     socketMode: config.socketMode,
@@ -108,7 +109,7 @@ async function openParts(
     listening,
     ...(admin ? { adminPort: admin.port } : {}),
     reload(next) {
-      newHandler = joinFilter(next, store, dnsOf(next.dns), reporter, log)
+      newHandler = joinFilter(next, stores, dnsOf(next.dns), reporter, log)
       return needRestart(config, next)
     },
   }
@@ -116,14 +117,52 @@ async function openParts(
 
 async function healthOf(
   config: Config,
-  store: GuardedStore,
+  { guarded, local }: Stores,
   listening: readonly SocketSpec[],
 ): Promise<Health> {
-  await store.check().catch(() => undefined) // the state says it
+  await guarded.check().catch(() => undefined) // the state says it
+  const name = formatStoreSpec(config.local.store)
   return {
-    store: { name: formatStoreSpec(config.store), ...store.state },
+    store: { name: formatStoreSpec(config.store), ...guarded.state },
+    ...(local ? { local: { name, entries: local.size, unmerged: local.unmergedSize } } : {}),
     listeners: listening.map(formatSocketSpec),
   }
+}
+
+interface Stores {
+  readonly guarded: GuardedStore
+  /** What attempts are judged by: the guarded one, or that with the local one beside it. */
+  readonly store: Store
+  readonly local?: LocalStore
+}
+
+async function openStores(
+  config: Config,
+  log: Log,
+  metrics: Metrics,
+  closers: Array<() => Promise<void>>,
+): Promise<Stores> {
+  const { greylist, local: settings } = config
+  const isLocal = greylist.onStoreError === 'local'
+  const local = isLocal ? openLocalStore(settings.store, settings.entries, greylist.times) : undefined
+  if (local) closers.push(() => local.close())
+  const guarded = await openGuardedStore(config, log, metrics)
+  closers.push(() => guarded.close())
+  if (!local) return { guarded, store: guarded }
+
+  const store = new FailoverStore(guarded, () => guarded.state.up, local, {
+    onMerged({ merged, unreadable }) {
+      metrics.merged(merged)
+      log.event('info', 'what was learnt while the store was down is merged into it', {
+        merged,
+        unreadable: unreadable || undefined,
+      })
+    },
+    onMergeFailed: (problem) => log.event('error', 'the store does not take in what was learnt', { problem }),
+  })
+  closers.push(() => store.close())
+  metrics.localStore(local)
+  return { guarded, store, local }
 }
 
 async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Promise<GuardedStore> {
@@ -156,7 +195,13 @@ function openDns(settings: DnsSettings, log: Log): Dns {
   })
 }
 
-function joinFilter(config: Config, store: Store, dns: Dns, reporter: Reporter, log: Log): () => Handler {
+function joinFilter(
+  config: Config,
+  { store, local }: Stores,
+  dns: Dns,
+  reporter: Reporter,
+  log: Log,
+): () => Handler {
   const lists = readLists(config.listFiles)
   for (const problem of lists.problems) log.event('warn', 'list entry left out', { problem })
   for (const problem of lists.warnings) log.event('warn', 'list entry in doubt', { problem })
@@ -170,6 +215,7 @@ function joinFilter(config: Config, store: Store, dns: Dns, reporter: Reporter, 
       ...(config.onlyIfListed.length > 0 ? { blocked: createDnsLists(config.onlyIfListed, dns) } : {}),
     }),
     store,
+    ...(local ? { local } : {}),
   })
   return createFilter({
     settings: config.filter,
@@ -187,6 +233,9 @@ function needRestart(before: Config, after: Config): string[] {
     socket_mode: config.socketMode,
     store: config.store,
     store_timeout: config.storeTimeout,
+    on_store_error: config.greylist.onStoreError === 'local',
+    local_store: config.local.store,
+    local_entries: config.local.entries,
     admin: config.admin,
   })
   const [old, now] = [Object.entries(settings(before)), Object.values(settings(after))]

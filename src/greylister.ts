@@ -27,8 +27,8 @@ export interface GreylistSettings {
    * where keys have no recipient; 0 for never.
    */
   readonly maxDeferrals: number
-  /** What becomes of an attempt when the store fails. */
-  readonly onStoreError: 'accept' | 'tempfail'
+  /** What becomes of an attempt when the store fails; `local`, where there is no local store, is accept. */
+  readonly onStoreError: 'accept' | 'tempfail' | 'local'
 }
 
 /** Which identities need not wait any more. Times in milliseconds. */
@@ -46,6 +46,8 @@ export interface GreylisterParts {
   readonly exempt: Exempt
   readonly investigate: Investigate
   readonly store: Store
+  /** Decides while `store` fails; only asked with `onStoreError: 'local'`. */
+  readonly local?: Store
 }
 
 export interface Greylister {
@@ -60,6 +62,8 @@ export interface Greylister {
 
 /** Longest time for one decision, in milliseconds: a store that answers each of several operations slowly is slow too. */
 const LONGEST = 2000
+/** So much of it is left for the local store when the other has taken too long. */
+const LOCAL_SHARE = 200
 
 /** A client whose name says nothing, or that it is anybody's, has to complete so many first passes at least. */
 const PASSES_OF_UNNAMED = 5
@@ -76,8 +80,15 @@ export function observing({ prepare, judge }: Greylister): Greylister {
   }
 }
 
-export function createGreylister({ settings, exempt, investigate, store }: GreylisterParts): Greylister {
+export function createGreylister({
+  settings,
+  exempt,
+  investigate,
+  store,
+  local,
+}: GreylisterParts): Greylister {
   const { times, autoWhitelist, maxDeferrals } = settings
+  const fallback = settings.onStoreError === 'local' ? local : undefined
 
   async function judge(attempt: Attempt, findings?: Promise<Findings>): Promise<Outcome> {
     const exemption = exempt(attempt)
@@ -90,12 +101,24 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
     if (!identity) return exempted(attempt, { reason: 'exempt-client', rule: 'no-address' })
     const keys = tripletKeys(attempt, identity)
     const subject = { attempt, identity: identity.id, ref: tripletRef(keys[0]) }
+    const question = { attempt, identity, keys }
     try {
-      return { ...subject, ...(await weigh({ attempt, identity, keys, endsAt })) }
+      const storeEndsAt = fallback ? endsAt - LOCAL_SHARE : endsAt
+      return { ...subject, ...(await weigh({ ...question, store, endsAt: storeEndsAt })) }
     } catch (error) {
-      const verdict = settings.onStoreError === 'tempfail' ? 'tempfail' : 'pass'
-      return { ...subject, verdict, reason: 'store-error', waited: 0, retryIn: 0, error: messageOf(error) }
+      return { ...subject, ...(await weighWithout(messageOf(error), { ...question, endsAt })) }
     }
+  }
+
+  /** What follows when the store has failed with `error`. Never rejects. */
+  async function weighWithout(error: string, question: Omit<Question, 'store'>): Promise<Judgement> {
+    const verdict = settings.onStoreError === 'tempfail' ? 'tempfail' : 'pass'
+    const unknown = { verdict, reason: 'store-error', waited: 0, retryIn: 0, error } as const
+    if (!fallback) return unknown
+    return weigh({ ...question, store: fallback }).then(
+      (judgement) => ({ ...judgement, store: 'local', error }),
+      (failure) => ({ ...unknown, error: `${error}; ${messageOf(failure)}` }),
+    )
   }
 
   /** That of the identity, and that of the network beside it: the identity may not be known at the next try. */
@@ -119,14 +142,14 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
 
   /** Rejects when the store fails, or has not said at `endsAt` what there is to know. */
   async function weigh(question: Question): Promise<Judgement> {
-    const { identity, keys, endsAt } = question
+    const { identity, keys, store, endsAt } = question
     const { listed } = whitelistKeys(identity.id)
     const [whitelisted, ...entries] = autoWhitelist
       ? await by(endsAt, store.find([listed, ...keys]))
       : [undefined, ...(await by(endsAt, store.find(keys)))]
     if (autoWhitelist && whitelisted?.passed) {
       const isKept = isDue(whitelisted.age, autoWhitelist.lifetime)
-      await orLeave(endsAt, [isKept && keepPassed([listed], autoWhitelist.lifetime)])
+      await orLeave(endsAt, [isKept && keepPassed(store, [listed], autoWhitelist.lifetime)])
       return { verdict: 'pass', reason: 'auto-whitelist', waited: 0, retryIn: 0 }
     }
     const decision = decide(strongest(entries), times)
@@ -135,15 +158,15 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
     // What only one of the keys knew, the other knows from now on.
     const isKept = keep || entries.some((entry) => !entry?.passed)
     await orLeave(endsAt, [
-      isKept && keepPassed(keys, times.lifetime),
-      reason === 'retry' && countPass(identity),
+      isKept && keepPassed(store, keys, times.lifetime),
+      reason === 'retry' && countPass(store, identity),
     ])
     return { verdict, reason, waited, retryIn: 0 }
   }
 
   /** Writes down a first attempt, or one that came too early, unless the sender has been deferred too often by now. */
   async function defer(
-    { attempt, identity, keys }: Question,
+    { attempt, identity, keys, store }: Question,
     entries: ReadonlyArray<Entry | undefined>,
     { reason, waited, retryIn }: Deferral,
   ): Promise<Judgement> {
@@ -154,7 +177,10 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
       ...missing.map((key) => store.add(key, times.retryWindow, waited)),
     ])
     if (maxDeferrals > 0 && deferrals > maxDeferrals) {
-      await Promise.all([keepPassed(keys, times.lifetime), store.forget(counted).catch(() => undefined)])
+      await Promise.all([
+        keepPassed(store, keys, times.lifetime),
+        store.forget(counted).catch(() => undefined),
+      ])
       const hint = hintFor(attempt, identity)
       return { verdict: 'pass', reason: 'max-deferrals', waited, retryIn: 0, deferrals: maxDeferrals, hint }
     }
@@ -171,12 +197,12 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
   }
 
   /** The wait is over whether or not it can be written down; the next attempt writes it again. */
-  async function keepPassed(keys: readonly string[], lifetime: number): Promise<void> {
+  async function keepPassed(store: Store, keys: readonly string[], lifetime: number): Promise<void> {
     await Promise.all(keys.map((key) => store.pass(key, lifetime).catch(() => undefined)))
   }
 
   /** Towards the auto-whitelist. What cannot be counted is not: the mail passes all the same. */
-  async function countPass({ id, isNamed }: Identity): Promise<void> {
+  async function countPass(store: Store, { id, isNamed }: Identity): Promise<void> {
     if (!autoWhitelist) return
     const { listed, passes, spacing } = whitelistKeys(id)
     const needed = isNamed ? autoWhitelist.after : Math.max(autoWhitelist.after, PASSES_OF_UNNAMED)
@@ -195,8 +221,9 @@ export function createGreylister({ settings, exempt, investigate, store }: Greyl
   }
 }
 
-/** What is asked of the store for one attempt, and until when (by performance.now()) its answer is of use. */
+/** What is asked of a store for one attempt, and until when (by performance.now()) its answer is of use. */
 interface Question {
+  readonly store: Store
   readonly attempt: Attempt
   readonly identity: Identity
   readonly keys: readonly string[]

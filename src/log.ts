@@ -126,6 +126,7 @@ function outcomeFields(outcome: Outcome): Fields {
     mta,
     id: queueId,
     hint: outcome.hint,
+    store: outcome.store,
     error: outcome.error,
   }
 }

@@ -39,6 +39,8 @@ export interface Outcome {
   /** With reason `max-deferrals`: after how many of them, and the setting that would spare the sender so many. */
   readonly deferrals?: number
   readonly hint?: string
+  /** The store failed, and this was decided by what this host knows alone. */
+  readonly store?: 'local'
   /** What the store said when it failed. */
   readonly error?: string
 }

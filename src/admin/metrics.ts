@@ -34,6 +34,16 @@ export class Metrics {
     help: 'How often the store was found down',
     registers: this.#registers,
   })
+  readonly #localDecisions = new Counter({
+    name: 'greymx_local_decisions_total',
+    help: 'Outcomes decided on the local store while the other was away',
+    registers: this.#registers,
+  })
+  readonly #merged = new Counter({
+    name: 'greymx_local_merged_total',
+    help: 'Keys learnt while the store was away that it has taken in since',
+    registers: this.#registers,
+  })
   readonly #protocolErrors = new Counter({
     name: 'greymx_protocol_errors_total',
     help: 'Connections closed because the MTA broke the milter protocol',
@@ -69,14 +79,42 @@ export class Metrics {
   }
 
   /** `took` in milliseconds. */
-  outcome({ verdict, reason, waited }: Outcome, took: number): void {
+  outcome({ verdict, reason, waited, store }: Outcome, took: number): void {
     this.#decisions.count(verdict, reason)
     this.#decisionSeconds.observe(took / 1000)
+    if (store === 'local') this.#localDecisions.inc()
     if (reason === 'retry') this.#retryDelay.observe(waited / 1000)
   }
 
   storeOperation(operation: string, result: string): void {
     this.#storeOperations.count(operation, result)
+  }
+
+  merged(keys: number): void {
+    this.#merged.inc(keys)
+  }
+
+  /** Shows what the local store holds from now on. */
+  localStore(local: LocalFigures): void {
+    new Gauge({
+      name: 'greymx_local_entries',
+      help: 'Entries of the local store: copies of what the other store knows, and what is still to be merged into it',
+      labelNames: ['kind'],
+      registers: this.#registers,
+      collect() {
+        this.set({ kind: 'copy' }, local.size - local.unmergedSize)
+        this.set({ kind: 'unmerged' }, local.unmergedSize)
+      },
+    })
+    new Counter({
+      name: 'greymx_local_full_total',
+      help: 'What was not learnt, as the local store was full of what is not merged yet',
+      registers: this.#registers,
+      collect() {
+        this.reset()
+        this.inc(local.refused)
+      },
+    })
   }
 
   connections(open: number): void {
@@ -100,6 +138,13 @@ export class Metrics {
   async exposition(): Promise<{ readonly type: string; readonly text: string }> {
     return { type: this.#registry.contentType, text: await this.#registry.metrics() }
   }
+}
+
+/** How full the local store is, in entries, and how often it was too full. */
+export interface LocalFigures {
+  readonly size: number
+  readonly unmergedSize: number
+  readonly refused: number
 }
 
 interface TallyDescription {

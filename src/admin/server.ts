@@ -7,6 +7,8 @@ import type { StoreState } from '../store/guard.ts'
 
 export interface Health {
   readonly store: StoreState & { readonly name: string }
+  /** What goes on while the store is away; `unmerged` is how many of its entries the store does not know yet. */
+  readonly local?: { readonly name: string; readonly entries: number; readonly unmerged: number }
   readonly listeners: readonly string[]
 }
 

@@ -18,7 +18,15 @@ import { ADDRESS_BITS, bareHost } from '../ip.ts'
 import { LOG_LEVELS, type LogSettings } from '../log.ts'
 import { parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../milter/socket.ts'
 import { parseReplyTemplate } from '../reply.ts'
-import { parseStoreSpec, STORE_FORMS, type StoreSpec } from '../store/open.ts'
+import {
+  formatStoreSpec,
+  LOCAL_STORE_FORMS,
+  type LocalStoreSpec,
+  parseLocalStoreSpec,
+  parseStoreSpec,
+  STORE_FORMS,
+  type StoreSpec,
+} from '../store/open.ts'
 import { DURATION_FORM, formatDuration, parseDuration } from './duration.ts'
 import type { ConfigReader } from './reader.ts'
 
@@ -33,6 +41,8 @@ export interface Config {
   readonly store: StoreSpec
   /** Milliseconds for one operation. */
   readonly storeTimeout: number
+  /** What decides while the store is away, with `on_store_error: local`. */
+  readonly local: LocalSettings
   readonly mode: 'enforce' | 'observe'
   readonly greylist: GreylistSettings
   readonly identity: IdentitySettings
@@ -49,6 +59,12 @@ export interface Config {
   readonly admin?: AdminAddress
 }
 
+export interface LocalSettings {
+  readonly store: LocalStoreSpec
+  /** How many entries it has at most. */
+  readonly entries: number
+}
+
 const YEAR = 366 * 86_400_000
 
 /** Asks for all settings; what it could not read stands in the reader's faults, and the result is of no use then. */
@@ -60,7 +76,21 @@ export function readConfig(reader: ConfigReader): Config {
   const socketMode = reader.text('socket_mode', '0660', expectMode)
   const store = reader.text('store', 'lmdb:./state', expecting(parseStoreSpec, STORE_FORMS))
   const storeTimeout = duration(reader, 'store_timeout', '250ms', 1, 60_000)
-  const onStoreError = reader.choice('on_store_error', 'accept', ['accept', 'tempfail'])
+  const onStoreError = reader.choice('on_store_error', 'accept', ['accept', 'tempfail', 'local'])
+  const local = {
+    store: reader.text('local_store', 'memory:', expecting(parseLocalStoreSpec, LOCAL_STORE_FORMS)),
+    entries: reader.integer('local_entries', 100_000, 1000, 10_000_000),
+  }
+  if (
+    onStoreError === 'local' &&
+    formatStoreSpec(local.store) === formatStoreSpec(store) &&
+    store.kind === 'lmdb'
+  ) {
+    reader.conflict(
+      ['local_store', 'store'],
+      'local_store is the directory of store: expected one of its own',
+    )
+  }
   const mode = reader.choice('greylist.mode', 'enforce', ['enforce', 'observe'])
   const times = readTimes(reader)
   const keyParts = reader.list('greylist.key', ['client', 'sender', 'recipient'], expectKeyPart)
@@ -117,6 +147,7 @@ export function readConfig(reader: ConfigReader): Config {
     socketMode,
     store,
     storeTimeout,
+    local,
     mode,
     greylist: {
       times,

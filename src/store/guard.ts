@@ -173,7 +173,7 @@ export class GuardedStore implements SharedStore {
         (error: Error) => {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'error')
-          if (!(error instanceof UnreadableEntry)) this.markDown(error.message)
+          if (isOutage(operation, error)) this.markDown(error.message)
           reject(error)
         },
       )
@@ -201,4 +201,9 @@ export class GuardedStore implements SharedStore {
     oldest.reject(new Error(problem))
     this.#endOverdue()
   }
+}
+
+/** A merge that is refused, as by a Redis whose user may not run scripts, is no reason to go without the store. */
+function isOutage(operation: Operation, error: Error): boolean {
+  return !(error instanceof UnreadableEntry) && operation !== 'merge'
 }

@@ -29,6 +29,16 @@ export function openLmdbStore(directory: string, now: () => number): LmdbStore {
   }
 }
 
+/** Texts under keys, for whoever minds their ends by itself. Throws as `openLmdbStore` does. */
+export function openLmdbJournal(directory: string): RootDatabase<string, string> {
+  try {
+    mkdirSync(directory, { recursive: true, mode: PRIVATE })
+    return open({ path: directory, noSubdir: false, encoding: 'string' })
+  } catch (error) {
+    throw new Error(`Cannot open the LMDB store in ${directory}: ${messageOf(error)}`, { cause: error })
+  }
+}
+
 export class LmdbStore implements SharedStore {
   readonly #database: RootDatabase<string, string>
   readonly #now: () => number

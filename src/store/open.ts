@@ -2,7 +2,8 @@
 
 import { resolve } from 'node:path'
 import { bareHost, bracketedHost } from '../ip.ts'
-import { openLmdbStore } from './lmdb.ts'
+import { openLmdbJournal, openLmdbStore } from './lmdb.ts'
+import { LocalStore, type LocalTimes } from './local.ts'
 import { MemoryStore } from './memory.ts'
 import { openRedisStore, type RedisEvents, type RedisSettings } from './redis.ts'
 import type { SharedStore } from './store.ts'
@@ -14,6 +15,11 @@ export type StoreSpec =
 
 export const STORE_FORMS =
   'lmdb:DIR, memory:, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:///PATH?db=0, with user:password@ where needed'
+
+/** Stores of this machine. */
+export type LocalStoreSpec = Exclude<StoreSpec, { readonly kind: 'redis' }>
+
+export const LOCAL_STORE_FORMS = 'memory: or lmdb:DIR'
 
 const DEFAULT_REDIS_PORT = 6379
 
@@ -27,6 +33,12 @@ export function parseStoreSpec(text: string): StoreSpec | undefined {
   if (!isPercentEncoded(url)) return undefined
   const known = /^rediss?:\/\/|^redis\+unix:\/\/(?:[^/@]*@)?socket\//.test(url)
   return known && URL.canParse(url) ? redisSpec(new URL(url)) : undefined
+}
+
+/** `undefined` when `text` is none of `LOCAL_STORE_FORMS`. */
+export function parseLocalStoreSpec(text: string): LocalStoreSpec | undefined {
+  const spec = parseStoreSpec(text)
+  return spec?.kind === 'redis' ? undefined : spec
 }
 
 /** As it may be shown: without user name and password. */
@@ -54,6 +66,14 @@ export async function openStore(spec: StoreSpec, events: RedisEvents): Promise<S
     case 'redis':
       return openRedisStore(spec.redis, events)
   }
+}
+
+/** Throws, naming the directory, when there is one and it cannot be opened. */
+export function openLocalStore(spec: LocalStoreSpec, limit: number, times: LocalTimes): LocalStore {
+  // Not the date, which somebody may set meanwhile; but an origin that a restart has again.
+  const origin = Date.now() - performance.now()
+  const now = () => origin + performance.now()
+  return new LocalStore(now, limit, times, spec.kind === 'lmdb' ? openLmdbJournal(spec.directory) : undefined)
 }
 
 function isPercentEncoded(text: string): boolean {

@@ -297,8 +297,8 @@ test('SIGHUP takes a good file over, and keeps the old settings where the new on
 
 test('SIGHUP says which changed settings need a restart', async (t) => {
   const { reload, probe } = await startServe(t)
-  const needs = 'msg="configuration read again" needs_restart=socket_mode,store_timeout\n'
-  await reload('socket_mode: "0600"\nstore_timeout: 1s\nheader: false\n', needs)
+  const needs = 'msg="configuration read again" needs_restart=socket_mode,store_timeout,on_store_error\n'
+  await reload('socket_mode: "0600"\nstore_timeout: 1s\non_store_error: local\nheader: false\n', needs)
   assert.equal(probe('--from', 'a@example.org', '--to', 'b@example.com').status, 75)
 })
 

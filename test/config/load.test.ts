@@ -14,7 +14,7 @@ import { type Config, readConfig } from '../../src/config/schema.ts'
 import { parseClientRule } from '../../src/exempt/clients.ts'
 
 const TOP =
-  'listen, socket_mode, store, store_timeout, on_store_error, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, log, admin'
+  'listen, socket_mode, store, store_timeout, on_store_error, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, log, admin'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -53,6 +53,7 @@ test('a file without settings is one with all defaults', () => {
   assert.deepEqual(defaults.store, { kind: 'lmdb', directory: './state' })
   assert.equal(defaults.storeTimeout, 250)
   assert.equal(defaults.greylist.onStoreError, 'accept')
+  assert.deepEqual(defaults.local, { store: { kind: 'memory' }, entries: 100_000 })
   assert.deepEqual(defaults.greylist.times, {
     delay: 240_000,
     retryWindow: 172_800_000,
@@ -123,6 +124,8 @@ socket_mode: "0600"
 store: redis://u:p@h:1/2
 store_timeout: 1s
 on_store_error: tempfail
+local_store: lmdb:/var/lib/greymx/local
+local_entries: 5000
 greylist:
   delay: 5m
   retry_window: 1.5h
@@ -165,6 +168,10 @@ admin: "[::1]:80"
   })
   assert.equal(config.storeTimeout, 1000)
   assert.equal(config.greylist.onStoreError, 'tempfail')
+  assert.deepEqual(config.local, {
+    store: { kind: 'lmdb', directory: '/var/lib/greymx/local' },
+    entries: 5000,
+  })
   assert.deepEqual(config.greylist.times, { delay: 300_000, retryWindow: 5_400_000, lifetime: 604_800_000 })
   assert.deepEqual(config.identity, {
     spfDomain: false,
@@ -279,7 +286,19 @@ test('a value that cannot be read is shown, with its place and what is expected'
     ['store: redis\n', `1:8: Cannot read store "redis": ${STORES}`],
     ['store_timeout: 250\n', `1:16: Cannot read store_timeout "250": ${DURATION}`],
     ['store_timeout: 61s\n', '1:16: Cannot read store_timeout "61s": expected 1ms to 1m'],
-    ['on_store_error: reject\n', '1:17: Cannot read on_store_error "reject": expected accept or tempfail'],
+    [
+      'on_store_error: reject\n',
+      '1:17: Cannot read on_store_error "reject": expected accept or tempfail or local',
+    ],
+    ['local_store: redis://h\n', '1:14: Cannot read local_store "redis://h": expected memory: or lmdb:DIR'],
+    [
+      'local_entries: 10\n',
+      '1:16: Cannot read local_entries "10": expected a whole number from 1000 to 10000000',
+    ],
+    [
+      'on_store_error: local\nlocal_store: lmdb:state/\nstore: lmdb:./state\n',
+      '2:14: local_store is the directory of store: expected one of its own',
+    ],
     ['greylist:\n  delay: 5 minutes\n', `2:10: Cannot read greylist.delay "5 minutes": ${DURATION}`],
     ['greylist:\n  delay: 0s\n', '2:10: Cannot read greylist.delay "0s": expected 1ms to 366d'],
     [

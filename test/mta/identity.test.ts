@@ -26,7 +26,7 @@ const ZONES = {
 
 /** Times in milliseconds; a little more than PATIENCE of src/dns.ts, for a busy machine. */
 const AT_ONCE = 1000
-const PATIENCE = 2000
+const PATIENCE = 1500
 const SLACK = 700
 
 const dir = await scratch({ after })

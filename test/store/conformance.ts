@@ -6,11 +6,16 @@ import { describe, type TestContext, test } from 'node:test'
 import type { SharedStore, Store } from '../../src/store/store.ts'
 
 export interface StoreUnderTest {
-  readonly store: SharedStore
+  readonly store: Store
   /** Another frontend's view of the same state. */
-  readonly other: SharedStore
+  readonly other: Store
   /** Lets so many milliseconds of the store's clock go by. */
   advance(milliseconds: number): Promise<void>
+}
+
+export interface SharedStoreUnderTest extends StoreUnderTest {
+  readonly store: SharedStore
+  readonly other: SharedStore
 }
 
 const WINDOW = 1000
@@ -22,12 +27,7 @@ export function describeStore(
   tolerance: number,
   open: (t: TestContext) => Promise<StoreUnderTest>,
 ): void {
-  const assertAge = (age: number | undefined, expected: number) => {
-    assert.ok(
-      age !== undefined && age >= expected - 2 && age <= expected + tolerance,
-      `age ${age}, expected ${expected}`,
-    )
-  }
+  const assertAge = assertAgeWithin(tolerance)
 
   /** What is found, and added where that is nothing, as an attempt does it. */
   const visit = async (store: Store, key: string, window: number) => {
@@ -165,6 +165,40 @@ export function describeStore(
       assert.equal(await store.count('a', WINDOW), 1)
     })
 
+    test('keys are told apart to the last character, whatever they consist of', async (t) => {
+      const { store } = await open(t)
+      const keys = [
+        't:a|b',
+        't:a|b ',
+        't:a|B',
+        't:a\\u007cb',
+        `t:${'x'.repeat(590)}1`,
+        `t:${'x'.repeat(590)}2`,
+        't:ю|я',
+        't:*',
+      ]
+      for (const key of keys) assert.equal((await visit(store, key, DAY)).added, true, key)
+      for (const key of keys) assert.equal((await visit(store, key, DAY)).added, false, key)
+    })
+
+    test('it can be asked whether it is there, and closed', async (t) => {
+      const { store } = await open(t)
+      await store.check()
+      await store.close()
+    })
+  })
+}
+
+/** As `describeStore`, with what a store promises that takes in what others have learnt. */
+export function describeSharedStore(
+  name: string,
+  tolerance: number,
+  open: (t: TestContext) => Promise<SharedStoreUnderTest>,
+): void {
+  const assertAge = assertAgeWithin(tolerance)
+  describeStore(name, tolerance, open)
+
+  describe(`${name} keeps the promises of a shared store:`, () => {
     test('what was learnt elsewhere is taken in: the earlier first sight, the later pass', async (t) => {
       const DAYS = { passed: false, ttl: 2 * DAY }
       const MONTH = { passed: true, ttl: 36 * DAY }
@@ -233,27 +267,14 @@ export function describeStore(
       )
       assert.ok((await store.find(keys)).every((entry) => entry?.passed))
     })
-
-    test('keys are told apart to the last character, whatever they consist of', async (t) => {
-      const { store } = await open(t)
-      const keys = [
-        't:a|b',
-        't:a|b ',
-        't:a|B',
-        't:a\\u007cb',
-        `t:${'x'.repeat(590)}1`,
-        `t:${'x'.repeat(590)}2`,
-        't:ю|я',
-        't:*',
-      ]
-      for (const key of keys) assert.equal((await visit(store, key, DAY)).added, true, key)
-      for (const key of keys) assert.equal((await visit(store, key, DAY)).added, false, key)
-    })
-
-    test('it can be asked whether it is there, and closed', async (t) => {
-      const { store } = await open(t)
-      await store.check()
-      await store.close()
-    })
   })
+}
+
+function assertAgeWithin(tolerance: number) {
+  return (age: number | undefined, expected: number) => {
+    assert.ok(
+      age !== undefined && age >= expected - 2 && age <= expected + tolerance,
+      `age ${age}, expected ${expected}`,
+    )
+  }
 }

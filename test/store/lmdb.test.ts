@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { open } from 'lmdb'
 import { UnreadableEntry } from '../../src/store/encoding.ts'
 import { openLmdbStore } from '../../src/store/lmdb.ts'
-import { describeStore } from './conformance.ts'
+import { describeSharedStore } from './conformance.ts'
 
 const DAY = 86_400_000
 
@@ -18,7 +18,7 @@ async function folder(t: TestContext): Promise<string> {
   return dir
 }
 
-describeStore('LmdbStore', 0, async (t) => {
+describeSharedStore('LmdbStore', 0, async (t) => {
   let now = 1_700_000_000_000
   const store = openLmdbStore(await folder(t), () => now)
   t.after(() => store.close())

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MemoryStore } from '../../src/store/memory.ts'
-import { describeStore } from './conformance.ts'
+import { describeSharedStore } from './conformance.ts'
 
-describeStore('MemoryStore', 0, async () => {
+describeSharedStore('MemoryStore', 0, async () => {
   let now = 0
   const store = new MemoryStore(() => now)
   return {

@@ -8,7 +8,7 @@ import { UnreadableEntry } from '../../src/store/encoding.ts'
 import { openRedisStore, type RedisSettings, unsupportedServer } from '../../src/store/redis.ts'
 import { startRedis } from '../support/redis.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
-import { describeStore } from './conformance.ts'
+import { describeSharedStore } from './conformance.ts'
 
 const DAY = 86_400_000
 const SILENT = { onReady() {}, onProblem() {} }
@@ -21,7 +21,7 @@ function overTcp(database: number): RedisSettings {
   return { connection: { host: '127.0.0.1', port: redis.port, tls: false }, database }
 }
 
-describeStore('RedisStore', 250, async (t) => {
+describeSharedStore('RedisStore', 250, async (t) => {
   databases = (databases + 1) % 16
   await redis.cli('-n', `${databases}`, 'flushdb')
   const overSocket = { connection: { path: redis.unixSocketPath }, database: databases }

@@ -1,0 +1,141 @@
+// LocalStore is a store like any other; below that, what it does beside a shared one: it knows what is to be merged,
+// keeps to its bounds, and finds everything again after a restart.
+
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { openLmdbJournal } from '../../src/store/lmdb.ts'
+import { type Journal, LocalStore } from '../../src/store/local.ts'
+import { journalIn } from '../support/journal.ts'
+import { describeStore } from './conformance.ts'
+
+const DAY = 86_400_000
+const TIMES = { retryWindow: 2 * DAY, lifetime: 36 * DAY }
+
+function setUp(limit = 1000, journal?: Journal) {
+  const clock = { now: 1_700_000_000_000.5 }
+  return { clock, local: new LocalStore(() => clock.now, limit, TIMES, journal) }
+}
+
+const opened = async (journal?: Journal) => {
+  const { clock, local } = setUp(1000, journal)
+  return {
+    store: local,
+    other: local,
+    async advance(milliseconds: number) {
+      clock.now += milliseconds
+    },
+  }
+}
+
+describeStore('LocalStore', 0, () => opened())
+
+describeStore('LocalStore with a journal in LMDB', 0, async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'greymx-'))
+  t.after(() => rm(dir, { recursive: true, force: true }))
+  const { store, ...rest } = await opened(openLmdbJournal(dir))
+  t.after(() => store.close())
+  return { store, ...rest }
+})
+
+test('LocalStore finds everything again in its journal, and what is still to be merged', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'greymx-'))
+  t.after(() => rm(dir, { recursive: true, force: true }))
+  const { local: first } = setUp(1000, openLmdbJournal(dir))
+  await first.add('new', DAY)
+  await first.pass('passed', DAY)
+  first.counted('count', 4, DAY)
+  await first.count('count', DAY)
+  first.heard('known', { passed: true, age: 1000 })
+  first.added('forgotten', DAY)
+  await first.forget('forgotten')
+  first.added('short', 10)
+  await first.close()
+
+  const journal = openLmdbJournal(dir)
+  await journal.put('foreign', 'something else')
+  const again = setUp(1000, journal)
+  again.clock.now += 500
+  assert.deepEqual(await again.local.find(['new', 'passed', 'known', 'forgotten', 'foreign']), [
+    { passed: false, age: 500 },
+    { passed: true, age: 500 },
+    { passed: true, age: 1500 },
+    undefined,
+    undefined,
+  ])
+  assert.deepEqual(
+    again.local
+      .unmerged(10)
+      .map(({ key, learnt }) => [key, learnt])
+      .sort(),
+    [
+      ['count', { counted: 1, left: DAY - 500 }],
+      ['new', { passed: false, ttl: DAY, left: DAY - 500 }],
+      ['passed', { passed: true, ttl: DAY, left: DAY - 500 }],
+    ],
+  )
+  assert.equal(await again.local.count('count', DAY), 6)
+  await again.local.close()
+})
+
+test('LocalStore holds so many entries; what is to be merged gives way to nothing, and fails when there is no room', async () => {
+  const kept = new Map<string, string>()
+  const { local, clock } = setUp(100, journalIn(kept))
+  for (let index = 0; index < 1000; index += 1) local.heard(`seen ${index}`, { passed: false, age: 0 })
+  for (let index = 0; index < 100; index += 1) await local.add(`new ${index}`, DAY)
+  assert.deepEqual([local.size, local.unmergedSize, kept.size], [100, 100, 100])
+  await assert.rejects(local.add('one more', DAY), /the local store is full: of its 100 entries, 100 are not/)
+  await assert.rejects(local.count('a count', DAY), /the local store is full/)
+  assert.equal(local.refused, 2)
+  await local.pass('new 1', 36 * DAY) // which has its place
+  local.heard('seen', { passed: true, age: 0 })
+  assert.deepEqual([local.size, local.unmergedSize], [100, 100])
+  clock.now += DAY
+  await local.add('one more', DAY)
+  assert.equal(local.size, 100)
+})
+
+test('LocalStore keeps copies of passes for half of its room, whatever floods in', async () => {
+  const { local } = setUp(100)
+  for (let index = 0; index < 90; index += 1) local.heard(`known ${index}`, { passed: true, age: 0 })
+  local.heard('known 0', { passed: true, age: 0 }) // in use, so that it is not the first to go
+  for (let index = 0; index < 1000; index += 1) local.added(`seen ${index}`, DAY)
+  let learnt = 0
+  while (await local.add(`new ${learnt}`, DAY).catch(() => false)) learnt += 1
+  assert.equal(learnt, 50)
+  const passes = await local.find(Array.from({ length: 90 }, (_, index) => `known ${index}`))
+  assert.equal(passes.filter((entry) => entry?.passed).length, 50)
+  assert.ok(passes[0])
+  local.heard('known too', { passed: true, age: 0 })
+  assert.deepEqual(await local.find(['known too']), [{ passed: true, age: 0 }])
+})
+
+test('LocalStore forgets a copy of what the shared store has forgotten', async () => {
+  const { local } = setUp()
+  local.heard('a', { passed: true, age: 0 })
+  assert.equal(local.heard('a', undefined), undefined)
+  assert.deepEqual(await local.find(['a']), [undefined])
+  await local.pass('b', DAY)
+  assert.deepEqual(local.heard('b', undefined), { passed: true, age: 0 })
+  assert.deepEqual(local.heard('b', { passed: false, age: 5 }), { passed: true, age: 0 })
+})
+
+test('LocalStore holds what was learnt while a merge was under way as still to be merged', async () => {
+  const { local } = setUp()
+  await local.add('entry', DAY)
+  await local.count('count', DAY)
+  const batch = local.unmerged(10)
+  await local.pass('entry', DAY)
+  await local.count('count', DAY)
+  await local.count('count', DAY)
+  for (const { key, kept } of batch) await local.merged(key, kept)
+  assert.deepEqual(
+    local.unmerged(10).map(({ key, learnt }) => [key, learnt]),
+    [
+      ['entry', { passed: true, ttl: DAY, left: DAY }],
+      ['count', { counted: 2, left: DAY }],
+    ],
+  )
+})
