@@ -246,7 +246,7 @@ function by<T>(endsAt: number, answer: Promise<T>): Promise<T> {
       () => reject(new Error(`the store took too long: a decision takes ${LONGEST}ms at most`)),
       endsAt - performance.now(),
     )
-    answer.finally(() => clearTimeout(timer)).then(resolve, reject)
+    answer.then(resolve, reject).then(() => clearTimeout(timer))
   })
 }
 

@@ -63,11 +63,9 @@ export class MemoryStore implements SharedStore {
       this.#keep(key, sum + learnt.counted, kept?.endsAt ?? now + learnt.left)
       return
     }
-    const isEntry = kept && typeof kept.value !== 'number'
-    const entry = mergeEntry(
-      isEntry ? { ...(kept.value as StoredEntry), left: kept.endsAt - now } : undefined,
-      learnt,
-    )
+    const found =
+      kept && typeof kept.value !== 'number' ? { ...kept.value, left: kept.endsAt - now } : undefined
+    const entry = mergeEntry(found, learnt)
     if (entry) this.#keep(key, { passed: entry.passed, ttl: entry.ttl }, now + entry.left)
   }
 

@@ -344,6 +344,8 @@ test('/metrics has every promised name, and counts what was decided', async (t) 
     ['greymx_retry_delay_seconds', 'histogram'],
     ['greymx_store_operations_total', 'counter'],
     ['greymx_store_up', 'gauge'],
+    ['greymx_store_outages_total', 'counter'],
+    ['greymx_local_decisions_total', 'counter'],
     ['greymx_mta_connections', 'gauge'],
     ['greymx_protocol_errors_total', 'counter'],
     ['process_resident_memory_bytes', 'gauge'],
