@@ -23,8 +23,11 @@ import type { LocalStore } from './store/local.ts'
 import { formatStoreSpec, openLocalStore, openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
 
-/** How long open transactions may take to end when greymx stops, in milliseconds; below docker's 10 s before SIGKILL. */
+/** How long open SMTP sessions may take to end when greymx stops, in milliseconds; below docker's 10 s before SIGKILL. */
 const GRACE = 8_000
+
+/** How long an MTA without an open transaction is silent before its SMTP session is taken to be idle. */
+const SILENCE = 2_000
 
 export interface App {
   /** Where it listens for MTAs. */
@@ -100,7 +103,7 @@ async function openParts(
   })
   closers.push(async () => {
     listening = []
-    await server.close(GRACE)
+    await server.close(GRACE, SILENCE)
     reporter.handOn()
   })
   listening = server.addresses

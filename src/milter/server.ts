@@ -1,10 +1,8 @@
 // The sockets on which MTAs reach the filter: several inet and unix sockets at once, a session for each connection,
 // and an orderly end. One connection's faults never touch another.
 
-import { lookup } from 'node:dns/promises'
-import { existsSync, lstatSync, unlinkSync } from 'node:fs'
-import { createConnection, createServer, type Server, type Socket } from 'node:net'
-import { dirname } from 'node:path'
+import type { Socket } from 'node:net'
+import { isSameSocket, type Listener, type ListenOn, openListener } from './listener.ts'
 import { type Handler, type Peer, type ProtocolErrorKind, Session } from './session.ts'
 import { formatSocketSpec, type SocketSpec } from './socket.ts'
 
@@ -12,7 +10,7 @@ import { formatSocketSpec, type SocketSpec } from './socket.ts'
 const IDLE_TIMEOUT = 7_210_000
 
 export interface ServerOptions {
-  readonly listen: readonly SocketSpec[]
+  readonly listen: readonly ListenOn[]
   /** Permission bits of unix sockets. */
   readonly socketMode: number
   readonly newHandler: () => Handler
@@ -23,61 +21,69 @@ export interface ServerOptions {
 /** Listens on all sockets, or on none: rejects with the first that cannot be opened, named in the message. */
 export async function startServer(options: ServerOptions): Promise<MilterServer> {
   const server = new MilterServer(options)
-  try {
-    for (const spec of options.listen) await server.listen(spec)
-  } catch (error) {
-    await server.close(0)
-    throw error
-  }
+  await server.listen(options.listen, options.socketMode)
   return server
 }
 
 export class MilterServer {
   readonly #options: ServerOptions
-  readonly #listeners: Server[] = []
+  #listeners: readonly Listener[] = []
+  #socketMode: number
   readonly #connections = new Map<Socket, Session>()
-  readonly #addresses: SocketSpec[] = []
 
   constructor(options: ServerOptions) {
     this.#options = options
+    this.#socketMode = options.socketMode
   }
 
   /** Where it listens; a port given as 0 is the one that was found. */
   get addresses(): readonly SocketSpec[] {
-    return this.#addresses
-  }
-
-  async listen(spec: SocketSpec): Promise<void> {
-    const listener = createServer((socket) => this.#accept(socket, spec))
-    if (spec.kind === 'unix') await removeStaleSocket(spec.path)
-    const host = spec.kind === 'unix' ? undefined : await addressOf(spec)
-    await new Promise<void>((resolve, reject) => {
-      listener.once('error', (error) => {
-        reject(new Error(`Cannot listen on ${formatSocketSpec(spec)}: ${error.message}`, { cause: error }))
-      })
-      listener.once('listening', resolve)
-      if (spec.kind === 'unix') listenUnix(listener, spec.path, this.#options.socketMode)
-      else listener.listen({ host, port: spec.port, ipv6Only: spec.kind === 'inet6' })
-    })
-    this.#listeners.push(listener)
-    const address = listener.address()
-    const port = typeof address === 'object' ? address?.port : undefined
-    this.#addresses.push(spec.kind === 'unix' || port === undefined ? spec : { ...spec, port })
+    return this.#listeners.map(({ address }) => address)
   }
 
   /**
-   * Takes no more connections, lets open transactions end for `graceMs` milliseconds at most, then closes what is
-   * left. Connections without a transaction are closed at once.
+   * Listens on these sockets and no others. Those that are open stay open untouched, new ones are opened before the
+   * rest is closed, and connections that came through the rest go on to their end. When one cannot be opened, all is
+   * as it was, and the promise rejects with that one named.
    */
-  async close(graceMs: number): Promise<void> {
-    const closed = [
-      ...this.#listeners.map((listener) => new Promise((resolve) => listener.close(resolve))),
-      // A listener counts as closed a moment before its sockets have said so to us.
-      ...[...this.#connections.keys()].map(
-        (socket) => new Promise((resolve) => socket.once('close', resolve)),
-      ),
-    ]
-    for (const session of this.#connections.values()) session.drain()
+  async listen(listen: readonly ListenOn[], socketMode: number): Promise<void> {
+    const accept = (socket: Socket, address: SocketSpec) => this.#accept(socket, address)
+    const rest = [...this.#listeners]
+    const opened: Listener[] = []
+    const wanted: Listener[] = []
+    try {
+      for (const on of listen) {
+        const open = rest.find((listener) => isSameSocket(listener.on, on))
+        if (open) rest.splice(rest.indexOf(open), 1)
+        else opened.push(await openListener(on, socketMode, accept))
+        wanted.push(...(open ? [open] : opened.slice(-1)))
+      }
+      setModes(this.#listeners, this.#socketMode, socketMode)
+    } catch (error) {
+      for (const listener of opened) listener.close()
+      throw error
+    }
+    this.#listeners = wanted
+    this.#socketMode = socketMode
+    for (const listener of rest) listener.close()
+  }
+
+  /**
+   * Takes no more connections and lets the open ones go on, for `graceMs` milliseconds at most, until the MTA has said
+   * nothing for `silenceMs` and no transaction is open: an MTA asks a milter for a whole SMTP session, and does without
+   * for the rest of one in which the connection closed, between two messages as well.
+   */
+  async close(graceMs: number, silenceMs = 0): Promise<void> {
+    for (const listener of this.#listeners) listener.close()
+    this.#listeners = []
+    const closed = [...this.#connections.keys()].map(
+      (socket) => new Promise((resolve) => socket.once('close', resolve)),
+    )
+    for (const [socket, session] of this.#connections) {
+      socket.removeAllListeners('timeout')
+      socket.setTimeout(Math.max(1, silenceMs))
+      socket.on('timeout', () => session.endIfIdle()) // comes once in each silence
+    }
     const timer = setTimeout(() => {
       for (const socket of this.#connections.keys()) socket.destroy()
     }, graceMs)
@@ -121,47 +127,17 @@ export class MilterServer {
   }
 }
 
-/** The mode holds from the first moment: bind(2) happens within listen(), under this mask. */
-function listenUnix(listener: Server, path: string, mode: number): void {
-  const previous = process.umask(0o777 & ~mode)
+/** When one cannot be set, those before it are set back. */
+function setModes(listeners: readonly Listener[], before: number, mode: number): void {
+  if (mode === before) return
+  const set: Listener[] = []
   try {
-    listener.listen({ path })
-  } finally {
-    process.umask(previous)
-  }
-}
-
-/** The address of a host by name in the family asked for: an MTA told `inet` tries no IPv6. */
-async function addressOf(spec: SocketSpec & { kind: 'inet' | 'inet6' }): Promise<string> {
-  try {
-    const { address } = await lookup(spec.host, { family: spec.kind === 'inet6' ? 6 : 4 })
-    return address
+    for (const listener of listeners) {
+      listener.setMode(mode)
+      set.push(listener)
+    }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new Error(`Cannot listen on ${formatSocketSpec(spec)}: ${reason}`, { cause: error })
+    for (const listener of set) listener.setMode(before)
+    throw error
   }
-}
-
-/** Removes a socket file that nobody serves any more, as kill -9 leaves it; anything else in its place is kept. */
-async function removeStaleSocket(path: string): Promise<void> {
-  // bind(2) in a folder that is not there is reported by libuv as a lack of permission.
-  if (!existsSync(dirname(path))) throw new Error(`Cannot listen on unix:${path}: there is no such folder`)
-  const found = lstatSync(path, { throwIfNoEntry: false })
-  if (!found) return
-  if (!found.isSocket())
-    throw new Error(`Cannot listen on unix:${path}: there is a file that is not a socket`)
-  if (await answers(path)) throw new Error(`Cannot listen on unix:${path}: another process listens there`)
-  unlinkSync(path)
-}
-
-/** Only a refused connection means that nobody listens: EAGAIN is a full queue, EACCES another user's socket. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection({ path })
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'))
-  })
 }

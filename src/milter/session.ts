@@ -65,7 +65,8 @@ export class Session {
   #steps = 0
   #actions = 0
   #answering = false
-  #draining = false
+  /** Whether the last reply refused a MAIL. */
+  #mailRefused = false
 
   constructor(handler: Handler, peer: Peer) {
     this.#handler = handler
@@ -85,10 +86,13 @@ export class Session {
     this.#end()
   }
 
-  /** Ends the connection as soon as no transaction is open, so that no message in flight loses its filter. */
-  drain(): void {
-    this.#draining = true
-    this.#endIfDrained()
+  /** Ends the connection unless a transaction is open, whose message would lose its filter, or an answer is awaited. */
+  endIfIdle(): void {
+    // Sendmail sends no ABORT after a MAIL that was refused: there is no message then.
+    const hasMessage = this.#state === 'transaction' && !this.#mailRefused
+    if (this.#answering || hasMessage || this.#state === 'ended') return
+    this.#end()
+    this.#peer.end()
   }
 
   #read(): void {
@@ -217,20 +221,24 @@ export class Session {
 
   /** Sends the reply unless `noReplyStep` was agreed; waits for it in either case, so that stages stay in order. */
   #answer(noReplyStep: number, answer: Answer): void {
-    const awaited = (this.#steps & noReplyStep) === 0
     if (!(answer instanceof Promise)) {
-      if (awaited) this.#peer.send(encodeReply(answer))
+      this.#reply(noReplyStep, answer)
       return
     }
     this.#answering = true
     // Rejection would be a fault of ours, not of the MTA's; it is left to the process's handler of last resort.
     void answer.then((reply) => {
-      if (awaited && this.#state !== 'ended') this.#peer.send(encodeReply(reply))
+      if (this.#state !== 'ended') this.#reply(noReplyStep, reply)
       this.#answering = false
-      this.#endIfDrained()
       this.#read()
       if (!this.#answering) this.#peer.resume()
     })
+  }
+
+  #reply(noReplyStep: number, reply: Reply): void {
+    if ((this.#steps & noReplyStep) !== 0) return
+    this.#peer.send(encodeReply(reply))
+    this.#mailRefused = noReplyStep === STEPS.NR_MAIL && reply.kind !== 'continue'
   }
 
   #endTransaction(): void {
@@ -239,13 +247,6 @@ export class Session {
       this.#handler.endTransaction()
     }
     this.#macros.endTransaction()
-    this.#endIfDrained()
-  }
-
-  #endIfDrained(): void {
-    if (!this.#draining || this.#answering || this.#state === 'transaction' || this.#state === 'ended') return
-    this.#end()
-    this.#peer.end()
   }
 
   #end(): void {

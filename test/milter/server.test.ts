@@ -4,12 +4,21 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import { FrameReader, MAX_FRAME } from '../../src/milter/frame.ts'
 import { type MilterServer, type ServerOptions, startServer } from '../../src/milter/server.ts'
@@ -393,6 +402,69 @@ describe('MilterServer closes a connection that breaks the protocol, and no othe
   })
 })
 
+describe('MilterServer.listen()', () => {
+  test('opens what is new, closes what is gone, and leaves the rest untouched', AT_ONCE, async (t) => {
+    const dir = await folder(t)
+    const [stays, goes, comes] = ['stays', 'goes', 'comes'].map(
+      (name): SocketSpec => ({ kind: 'unix', path: join(dir, name) }),
+    ) as [SocketSpec & { kind: 'unix' }, SocketSpec & { kind: 'unix' }, SocketSpec]
+    const { server } = await start(t, [stays, goes])
+    const before = statSync(stays.path).ino
+    const throughStaying = await inTransaction(t, stays)
+    const throughGone = await inTransaction(t, goes)
+    await server.listen([comes, stays], 0o660)
+    assert.deepEqual(server.addresses, [comes, stays])
+    assert.equal(statSync(stays.path).ino, before)
+    assert.equal(existsSync(goes.path), false)
+    for (const client of [throughStaying, throughGone]) {
+      assert.equal((await client.rcpt('<r@example.com>')).code, 'c')
+      assert.equal((await client.endOfMessage()).code, 'c')
+      assert.equal((await client.mail('<s@example.org>')).code, 'c')
+    }
+    await assertServes(stays)
+    await assertServes(comes)
+  })
+
+  test('keeps a port that it found by itself', AT_ONCE, async (t) => {
+    const { server, specs } = await start(t, [LOOPBACK])
+    await server.listen([LOOPBACK, LOOPBACK], 0o660)
+    assert.deepEqual(server.addresses[0], first(specs))
+    assert.equal(server.addresses.length, 2)
+    await server.listen([LOOPBACK], 0o660)
+    assert.deepEqual(server.addresses, specs)
+    await assertServes(first(specs))
+  })
+
+  test('changes nothing when a new socket cannot be opened', AT_ONCE, async (t) => {
+    const dir = await folder(t)
+    const old: SocketSpec & { kind: 'unix' } = { kind: 'unix', path: join(dir, 'old') }
+    const { server } = await start(t, [old])
+    const fresh: SocketSpec = { kind: 'unix', path: join(dir, 'new') }
+    const missing: SocketSpec = { kind: 'unix', path: join(dir, 'missing', 'sock') }
+    await assert.rejects(server.listen([fresh, missing], 0o666), {
+      message: `Cannot listen on unix:${missing.path}: there is no such folder`,
+    })
+    assert.deepEqual(server.addresses, [old])
+    assert.equal(existsSync(fresh.path), false)
+    assert.equal(statSync(old.path).mode & 0o777, 0o660)
+    await assertServes(old)
+  })
+
+  test('sets the mode of unix sockets that stay, or of none', AT_ONCE, async (t) => {
+    const dir = await folder(t)
+    const [one, two] = ['one', 'two'].map((name) => join(dir, name)) as [string, string]
+    const both: SocketSpec[] = [one, two].map((path) => ({ kind: 'unix', path }))
+    const { server } = await start(t, both)
+    await server.listen(both, 0o600)
+    for (const path of [one, two]) assert.equal(statSync(path).mode & 0o777, 0o600)
+    unlinkSync(two)
+    await assert.rejects(server.listen(both, 0o666), {
+      message: new RegExp(`^Cannot set the mode of unix:${two}: ENOENT`),
+    })
+    assert.equal(statSync(one).mode & 0o777, 0o600)
+  })
+})
+
 describe('MilterServer.close()', () => {
   test('takes no new connections while a transaction ends within the grace', AT_ONCE, async (t) => {
     const path = join(await folder(t), 'milter.sock')
@@ -441,6 +513,34 @@ describe('MilterServer.close()', () => {
     const closed = server.close(AN_HOUR)
     mta.send(encode(COMMAND.BODYEOB))
     assert.equal(await mta.replies(1), 'c')
+    await closed
+  })
+
+  // Postfix and Sendmail go without the filter for the rest of an SMTP session in which its connection closed.
+  test('lets the MTA begin another message while it is not silent', AT_ONCE, async (t) => {
+    const { server, specs, handlers } = await start(t, [LOOPBACK])
+    const client = await connectToFilter(first(specs), 20_000)
+    const closed = server.close(AN_HOUR, 1000)
+    await client.connect(CLIENT)
+    for (const message of ['one', 'two']) {
+      assert.equal((await client.mail(`<${message}@example.org>`)).code, 'c')
+      assert.equal((await client.rcpt('<r@example.com>')).code, 'c')
+      assert.equal((await client.endOfMessage()).code, 'c')
+    }
+    client.quit()
+    await closed
+    assert.equal(handlers[0]?.count('endOfMessage'), 2)
+  })
+
+  test('ends a connection that falls silent once its transaction is over', AT_ONCE, async (t) => {
+    const { server, specs } = await start(t, [LOOPBACK])
+    const client = await inTransaction(t, first(specs))
+    const closed = server.close(AN_HOUR, 5)
+    for (let silence = 0; silence < 3; silence += 1) {
+      await sleep(20)
+      assert.equal((await client.rcpt('<r@example.com>')).code, 'c')
+    }
+    assert.equal((await client.endOfMessage()).code, 'c')
     await closed
   })
 

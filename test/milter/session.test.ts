@@ -491,29 +491,32 @@ describe('Session ends transactions and connections:', () => {
   })
 })
 
-describe('Session drains:', () => {
+describe('Session.endIfIdle()', () => {
   for (const state of ['new', 'negotiated', 'connected'] as const) {
-    test(`at once while ${state}`, () => {
+    test(`ends a connection that is ${state}`, () => {
       const { peer, session } = after(...REACH[state])
-      session.drain()
-      session.drain()
+      session.endIfIdle()
+      session.endIfIdle()
       assert.equal(peer.closings, 1)
       assert.deepEqual(peer.errors, [])
     })
   }
 
   for (const [what, last, reply] of [
-    ['end of message, which is answered first', COMMAND.BODYEOB, 'c'],
+    ['end of message', COMMAND.BODYEOB, 'c'],
     ['ABORT', COMMAND.ABORT, ''],
-    ['QUIT', COMMAND.QUIT, ''],
     ['QUIT_NC', COMMAND.QUIT_NC, ''],
   ] as const) {
-    test(`an open transaction until ${what}`, () => {
+    test(`leaves an open transaction alone until its ${what}`, () => {
       const { handler, peer, session } = after(...REACH.transaction)
-      session.drain()
+      session.endIfIdle()
       session.receive(encode(COMMAND.RCPT, COMMAND.DATA))
+      session.endIfIdle()
       assert.equal(peer.closings, 0)
-      session.receive(encode(last, COMMAND.MAIL))
+      session.receive(encode(last))
+      assert.equal(peer.closings, 0)
+      session.endIfIdle()
+      session.receive(encode(COMMAND.MAIL))
       assert.equal(peer.closings, 1)
       assert.equal(peer.codes, `Occcc${reply}`)
       assert.equal(peer.sentAfterClosing, 0)
@@ -522,29 +525,33 @@ describe('Session drains:', () => {
     })
   }
 
-  test('a transaction whose answer is still awaited', async () => {
-    const { handler, peer, session } = after(...REACH.transaction)
-    const deferred = new Deferred()
-    handler.answer = deferred.answer
-    session.receive(encode(COMMAND.RCPT, COMMAND.ABORT))
-    session.drain()
-    assert.equal(peer.closings, 0)
-    await deferred.give(grey('x'))
-    assert.equal(peer.replies.at(-1), 'y451 x')
-    assert.equal(peer.closings, 1)
-  })
-
-  test('a connection without a transaction only after the answer it awaits', async () => {
+  test('leaves a connection alone whose answer is still awaited', async () => {
     const { handler, peer, session } = after(...REACH.connected)
     const deferred = new Deferred()
     handler.answer = deferred.answer
     session.receive(encode(COMMAND.HELO))
-    session.drain()
+    session.endIfIdle()
+    assert.equal(peer.closings, 0)
     await deferred.give(grey('x'))
     assert.equal(peer.replies.at(-1), 'y451 x')
-    assert.equal(peer.sentAfterClosing, 0)
+    session.endIfIdle()
     assert.equal(peer.closings, 1)
   })
+
+  // Sendmail sends no ABORT then: greymx waited for the end of a transaction that its MTA never had.
+  for (const when of ['at once', 'later']) {
+    test(`ends a connection whose MAIL was refused ${when}`, async () => {
+      const { handler, peer, session } = after(...REACH.connected)
+      const deferred = new Deferred()
+      handler.answer = when === 'later' ? deferred.answer : () => grey('x')
+      session.receive(encode(COMMAND.MAIL))
+      if (when === 'later') await deferred.give(grey('x'))
+      assert.equal(peer.replies.at(-1), 'y451 x')
+      session.endIfIdle()
+      assert.equal(peer.closings, 1)
+      assert.equal(handler.count('endTransaction'), 1)
+    })
+  }
 })
 
 /** What the table of legal commands and the negotiated steps make of a sequence: the model of the property below. */
