@@ -2,8 +2,8 @@
 
 import { hostname } from 'node:os'
 import { Metrics } from './admin/metrics.ts'
-import { type Health, startAdmin } from './admin/server.ts'
-import type { Config } from './config/schema.ts'
+import { type AdminServer, type Health, startAdmin } from './admin/server.ts'
+import type { AdminAddress, Config } from './config/schema.ts'
 import { Dns, type DnsSettings } from './dns.ts'
 import { createDnsLists } from './exempt/dnslists.ts'
 import { compileExempt } from './exempt/exempt.ts'
@@ -13,6 +13,7 @@ import { createGreylister, observing } from './greylister.ts'
 import { createIdentify } from './identity/identity.ts'
 import { createInvestigate } from './investigate.ts'
 import type { Log } from './log.ts'
+import type { InheritedSocket, ListenOn } from './milter/listener.ts'
 import { startServer } from './milter/server.ts'
 import type { Handler } from './milter/session.ts'
 import { formatSocketSpec, type SocketSpec } from './milter/socket.ts'
@@ -29,23 +30,43 @@ const GRACE = 8_000
 /** How long an MTA without an open transaction is silent before its SMTP session is taken to be idle. */
 const SILENCE = 2_000
 
-export interface App {
-  /** Where it listens for MTAs. */
-  readonly listening: readonly SocketSpec[]
+export interface Listening {
+  /** Where MTAs reach it. */
+  readonly sockets: readonly SocketSpec[]
   readonly adminPort?: number
-  /** Takes over what can change while it runs; says which changed settings need a restart. */
-  reload(config: Config): string[]
+}
+
+export interface App {
+  readonly listening: Listening
+  /**
+   * Takes over what can change while it runs. Rejects when a new socket cannot be opened, and all is as it was. Called
+   * again only when the last call has ended, and not during `close`.
+   */
+  reload(config: Config): Promise<Reloaded>
   close(): Promise<void>
 }
 
-/** Rejects when a socket or the store cannot be opened; a Redis that is away only means that it is waited for. */
-export async function startApp(config: Config, log: Log): Promise<App> {
+export interface Reloaded {
+  readonly listening: Listening
+  /** The names of changed settings that are not taken over. */
+  readonly needsRestart: readonly string[]
+}
+
+/**
+ * Where there are `inherited` sockets, they take the place of the setting `listen`. Rejects when a socket or the store
+ * cannot be opened; a Redis that is away only means that it is waited for.
+ */
+export async function startApp(
+  config: Config,
+  log: Log,
+  inherited: readonly InheritedSocket[],
+): Promise<App> {
   const closers: Array<() => Promise<void>> = []
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
   }
   try {
-    return { ...(await openParts(config, log, closers)), close }
+    return { ...(await openParts(config, log, inherited, closers)), close }
   } catch (error) {
     // What is open keeps the process alive: half a daemon would go on answering.
     await close()
@@ -57,6 +78,7 @@ export async function startApp(config: Config, log: Log): Promise<App> {
 async function openParts(
   config: Config,
   log: Log,
+  inherited: readonly InheritedSocket[],
   closers: Array<() => Promise<void>>,
 ): Promise<Omit<App, 'close'>> {
   const metrics = new Metrics()
@@ -65,18 +87,6 @@ async function openParts(
     (outcome, took) => metrics.outcome(outcome, took),
   ])
   const stores = await openStores(config, log, metrics, closers)
-
-  let listening: readonly SocketSpec[] = []
-  const admin =
-    config.admin &&
-    (await startAdmin(config.admin, {
-      metrics() {
-        reporter.handOn()
-        return metrics.exposition()
-      },
-      health: () => healthOf(config, stores, listening),
-    }))
-  if (admin) closers.push(() => admin.close())
 
   // By their servers: a reload loses no answers, and sessions that are open go on asking those they began with.
   const resolvers = new Map<string, Dns>()
@@ -90,9 +100,25 @@ async function openParts(
     for (const dns of resolvers.values()) dns.close()
   })
 
+  let running = config
   let newHandler = joinFilter(config, stores, dnsOf(config.dns), reporter, log)
+  const listenOn = ({ listen }: Config): readonly ListenOn[] => (inherited.length > 0 ? inherited : listen)
+
+  let sockets: () => readonly SocketSpec[] = () => []
+  const openAdmin = async (address: AdminAddress | undefined) =>
+    address &&
+    startAdmin(address, {
+      metrics() {
+        reporter.handOn()
+        return metrics.exposition()
+      },
+      health: () => healthOf(config, stores, sockets()),
+    })
+  let admin: AdminServer | undefined = await openAdmin(config.admin)
+  closers.push(async () => admin?.close())
+
   const server = await startServer({
-    listen: config.listen,
+    listen: listenOn(config),
     socketMode: config.socketMode,
     newHandler: () => newHandler(),
     onConnection: (open) => metrics.connections(open),
@@ -102,18 +128,34 @@ async function openParts(
     },
   })
   closers.push(async () => {
-    listening = []
     await server.close(GRACE, SILENCE)
     reporter.handOn()
   })
-  listening = server.addresses
+  sockets = () => server.addresses
+  const listening = (): Listening => ({
+    sockets: server.addresses,
+    ...(admin ? { adminPort: admin.port } : {}),
+  })
 
   return {
-    listening,
-    ...(admin ? { adminPort: admin.port } : {}),
-    reload(next) {
-      newHandler = joinFilter(next, stores, dnsOf(next.dns), reporter, log)
-      return needRestart(config, next)
+    listening: listening(),
+    async reload(next) {
+      const nextHandler = joinFilter(next, stores, dnsOf(next.dns), reporter, log)
+      const staysAdmin = isEqual(next.admin, running.admin)
+      const nextAdmin = staysAdmin ? admin : await openAdmin(next.admin)
+      try {
+        await server.listen(listenOn(next), next.socketMode)
+      } catch (error) {
+        if (!staysAdmin) await nextAdmin?.close()
+        throw error
+      }
+      const lastAdmin = admin
+      newHandler = nextHandler
+      admin = nextAdmin
+      running = next
+      if (!staysAdmin) await lastAdmin?.close()
+      const needsRestart = changesOf(atStart(config), atStart(next))
+      return { listening: listening(), needsRestart }
     },
   }
 }
@@ -229,20 +271,26 @@ function joinFilter(
   })
 }
 
-/** The names of the settings in which two configurations differ and which are read at the start only. */
-function needRestart(before: Config, after: Config): string[] {
-  const settings = (config: Config) => ({
-    listen: config.listen,
-    socket_mode: config.socketMode,
+/** The settings that are read at the start only. */
+function atStart(config: Config) {
+  return {
     store: config.store,
     store_timeout: config.storeTimeout,
     on_store_error: config.greylist.onStoreError === 'local',
     local_store: config.local.store,
     local_entries: config.local.entries,
-    admin: config.admin,
-  })
-  const [old, now] = [Object.entries(settings(before)), Object.values(settings(after))]
-  return old
-    .filter(([, value], index) => JSON.stringify(value) !== JSON.stringify(now[index]))
+  }
+}
+
+/** The names of the settings that differ. */
+function changesOf<T extends object>(before: T, after: T): string[] {
+  const values = new Map(Object.entries(after))
+  return Object.entries(before)
+    .filter(([name, value]) => !isEqual(value, values.get(name)))
     .map(([name]) => name)
+}
+
+/** Of plain data. */
+function isEqual(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
 }

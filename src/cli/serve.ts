@@ -1,7 +1,7 @@
 // greymx serve: runs the daemon until it is told to stop.
 
 import { readFileSync } from 'node:fs'
-import { type App, startApp } from '../app.ts'
+import { type App, type Listening, startApp } from '../app.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { bracketedHost } from '../ip.ts'
@@ -9,25 +9,40 @@ import { createLog, type Log, StandardOutput } from '../log.ts'
 import { messageOf } from '../message.ts'
 import { formatSocketSpec, postfixService, type SocketSpec } from '../milter/socket.ts'
 import { formatStoreSpec } from '../store/open.ts'
+import { inheritedSockets } from '../systemd/activation.ts'
+import { Notifier } from '../systemd/notify.ts'
 import { loadOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
+import { Signals } from './signals.ts'
 
 export async function serve(configFile: string | undefined): Promise<ExitStatus> {
+  const signals = new Signals()
   const config = loadOrComplain(configFile)
   if (!config) return EXIT.config
   const output = new StandardOutput()
   let current = config
   const log = createLog(output, () => current.log)
+  const notifier = new Notifier(process.env, process.pid, (problem) =>
+    log.event('warn', 'the service manager cannot be told how we are', { problem }),
+  )
   try {
-    const app = await startApp(config, log)
-    const message = startMessage(config, app)
+    const inherited = inheritedSockets(process.env, process.pid)
+    const app = await startApp(config, log, inherited)
+    const message = startMessage(config, app.listening, inherited.length > 0)
     if (config.log.format === 'text') output.write(startText(message))
     else log.event('info', `${version()} is listening`, { ...message })
-    process.on('SIGHUP', () => {
-      current = reload(configFile, app, log) ?? current
-    })
-    await stopSignal()
-    log.event('info', 'stopping: open transactions may end')
+    let { listening } = app
+    for (;;) {
+      notifier.ready(`listening on ${socketsOf(listening)}`)
+      if ((await signals.next()) === 'stop') break
+      notifier.reloading()
+      const reloaded = await reload(configFile, app, listening, log)
+      if (!reloaded) continue
+      current = reloaded.config
+      listening = reloaded.listening
+    }
+    notifier.stopping()
+    log.event('info', 'stopping: open SMTP sessions may end')
     await app.close()
     log.event('info', 'stopped')
     return EXIT.ok
@@ -35,6 +50,7 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
     process.stderr.write(`${messageOf(error)}\n`)
     return EXIT.unavailable
   } finally {
+    await notifier.close()
     output.close()
   }
 }
@@ -44,26 +60,35 @@ export function version(): string {
   return `greymx ${version}`
 }
 
-function reload(configFile: string | undefined, app: App, log: Log): Config | undefined {
+/** `undefined` when nothing was taken over, which the log says by then. */
+async function reload(
+  configFile: string | undefined,
+  app: App,
+  before: Listening,
+  log: Log,
+): Promise<{ readonly config: Config; readonly listening: Listening } | undefined> {
+  const refuse = (fault: string) => log.event('error', 'configuration not taken over', { fault })
   const loaded = loadConfig(configFile)
   if (loaded.kind === 'faults') {
-    for (const fault of loaded.faults) log.event('error', 'configuration not taken over', { fault })
+    for (const fault of loaded.faults) refuse(fault)
     return undefined
   }
-  const restart = app.reload(loaded.config)
-  log.event(
-    'info',
-    'configuration read again',
-    restart.length > 0 ? { needs_restart: restart.join(',') } : {},
-  )
-  return loaded.config
+  try {
+    const { listening, needsRestart } = await app.reload(loaded.config)
+    const sockets = socketsOf(listening)
+    log.event('info', 'configuration read again', {
+      listen: sockets === socketsOf(before) ? undefined : sockets,
+      needs_restart: needsRestart.length > 0 ? needsRestart.join(',') : undefined,
+    })
+    return { config: loaded.config, listening }
+  } catch (error) {
+    refuse(messageOf(error))
+    return undefined
+  }
 }
 
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGTERM', () => resolve())
-    process.once('SIGINT', () => resolve())
-  })
+function socketsOf({ sockets }: Listening): string {
+  return sockets.map(formatSocketSpec).join(', ')
 }
 
 interface StartMessage {
@@ -75,15 +100,16 @@ interface StartMessage {
   readonly sendmail: string
 }
 
-function startMessage(config: Config, { listening, adminPort }: App): StartMessage {
-  const [first] = listening
+function startMessage(config: Config, listening: Listening, isInherited: boolean): StartMessage {
+  const { sockets, adminPort } = listening
+  const [first] = sockets
   const isOn = config.admin && adminPort !== undefined
   return {
-    listen: listening.map(formatSocketSpec).join(', '),
+    listen: `${socketsOf(listening)}${isInherited ? ' (inherited)' : ''}`,
     state: formatStoreSpec(config.store),
     admin: isOn ? `http://${bracketedHost(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off',
     postfix: `smtpd_milters = { ${first ? postfixService(first) : ''}, default_action=accept }`,
-    sendmail: `INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(listening)}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
+    sendmail: `INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(sockets)}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
   }
 }
 
@@ -101,7 +127,7 @@ function startText({ listen, state, admin, postfix, sendmail }: StartMessage): s
 }
 
 /** A unix socket where there is one: Sendmail waits for each recipient over TCP. */
-function sendmailSocket(listening: readonly SocketSpec[]): string {
-  const spec = listening.find(({ kind }) => kind === 'unix') ?? listening[0]
+function sendmailSocket(sockets: readonly SocketSpec[]): string {
+  const spec = sockets.find(({ kind }) => kind === 'unix') ?? sockets[0]
   return spec ? formatSocketSpec(spec) : ''
 }

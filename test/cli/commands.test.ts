@@ -1,13 +1,14 @@
 // The program as an administrator runs it: commands, exit statuses, what is printed, signals, and the admin pages.
 
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { connectToFilter } from '../../src/milter/client.ts'
 import { startDaemon } from '../support/daemon.ts'
 import { PROGRAM } from '../support/greymx.ts'
 import { endWith, freePort, scratch, waitFor } from '../support/scratch.ts'
@@ -41,19 +42,30 @@ async function startServe(t: TestContext, settings = '') {
     ready: (output) => output.includes('INPUT_MAIL_FILTER'),
   })
   endWith(dir, () => daemon.stop())
+  /** Has the whole file read again; resolves with what the log has from then on, once `logged` is there. */
+  const rewrite = async (
+    settings: string,
+    logged: string,
+    signal = () => daemon.signal('SIGHUP'),
+  ): Promise<string> => {
+    await writeFile(file, settings)
+    const before = daemon.output().length
+    signal()
+    await waitFor(`${logged} in the log`, () => daemon.output().slice(before).includes(logged))
+    return daemon.output().slice(before)
+  }
   return {
+    dir,
     port,
     adminPort,
     daemon,
+    rewrite,
     get: (path: string, method = 'GET') => fetch(`http://127.0.0.1:${adminPort}${path}`, { method }),
     probe: (...args: string[]) =>
       greymx(['probe', '--socket', `inet:${port}@127.0.0.1`, '--client', '198.51.100.7', ...args]),
     /** Changes the file and has it read again; resolves with what the log says then. */
     async reload(changed: string, logged: string): Promise<void> {
-      await writeFile(file, base + changed)
-      const before = daemon.output().length
-      daemon.signal('SIGHUP')
-      await waitFor(`${logged} in the log`, () => daemon.output().slice(before).includes(logged))
+      await rewrite(base + changed, logged)
     },
   }
 }
@@ -174,7 +186,7 @@ Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=inet:${port}@127.0.0.1,
   assert.equal(await daemon.exited(), 0)
   assert.match(
     daemon.output(),
-    /level=info msg="stopping: open transactions may end"\nlevel=info msg=stopped\n$/,
+    /level=info msg="stopping: open SMTP sessions may end"\nlevel=info msg=stopped\n$/,
   )
 })
 
@@ -297,9 +309,131 @@ test('SIGHUP takes a good file over, and keeps the old settings where the new on
 
 test('SIGHUP says which changed settings need a restart', async (t) => {
   const { reload, probe } = await startServe(t)
-  const needs = 'msg="configuration read again" needs_restart=socket_mode,store_timeout,on_store_error\n'
-  await reload('socket_mode: "0600"\nstore_timeout: 1s\non_store_error: local\nheader: false\n', needs)
+  const needs = 'msg="configuration read again" needs_restart=store_timeout,on_store_error\n'
+  await reload('store_timeout: 1s\non_store_error: local\nheader: false\n', needs)
   assert.equal(probe('--from', 'a@example.org', '--to', 'b@example.com').status, 75)
+})
+
+test('SIGHUP swaps sockets and the admin page, and what is open goes on', async (t) => {
+  const { port, adminPort, daemon, dir, rewrite } = await startServe(t)
+  const [newPort, newAdminPort] = [await freePort(), await freePort()]
+  const spec = (of: number) => ({ kind: 'inet', host: '127.0.0.1', port: of }) as const
+  const open = await connectToFilter(spec(port), 10_000)
+  t.after(() => open.quit())
+  await open.connect({ hostName: 'client.test', family: 'inet', port: 25, address: '192.0.2.7' })
+  await open.mail('<a@example.org>')
+  const listen = `inet:${newPort}@127.0.0.1, unix:${dir}/new.sock`
+  await rewrite(
+    `listen: [${listen.replace(/,/g, ' ,')}]\nsocket_mode: "0600"\nstore: "memory:"\nadmin: 127.0.0.1:${newAdminPort}\n`,
+    `msg="configuration read again" listen="${listen}"\n`,
+  )
+  assert.equal((await open.rcpt('<b@example.com>')).code, 'y')
+  ;(await connectToFilter(spec(newPort), 10_000)).quit()
+  assert.equal(statSync(join(dir, 'new.sock')).mode & 0o777, 0o600)
+  await assert.rejects(connectToFilter(spec(port), 10_000), /ECONNREFUSED/)
+  await assert.rejects(fetch(`http://127.0.0.1:${adminPort}/healthz`))
+  const health = await fetch(`http://127.0.0.1:${newAdminPort}/healthz`)
+  assert.deepEqual(((await health.json()) as { listeners: unknown }).listeners, listen.split(', '))
+
+  // And all of it back, the admin page off.
+  await rewrite(
+    `listen: inet:${port}@127.0.0.1\nsocket_mode: "0666"\nstore: "memory:"\nadmin: false\n`,
+    `msg="configuration read again" listen=inet:${port}@127.0.0.1\n`,
+  )
+  assert.equal(existsSync(join(dir, 'new.sock')), false)
+  await assert.rejects(fetch(`http://127.0.0.1:${newAdminPort}/healthz`))
+  ;(await connectToFilter(spec(port), 10_000)).quit()
+  assert.doesNotMatch(daemon.output(), /needs_restart|level=error/)
+})
+
+test('SIGHUP changes nothing when one of the new sockets cannot be opened', async (t) => {
+  const { port, adminPort, probe, get, rewrite } = await startServe(t)
+  const [newPort, newAdminPort] = [await freePort(), await freePort()]
+  const rest = 'store: "memory:"\nreply: 450 4.2.0 New\n'
+  const cases: Array<[settings: string, fault: RegExp]> = [
+    [
+      `listen: [inet:${newPort}@127.0.0.1, unix:/nowhere/greymx.sock]\nadmin: 127.0.0.1:${newAdminPort}\n`,
+      /fault="Cannot listen on unix:\/nowhere\/greymx\.sock: there is no such folder"/,
+    ],
+    [
+      `listen: inet:${newPort}@127.0.0.1\nadmin: 127.0.0.1:${port}\n`,
+      /fault="Cannot listen on http:\/\/127\.0\.0\.1:\d+: .*EADDRINUSE/,
+    ],
+  ]
+  for (const [settings, fault] of cases) {
+    const logged = await rewrite(settings + rest, 'msg="configuration not taken over"')
+    assert.match(logged, fault)
+    assert.match(probe('--from', 'a@example.org', '--to', 'b@example.com').stdout, /^451 4\.7\.1 Greylisted/m)
+    for (const free of [newPort, newAdminPort]) {
+      if (free === adminPort) continue
+      await assert.rejects(
+        connectToFilter({ kind: 'inet', host: '127.0.0.1', port: free }, 10_000),
+        /ECONNREFUSED/,
+      )
+    }
+    assert.equal((await get('/healthz')).status, 200)
+  }
+})
+
+test('many SIGHUPs at once are as good as one', async (t) => {
+  const { daemon, probe, rewrite } = await startServe(t)
+  const port = await freePort()
+  await rewrite(`listen: inet:${port}@127.0.0.1\nstore: "memory:"\nadmin: false\n`, 'read again', () => {
+    for (let count = 0; count < 50; count += 1) daemon.signal('SIGHUP')
+  })
+  assert.equal(
+    probe('--socket', `inet:${port}@127.0.0.1`, '--from', 'a@b.test', '--to', 'b@c.test').status,
+    75,
+  )
+  daemon.signal('SIGHUP')
+  daemon.signal('SIGTERM')
+  assert.equal(await daemon.exited(), 0)
+  assert.doesNotMatch(daemon.output(), /level=error/)
+})
+
+test('SIGHUP and SIGTERM before it listens wait until it does', async (t) => {
+  const dir = await scratch(t)
+  const settings = `listen: inet:${await freePort()}@127.0.0.1\nstore: "memory:"\nadmin: false\n`
+  await writeFile(join(dir, 'milter.yaml'), settings)
+  for (const signals of [['SIGHUP'], ['SIGHUP', 'SIGTERM', 'SIGHUP']] as const) {
+    const child = spawn(process.execPath, [PROGRAM, 'serve'], {
+      cwd: dir,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    t.after(() => child.kill('SIGKILL'))
+    let output = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+    // Node.js answers no signal itself once greymx has asked for it: SigCgt in proc(5), of which SIGHUP is bit 0.
+    await waitFor('the handlers', async () => {
+      const status = await readFile(`/proc/${child.pid}/status`, 'latin1')
+      return /^SigCgt:\s+[0-9a-f]+[13579bdf]$/m.test(status)
+    })
+    for (const signal of signals) child.kill(signal)
+    if (signals.length === 1) {
+      await waitFor('the reload', () => output.includes('msg="configuration read again"\n'))
+      child.kill('SIGTERM')
+    }
+    const [status] = await once(child, 'close')
+    assert.equal(status, 0)
+    assert.match(output, /is listening on.*msg=stopped\n$/s)
+  }
+})
+
+test('SIGTERM again, and SIGHUP, do not hurry a stop', async (t) => {
+  const { port, daemon } = await startServe(t)
+  const open = await connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 10_000)
+  await open.connect({ hostName: 'client.test', family: 'inet', port: 25, address: '192.0.2.7' })
+  await open.mail('<a@example.org>')
+  daemon.signal('SIGTERM')
+  await waitFor('the stop', () => daemon.output().includes('msg="stopping'))
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGTERM'] as const) daemon.signal(signal)
+  assert.equal((await open.rcpt('<b@example.com>')).code, 'y')
+  assert.equal((await open.endOfMessage()).code, 'c')
+  open.quit()
+  assert.equal(await daemon.exited(), 0)
+  assert.doesNotMatch(daemon.output(), /read again/)
 })
 
 test('the log follows its settings at once', async (t) => {

@@ -1,5 +1,5 @@
 // Run before the tests: sees to it that the servers and tools that they drive are there, as root on Debian 12 or 13.
-// Postfix, Redis and Knot, a DNS server, are installed. Sendmail, which conflicts with Postfix, and Postgrey, of which
+// Postfix, Redis, Knot (a DNS server) and systemd's tools are installed. Sendmail, which conflicts with Postfix, and Postgrey, of which
 // only its lists are of use here, are unpacked below node_modules.
 
 import { execFile, spawn } from 'node:child_process'
@@ -13,7 +13,16 @@ import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from '.
 const run = promisify(execFile)
 
 // libsasl2-modules brings CRAM-MD5, which the SASL library looks for in its place in the system alone.
-const toInstall = ['postfix', 'redis-server', 'knot', 'm4', 'libsasl2-modules', 'faketime', 'openssl']
+const toInstall = [
+  'postfix',
+  'redis-server',
+  'knot',
+  'm4',
+  'libsasl2-modules',
+  'faketime',
+  'openssl',
+  'systemd',
+]
 
 /** What is only unpacked: complete when its files are there. */
 interface Unpacked {

@@ -1,0 +1,140 @@
+// What systemd does for a service with a socket unit, without systemd: opens the listening sockets, runs the program
+// with them, and runs it again whenever it ends. And what takes the place of its notification socket.
+
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Daemon, startDaemon } from './daemon.ts'
+import { PROGRAM } from './greymx.ts'
+import { endWith, waitFor } from './scratch.ts'
+
+export interface ActivatedOptions {
+  /** A folder of `scratch`. */
+  readonly dir: string
+  /** The whole settings file. */
+  readonly settings: string
+  /** Ports on 127.0.0.1, and paths, in this order. */
+  readonly sockets: ReadonlyArray<number | string>
+  readonly env?: NodeJS.ProcessEnv
+}
+
+export interface Activated {
+  readonly configFile: string
+  /** The processes so far, the last of which may still be starting. */
+  pids(): number[]
+  /** What they have written so far. */
+  output(): string
+  /** To the process that is running. */
+  signal(signal: NodeJS.Signals): void
+  /** Ends the running process in good order, and resolves when the next one is ready. */
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Resolves when the first process is ready. */
+export async function startActivated({ dir, settings, sockets, env }: ActivatedOptions): Promise<Activated> {
+  const configFile = join(dir, 'activated.yaml')
+  await writeFile(configFile, `dns_servers: [127.0.0.1:1]\n${settings}\n`)
+  const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
+  const starts = (output: string) =>
+    [...output.matchAll(/^activator: (\d+)$/gm)].map(([, pid]) => Number(pid))
+  const readies = (output: string) => output.split('smtpd_milters').length - 1
+  const daemon = await startDaemon({
+    command: 'perl',
+    args: ['-e', ACTIVATOR, String(sockets.length), ...sockets.map(String), ...serve],
+    cwd: dir,
+    env: { ...process.env, ...env },
+    ready: (output) => readies(output) > 0,
+  })
+  endWith(dir, () => daemon.stop())
+  const pids = () => starts(daemon.output())
+  const signal = (name: NodeJS.Signals) => void process.kill(pids().at(-1) ?? 0, name)
+  return {
+    configFile,
+    pids,
+    output: () => daemon.output(),
+    signal,
+    async restart() {
+      const count = readies(daemon.output())
+      signal('SIGTERM')
+      await waitFor('the next process to be ready', () => readies(daemon.output()) > count, 30_000)
+    },
+    stop: () => daemon.stop(),
+  }
+}
+
+// Perl, as Node.js cannot open a listening socket without accepting from it. What is opened below $^F stays open in
+// the program, and the sockets come to lie from descriptor 3 on, as nothing else is open.
+const ACTIVATOR = `
+  use strict; use Socket; $^F = 100; $| = 1;
+  my $count = shift;
+  my @sockets;
+  for my $address (splice @ARGV, 0, $count) {
+    my $socket;
+    if ($address =~ m{^/}) {
+      socket $socket, AF_UNIX, SOCK_STREAM, 0 or die;
+      bind $socket, pack_sockaddr_un($address) or die "$address: $!";
+      chmod 0666, $address;
+    } else {
+      socket $socket, AF_INET, SOCK_STREAM, 0 or die;
+      setsockopt $socket, SOL_SOCKET, SO_REUSEADDR, 1;
+      bind $socket, pack_sockaddr_in($address, INADDR_LOOPBACK) or die "$address: $!";
+    }
+    listen $socket, 4096 or die;
+    push @sockets, $socket;
+  }
+  die "unexpected descriptors" if fileno $sockets[0] != 3;
+  my ($pid, $ends);
+  $SIG{TERM} = sub { $ends = 1; kill 'TERM', $pid if $pid };
+  until ($ends) {
+    $pid = fork;
+    if ($pid == 0) {
+      @ENV{'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'} = ($$, $count, join ':', ('greymx') x $count);
+      $SIG{TERM} = 'DEFAULT';
+      exec @ARGV or die;
+    }
+    print "activator: $pid\\n";
+    1 while waitpid($pid, 0) == -1;
+    print "activator: status $?\\n";
+  }
+`
+
+export interface Listener {
+  /** For NOTIFY_SOCKET. */
+  readonly address: string
+  /** The datagrams so far, lines joined by a space. */
+  messages(): string[]
+}
+
+/** A unix datagram socket at a path in `dir`, or at an abstract address where `address` begins with @. */
+export async function startNotifySocket(dir: string, address = join(dir, 'notify.sock')): Promise<Listener> {
+  const daemon: Daemon = await startDaemon({
+    command: 'perl',
+    args: ['-e', RECEIVER, address],
+    cwd: dir,
+    ready: (output) => output.includes('ready\n'),
+  })
+  endWith(dir, () => daemon.stop())
+  return {
+    address,
+    messages: () =>
+      daemon
+        .output()
+        .split('\n')
+        .slice(1, -1)
+        // How systemd-notify learns that its message was taken.
+        .filter((line) => line !== 'BARRIER=1'),
+  }
+}
+
+const RECEIVER = `
+  use strict; use Socket; $| = 1;
+  my $address = shift;
+  $address =~ s/^@/\\0/;
+  socket my $socket, AF_UNIX, SOCK_DGRAM, 0 or die;
+  bind $socket, pack_sockaddr_un($address) or die "$address: $!";
+  print "ready\\n";
+  while (defined recv $socket, my $message, 65536, 0) {
+    $message =~ s/\\n/ /g;
+    print "$message\\n";
+  }
+`

@@ -1,0 +1,128 @@
+// Sockets that a service manager opened: what the environment says of them, and greymx run with real ones.
+
+import assert from 'node:assert/strict'
+import { existsSync, statSync } from 'node:fs'
+import { readFile, readlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { connectToFilter } from '../../src/milter/client.ts'
+import type { SocketSpec } from '../../src/milter/socket.ts'
+import { inheritedSockets } from '../../src/systemd/activation.ts'
+import { startActivated } from '../support/activation.ts'
+import { startDaemon } from '../support/daemon.ts'
+import { PROGRAM } from '../support/greymx.ts'
+import { freePort, scratch, waitFor } from '../support/scratch.ts'
+
+const PATIENCE = { timeout: 60_000 }
+
+describe('inheritedSockets()', () => {
+  const cases: ReadonlyArray<
+    readonly [what: string, environment: NodeJS.ProcessEnv, fds: readonly number[]]
+  > = [
+    ['nothing', {}, []],
+    ['descriptors from 3 on', { LISTEN_PID: '7', LISTEN_FDS: '2', LISTEN_FDNAMES: 'a:b' }, [3, 4]],
+    ['none', { LISTEN_PID: '7', LISTEN_FDS: '0' }, []],
+    ['what was meant for a parent', { LISTEN_PID: '6', LISTEN_FDS: '2' }, []],
+    ['no process', { LISTEN_FDS: '2' }, []],
+  ]
+  for (const [what, environment, fds] of cases) {
+    test(`reads ${what}, and leaves nothing of it for children`, () => {
+      const given = { ...environment, OTHER: 'stays' }
+      assert.deepEqual(
+        inheritedSockets(given, 7),
+        fds.map((fd) => ({ kind: 'inherited', fd })),
+      )
+      assert.deepEqual(given, { OTHER: 'stays' })
+    })
+  }
+
+  test('says what it cannot read', () => {
+    for (const count of ['x', '-1', '1e3', '']) {
+      assert.throws(() => inheritedSockets({ LISTEN_PID: '7', LISTEN_FDS: count }, 7), {
+        message: `Cannot read LISTEN_FDS "${count}": expected a number`,
+      })
+    }
+  })
+})
+
+test(
+  'greymx serves inherited sockets in the place of listen, and leaves them to their owner',
+  PATIENCE,
+  async (t) => {
+    const dir = await scratch(t)
+    const [port, unused] = [await freePort(), await freePort()]
+    const path = join(dir, 'inherited.sock')
+    const settings = `listen: inet:${unused}@127.0.0.1\nsocket_mode: "0600"\nstore: "memory:"\nadmin: false`
+    const greymx = await startActivated({ dir, sockets: [port, path], settings })
+    const inet: SocketSpec = { kind: 'inet', host: '127.0.0.1', port }
+    const unix: SocketSpec = { kind: 'unix', path }
+    assert.match(
+      greymx.output(),
+      new RegExp(
+        `^greymx \\S+ is listening on inet:${port}@127\\.0\\.0\\.1, unix:${path} \\(inherited\\)$`,
+        'm',
+      ),
+    )
+    const { ino } = statSync(path)
+    for (const spec of [inet, unix]) (await connectToFilter(spec, 10_000)).quit()
+    await assert.rejects(connectToFilter({ ...inet, port: unused }, 10_000), /ECONNREFUSED/)
+
+    // A reload may change what it likes of listen and socket_mode.
+    await writeFile(greymx.configFile, settings.replace('0600', '0666').replace(String(unused), '1'))
+    greymx.signal('SIGHUP')
+    await waitFor('the reload', () => greymx.output().includes('msg="configuration read again"\n'))
+
+    await greymx.restart()
+    assert.equal(greymx.pids().length, 2)
+    assert.match(greymx.output(), /^activator: status 0$/m)
+    assert.deepEqual([statSync(path).ino, statSync(path).mode & 0o777], [ino, 0o666])
+    for (const spec of [inet, unix]) (await connectToFilter(spec, 10_000)).quit()
+    await greymx.stop()
+    assert.ok(existsSync(path))
+  },
+)
+
+test('an MTA that connects while nobody runs waits for the next start', PATIENCE, async (t) => {
+  const dir = await scratch(t)
+  const port = await freePort()
+  const greymx = await startActivated({ dir, sockets: [port], settings: 'store: "memory:"\nadmin: false' })
+  // An open transaction holds up the stop.
+  const spec: SocketSpec = { kind: 'inet', host: '127.0.0.1', port }
+  const open = await connectToFilter(spec, 10_000)
+  await open.connect({ hostName: 'client.test', family: 'inet', port: 25, address: '192.0.2.7' })
+  await open.mail('<a@example.org>')
+  const restarted = greymx.restart()
+  await waitFor('the stop', () => greymx.output().includes('msg="stopping'))
+  const waiting = connectToFilter(spec, 20_000)
+  assert.match((await open.rcpt('<b@example.com>')).code, /[cy]/)
+  open.quit()
+  await restarted
+  ;(await waiting).quit()
+})
+
+test('children of greymx get none of it', PATIENCE, async (t) => {
+  const dir = await scratch(t)
+  const port = await freePort()
+  const greymx = await startActivated({ dir, sockets: [port], settings: 'store: "memory:"\nadmin: false' })
+  const pid = greymx.pids()[0]
+  assert.match(await readlink(`/proc/${pid}/fd/3`), /^socket:/)
+  // Closed by exec(2): octal 02000000 is O_CLOEXEC.
+  assert.match(await readFile(`/proc/${pid}/fdinfo/3`, 'utf8'), /^flags:\s+02\d{6}$/m)
+})
+
+test(
+  'greymx says which inherited descriptor is not a listening socket, with status 69',
+  PATIENCE,
+  async (t) => {
+    const dir = await scratch(t)
+    await writeFile(join(dir, 'milter.yaml'), 'store: "memory:"\nadmin: false\n')
+    const program = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3</dev/null'
+    const daemon = startDaemon({
+      command: 'sh',
+      args: ['-c', program, 'sh', process.execPath, PROGRAM, 'serve'],
+      cwd: dir,
+      ready: () => false,
+    })
+    await assert.rejects(daemon, /Cannot listen on inherited descriptor 3: /)
+  },
+)
