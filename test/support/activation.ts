@@ -33,7 +33,7 @@ export interface Activated {
 /** Resolves when the first process is ready. */
 export async function startActivated({ dir, settings, sockets, env }: ActivatedOptions): Promise<Activated> {
   const configFile = join(dir, 'activated.yaml')
-  await writeFile(configFile, `dns_servers: [127.0.0.1:1]\n${settings}\n`)
+  await writeFile(configFile, settings)
   const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
   const starts = (output: string) =>
     [...output.matchAll(/^activator: (\d+)$/gm)].map(([, pid]) => Number(pid))

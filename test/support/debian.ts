@@ -1,6 +1,6 @@
 // Run before the tests: sees to it that the servers and tools that they drive are there, as root on Debian 12 or 13.
-// Postfix, Redis, Knot (a DNS server) and systemd's tools are installed. Sendmail, which conflicts with Postfix, and Postgrey, of which
-// only its lists are of use here, are unpacked below node_modules.
+// Postfix, Redis, Knot (a DNS server) and systemd's tools are installed. Sendmail, which conflicts with Postfix, and
+// Postgrey, of which only its lists are of use here, are unpacked below node_modules.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,0 +1,174 @@
+// SMTP sessions through a real Postfix while greymx is told to read its settings again every second, and is restarted
+// with inherited sockets every few. What Postfix does without its milter is told apart from what greymx answers:
+// `milter_default_action = tempfail` gives every command a reply that greymx does not give.
+//
+// GREYMX_SESSIONS=10000 makes it as long as that takes, with a restart every ten seconds.
+
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Activated, startActivated } from '../support/activation.ts'
+import { startGreymx } from '../support/greymx.ts'
+import type { Mta } from '../support/mta.ts'
+import { startPostfix } from '../support/postfix.ts'
+import { freePort, scratch } from '../support/scratch.ts'
+import { connect } from '../support/smtp.ts'
+import { MESSAGE } from './scenarios.ts'
+
+const LONG = Number(process.env.GREYMX_SESSIONS ?? 0)
+const SESSIONS = LONG || 200
+const RESTARTS = LONG ? 0 : 2
+const RESTART_EVERY = LONG ? 10_000 : 3_000
+const RELOAD_EVERY = 1_000
+/** SMTP sessions at once. */
+const PARALLEL = 16
+/** One session in so many lets a while go by between two transactions, less than makes it idle for greymx. */
+const DAWDLERS = 5
+const LONGEST_PAUSE = 1_500
+
+interface Tally {
+  sessions: number
+  messages: number
+  /** Sessions that Postfix or its connection ended too early. */
+  readonly dropped: string[]
+  /** Replies that are not what greymx had to answer, the default action's among them. */
+  readonly wrong: string[]
+}
+
+/** Runs sessions until there were enough and `isOver`. */
+async function runSessions(mta: Mta, isOver: () => boolean): Promise<Tally> {
+  const tally: Tally = { sessions: 0, messages: 0, dropped: [], wrong: [] }
+  const worker = async () => {
+    while (tally.sessions < SESSIONS || !isOver()) {
+      tally.sessions += 1
+      const number = tally.sessions
+      await session(mta, number, tally).catch((error: Error) =>
+        tally.dropped.push(`${number}: ${error.message}`),
+      )
+    }
+  }
+  await Promise.all(Array.from({ length: PARALLEL }, worker))
+  return tally
+}
+
+async function session(mta: Mta, number: number, tally: Tally): Promise<void> {
+  const client = await connect(mta)
+  const expect = async (expected: RegExp, reply: Promise<string>) => {
+    const found = await reply
+    if (!expected.test(found)) tally.wrong.push(`${number}: ${found}`)
+  }
+  const pause = async () => {
+    if (number % DAWDLERS === 0) await sleep(Math.random() * LONGEST_PAUSE)
+  }
+  await expect(/^250/, client.ehlo('client.test'))
+  await pause()
+  await expect(/^250 /, client.command(`MAIL FROM:<s${number}@a.test>`))
+  await expect(/^451 4\.7\.1 Greylisted, .*\(\w{8}\)$/, client.command('RCPT TO:<u@example.com>'))
+  await expect(/^250 /, client.command('RSET'))
+  await pause()
+  await expect(/^250 /, client.command(`MAIL FROM:<s${number}@a.test>`))
+  await expect(/^451 4\.7\.1 Greylisted, .*\(\w{8}\)$/, client.command('RCPT TO:<u@example.com>'))
+  await expect(/^250 /, client.command('RCPT TO:<postmaster@example.com>'))
+  if (number % 10 === 0) {
+    await expect(/^250 /, client.data(MESSAGE))
+    tally.messages += 1
+  }
+  await expect(/^221 /, client.quit())
+}
+
+/** What Postfix logs when a milter fails it. */
+async function complaints(mta: Mta): Promise<string[]> {
+  const log = await mta.log()
+  return log.split('\n').filter((line) => /warning:|fatal:|panic:|4\.7\.1 Service unavailable/.test(line))
+}
+
+async function assertNothingLost(t: TestContext, mta: Mta, tally: Tally): Promise<void> {
+  const complained = await complaints(mta)
+  t.diagnostic(
+    `${tally.sessions} sessions, ${tally.messages} messages: ${tally.dropped.length} dropped, ` +
+      `${tally.wrong.length} replies not by greymx, ${complained.length} complaints of Postfix`,
+  )
+  assert.deepEqual([tally.dropped.slice(0, 5), tally.wrong.slice(0, 5), complained.slice(0, 5)], [[], [], []])
+}
+
+/** Everybody is greylisted, and DNS is not asked. */
+function settingsIn(dir: string): string {
+  return (
+    `store: "lmdb:${dir}/state"\nexempt: { clients: [] }\ndns_servers: [127.0.0.1:1]\n` +
+    'greylist: { max_deferrals: 0, client: { spf_domain: false, host_domain: false } }\n'
+  )
+}
+
+/** Postfix's own timeouts, and the default action that shows. */
+const POSTFIX = {
+  milter_default_action: 'tempfail',
+  milter_connect_timeout: '30s',
+  milter_command_timeout: '30s',
+  milter_content_timeout: '300s',
+}
+
+test('restarts with inherited sockets, and reloads, take no SMTP session its filter', async (t) => {
+  const dir = await scratch(t)
+  const port = await freePort()
+  const adminPorts = [await freePort(), await freePort()]
+  const settings = (turn: number) =>
+    `${settingsIn(dir)}header: ${turn % 2 === 0}\nadmin: 127.0.0.1:${adminPorts[turn % 2]}\n`
+  const greymx = await startActivated({ dir, sockets: [port], settings: settings(0) })
+  const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${port}`, settings: POSTFIX })
+
+  let restarts = 0
+  let isOver = false
+  const disturb = async () => {
+    for (let turn = 1, restartAt = performance.now() + RESTART_EVERY; !isOver; turn += 1) {
+      await sleep(RELOAD_EVERY)
+      await writeFile(greymx.configFile, settings(turn))
+      if (performance.now() >= restartAt) {
+        await greymx.restart()
+        restarts += 1
+        restartAt = performance.now() + RESTART_EVERY
+      } else {
+        greymx.signal('SIGHUP')
+      }
+    }
+  }
+  const disturbed = disturb()
+  const tally = await runSessions(mta, () => restarts >= RESTARTS)
+  isOver = true
+  await disturbed
+  const reloads = greymx.output().split('msg="configuration read again"').length - 1
+  t.diagnostic(`${restarts} restarts, ${reloads} reloads`)
+  assert.ok(reloads >= restarts)
+  assertEndedInGoodOrder(greymx, restarts)
+  await assertNothingLost(t, mta, tally)
+})
+
+function assertEndedInGoodOrder(greymx: Activated, restarts: number): void {
+  const statuses = [...greymx.output().matchAll(/^activator: status (\d+)$/gm)].map(([, status]) => status)
+  assert.deepEqual(statuses, Array(restarts).fill('0'))
+  assert.doesNotMatch(greymx.output(), /level=(error|warn)/)
+}
+
+test('reloads that swap sockets take no SMTP session its filter', async (t) => {
+  const dir = await scratch(t)
+  const settings = settingsIn(dir)
+  const greymx = await startGreymx({ dir, settings })
+  const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}`, settings: POSTFIX })
+  const others = [`unix:${dir}/other.sock`, `inet:${await freePort()}@127.0.0.1`]
+  let reloads = 0
+  let isOver = false
+  const disturb = async () => {
+    for (; !isOver; reloads += 1) {
+      const listen = `listen: ["${others[reloads % 2]}", "inet:${greymx.port}@127.0.0.1"]`
+      await writeFile(greymx.configFile, `${listen}\nadmin: false\n${settings}`)
+      greymx.signal('SIGHUP')
+      await sleep(100)
+    }
+  }
+  const disturbed = disturb()
+  const tally = await runSessions(mta, () => reloads >= 20)
+  isOver = true
+  await disturbed
+  assert.doesNotMatch(greymx.log().join('\n'), /level=(error|warn)/)
+  await assertNothingLost(t, mta, tally)
+})
