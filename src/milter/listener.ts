@@ -86,12 +86,18 @@ function formatListenOn(on: ListenOn): string {
 
 function foundAddress(server: Server, on: ListenOn): SocketSpec {
   const found = server.address()
-  if (typeof found === 'object' && found !== null) {
-    if (on.kind === 'inet' || on.kind === 'inet6') return { ...on, port: found.port }
-    return { kind: found.family === 'IPv6' ? 'inet6' : 'inet', host: found.address, port: found.port }
+  const isInet = typeof found === 'object' && found !== null
+  switch (on.kind) {
+    case 'unix':
+      return on
+    case 'inherited': {
+      // Node does not know the path of a unix socket that it did not bind itself.
+      if (!isInet) return { kind: 'unix', path: pathOfInherited(on.fd) }
+      return { kind: found.family === 'IPv6' ? 'inet6' : 'inet', host: found.address, port: found.port }
+    }
+    default:
+      return isInet ? { ...on, port: found.port } : on
   }
-  // Node does not know the path of a unix socket that it did not bind itself.
-  return on.kind === 'inherited' ? { kind: 'unix', path: pathOfInherited(on.fd) } : (on as SocketSpec)
 }
 
 /** The path that the kernel knows for a unix socket; the descriptor's own where it tells none. */
