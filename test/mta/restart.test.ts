@@ -95,7 +95,8 @@ async function assertNothingLost(t: TestContext, mta: Mta, tally: Tally): Promis
 /** Everybody is greylisted, and DNS is not asked. */
 function settingsIn(dir: string): string {
   return (
-    `store: "lmdb:${dir}/state"\nexempt: { clients: [] }\ndns_servers: [127.0.0.1:1]\n` +
+    // What waits for a disk that others use as well is no fault of a restart.
+    `store: "lmdb:${dir}/state"\nstore_timeout: 20s\nexempt: { clients: [] }\ndns_servers: [127.0.0.1:1]\n` +
     'greylist: { max_deferrals: 0, client: { spf_domain: false, host_domain: false } }\n'
   )
 }
@@ -138,15 +139,19 @@ test('restarts with inherited sockets, and reloads, take no SMTP session its fil
   await disturbed
   const reloads = greymx.output().split('msg="configuration read again"').length - 1
   t.diagnostic(`${restarts} restarts, ${reloads} reloads`)
-  assert.ok(reloads >= restarts)
-  assertEndedInGoodOrder(greymx, restarts)
   await assertNothingLost(t, mta, tally)
+  assertEndedInGoodOrder(greymx, restarts)
+  assert.ok(reloads >= restarts)
 })
 
 function assertEndedInGoodOrder(greymx: Activated, restarts: number): void {
   const statuses = [...greymx.output().matchAll(/^activator: status (\d+)$/gm)].map(([, status]) => status)
   assert.deepEqual(statuses, Array(restarts).fill('0'))
-  assert.doesNotMatch(greymx.output(), /level=(error|warn)/)
+  assert.deepEqual(troublesIn(greymx.output()), [])
+}
+
+function troublesIn(log: string): string[] {
+  return log.match(/^level=(error|warn).*$/gm) ?? []
 }
 
 test('reloads that swap sockets take no SMTP session its filter', async (t) => {
@@ -169,6 +174,6 @@ test('reloads that swap sockets take no SMTP session its filter', async (t) => {
   const tally = await runSessions(mta, () => reloads >= 20)
   isOver = true
   await disturbed
-  assert.doesNotMatch(greymx.log().join('\n'), /level=(error|warn)/)
   await assertNothingLost(t, mta, tally)
+  assert.deepEqual(troublesIn(greymx.log().join('\n')), [])
 })
