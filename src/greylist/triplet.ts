@@ -9,17 +9,20 @@ import type { Address } from '../address.ts'
 const MAX_KEY = 600
 
 const SEPARATOR = '|'
-/** What would be ambiguous between parts, unreadable in a terminal, or (lone surrogates) lost in UTF-8. */
-const UNSAFE = /[\\|\p{Cc}\p{Cs}]/gu
+/**
+ * What would be ambiguous between parts, unreadable in a terminal, or (lone surrogates) lost in UTF-8; and braces, with
+ * which senders could choose the node of a Redis Cluster for their keys (Redis Cluster specification, hash tags).
+ */
+const UNSAFE = /[\\|{}\p{Cc}\p{Cs}]/gu
 /** Nothing unsafe, without a look at Unicode's tables: so are all but a few parts. */
-const PLAIN = /^[!-[\]-{}~]*$/
+const PLAIN = /^[!-[\]-z~]*$/
 
 /**
  * `identity` is an identity's `id` or network, `sender` the form that stands for the sender. `recipient` is absent for
  * keys of client and sender alone.
  */
 export function tripletKey(identity: string, sender: string, recipient: Address | undefined): string {
-  return boundedKey(`t:${identity}`, sender, recipient)
+  return boundedKey(`t:${escapePart(identity)}`, sender, recipient)
 }
 
 /** How often mail of `sender` to the recipient was deferred, from wherever it came. */
@@ -29,7 +32,8 @@ export function deferralsKey(sender: string, recipient: Address | undefined): st
 
 /** Of an identity: that it is whitelisted, how many first passes it has completed, and that one was a moment ago. */
 export function whitelistKeys(identity: string): { listed: string; passes: string; spacing: string } {
-  return { listed: `w:${identity}`, passes: `p:${identity}`, spacing: `s:${identity}` }
+  const id = escapePart(identity)
+  return { listed: `w:${id}`, passes: `p:${id}`, spacing: `s:${id}` }
 }
 
 /** A key too long for a store ends in its SHA-256. */

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseAddress } from '../../src/address.ts'
-import { tripletKey, tripletRef } from '../../src/greylist/triplet.ts'
+import { deferralsKey, tripletKey, tripletRef, whitelistKeys } from '../../src/greylist/triplet.ts'
 import { decodeText } from '../../src/milter/text.ts'
 
 const NETWORK = 'network:198.51.100.0/24'
@@ -27,6 +27,10 @@ test('tripletKey() is readable text of identity, sender and recipient in normal 
     [key('<>'), 't:network:198.51.100.0/24|'],
     [key('a@b', '<postmaster>', 'network:2001:db8::/64'), 't:network:2001:db8::/64|a@b|postmaster'],
     [key('a|b@c', 'd\\e@f'), 't:network:198.51.100.0/24|a\\u007cb@c|d\\u005ce@f'],
+    [key('{x}a@b', 'c}@d'), 't:network:198.51.100.0/24|\\u007bx\\u007da@b|c\\u007d@d'],
+    [key('a@b', 'c@d', 'spf:{x}.b'), 't:spf:\\u007bx\\u007d.b|a@b|c@d'],
+    [whitelistKeys('spf:{x}.b').listed, 'w:spf:\\u007bx\\u007d.b'],
+    [deferralsKey(parseAddress('a@{x}.b'), parseAddress('c@d')), 'd:|\\u007bx\\u007d.b|c@d'],
     [key('ю@c', '\u001b[31m@f'), 't:network:198.51.100.0/24|ю@c|\\u001b[31m@f'],
     [key(decodeText(Buffer.from([0xe9, 0x40, 0x63]))), 't:network:198.51.100.0/24|\\udce9@c'],
   ]
@@ -86,6 +90,8 @@ const PIECE = fc.constantFrom(
     '"',
     ' ',
     'sha256:',
+    '{',
+    '}',
     't:',
     '\0',
     '\n',
@@ -147,7 +153,7 @@ test('keys fit into every store', () => {
         assert.ok(stored.length <= MAX_KEY_BYTES, `${stored.length} bytes`)
         assert.equal(stored.toString('utf8'), made)
         assert.ok(made.startsWith(`t:${NETWORK}|`))
-        assert.doesNotMatch(made, /[\p{Cc}\p{Cs}]/u)
+        assert.doesNotMatch(made, /[{}\p{Cc}\p{Cs}]/u)
       },
     ),
     { numRuns: 1000 },
