@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { messageOf } from '../message.ts'
-import { ConfigReader } from './reader.ts'
+import { ConfigReader, type Environment } from './reader.ts'
 import { type Config, readConfig } from './schema.ts'
 
 export type Loaded =
@@ -16,7 +16,7 @@ export const DEFAULT_FILES = ['./milter.yaml', '/etc/greymx/milter.yaml'] as con
 export function loadConfig(file: string | undefined): Loaded {
   for (const candidate of file === undefined ? DEFAULT_FILES : [file]) {
     try {
-      return parseConfig(candidate.replace(/^\.\//, ''), readFileSync(candidate, 'utf8'))
+      return parseConfig(candidate.replace(/^\.\//, ''), readFileSync(candidate, 'utf8'), process.env)
     } catch (error) {
       if (file === undefined && isMissing(error)) continue
       const reason = messageOf(error)
@@ -30,8 +30,8 @@ export function loadConfig(file: string | undefined): Loaded {
 }
 
 /** `fileName` only stands in faults. */
-export function parseConfig(fileName: string, text: string): Loaded {
-  const reader = new ConfigReader(fileName, text)
+export function parseConfig(fileName: string, text: string, environment: Environment = {}): Loaded {
+  const reader = new ConfigReader(fileName, text, environment)
   const config = readConfig(reader)
   const { faults } = reader
   return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'config', config }

@@ -6,6 +6,9 @@ import { messageOf } from '../message.ts'
 
 type Path = readonly string[]
 
+/** As `process.env` has it. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
 type Read<T> = { readonly value: T } | undefined
 
 export class ConfigReader {
@@ -13,15 +16,19 @@ export class ConfigReader {
   readonly asked: string[] = []
   readonly #unread = new Set<string>()
   readonly #fileName: string
+  readonly #environment: Environment
   readonly #lines = new LineCounter()
   readonly #root: Node | undefined
   readonly #faults: Array<{ readonly position: number; readonly message: string }> = []
 
   /** `fileName` only stands in faults; `text` is the file's content. */
-  constructor(fileName: string, text: string) {
+  constructor(fileName: string, text: string, environment: Environment = {}) {
     this.#fileName = fileName
+    this.#environment = environment
     const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
-    for (const error of [...document.errors, ...document.warnings]) this.#fault(error.pos[0], error.message)
+    for (const error of [...document.errors, ...document.warnings]) {
+      this.#fault(error.pos[0], withoutSource(error.message))
+    }
     const root = document.contents ?? undefined
     this.#root = this.#faults.length > 0 || isEmpty(root) ? undefined : root
     if (this.#root && !isMap(this.#root)) {
@@ -55,6 +62,19 @@ export class ConfigReader {
       const read = this.#scalar(name, item, parse)
       return read ? [read.value] : []
     })
+  }
+
+  /** A plain text that no fault shows, `''` where there is none. */
+  secret(name: string): string {
+    const node = this.#ask(name)
+    const text = node && scalarText(node)
+    if (node && text === undefined) this.#fault(offset(node), `Cannot read ${name}: expected a single value`)
+    return text ?? ''
+  }
+
+  /** What the environment has for a setting, to go before the file: GREYMX_REDIS_PASSWORD for redis.password. */
+  override(name: string): string | undefined {
+    return this.#environment[`GREYMX_${name.toUpperCase().replaceAll('.', '_')}`] || undefined
   }
 
   /** Whether the setting is written as a group of settings. */
@@ -140,7 +160,7 @@ export class ConfigReader {
       const key = pair.key as Node // parseDocument makes nodes of all keys
       const text = scalarText(key) ?? '?'
       const inner = [...path, text]
-      const name = inner.join('.')
+      const name = inner.map(withoutSecrets).join('.')
       const value = pair.value as Node | undefined
       // A key with a dot in it, such as greylist.delay, is not where #find looks for that setting.
       const isName = !text.includes('.')
@@ -180,12 +200,25 @@ function scalarText(node: Node): string | undefined {
   return typeof node.value === 'number' ? (node.source ?? String(node.value)) : String(node.value)
 }
 
-/** A user name and password within a URL; they never show. */
-const CREDENTIALS = /\/\/.*@/s
+/** YAML's own messages quote what they are about, which may be a password. The place of a fault says enough. */
+function withoutSource(message: string): string {
+  return message.replace(/(?<=\S): .*/s, '').replace(/ (?:the )?[!\\%]\S+/gi, '')
+}
+
+/**
+ * Without user name and password of a URL, well-formed or not, and without what stands beside the word password where
+ * that is no setting's name.
+ */
+function withoutSecrets(text: string): string {
+  return text
+    .replace(/\/\/.*@/s, '//***@')
+    .replace(/\/\/[^/@]*:(?!\d+(?:[/?,]|$)).*/s, '//***')
+    .replace(/(password\w*)[^\w].*/is, '$1 ***')
+}
 
 function describe(node: Node): string {
   const text = scalarText(node)
-  if (text !== undefined) return JSON.stringify(text.replace(CREDENTIALS, '//***@'))
+  if (text !== undefined) return JSON.stringify(withoutSecrets(text))
   if (isAlias(node)) return 'an alias'
   return isSeq(node) ? 'a list' : 'a group of settings'
 }
