@@ -216,6 +216,8 @@ async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Pro
   const store = await openStore(config.store, {
     onReady: () => void guarded?.probe(),
     onProblem: (problem) => guarded?.markDown(problem),
+    onWarning: (warning) =>
+      log.event('warn', 'store is not set up as it should be', { store: name, warning }),
   })
   guarded = new GuardedStore(store, config.storeTimeout, {
     onOperation: (operation, result) => metrics.storeOperation(operation, result),

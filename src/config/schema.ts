@@ -29,6 +29,7 @@ import {
 } from '../store/open.ts'
 import { DURATION_FORM, formatDuration, parseDuration } from './duration.ts'
 import type { ConfigReader } from './reader.ts'
+import { readRedisSettings } from './redis.ts'
 
 export interface AdminAddress {
   readonly host: string
@@ -74,7 +75,10 @@ export function readConfig(reader: ConfigReader): Config {
     reader.conflict(['listen'], `Cannot read listen: expected at least one of ${SOCKET_SPEC_FORMS}`)
   }
   const socketMode = reader.text('socket_mode', '0660', expectMode)
-  const store = reader.text('store', 'lmdb:./state', expecting(parseStoreSpec, STORE_FORMS))
+  const store = readRedisSettings(
+    reader,
+    reader.text('store', 'lmdb:./state', expecting(parseStoreSpec, STORE_FORMS)),
+  )
   const storeTimeout = duration(reader, 'store_timeout', '250ms', 1, 60_000)
   const onStoreError = reader.choice('on_store_error', 'accept', ['accept', 'tempfail', 'local'])
   const local = {

@@ -2,43 +2,36 @@
 // window, a passed one with the lifetime, and set again as it is used; so nothing has to clean up, and how old an
 // entry is follows from what is left of its TTL, by Redis's clock alone.
 
-import { Redis, type RedisOptions } from 'ioredis'
+import { randomUUID } from 'node:crypto'
 import type { Entry } from '../greylist/entry.ts'
 import { messageOf } from '../message.ts'
 import { ageEntry, decodeEntry, encodeEntry, UnreadableEntry } from './encoding.ts'
+
 import type { Learnt } from './merge.ts'
+import { createRedisClient, type RedisClient, serversOf, streamsOf } from './redis-client.ts'
+import { ExplainedProblem, explainProblem, isOfReplica, isRefusal } from './redis-problem.ts'
+import { type RedisSettings, retryDelay } from './redis-settings.ts'
 import type { SharedStore } from './store.ts'
 
-export interface RedisSettings {
-  readonly connection:
-    | { readonly host: string; readonly port: number; readonly tls: boolean }
-    | { readonly path: string }
-  readonly database: number
-  readonly username?: string
-  readonly password?: string
-}
-
-/** What happens to the connection; `problem` is for the operator. */
+/** What happens to the connection; problems and warnings are for the operator. */
 export interface RedisEvents {
   onReady(): void
   onProblem(problem: string): void
+  /** Redis serves, but not as it should; told again only when it has changed. */
+  onWarning(warning: string): void
 }
-
-const KEY_PREFIX = 'greymx:'
-const CHECK_KEY = 'greymx:check'
 
 /** The first Redis with PEXPIRE … NX. */
 const OLDEST_REDIS = 7
 
-/** Times between attempts to connect, in milliseconds: growing at first, then steady, so that recovery takes no longer. */
-const FIRST_RETRY = 50
-const LONGEST_RETRY = 1000
-
-/** A connection that owes replies and says nothing for so long is given up and made anew, in milliseconds. */
-const SILENCE = 1000
+/** How long what a check writes is kept, in milliseconds, should it not come to deleting it. */
+const CHECK_LIFETIME = 10_000
 
 /** How Redis says that a value is of another kind than the one asked for; it is none of ours then. */
-const UNREADABLE = /^WRONGTYPE|^ERR value is not an integer/
+const UNREADABLE = /^WRONGTYPE|^ERR (value is not an integer|increment or decrement would overflow)/
+
+/** What the client says of commands and nodes whose connection is gone. */
+const CLOSED = /^Connection is closed|^Stream isn't writeable|^Command aborted/
 
 /**
  * mergeEntry of merge.ts, in one piece with what it finds: state, TTL and what is left of it, in milliseconds. Gives
@@ -81,34 +74,44 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
       settled()
       events.onProblem(problem)
     },
+    onWarning: (warning) => events.onWarning(warning),
   })
   await firstAttempt
   return store
 }
 
-/** Operations reject while there is no connection. */
+/**
+ * Operations reject at once while Redis cannot be used. When one is refused for no reason of its own (Redis is full,
+ * a replica by now, …) nothing more is asked until a check of the same slot has succeeded.
+ */
 export class RedisStore implements SharedStore {
-  readonly #redis: Redis
+  readonly #client: RedisClient
+  readonly #settings: RedisSettings
   readonly #events: RedisEvents
-  readonly #database: number
   /** Why nothing is asked of Redis now; `undefined` while it is connected and can serve. */
   #problem: string | undefined = 'not connected yet'
   #lastError: string | undefined
+  #warning = ''
   #isGathering = false
+  #isClosed = false
+  /** Of the examination that counts; what an earlier one finds out is of no use any more. */
+  #examination = 0
+  #failedExaminations = 0
+  #timer: NodeJS.Timeout | undefined
 
   constructor(settings: RedisSettings, events: RedisEvents) {
+    this.#settings = settings
     this.#events = events
-    this.#database = settings.database
-    this.#redis = new Redis(connectionOptions(settings))
-    this.#redis.on('error', (error: Error) => {
-      this.#lastError = messageOf(error)
-      // Of a connection that goes on, an error is no end; of one that does not, `close` follows.
-      if (this.#redis.status !== 'ready') this.#failed(this.#lastError)
+    this.#client = createRedisClient(settings)
+    this.#client.on('error', (error: Error & { command?: { name: string } }) => {
+      // The client selects the database as it connects and goes on in database 0 if it cannot: the examination will tell.
+      if (error.command?.name !== 'select') this.#erred(error)
     })
-    this.#redis.on('close', () =>
-      this.#failed(this.#problem ?? this.#lastError ?? 'the connection was closed'),
-    )
-    this.#redis.on('ready', () => void this.#connected())
+    this.#client.on('node error', (error: Error) => {
+      this.#lastError = this.#describe(error)
+    })
+    this.#client.on('close', () => this.#lost())
+    this.#client.on('ready', () => void this.#examine(''))
   }
 
   /**
@@ -121,17 +124,22 @@ export class RedisStore implements SharedStore {
     // Callbacks, as each promise that is spared counts here: this is most of what an attempt costs.
     return new Promise((resolve, reject) => {
       const entries: Array<Entry | undefined> = []
+      let awaited = keys.length
       keys.forEach((key, index) => {
-        const name = KEY_PREFIX + key
+        const name = this.#settings.prefix + key
         let remaining = NO_KEY
-        this.#redis.pttl(name, (_, left = NO_KEY) => {
+        let failure: Error | null | undefined
+        this.#client.pttl(name, (error, left = NO_KEY) => {
+          failure = error
           remaining = left
         })
-        this.#redis.get(name, (error, found) => {
+        this.#client.get(name, (error, found) => {
           try {
-            if (error) throw this.#explain(error)
+            failure ??= error
+            if (failure) throw this.#explain(failure, name)
             entries[index] = found == null ? undefined : readEntry(name, found, remaining)
-            if (index === keys.length - 1) resolve(entries)
+            awaited -= 1
+            if (awaited === 0) resolve(entries)
           } catch (failure) {
             reject(failure)
           }
@@ -142,52 +150,52 @@ export class RedisStore implements SharedStore {
 
   async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
     const pending = encodeEntry({ passed: false, ttl: retryWindow })
-    const done = await this.#ask((redis) =>
-      redis.set(KEY_PREFIX + key, pending, 'PX', retryWindow - age, 'NX'),
+    const done = await this.#ask(key, (redis, name) =>
+      redis.set(name, pending, 'PX', retryWindow - age, 'NX'),
     )
     return done === 'OK'
   }
 
   async pass(key: string, lifetime: number): Promise<void> {
     const passed = encodeEntry({ passed: true, ttl: lifetime })
-    await this.#ask((redis) => redis.set(KEY_PREFIX + key, passed, 'PX', lifetime))
+    await this.#ask(key, (redis, name) => redis.set(name, passed, 'PX', lifetime))
   }
 
   /** The end is set wherever it is missing, so that a process that dies in between leaves nothing for ever. */
   async count(key: string, window: number): Promise<number> {
-    const name = KEY_PREFIX + key
-    const [sum] = await this.#ask((redis) =>
+    const [sum] = await this.#ask(key, (redis, name) =>
       Promise.all([redis.incr(name), redis.pexpire(name, window, 'NX')]),
     )
     return sum
   }
 
   async forget(key: string): Promise<void> {
-    await this.#ask((redis) => redis.del(KEY_PREFIX + key))
+    await this.#ask(key, (redis, name) => redis.del(name))
   }
 
   async merge(key: string, learnt: Learnt): Promise<void> {
-    const name = KEY_PREFIX + key
     const left = Math.ceil(learnt.left)
     if ('counted' in learnt) {
-      await this.#ask((redis) =>
+      await this.#ask(key, (redis, name) =>
         Promise.all([redis.incrby(name, learnt.counted), redis.pexpire(name, left, 'NX')]),
       )
       return
     }
     const state = learnt.passed ? 'passed' : 'pending'
-    const found = await this.#ask((redis) => redis.eval(MERGE_ENTRY, 1, name, state, learnt.ttl, left))
-    if (typeof found === 'string') decodeEntry(name, found) // throws
+    const found = await this.#ask(key, (redis, name) =>
+      redis.eval(MERGE_ENTRY, 1, name, state, learnt.ttl, left),
+    )
+    if (typeof found === 'string') decodeEntry(key, found) // throws
   }
 
-  /** Writes, as a replica or a full server would answer a mere PING. */
   async check(): Promise<void> {
-    await this.#ask((redis) => redis.set(CHECK_KEY, '', 'PX', 1))
+    await this.#ask(checkKey(''), writeReadDelete)
   }
 
   async close(): Promise<void> {
-    this.#redis.removeAllListeners()
-    this.#redis.disconnect()
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    this.#client.disconnect()
   }
 
   /**
@@ -196,54 +204,131 @@ export class RedisStore implements SharedStore {
    */
   #gather(): void {
     if (this.#isGathering) return
-    const { stream } = this.#redis
     this.#isGathering = true
-    stream.cork()
+    const streams = streamsOf(this.#client)
+    for (const stream of streams) stream.cork()
     setImmediate(() => {
       this.#isGathering = false
-      stream.uncork()
+      for (const stream of streams) stream.uncork()
     })
   }
 
-  async #ask<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
+  async #ask<T>(key: string, command: (redis: RedisClient, name: string) => Promise<T>): Promise<T> {
     if (this.#problem !== undefined) throw new Error(`Redis: ${this.#problem}`)
     this.#gather()
+    const name = this.#settings.prefix + key
     try {
-      return await command(this.#redis)
+      return await command(this.#client, name)
     } catch (error) {
-      throw this.#explain(error)
+      throw this.#explain(error, name)
     }
   }
 
-  /** What went wrong with the connection says more than that a command found it gone. */
-  #explain(error: unknown): Error {
+  /**
+   * What went wrong with the connection says more than that a command found it gone. The error of the client itself is
+   * not passed on: it holds the command, which may have been the one with the password.
+   */
+  #explain(error: unknown, name: string): Error {
     const message = messageOf(error)
     if (UNREADABLE.test(message)) return new UnreadableEntry(`Redis: ${message}`)
-    return new Error(`Redis: ${this.#problem ?? message}`, { cause: error })
+    // Of one node of a cluster that is lost nobody else would tell.
+    const isOfServer =
+      this.#settings.servers.kind === 'cluster' ? !message.startsWith('ERR ') : isRefusal(message)
+    if (this.#problem === undefined && isOfServer) this.#refused(error, name)
+    return new Error(`Redis: ${this.#problem ?? this.#describe(error)}`)
   }
 
-  async #connected(): Promise<void> {
-    const problem = await this.#unfit()
-    if (problem !== undefined) return this.#failed(problem)
-    this.#problem = undefined
-    this.#lastError = undefined
-    this.#events.onReady()
+  #erred(error: Error): void {
+    if (this.#isClosed) return
+    this.#lastError = this.#describe(error)
+    // Of a connection that goes on, an error is no end; of one that does not, `close` follows.
+    if (this.#client.status !== 'ready') this.#failed(this.#lastError)
   }
 
-  /** Why this server cannot serve; the client itself would go on in database 0 when it cannot have another. */
-  async #unfit(): Promise<string | undefined> {
+  /** That a connection is closed, the client tells of each command; why it is, it has told once. */
+  #describe(error: unknown): string {
+    const { login, sentinelLogin } = this.#settings
+    const problem = explainProblem(error, [login.password, sentinelLogin.password])
+    return CLOSED.test(problem) ? (this.#lastError ?? problem) : problem
+  }
+
+  #lost(): void {
+    if (this.#isClosed) return
+    this.#examination += 1
+    clearTimeout(this.#timer)
+    this.#failed(this.#lastError ?? 'the connection was closed')
+  }
+
+  /** Finds out whether Redis can serve, and says so; it is in use from then on. `name` is that of a key that it refused. */
+  async #examine(name: string): Promise<void> {
+    this.#examination += 1
+    const examination = this.#examination
     try {
-      if (this.#database !== 0) await this.#redis.select(this.#database)
+      await this.#select()
+      const servers = serversOf(this.#client)
+      const infos = await Promise.all(servers.map((server) => server.info().catch(() => ''))) // may be forbidden
+      const unsupported = infos.map(unsupportedServer).find((problem) => problem !== undefined)
+      if (unsupported !== undefined) throw new ExplainedProblem(unsupported)
+      await writeReadDelete(this.#client, this.#settings.prefix + checkKey(name))
+      if (examination !== this.#examination || this.#isClosed) return
+      this.#warn(infos.map(evictionWarning).find((warning) => warning !== undefined) ?? '')
+      this.#problem = undefined
+      this.#lastError = undefined
+      this.#failedExaminations = 0
+      this.#events.onReady()
     } catch (error) {
-      return `cannot use database ${this.#database}: ${messageOf(error)}`
+      if (examination === this.#examination && !this.#isClosed) this.#refused(error, name)
     }
-    return this.#redis.info('server').then(unsupportedServer, () => undefined) // INFO may be forbidden
+  }
+
+  async #select(): Promise<void> {
+    const { database } = this.#settings
+    if (database === 0) return
+    await this.#client.select(database).catch((error: Error) => {
+      throw new Error(`cannot use database ${database}: ${error.message}`)
+    })
+  }
+
+  /** Redis cannot serve though it is connected: it is asked again in a while, or left for what stands in its place then. */
+  #refused(error: unknown, name: string): void {
+    const isReplica = isOfReplica(messageOf(error))
+    this.#lastError = this.#describe(error)
+    this.#failed(this.#lastError)
+    this.#failedExaminations += 1
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      if (isReplica) this.#client.disconnect(true)
+      else void this.#examine(name)
+    }, retryDelay(this.#failedExaminations))
+  }
+
+  #warn(warning: string): void {
+    if (warning !== '' && warning !== this.#warning) this.#events.onWarning(warning)
+    this.#warning = warning
   }
 
   #failed(problem: string): void {
     this.#problem = problem
     this.#events.onProblem(problem)
   }
+}
+
+/** A key of its own for each check, as several hosts check at once; in the slot of `name` where that is given. */
+function checkKey(name: string): string {
+  return `check:${randomUUID()}${name === '' ? '' : `{${name}}`}`
+}
+
+/** Asks for all that greymx ever asks for, so that a right that is missing shows at once. */
+async function writeReadDelete(redis: RedisClient, name: string): Promise<void> {
+  const [, , , , found] = await Promise.all([
+    redis.incr(name),
+    redis.pexpire(name, CHECK_LIFETIME, 'NX'),
+    redis.set(name, 'written', 'PX', CHECK_LIFETIME),
+    redis.pttl(name),
+    redis.get(name),
+    redis.del(name),
+  ])
+  if (found !== 'written') throw new Error('what was written could not be read back')
 }
 
 /** Why a server cannot serve as store, from its INFO; `undefined` when it can. Valkey began at Redis 7.2. */
@@ -253,21 +338,11 @@ export function unsupportedServer(info: string): string | undefined {
   return `this is Redis ${version}: greymx needs Redis 7.0 or later (PEXPIRE with NX), or Valkey`
 }
 
-function connectionOptions({ connection, database, username, password }: RedisSettings) {
-  return {
-    ...('path' in connection ? { path: connection.path } : { host: connection.host, port: connection.port }),
-    ...('path' in connection || !connection.tls ? {} : { tls: {} }),
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    db: database,
-    // An operation either goes out now or fails now: its caller answers a waiting MTA.
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: SILENCE,
-    socketTimeout: SILENCE,
-    retryStrategy: (attempt: number) => Math.min(FIRST_RETRY * 2 ** (attempt - 1), LONGEST_RETRY),
-  } satisfies RedisOptions
+/** What an evicting server is warned about, from its INFO; `undefined` when it keeps all, or does not say. */
+export function evictionWarning(info: string): string | undefined {
+  const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1]
+  if (policy === undefined || policy === 'noeviction') return undefined
+  return `maxmemory-policy is ${policy}: Redis drops entries when it runs short of memory, expected noeviction`
 }
 
 /** An entry without a TTL has waited for all of its window, and its use mends it. */

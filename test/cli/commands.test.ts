@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test'
 import { connectToFilter } from '../../src/milter/client.ts'
 import { startDaemon } from '../support/daemon.ts'
 import { PROGRAM } from '../support/greymx.ts'
+import { startRedis } from '../support/redis.ts'
 import { endWith, freePort, scratch, waitFor } from '../support/scratch.ts'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
@@ -29,11 +30,11 @@ function greymx(args: readonly string[], cwd = process.cwd()) {
 }
 
 /** `greymx serve`, started, on ports of its own; `settings` are YAML. */
-async function startServe(t: TestContext, settings = '') {
+async function startServe(t: TestContext, settings = '', store = 'memory:') {
   const dir = await scratch(t)
   const [port, adminPort] = [await freePort(), await freePort()]
   const file = join(dir, 'milter.yaml')
-  const base = `listen: inet:${port}@127.0.0.1\nstore: "memory:"\nadmin: 127.0.0.1:${adminPort}\n`
+  const base = `listen: inet:${port}@127.0.0.1\nstore: "${store}"\nadmin: 127.0.0.1:${adminPort}\n`
   await writeFile(file, base + settings)
   const daemon = await startDaemon({
     command: process.execPath,
@@ -188,6 +189,15 @@ Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=inet:${port}@127.0.0.1,
     daemon.output(),
     /level=info msg="stopping: open SMTP sessions may end"\nlevel=info msg=stopped\n$/,
   )
+})
+
+test('greymx serve warns of a Redis that drops entries', async (t) => {
+  const redis = await startRedis({ dir: await scratch(t), args: ['--maxmemory-policy', 'allkeys-lru'] })
+  const { daemon } = await startServe(t, '', redis.url)
+  const lines = `level=warn msg="store is not set up as it should be" store=${redis.url}/0 warning="maxmemory-policy is allkeys-lru: Redis drops entries when it runs short of memory, expected noeviction"
+level=info msg="store is up" store=${redis.url}/0
+`
+  assert.ok(daemon.output().startsWith(lines), daemon.output())
 })
 
 test('greymx serve ends with status 0 on SIGINT as well', async (t) => {

@@ -14,11 +14,11 @@ import { type Config, readConfig } from '../../src/config/schema.ts'
 import { parseClientRule } from '../../src/exempt/clients.ts'
 
 const TOP =
-  'listen, socket_mode, store, store_timeout, on_store_error, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, log, admin'
+  'listen, socket_mode, store, redis, store_timeout, on_store_error, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, log, admin'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
-  'expected lmdb:DIR, memory:, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:///PATH?db=0, with user:password@ where needed'
+  'expected lmdb:DIR, memory:, redis://HOST:PORT/DB, redis+unix:///PATH?db=0, redis+sentinel://HOST:PORT,…/NAME?db=0 or redis+cluster://HOST:PORT,…, with rediss for TLS and user:password@ where needed'
 const ADDRESSES = 'expected an address, a domain, a local part with its @ like postmaster@, <> or a /regex/'
 const CLIENTS = 'expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/'
 const NOT_BELOW = 'expected a retry to be awaited for longer than it has to wait'
@@ -122,6 +122,9 @@ test('each setting is read', () => {
 listen: [ "inet:1@h", inet6:2@::1, 'unix:/run/x.sock', local:/run/y.sock ]
 socket_mode: "0600"
 store: redis://u:p@h:1/2
+redis:
+  prefix: "mx:"
+  sentinel: { username: watcher, password: 5ecret }
 store_timeout: 1s
 on_store_error: tempfail
 local_store: lmdb:/var/lib/greymx/local
@@ -164,7 +167,13 @@ admin: "[::1]:80"
   assert.equal(config.socketMode, 0o600)
   assert.deepEqual(config.store, {
     kind: 'redis',
-    redis: { connection: { host: 'h', port: 1, tls: false }, database: 2, username: 'u', password: 'p' },
+    redis: {
+      servers: { kind: 'tcp', address: { host: 'h', port: 1 } },
+      database: 2,
+      prefix: 'mx:',
+      login: { username: 'u', password: 'p' },
+      sentinelLogin: { username: 'watcher', password: '5ecret' },
+    },
   })
   assert.equal(config.storeTimeout, 1000)
   assert.equal(config.greylist.onStoreError, 'tempfail')

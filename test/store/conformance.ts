@@ -36,7 +36,8 @@ export function describeStore(
   }
   const look = async (store: Store) => (await store.find(['a']))[0]
 
-  describe(`${name} keeps the promises of a store:`, () => {
+  // At once, as most of their time goes by in waiting for a store's own clock.
+  describe(`${name} keeps the promises of a store:`, { concurrency: true }, () => {
     test('a key is added once, as pending, and then found with its age', async (t) => {
       const { store, advance } = await open(t)
       assert.deepEqual(await visit(store, 'a', DAY), { passed: false, age: 0, added: true })

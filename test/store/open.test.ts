@@ -15,6 +15,14 @@ test('parseStoreSpec() reads each form, and formatStoreSpec() shows it without c
       ['redis://[::1]:6380/3', 'redis://[::1]:6380/3'],
       ['rediss://u:p%40w@h:1/2', 'rediss://h:1/2', { username: 'u', password: 'p@w' }],
       ['redis://:secret@h', 'redis://h:6379/0', { password: 'secret' }],
+      [
+        'redis+sentinel://u:p@h1,h2:26380,[::1]:3/my-master.1?db=2',
+        'redis+sentinel://h1:26379,h2:26380,[::1]:3/my-master.1?db=2',
+        { username: 'u', password: 'p' },
+      ],
+      ['rediss+sentinel://h/m', 'rediss+sentinel://h:26379/m?db=0'],
+      ['redis+cluster://h1,h2:7000/0', 'redis+cluster://h1:6379,h2:7000'],
+      ['rediss+cluster://:a%3Ab%40c@10.0.0.1/', 'rediss+cluster://10.0.0.1:6379', { password: 'a:b@c' }],
       ['redis+unix:///run/redis.sock?db=2', 'redis+unix:///run/redis.sock?db=2'],
       ['redis+unix:///run/redis.sock', 'redis+unix:///run/redis.sock?db=0'],
       [
@@ -28,7 +36,7 @@ test('parseStoreSpec() reads each form, and formatStoreSpec() shows it without c
     assert.ok(spec, text)
     assert.equal(formatStoreSpec(spec), shown)
     if (spec.kind === 'redis') {
-      const { username, password } = spec.redis
+      const { username, password } = spec.redis.login
       assert.deepEqual([username, password], [credentials?.username, credentials?.password], text)
     }
   }
@@ -50,6 +58,26 @@ test('parseStoreSpec() refuses everything else', () => {
     'redis+unix:///s?db=x',
     'http://h/',
     'redis+unix://host/run/s',
+    'rediss+unix:///run/s',
+    'redis://h:0/0',
+    'redis://h/0?db=1',
+    'redis://h/0?x=1',
+    'redis://h1,h2/0',
+    'redis://h/123456',
+    'redis://[h]/0',
+    'redis+sentinel://h',
+    'redis+sentinel://h/',
+    'redis+sentinel://h/a/b',
+    'redis+sentinel://h/a b',
+    'redis+sentinel://h,/m',
+    'redis+sentinel://,h/m',
+    'redis+sentinel://h/m?db=x',
+    'redis+sentinel://h/m/1',
+    'redis+cluster://',
+    'redis+cluster://h/1',
+    'redis+cluster://h?db=1',
+    'redis+other://h',
+    'redis://u:100%@h',
   ]
   for (const text of cases) assert.equal(parseStoreSpec(text), undefined, text)
 })

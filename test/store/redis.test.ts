@@ -2,40 +2,34 @@
 // has to show: TTLs that are the windows, contents that are not ours, and a server that goes away and comes back.
 
 import assert from 'node:assert/strict'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UnreadableEntry } from '../../src/store/encoding.ts'
-import { openRedisStore, type RedisSettings, unsupportedServer } from '../../src/store/redis.ts'
+import { evictionWarning, unsupportedServer } from '../../src/store/redis.ts'
 import { startRedis } from '../support/redis.ts'
+import { openWatched, redisSettings } from '../support/redis-store.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
 import { describeSharedStore } from './conformance.ts'
 
 const DAY = 86_400_000
-const SILENT = { onReady() {}, onProblem() {} }
-
 const dir = await scratch({ after })
 const redis = await startRedis({ dir })
 let databases = 0
 
-function overTcp(database: number): RedisSettings {
-  return { connection: { host: '127.0.0.1', port: redis.port, tls: false }, database }
-}
-
 describeSharedStore('RedisStore', 250, async (t) => {
   databases = (databases + 1) % 16
-  await redis.cli('-n', `${databases}`, 'flushdb')
-  const overSocket = { connection: { path: redis.unixSocketPath }, database: databases }
-  const [store, other] = [
-    await openRedisStore(overTcp(databases), SILENT),
-    await openRedisStore(overSocket, SILENT),
-  ]
-  t.after(() => Promise.all([store.close(), other.close()]))
+  const database = databases
+  await redis.cli('-n', `${database}`, 'flushdb')
+  const overSocket = `redis+unix://${redis.unixSocketPath}?db=${database}`
+  const { store } = await openWatched(t, redisSettings(`${redis.url}/${database}`))
+  const { store: other } = await openWatched(t, redisSettings(overSocket))
   return { store, other, advance: (milliseconds) => sleep(milliseconds) }
 })
 
 test('RedisStore keeps each window as the TTL of a readable key', async (t) => {
-  const store = await openRedisStore(overTcp(0), SILENT)
-  t.after(() => store.close())
+  const { store } = await openWatched(t, redisSettings(redis.url))
   await redis.cli('flushdb')
   await store.add('t:network:198.51.100.0/24|a@b.test|c@d.test', DAY)
   const key = 'greymx:t:network:198.51.100.0/24|a@b.test|c@d.test'
@@ -48,8 +42,7 @@ test('RedisStore keeps each window as the TTL of a readable key', async (t) => {
 })
 
 test('RedisStore refuses contents that are none of its own, key by key, and keeps them', async (t) => {
-  const store = await openRedisStore(overTcp(0), SILENT)
-  t.after(() => store.close())
+  const { store } = await openWatched(t, redisSettings(redis.url))
   await redis.cli('set', 'greymx:foreign', 'something else')
   await redis.cli('set', 'greymx:empty', '')
   await redis.cli('lpush', 'greymx:list', 'x')
@@ -68,30 +61,36 @@ test('RedisStore refuses contents that are none of its own, key by key, and keep
 })
 
 test('RedisStore takes a pending key without a TTL for one that has waited long enough', async (t) => {
-  const store = await openRedisStore(overTcp(0), SILENT)
-  t.after(() => store.close())
+  const { store } = await openWatched(t, redisSettings(redis.url))
   await redis.cli('set', 'greymx:persisted', `1:pending:${DAY}`)
   assert.deepEqual(await store.find(['persisted']), [{ passed: false, age: DAY }])
 })
 
 test('RedisStore gives a count without a TTL one, so that nothing stays for ever', async (t) => {
-  const store = await openRedisStore(overTcp(0), SILENT)
-  t.after(() => store.close())
+  const { store } = await openWatched(t, redisSettings(redis.url))
   await redis.cli('set', 'greymx:endless', '4')
   assert.equal(await store.count('endless', DAY), 5)
   assert.ok(Number(await redis.cli('pttl', 'greymx:endless')) > 0)
 })
 
+test('RedisStore begins the names of all keys as it is told', async (t) => {
+  const { store } = await openWatched(t, redisSettings(`${redis.url}/15`, { prefix: 'mx/' }))
+  await redis.cli('-n', '15', 'flushdb')
+  await store.add('a', DAY)
+  await store.pass('b', DAY)
+  await store.count('c', DAY)
+  await store.check()
+  assert.deepEqual((await redis.cli('-n', '15', 'keys', '*')).split('\n').toSorted(), [
+    'mx/a',
+    'mx/b',
+    'mx/c',
+  ])
+})
+
 test('RedisStore rejects at once while Redis is away, says why, and is back by itself', async (t) => {
   const first = await startRedis({ dir })
-  const events: string[] = []
-  const connection = { host: '127.0.0.1', port: first.port, tls: false }
-  const store = await openRedisStore(
-    { connection, database: 0 },
-    { onReady: () => events.push('ready'), onProblem: (problem) => events.push(problem) },
-  )
-  t.after(() => store.close())
-  await waitFor('the first connection', () => events.includes('ready'))
+  const { store, events, untilReady } = await openWatched(t, redisSettings(first.url))
+  await untilReady()
   await store.add('a', DAY)
   await first.kill9()
   await waitFor('the loss to be noticed', () => events.length > 1)
@@ -99,68 +98,181 @@ test('RedisStore rejects at once while Redis is away, says why, and is back by i
   await assert.rejects(store.add('a', DAY), /Redis: (.*ECONNREFUSED|the connection was closed)/)
   assert.ok(performance.now() - startedAt < 200)
   await startRedis({ dir, port: first.port })
-  await waitFor('the store to be back', () => events.at(-1) === 'ready')
+  await untilReady()
   assert.equal(await store.add('a', DAY), true)
 })
 
 test('RedisStore gives up a Redis that stands still, and is back when it goes on', async (t) => {
   const server = await startRedis({ dir })
-  const connection = { host: '127.0.0.1', port: server.port, tls: false }
-  let ready = 0
-  const store = await openRedisStore(
-    { connection, database: 0 },
-    { onReady: () => (ready += 1), onProblem() {} },
-  )
-  t.after(() => store.close())
-  await waitFor('the first connection', () => ready === 1)
+  const { store, untilReady } = await openWatched(t, redisSettings(server.url))
+  await untilReady()
   server.pause()
   await assert.rejects(store.add('a', DAY))
   server.resume()
-  await waitFor('the store to be back', () => ready === 2)
+  await untilReady()
   await store.check()
 })
 
-test('a Redis that answers but cannot keep anything is not there', async (t) => {
-  const cases: Array<[name: string, args: string[], url: Partial<RedisSettings>, problem: RegExp]> = [
-    ['full', ['--maxmemory', '1'], {}, /Redis: OOM/],
-    ['a replica', ['--replicaof', '127.0.0.1 1'], {}, /Redis: READONLY/],
-    ['password needed', ['--requirepass', 'secret'], {}, /Redis: NOAUTH/],
-    ['password wrong', ['--requirepass', 'secret'], { password: 'guess' }, /Redis: WRONGPASS/],
-    ['no such database', ['--databases', '4'], { database: 7 }, /Redis: .*DB index is out of range/],
+test('a Redis that answers but cannot keep anything is not there, and is once it can', async (t) => {
+  const cases: Array<[name: string, args: string[], url: string, problem: RegExp, cure: string[]]> = [
+    ['full', ['--maxmemory', '1'], '', /it is full \(OOM /, ['config', 'set', 'maxmemory', '0']],
+    [
+      'a replica',
+      ['--replicaof', '127.0.0.1 1'],
+      '',
+      /it is a replica .* \(READONLY /,
+      ['replicaof', 'no', 'one'],
+    ],
+    [
+      'too few replicas',
+      ['--min-replicas-to-write', '1'],
+      '',
+      /it has too few replicas to take writes \(NOREPLICAS /,
+      ['config', 'set', 'min-replicas-to-write', '0'],
+    ],
+    [
+      'password needed',
+      ['--requirepass', 'secret'],
+      '',
+      /it asks for a password \(NOAUTH /,
+      ['-a', 'secret', '--no-auth-warning', 'config', 'set', 'requirepass', ''],
+    ],
+    [
+      'password wrong',
+      ['--requirepass', 'secret'],
+      ':guess@',
+      /it refuses the user name or the password \(WRONGPASS /,
+      ['-a', 'secret', '--no-auth-warning', 'config', 'set', 'requirepass', 'guess'],
+    ],
   ]
-  for (const [name, args, settings, problem] of cases) {
+  for (const [name, args, login, problem, cure] of cases) {
     const server = await startRedis({ dir, args })
-    const connection = { host: '127.0.0.1', port: server.port, tls: false }
-    const store = await openRedisStore({ connection, database: 0, ...settings }, SILENT)
-    t.after(() => store.close())
+    const url = server.url.replace('//', `//${login}`)
+    const { store, untilReady } = await openWatched(t, redisSettings(url))
     await assert.rejects(store.check(), problem, name)
     await assert.rejects(store.add('a', DAY), problem, name)
+    assert.equal(await server.cli(...cure), 'OK', name)
+    await untilReady()
+    assert.equal(await store.add('a', DAY), true, name)
+    await store.close()
     await server.stop()
   }
 })
 
+test('a Redis that can no longer keep anything is down until it can, also for what it could still answer', async (t) => {
+  const server = await startRedis({ dir })
+  const { store, events, untilReady } = await openWatched(t, redisSettings(server.url))
+  await untilReady()
+  const cases: Array<[problem: RegExp, begin: string[], end: string[]]> = [
+    [/it is full \(OOM /, ['config', 'set', 'maxmemory', '1'], ['config', 'set', 'maxmemory', '0']],
+    [/it is a replica .* \(READONLY /, ['replicaof', '127.0.0.1', '1'], ['replicaof', 'no', 'one']],
+    [
+      /the user lacks a right .* \(NOPERM /,
+      ['acl', 'setuser', 'default', '-incr'],
+      ['acl', 'setuser', 'default', '+incr'],
+    ],
+  ]
+  for (const [problem, begin, end] of cases) {
+    await server.cli(...begin)
+    await assert.rejects(Promise.all([store.pass('a', DAY), store.count('b', DAY)]), problem)
+    await assert.rejects(store.find(['a']), problem)
+    await assert.rejects(store.check(), problem)
+    await server.cli(...end)
+    await untilReady(2000)
+    await store.find(['a'])
+    await store.count('b', DAY)
+  }
+  // Not once for each operation: whoever watches would see it come and go.
+  assert.ok(events.filter((event) => event === 'ready').length <= 1 + cases.length, events.join('\n'))
+})
+
+test('a Redis that cannot save its data is down until it can', async (t) => {
+  const nowhere = join(dir, 'misconf')
+  await mkdir(nowhere)
+  const server = await startRedis({ dir, args: ['--dir', nowhere, '--save', '3600 1'] })
+  const { store, untilReady } = await openWatched(t, redisSettings(server.url))
+  await untilReady()
+  await rm(nowhere, { recursive: true })
+  await server.cli('bgsave')
+  await waitFor('the failure to save', async () =>
+    (await server.cli('info', 'persistence')).includes('rdb_last_bgsave_status:err'),
+  )
+  await assert.rejects(store.pass('a', DAY), /Redis: it cannot save its data and takes no writes \(MISCONF /)
+  await server.cli('config', 'set', 'stop-writes-on-bgsave-error', 'no')
+  await untilReady(2000)
+  await store.pass('a', DAY)
+  await server.kill9() // it would not end before it could save
+})
+
+test('a Redis that is still loading its data is down until it has', async (t) => {
+  const server = await startRedis({
+    dir,
+    args: ['--dbfilename', 'loading.rdb', '--enable-debug-command', 'local'],
+  })
+  await server.cli('debug', 'populate', '6000', 'greymx:filler', '10')
+  await server.cli('save')
+  await server.stop()
+  const slowly = [
+    '--dbfilename',
+    'loading.rdb',
+    '--key-load-delay',
+    '100',
+    '--loading-process-events-interval-bytes',
+    '1024',
+  ]
+  const starting = startRedis({ dir, port: server.port, args: slowly })
+  const ping = () => server.cli('ping').catch(String)
+  await waitFor('Redis to load', async () => (await ping()).startsWith('LOADING'))
+  const { store, untilReady } = await openWatched(t, redisSettings(server.url))
+  await assert.rejects(store.check(), /Redis: it is still loading its data \(LOADING /)
+  await starting
+  await untilReady(3000)
+  await store.check()
+})
+
+test('a database that there is not is named', async (t) => {
+  const server = await startRedis({ dir, args: ['--databases', '4'] })
+  const { store } = await openWatched(t, redisSettings(`${server.url}/7`))
+  await assert.rejects(store.check(), /^Error: Redis: cannot use database 7: ERR DB index is out of range$/)
+})
+
 test('a password opens what it is for, over TCP and the unix socket', async (t) => {
   const server = await startRedis({ dir, args: ['--requirepass', 's3cret'] })
-  for (const connection of [
-    { host: '127.0.0.1', port: server.port, tls: false },
-    { path: server.unixSocketPath },
+  for (const url of [
+    `redis://:s3cret@127.0.0.1:${server.port}/2`,
+    `redis+unix://:s3cret@${server.unixSocketPath}?db=2`,
   ]) {
-    const store = await openRedisStore({ connection, database: 2, password: 's3cret' }, SILENT)
-    t.after(() => store.close())
+    const { store } = await openWatched(t, redisSettings(url))
     await store.check()
     await store.add('a', DAY)
   }
 })
 
-test('openRedisStore resolves without a Redis, with the reason', async () => {
-  const problems: string[] = []
-  const connection = { host: '127.0.0.1', port: 1, tls: false }
-  const store = await openRedisStore(
-    { connection, database: 0 },
-    { onReady() {}, onProblem: (problem) => problems.push(problem) },
+test('openRedisStore resolves without a Redis, with the reason', async (t) => {
+  const { events } = await openWatched(t, redisSettings('redis://127.0.0.1:1'))
+  assert.match(events[0] ?? '', /^connect ECONNREFUSED 127\.0\.0\.1:1$/)
+})
+
+test('RedisStore warns of a Redis that evicts, once for as long as it does', async (t) => {
+  const server = await startRedis({ dir, args: ['--maxmemory-policy', 'allkeys-lru'] })
+  const { events, untilReady } = await openWatched(t, redisSettings(server.url))
+  await untilReady()
+  const warning =
+    'maxmemory-policy is allkeys-lru: Redis drops entries when it runs short of memory, expected noeviction'
+  assert.deepEqual(events, [warning, 'ready'])
+  const reconnect = async () => {
+    const before = events.length
+    await server.cli('client', 'kill', 'type', 'normal')
+    await waitFor('the loss to be noticed', () => events.length > before)
+    await untilReady()
+  }
+  await reconnect()
+  await server.cli('config', 'set', 'maxmemory-policy', 'volatile-ttl')
+  await reconnect()
+  assert.deepEqual(
+    events.filter((event) => event.startsWith('maxmemory')),
+    [warning, warning.replace('allkeys-lru', 'volatile-ttl')],
   )
-  await store.close()
-  assert.match(problems[0] ?? '', /ECONNREFUSED/)
 })
 
 test('unsupportedServer() names a Redis that is too old, and lets Redis 7 and Valkey be', () => {
@@ -176,4 +288,10 @@ test('unsupportedServer() names a Redis that is too old, and lets Redis 7 and Va
     if (expected) assert.match(problem ?? '', expected)
     else assert.equal(problem, undefined)
   }
+})
+
+test('evictionWarning() names a policy that evicts', () => {
+  assert.equal(evictionWarning('# Memory\r\nmaxmemory_policy:noeviction\r\n'), undefined)
+  assert.equal(evictionWarning(''), undefined)
+  assert.match(evictionWarning('maxmemory:0\r\nmaxmemory_policy:volatile-lfu\r\n') ?? '', /is volatile-lfu:/)
 })

@@ -1,5 +1,5 @@
-// A certificate authority for one test, with a certificate for the MTA, one for a client that the MTA is to trust, and
-// one for a client that it cannot trust.
+// A certificate authority for one test, with a certificate for a server (of 127.0.0.1, too), one for a client that the
+// server is to trust, and one for a client that it cannot trust.
 
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile } from 'node:fs/promises'
@@ -53,9 +53,22 @@ async function selfSigned(folder: string, name: string): Promise<CertificateFile
 async function signed(folder: string, issuer: CertificateFiles, name: string): Promise<CertificateFiles> {
   const files = filesOf(folder, name)
   const request = join(folder, `${name}.csr`)
-  await openssl('req', ...newKey(name, files), '-out', request)
+  const names = `subjectAltName=DNS:${name},IP:127.0.0.1`
+  await openssl('req', ...newKey(name, files), '-addext', names, '-out', request)
   const by = ['-CA', issuer.cert, '-CAkey', issuer.key, '-CAcreateserial']
-  await openssl('x509', '-req', '-in', request, ...by, '-days', '1', '-out', files.cert)
+  await openssl(
+    'x509',
+    '-req',
+    '-in',
+    request,
+    ...by,
+    '-copy_extensions',
+    'copy',
+    '-days',
+    '1',
+    '-out',
+    files.cert,
+  )
   return files
 }
 

@@ -1,10 +1,13 @@
-// A real redis-server on a loopback port and a unix socket, which the test can stop, kill, freeze and start again.
+// Real redis-servers on loopback ports: one that the test can stop, kill, freeze and start again, Sentinels with a master
+// and its replica, and a Cluster.
 
 import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { Certificates } from './certificates.ts'
 import { startDaemon } from './daemon.ts'
-import { endWith, freePort } from './scratch.ts'
+import { endWith, freePort, waitFor } from './scratch.ts'
 
 export interface RedisOptions {
   /** A folder of `scratch`; what Redis writes goes there, and it ends before the folder does. */
@@ -12,6 +15,8 @@ export interface RedisOptions {
   /** A free port by default; give that of a stopped server to have it back. */
   readonly port?: number
   readonly unixSocket?: string
+  /** Speaks TLS too, on a port of its own; `clients` are those that have to show a certificate. */
+  readonly tls?: { readonly certificates: Certificates; readonly clients?: 'all' }
   /** More settings in the manner of its command line, such as `--appendonly yes`. */
   readonly args?: readonly string[]
 }
@@ -20,6 +25,7 @@ export interface Redis {
   readonly port: number
   readonly url: string
   readonly unixSocketPath: string
+  readonly tlsPort: number
   readonly pid: number
   stop(): Promise<void>
   /** Kills it without a chance to say good-bye, and waits until it is gone. */
@@ -34,31 +40,167 @@ export interface Redis {
 /** Starts redis-server without persistence and resolves when it accepts commands. */
 export async function startRedis(options: RedisOptions): Promise<Redis> {
   const { dir, port = await freePort(), args = [] } = options
+  const tlsPort = await freePort()
   const unixSocketPath = options.unixSocket ?? join(dir, `redis-${port}.sock`)
   const daemon = await startDaemon({
     command: 'redis-server',
     args: [
       ...['--bind', '127.0.0.1', '--port', `${port}`],
       ...['--unixsocket', unixSocketPath, '--unixsocketperm', '777'],
-      ...['--dir', dir, '--save', '', '--appendonly', 'no'],
+      ...['--dir', dir, '--save', '', '--appendonly', 'no', '--shutdown-timeout', '0'],
+      ...['--repl-diskless-sync-delay', '0'],
+      ...(options.tls
+        ? tlsSettings(options.tls, tlsPort).flatMap(([name, value]) => [`--${name}`, value])
+        : []),
       ...args,
     ],
     cwd: dir,
     ready: (output) => output.includes('Ready to accept connections'),
   })
-  endWith(dir, () => daemon.stop())
+  endWith(dir, () => daemon.stop('SIGKILL'))
   return {
     port,
     url: `redis://127.0.0.1:${port}`,
     unixSocketPath,
+    tlsPort,
     pid: daemon.pid,
     stop: () => daemon.stop(),
     kill9: () => daemon.stop('SIGKILL'),
     pause: () => daemon.signal('SIGSTOP'),
     resume: () => daemon.signal('SIGCONT'),
-    cli: async (...command) => {
-      const { stdout } = await promisify(execFile)('redis-cli', ['-p', `${port}`, ...command])
-      return stdout.trimEnd()
-    },
+    cli: (...command) => cli(port, ...command),
   }
+}
+
+function tlsSettings({ certificates, clients }: NonNullable<RedisOptions['tls']>, port: number) {
+  const { server, authority } = certificates
+  return [
+    ['tls-port', `${port}`],
+    ['tls-cert-file', server.cert],
+    ['tls-key-file', server.key],
+    ['tls-ca-cert-file', authority],
+    ['tls-auth-clients', clients === 'all' ? 'yes' : 'no'],
+  ] as const
+}
+
+export interface Sentinels {
+  readonly url: string
+  readonly master: Redis
+  readonly replica: Redis
+  readonly sentinels: readonly Pick<Redis, 'port' | 'cli'>[]
+}
+
+/** Three Sentinels that know each other, and that take a master for dead which is silent for half a second. */
+export async function startSentinels(options: { readonly dir: string }): Promise<Sentinels> {
+  const { dir } = options
+  const master = await startRedis({ dir })
+  const replica = await startRedis({ dir, args: ['--replicaof', '127.0.0.1', `${master.port}`] })
+  await waitFor('the replica', async () => (await master.cli('info', 'replication')).includes('state=online'))
+  const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(dir, master.port)))
+  for (const { port } of sentinels) {
+    await waitFor('the Sentinels to know each other', async () => {
+      const known = await cli(port, 'sentinel', 'master', 'greymx-test')
+      return /num-slaves\n1\n/.test(known) && /num-other-sentinels\n2\n/.test(known)
+    })
+  }
+  const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join()
+  return { url: `redis+sentinel://${hosts}/greymx-test`, master, replica, sentinels }
+}
+
+/** Of a master on `masterPort`, which has to speak TLS where `tls` is given. */
+export async function startSentinel(dir: string, masterPort: number, tls?: RedisOptions['tls']) {
+  const port = await freePort()
+  const file = join(dir, `sentinel-${port}.conf`)
+  const settings = [
+    ...(tls
+      ? ['port 0', 'tls-replication yes', ...tlsSettings(tls, port).map((setting) => setting.join(' '))]
+      : [`port ${port}`]),
+    'bind 127.0.0.1',
+    `dir ${dir}`,
+    `sentinel monitor greymx-test 127.0.0.1 ${masterPort} 2`,
+    'sentinel down-after-milliseconds greymx-test 500',
+    'sentinel failover-timeout greymx-test 2000',
+  ]
+  await writeFile(file, `${settings.join('\n')}\n`)
+  const daemon = await startDaemon({
+    command: 'redis-server',
+    args: [file, '--sentinel'],
+    cwd: dir,
+    ready: (output) => output.includes('+monitor master'),
+  })
+  endWith(dir, () => daemon.stop('SIGKILL'))
+  return { port, cli: (...command: string[]) => cli(port, ...command) }
+}
+
+export interface Cluster {
+  readonly url: string
+  readonly masters: readonly Redis[]
+  readonly replicas: readonly Redis[]
+}
+
+const SLOTS = [
+  ['0', '5460'],
+  ['5461', '10922'],
+  ['10923', '16383'],
+] as const
+
+/** Three masters with a replica each, that take a node for dead which is silent for a second. */
+export async function startCluster(options: { readonly dir: string }): Promise<Cluster> {
+  const nodes = await Promise.all(SLOTS.flatMap(() => [0, 1]).map(() => startNode(options.dir)))
+  const [masters, replicas] = [nodes.slice(0, SLOTS.length), nodes.slice(SLOTS.length)]
+  const ids = await Promise.all(masters.map(({ redis }) => redis.cli('cluster', 'myid')))
+  const [{ redis: first }] = nodes as [(typeof nodes)[0]] // six of them
+  await Promise.all(
+    nodes.map(async ({ redis, busPort }, index) => {
+      await redis.cli('cluster', 'set-config-epoch', `${index + 1}`)
+      const slots = SLOTS[index]
+      if (slots) await redis.cli('cluster', 'addslotsrange', ...slots)
+      if (redis !== first) await first.cli('cluster', 'meet', '127.0.0.1', `${redis.port}`, `${busPort}`)
+    }),
+  )
+  // A replica can follow only a master that it has heard of.
+  for (const [index, { redis }] of replicas.entries()) {
+    const follow = () => redis.cli('cluster', 'replicate', ids[index] ?? '')
+    await waitFor('a replica to follow', async () => (await follow()) === 'OK')
+  }
+  for (const { redis } of nodes) {
+    await waitFor('the cluster', async () => {
+      const info = await redis.cli('cluster', 'info')
+      const replicasKnown = (await redis.cli('cluster', 'nodes')).match(/slave /g)?.length
+      return info.includes('cluster_state:ok') && replicasKnown === replicas.length
+    })
+  }
+  for (const { redis } of replicas) {
+    await waitFor('the replicas', async () => (await redis.cli('info')).includes('master_link_status:up'))
+  }
+  return {
+    url: `redis+cluster://${nodes.map(({ redis }) => `127.0.0.1:${redis.port}`).join()}`,
+    masters: masters.map(({ redis }) => redis),
+    replicas: replicas.map(({ redis }) => redis),
+  }
+}
+
+/** A node that is not yet part of a cluster. */
+export async function startNode(
+  dir: string,
+  options: Partial<RedisOptions> = {},
+): Promise<{ redis: Redis; busPort: number }> {
+  const [port, busPort] = [await freePort(), await freePort()]
+  const redis = await startRedis({
+    ...options,
+    dir,
+    port,
+    args: [
+      ...['--cluster-enabled', 'yes', '--cluster-port', `${busPort}`],
+      ...['--cluster-config-file', `nodes-${port}.conf`, '--cluster-node-timeout', '1000'],
+      ...['--cluster-replica-validity-factor', '0', '--cluster-announce-ip', '127.0.0.1'],
+      ...(options.args ?? []),
+    ],
+  })
+  return { redis, busPort }
+}
+
+async function cli(port: number, ...command: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)('redis-cli', ['-p', `${port}`, ...command])
+  return stdout.trimEnd()
 }

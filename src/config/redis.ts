@@ -1,0 +1,134 @@
+// The settings under `redis`: what a store URL does not say. Files that they name are read here, so that one that is
+// missing, or not what it should be, is a fault like any other.
+
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { isDomain } from '../exempt/domains.ts'
+import { messageOf } from '../message.ts'
+import type { StoreSpec } from '../store/open.ts'
+import type { RedisLogin, RedisTls } from '../store/redis-settings.ts'
+import { DEFAULT_PREFIX } from '../store/redis-url.ts'
+import type { ConfigReader } from './reader.ts'
+
+/** No braces, which would gather all keys of a Cluster in one place, and nothing that is a pattern or hard to type. */
+const PREFIX = /^[\w.:/-]{0,100}$/
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
+
+/** Asks for all settings under `redis`, and gives `store` with them where it is in Redis. */
+export function readRedisSettings(reader: ConfigReader, store: StoreSpec): StoreSpec {
+  const redis = store.kind === 'redis' ? store.redis : undefined
+  const prefix = reader.text('redis.prefix', DEFAULT_PREFIX, expectPrefix)
+  const login = readLogin(reader, 'redis', redis?.login ?? {})
+  const tls = readTls(reader)
+  const sentinelLogin = readLogin(reader, 'redis.sentinel', {})
+  if (!redis) return store
+  if (tls && !redis.tls) {
+    reader.conflict(
+      ['redis.tls.ca', 'redis.tls.cert', 'redis.tls.key', 'redis.tls.server_name'],
+      'redis.tls has no effect on a store that is reached without TLS: expected store rediss://…',
+    )
+  }
+  return {
+    kind: 'redis',
+    redis: { ...redis, prefix, login, sentinelLogin, ...(redis.tls && tls ? { tls } : {}) },
+  }
+}
+
+/** The environment goes before the file, where a password stands once: in the URL, in a file of its own, or plainly. */
+function readLogin(reader: ConfigReader, group: string, inUrl: RedisLogin): RedisLogin {
+  const name = `${group}.username`
+  const usernames = [inUrl.username ?? '', reader.text(name, '', (text) => text)].filter(
+    (text) => text !== '',
+  )
+  if (usernames.length > 1) {
+    reader.conflict([name], `${name} is set, and the store URL names a user too: expected one of them`)
+  }
+  const password = `${group}.password`
+  const passwords = [
+    inUrl.password ?? '',
+    reader.secret(password),
+    reader.text(`${password}_file`, '', readPassword),
+  ].filter((text) => text !== '')
+  const override = reader.override(password)
+  const found = override ?? passwords[0]
+  if (passwords.length > 1 && override === undefined) {
+    reader.conflict(
+      [`${password}_file`, password],
+      `${password} is set more than once: expected it in the store URL, as ${password} or in ${password}_file`,
+    )
+  }
+  return {
+    ...(usernames[0] === undefined ? {} : { username: usernames[0] }),
+    ...(found === undefined ? {} : { password: found }),
+  }
+}
+
+/** `undefined` when none of it is set. */
+function readTls(reader: ConfigReader): RedisTls | undefined {
+  const ca = reader.text('redis.tls.ca', '', readCertificates)
+  const cert = reader.text('redis.tls.cert', '', readCertificates)
+  const key = reader.text('redis.tls.key', '', readKey)
+  const serverName = reader.text('redis.tls.server_name', '', expectServerName)
+  if ((cert === '') !== (key === '')) {
+    reader.conflict(
+      ['redis.tls.cert', 'redis.tls.key'],
+      'redis.tls.cert and redis.tls.key belong together: expected both or none',
+    )
+  } else if (cert !== '' && !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+    reader.conflict(['redis.tls.key'], 'redis.tls.key is not the key of the certificate in redis.tls.cert')
+  }
+  if (!ca && !cert && !key && !serverName) return undefined
+  return {
+    ...(ca ? { ca } : {}),
+    ...(cert && key ? { cert, key } : {}),
+    ...(serverName ? { serverName } : {}),
+  }
+}
+
+function expectPrefix(text: string): string {
+  if (!PREFIX.test(text)) throw new Error('expected at most 100 letters, digits and . _ : / -')
+  return text
+}
+
+function expectServerName(text: string): string {
+  if (text !== '' && !isDomain(text)) throw new Error('expected a host name')
+  return text
+}
+
+/** The first line of the file; `''` when there is none to read. */
+function readPassword(path: string): string {
+  if (path === '') return ''
+  const [password = ''] = readText(path).split(/\r?\n/, 1)
+  if (password === '') throw new Error('expected a file with the password as its first line')
+  return password
+}
+
+function readCertificates(path: string): string {
+  if (path === '') return ''
+  const text = readText(path)
+  const certificates = text.match(CERTIFICATE) ?? []
+  if (certificates.length === 0) throw new Error('expected a file of certificates in PEM')
+  for (const certificate of certificates)
+    explained('expected certificates', () => new X509Certificate(certificate))
+  return text
+}
+
+function readKey(path: string): string {
+  if (path === '') return ''
+  const text = readText(path)
+  explained('expected a file with a private key in PEM, without a passphrase', () => createPrivateKey(text))
+  return text
+}
+
+function readText(path: string): string {
+  return explained('expected a file that can be read', () => readFileSync(path, 'utf8'))
+}
+
+function explained<T>(expected: string, act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    throw new Error(`${expected}: ${messageOf(error)}`, { cause: error })
+  }
+}
