@@ -31,6 +31,7 @@ const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [
   [/alert (unknown ca|bad certificate)/, 'it refuses the client certificate, see redis.tls.cert'],
   [/wrong version number|packet length too long/, 'it does not speak TLS there'],
   [/^read ECONNRESET$/, 'it closed the connection, as it does when it expects TLS, or ends'],
+  [/^Socket timeout/, 'it does not answer'],
   [/^connect ETIMEDOUT$/, 'it does not answer, or not in TLS where that is asked for'],
 ]
 
