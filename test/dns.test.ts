@@ -108,7 +108,7 @@ test('silence is noticed, waited for once, and over with the first answer', asyn
   const startedAt = performance.now()
   assert.equal(await dns.within('second', dns.ask('second.test', 'TXT')), undefined)
   const took = performance.now() - startedAt
-  assert.ok(took > 1500 && took < 2500, `${took} ms`)
+  assert.ok(took > 1400 && took < 2500, `${took} ms`)
   assert.equal(events.length, 1)
   assert.match(events[0] ?? '', /^silent: /)
   for (const name of ['second', 'third']) {
@@ -137,13 +137,13 @@ test('where one name stays without answer, all others are waited for as before',
 
 // c-ares takes the speed of the answers before for what all will have: a slow domain was given up after half a second.
 test('an answer that takes its time is waited for, however fast others have been', async (t) => {
-  const { dns } = open(t, [await startResolver('one.test', 1500)])
+  const { dns } = open(t, [await startResolver('one.test', 1100)])
   for (let count = 0; count < 20; count += 1) await dns.ask(`n${count}.other.test`, 'A')
   const others = setInterval(() => void dns.ask(`n${performance.now()}.other.test`, 'A'), 30)
   t.after(() => clearInterval(others))
   const startedAt = performance.now()
   assert.ok((await dns.within('one', dns.ask('one.test', 'TXT')))?.value)
-  assert.ok(performance.now() - startedAt > 1400)
+  assert.ok(performance.now() - startedAt > 1000)
 })
 
 test('once closed, nothing is asked and nobody is waited for', async (t) => {
