@@ -17,6 +17,8 @@ export interface RedisOptions {
   readonly unixSocket?: string
   /** Speaks TLS too, on a port of its own; `clients` are those that have to show a certificate. */
   readonly tls?: { readonly certificates: Certificates; readonly clients?: 'all' }
+  /** A free port by default, as for `port`. */
+  readonly tlsPort?: number
   /** More settings in the manner of its command line, such as `--appendonly yes`. */
   readonly args?: readonly string[]
 }
@@ -39,8 +41,7 @@ export interface Redis {
 
 /** Starts redis-server without persistence and resolves when it accepts commands. */
 export async function startRedis(options: RedisOptions): Promise<Redis> {
-  const { dir, port = await freePort(), args = [] } = options
-  const tlsPort = await freePort()
+  const { dir, port = await freePort(), tlsPort = await freePort(), args = [] } = options
   const unixSocketPath = options.unixSocket ?? join(dir, `redis-${port}.sock`)
   const daemon = await startDaemon({
     command: 'redis-server',
