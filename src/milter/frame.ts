@@ -2,10 +2,13 @@
 // first is the command. Knows nothing of what the bytes mean.
 // Source: sendmail 8.17 libmilter/comm.c (mi_rd_cmd), MILTER_LEN_BYTES.
 
-/** Longest frame that is read, in bytes; libmilter's own greatest body chunk (MILTER_MDS_1M) and some room. */
-export const MAX_FRAME = 1024 * 1024 + 1024
+/** The longest frame of libmilter's own: its greatest body chunk (MILTER_MDS_1M) and the command's character. */
+export const MAX_FRAME = 1024 * 1024
 
 const LENGTH_BYTES = 4
+
+/** The least room that is made for a frame that came in pieces, in bytes. */
+const LEAST_ROOM = 256
 
 export type FrameResult =
   | { readonly kind: 'frame'; readonly bytes: Buffer }
@@ -13,45 +16,71 @@ export type FrameResult =
   | { readonly kind: 'bad-length'; readonly length: number }
 
 const INCOMPLETE: FrameResult = { kind: 'incomplete' }
+const NOTHING: Buffer = Buffer.alloc(0)
 
-/** Collects chunks and gives out whole frames; bytes of a frame are views into the chunks where these hold it whole. */
+/**
+ * Collects chunks and gives out whole frames, as views: into the chunk where one holds it whole, else into one buffer
+ * that grows with what has arrived. A frame that comes byte by byte takes no more room than one that comes at once.
+ */
 export class FrameReader {
-  #chunks: Buffer[] = []
-  #buffered = 0
-  #head: Buffer = Buffer.alloc(0)
+  readonly #longest: number
+  /** Unread are the bytes between `#at` and `#end`. A chunk is left as it is; room of our own is filled behind `#end`. */
+  #bytes = NOTHING
+  #isOwn = false
   #at = 0
+  #end = 0
+
+  /** `longest` is that of a frame in bytes, without its length. */
+  constructor(longest = MAX_FRAME) {
+    this.#longest = longest
+  }
+
+  /** The memory that waits here for its frame to be whole or to be asked for, in bytes. */
+  get held(): number {
+    return this.#bytes.length
+  }
 
   push(chunk: Buffer): void {
-    if (this.#at === this.#head.length && this.#chunks.length === 0) {
-      this.#head = chunk
-      this.#at = 0
+    if (this.#at === this.#end) {
+      this.#replace(chunk, chunk.length, false)
       return
     }
-    this.#chunks.push(chunk)
-    this.#buffered += chunk.length
+    if (!this.#isOwn || this.#end + chunk.length > this.#bytes.length) this.#makeRoom(chunk.length)
+    chunk.copy(this.#bytes, this.#end)
+    this.#end += chunk.length
   }
 
-  /** The next frame, without its length; after `bad-length` (0 or above `MAX_FRAME`) the stream cannot be read on. */
+  /** The next frame, without its length; after `bad-length` (0 or above the longest) the stream cannot be read on. */
   next(): FrameResult {
-    if (!this.#has(LENGTH_BYTES)) return INCOMPLETE
-    const length = this.#head.readUInt32BE(this.#at)
-    if (length === 0 || length > MAX_FRAME) return { kind: 'bad-length', length }
-    if (!this.#has(LENGTH_BYTES + length)) return INCOMPLETE
+    const unread = this.#end - this.#at
+    if (unread < LENGTH_BYTES) return this.#incomplete(unread)
+    const length = this.#bytes.readUInt32BE(this.#at)
+    if (length === 0 || length > this.#longest) return { kind: 'bad-length', length }
+    if (unread < LENGTH_BYTES + length) return INCOMPLETE
     const start = this.#at + LENGTH_BYTES
     this.#at = start + length
-    return { kind: 'frame', bytes: this.#head.subarray(start, this.#at) }
+    return { kind: 'frame', bytes: this.#bytes.subarray(start, this.#at) }
   }
 
-  /** Whether so many bytes have arrived; joins chunks only once they have, so that slow senders cost no repeated copying. */
-  #has(count: number): boolean {
-    const inHead = this.#head.length - this.#at
-    if (inHead >= count) return true
-    if (inHead + this.#buffered < count) return false
-    this.#head = Buffer.concat([this.#head.subarray(this.#at), ...this.#chunks])
+  #incomplete(unread: number): FrameResult {
+    if (unread === 0) this.#replace(NOTHING, 0, false)
+    return INCOMPLETE
+  }
+
+  /** Twice what is needed, so that each byte is copied a few times at most; what was given out is never written over. */
+  #makeRoom(count: number): void {
+    const unread = this.#bytes.subarray(this.#at, this.#end)
+    // Of its own size: a piece of Buffer's pool would keep the whole pool alive for as long as the MTA likes.
+    const room = Buffer.allocUnsafeSlow(Math.max(LEAST_ROOM, 2 * (unread.length + count)))
+    unread.copy(room)
+    this.#replace(room, unread.length, true)
+  }
+
+  #replace(bytes: Buffer, end: number, isOwn: boolean): void {
+    this.#bytes = bytes
+    this.#isOwn = isOwn
     this.#at = 0
-    this.#chunks = []
-    this.#buffered = 0
-    return true
+    this.#end = end
   }
 }
 

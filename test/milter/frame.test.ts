@@ -120,6 +120,36 @@ describe('FrameReader', () => {
     assert.ok(body.bytes.subarray(1).equals(payload))
     assert.deepEqual(end, { kind: 'frame', bytes: Buffer.from('E') })
   })
+
+  // Each byte used to be kept as a chunk of its own: 180 MB for a frame of 1 MiB, until it was whole.
+  test('holds a frame that comes byte by byte in no more than twice its size', () => {
+    const stream = encodeFrame('B', Buffer.alloc(200_000, 'x'))
+    const reader = new FrameReader()
+    for (const byte of stream.subarray(0, -1)) {
+      reader.push(Buffer.of(byte))
+      assert.deepEqual(reader.next(), INCOMPLETE)
+      assert.ok(reader.held <= 2 * stream.length)
+    }
+    reader.push(stream.subarray(-1))
+    const whole = reader.next()
+    assert.ok(whole.kind === 'frame' && whole.bytes.equals(stream.subarray(4)))
+    assert.deepEqual([reader.next(), reader.held], [INCOMPLETE, 0])
+  })
+
+  test('holds what was not asked for yet, and no longer', () => {
+    const reader = new FrameReader()
+    reader.push(Buffer.concat([encodeFrame('A'), encodeFrame('A')]))
+    assert.equal(reader.held, 10)
+    while (reader.next().kind === 'frame');
+    assert.equal(reader.held, 0)
+  })
+
+  test('takes frames up to the longest it was told', () => {
+    const reader = new FrameReader(3)
+    reader.push(Buffer.concat([encodeFrame('B', Buffer.from('xx')), encodeFrame('B', Buffer.from('xxx'))]))
+    assert.deepEqual(reader.next(), { kind: 'frame', bytes: Buffer.from('Bxx') })
+    assert.deepEqual(reader.next(), { kind: 'bad-length', length: 4 })
+  })
 })
 
 describe('encodeFrame()', () => {
