@@ -1,7 +1,7 @@
 // The configured text of a deferral: checked when it is read, its placeholders filled for each reply.
 // Source: RFC 5321 section 4.2, RFC 3463 section 2; what the MTAs make of malformed texts stands in milter/reply.ts.
 
-import type { SmtpReply } from './milter/reply.ts'
+import type { SmtpReply, TemporaryCode, TemporaryStatus } from './milter/reply.ts'
 
 /** What the placeholders of a reply stand for. */
 export interface ReplyValues {
@@ -35,12 +35,12 @@ export function parseReplyTemplate(text: string): ReplyTemplate {
     /^(\d{3})(?: (\d\.\d{1,3}\.\d{1,3}))? (\S.*)$/.exec(first) ?? []
   if (code === '')
     throw new Error('expected a reply code, an enhanced status code and a text, like 451 4.7.1 Try again')
-  if (!/^4[0-5]\d$/.test(code) || code === '421') {
+  if (!isTemporaryCode(code)) {
     throw new Error(
       `expected a temporary reply code, 400 to 459 and not 421, which ends the session; found ${code}`,
     )
   }
-  if (enhanced && !enhanced.startsWith('4.')) {
+  if (enhanced !== undefined && !isTemporaryStatus(enhanced)) {
     throw new Error(
       `expected an enhanced status code of class 4 like 4.7.1 beside ${code}, found ${enhanced}`,
     )
@@ -58,6 +58,14 @@ export function parseReplyTemplate(text: string): ReplyTemplate {
   return {
     fill: (values) => ({ ...status, lines: lines.map((parts) => fillLine(parts, values)) }),
   }
+}
+
+function isTemporaryCode(code: string): code is TemporaryCode {
+  return /^4[0-5]\d$/.test(code) && code !== '421'
+}
+
+function isTemporaryStatus(status: string): status is TemporaryStatus {
+  return /^4\.\d{1,3}\.\d{1,3}$/.test(status)
 }
 
 /** Text and placeholders in turn, beginning and ending with text. */

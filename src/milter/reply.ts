@@ -6,10 +6,18 @@ import { REPLIES } from './codes.ts'
 import { cString } from './command.ts'
 import { encodeFrame } from './frame.ts'
 
-/** A 4xx reply of several lines at most; `enhanced` is an RFC 3463 status of class 4, given on each line. */
+type Digit = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9
+
+/** 400 to 459 without 421, which ends the SMTP session: no other code can be written down, let alone sent. */
+export type TemporaryCode = Exclude<`4${0 | 1 | 2 | 3 | 4 | 5}${Digit}`, '421'>
+
+/** An RFC 3463 status of class 4. */
+export type TemporaryStatus = `4.${number}.${number}`
+
+/** A 4xx reply of several lines at most; `enhanced` is given on each line. */
 export interface SmtpReply {
-  readonly code: string
-  readonly enhanced?: string
+  readonly code: TemporaryCode
+  readonly enhanced?: TemporaryStatus
   readonly lines: readonly string[]
 }
 
@@ -20,6 +28,9 @@ export type Reply =
 
 /** Longest SMTP reply line in octets, CRLF included (RFC 5321 section 4.5.3.1.5). */
 const MAX_LINE = 512
+
+/** What both MTAs read as an enhanced code behind the reply code (Postfix dsn_valid, Sendmail's isenhsc). */
+const STATUS = /^\d\.\d+\.\d+/
 
 const CONTINUE = encodeFrame(REPLIES.continue)
 const TEMPFAIL = encodeFrame(REPLIES.tempfail)
@@ -40,7 +51,9 @@ export function encodeReply(reply: Reply): Buffer {
 export function smtpLines({ code, enhanced, lines }: SmtpReply): string[] {
   return lines.map((line, index) => {
     const separator = index < lines.length - 1 ? '-' : ' '
-    const start = enhanced ? `${code}${separator}${enhanced} ` : `${code}${separator}`
+    // Text that begins like an enhanced code would be taken for one, of whatever class: it may come from an address.
+    const status = enhanced ? `${enhanced} ` : STATUS.test(line) ? '- ' : ''
+    const start = `${code}${separator}${status}`
     return `${start}${line.replace(/[^\x20-\x7e]/g, '?')}`.slice(0, MAX_LINE - 2)
   })
 }

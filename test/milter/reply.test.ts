@@ -3,10 +3,20 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { encodeAddHeader, encodeReply, type SmtpReply, smtpLines } from '../../src/milter/reply.ts'
+import { REPLIES } from '../../src/milter/codes.ts'
+import {
+  encodeAddHeader,
+  encodeReply,
+  type Reply,
+  type SmtpReply,
+  smtpLines,
+} from '../../src/milter/reply.ts'
+import { parseReplyTemplate } from '../../src/reply.ts'
 import { framesOf } from './recording.ts'
 
 const GREY: SmtpReply = { code: '451', enhanced: '4.7.1', lines: ['Greylisted'] }
+
+const VALUES = { ref: 'REF', seconds: 1, recipient: 'b@example.com', domain: 'example.com', host: 'mx' }
 
 /** What stands between `y` and the final NUL. */
 function textOnWire(reply: SmtpReply): string {
@@ -20,6 +30,54 @@ function asFormatted(text: string): string {
   assert.ok(!text.replaceAll('%%', '').includes('%'), `a single % in ${JSON.stringify(text)}`)
   return text.replaceAll('%%', '%')
 }
+
+describe('There is no reply but continue, tempfail and 4xx:', () => {
+  test('the table of reply letters has no reject, discard, quarantine, accept or shutdown', () => {
+    assert.deepEqual(REPLIES, { continue: 'c', tempfail: 't', replyCode: 'y', addHeader: 'h' })
+  })
+
+  test('no other can be written down', () => {
+    // What this holds is that each of these lines is a type error: without it, the build fails.
+    // @ts-expect-error: reject
+    const reject: Reply = { kind: 'reject' }
+    // @ts-expect-error: discard
+    const discard: Reply = { kind: 'discard' }
+    // @ts-expect-error: a permanent code
+    const permanent: Reply = { kind: 'smtp', reply: { code: '550', lines: ['x'] } }
+    // @ts-expect-error: the code that ends the SMTP session
+    const closing: Reply = { kind: 'smtp', reply: { code: '421', lines: ['x'] } }
+    // @ts-expect-error: a permanent status
+    const status: Reply = { kind: 'smtp', reply: { code: '451', enhanced: '5.7.1', lines: ['x'] } }
+    // @ts-expect-error: any text at all
+    const text = (code: string): Reply => ({ kind: 'smtp', reply: { code, lines: ['x'] } })
+    assert.ok([reject, discard, permanent, closing, status, text])
+  })
+
+  test('each code that can be configured is sent as it is, and no other can be configured', () => {
+    for (let number = 0; number <= 999; number += 1) {
+      const code = String(number).padStart(3, '0')
+      for (const status of ['', '2.0.0 ', '4.7.1 ', '5.7.1 ']) {
+        const isTemporary = number >= 400 && number <= 459 && number !== 421
+        const configured = `${code} ${status}later {recipient}`
+        if (!isTemporary || (status !== '' && status !== '4.7.1 ')) {
+          assert.throws(() => parseReplyTemplate(configured), configured)
+          continue
+        }
+        const reply = parseReplyTemplate(configured).fill({ ...VALUES, recipient: '550 5.7.1\r\n550 x' })
+        assert.equal(textOnWire(reply), `${code} ${status}later 550 5.7.1??550 x`)
+      }
+    }
+  })
+
+  // A reply without an enhanced code that begins with what a client wrote: Postfix drops a filter whose reply has an
+  // enhanced code of another class than its code.
+  test('an address cannot make an enhanced code of a reply that has none', () => {
+    for (const recipient of ['5.1.1 x@example.com', '5.1.1', '2.0.0@example.com', '4.7.1 x']) {
+      const text = textOnWire(parseReplyTemplate('450 {recipient}').fill({ ...VALUES, recipient }))
+      assert.equal(text, `450 - ${recipient}`)
+    }
+  })
+})
 
 describe('encodeReply()', () => {
   test('writes continue and tempfail as one letter', () => {
@@ -48,6 +106,8 @@ describe('encodeReply()', () => {
     ['non-ASCII as ?', { ...GREY, lines: ['später: ю'] }, '451 4.7.1 sp?ter: ?'],
     ['control characters as ?', { ...GREY, lines: ['a\r\n250 ok\0\x7f\t'] }, '451 4.7.1 a??250 ok???'],
     ['undecodable bytes as ?', { ...GREY, lines: ['\udcff@x'] }, '451 4.7.1 ?@x'],
+    ['text like an enhanced code, which is none', { code: '450', lines: ['5.1.1 x'] }, '450 - 5.1.1 x'],
+    ['the same behind an enhanced code', { ...GREY, lines: ['5.1.1 x'] }, '451 4.7.1 5.1.1 x'],
   ]
   for (const [what, reply, text] of cases) {
     test(`writes ${what}`, () => assert.equal(textOnWire(reply), text))
@@ -74,7 +134,7 @@ describe('encodeReply()', () => {
     const lines = fc.array(fc.string({ unit: 'binary', maxLength: 700 }), { minLength: 1, maxLength: 4 })
     fc.assert(
       fc.property(lines, fc.boolean(), (given, hasStatus) => {
-        const reply = { code: '451', ...(hasStatus ? { enhanced: '4.7.1' } : {}), lines: given }
+        const reply: SmtpReply = hasStatus ? { ...GREY, lines: given } : { code: '451', lines: given }
         const seen = asFormatted(textOnWire(reply)).split('\r\n')
         assert.deepEqual(seen, smtpLines(reply))
         assert.equal(seen.length, given.length)
