@@ -8,6 +8,7 @@ import { Dns, type DnsSettings } from './dns.ts'
 import { createDnsLists } from './exempt/dnslists.ts'
 import { compileExempt } from './exempt/exempt.ts'
 import { readLists } from './exempt/lists.ts'
+import { FaultLog } from './faults.ts'
 import { createFilter } from './filter.ts'
 import { createGreylister, observing } from './greylister.ts'
 import { createIdentify } from './identity/identity.ts'
@@ -117,14 +118,17 @@ async function openParts(
   let admin: AdminServer | undefined = await openAdmin(config.admin)
   closers.push(async () => admin?.close())
 
+  const faults = new FaultLog(log)
+  closers.push(async () => faults.close())
   const server = await startServer({
     listen: listenOn(config),
     socketMode: config.socketMode,
+    limits: config.limits,
     newHandler: () => newHandler(),
     onConnection: (open) => metrics.connections(open),
     onProtocolError: (kind, reason, peer) => {
       metrics.protocolError(kind)
-      log.event('warn', 'connection closed: the MTA broke the milter protocol', { kind, reason, mta: peer })
+      faults.note(kind, reason, peer)
     },
   })
   closers.push(async () => {
@@ -151,6 +155,7 @@ async function openParts(
       }
       const lastAdmin = admin
       newHandler = nextHandler
+      server.useLimits(next.limits)
       admin = nextAdmin
       running = next
       if (!staysAdmin) await lastAdmin?.close()

@@ -49,6 +49,22 @@ const HEADER_TEXTS: Partial<Record<Reason, (outcome: Outcome) => string>> = {
 
 const CONTINUE: Reply = { kind: 'continue' }
 
+/**
+ * So much of an address is looked at, in characters: no SMTP command line is as long (Postfix line_length_limit and
+ * Sendmail's MAXLINE are 2048). What a broken MTA sends beyond must not make work, or lines of log, by the megabyte.
+ */
+const MAX_ADDRESS = 4096
+/** A host name is no longer (RFC 1035 section 2.3.4), and what is longer is none. */
+const MAX_HOST_NAME = 255
+/** Longer than any queue id; Postfix's long ones have some 20 characters. */
+const MAX_QUEUE_ID = 100
+/** What a remembered recipient takes in memory beside its text, and its text once for each form. */
+const RECIPIENT = 300
+const FORMS_OF_ADDRESS = 4
+
+/** Recipients that are judged at once at DATA: a store, and everybody else's mail, has to cope with them. */
+const JUDGED_AT_ONCE = 50
+
 /** Gives a handler for each connection of an MTA. */
 export function createFilter(parts: FilterParts): () => Handler {
   const wants = wantsOf(parts.settings)
@@ -72,10 +88,15 @@ class Filter implements Handler {
   #hasDataStage = true
   #client: Client = {}
   #transaction: Transaction | undefined
+  #held = 0
 
   constructor(parts: FilterParts, wants: Wants) {
     this.#parts = parts
     this.wants = wants
+  }
+
+  get held(): number {
+    return this.#held
   }
 
   negotiated(version: number): void {
@@ -89,12 +110,12 @@ class Filter implements Handler {
   }
 
   helo(name: string): Reply {
-    this.#client = { ...this.#client, helo: name }
+    this.#client = { ...this.#client, helo: asHostName(name) }
     return CONTINUE
   }
 
   mail(address: string, macros: Macros): Reply | Promise<Reply> {
-    const sender = parseAddress(address)
+    const sender = parseAddress(address.slice(0, MAX_ADDRESS))
     const transaction: Transaction = { sender, authenticated: isAuthenticated(macros), undecided: [] }
     this.#transaction = transaction
     const attempt = this.#attempt(transaction, undefined, macros)
@@ -106,9 +127,10 @@ class Filter implements Handler {
   rcpt(address: string, macros: Macros): Reply | Promise<Reply> {
     const transaction = this.#transaction
     if (!transaction || this.#parts.settings.judgeAt === 'mail') return CONTINUE
-    const recipient = parseAddress(address)
+    const recipient = parseAddress(address.slice(0, MAX_ADDRESS))
     if (this.#isJudgedAtData(transaction.sender)) {
       transaction.undecided.push(recipient)
+      this.#held += RECIPIENT + FORMS_OF_ADDRESS * recipient.text.length
       return CONTINUE
     }
     return this.#judgeOne(this.#attempt(transaction, recipient, macros))
@@ -128,6 +150,7 @@ class Filter implements Handler {
 
   endTransaction(): void {
     this.#transaction = undefined
+    this.#held = 0
   }
 
   #isJudgedAtData(sender: Address): boolean {
@@ -140,8 +163,8 @@ class Filter implements Handler {
       authenticated: transaction.authenticated,
       sender: transaction.sender,
       recipient,
-      mta: macros.get('j'),
-      queueId: macros.get('i'),
+      mta: asHostName(macros.get('j')),
+      queueId: macros.get('i')?.slice(0, MAX_QUEUE_ID),
     }
   }
 
@@ -156,9 +179,13 @@ class Filter implements Handler {
   async #judgeTogether(attempts: readonly Attempt[]): Promise<Reply> {
     const startedAt = performance.now()
     const findings = this.#transaction?.findings
-    const outcomes = await Promise.all(
-      attempts.map((attempt) => this.#parts.greylister.judge(attempt, findings)),
-    )
+    const outcomes: Outcome[] = []
+    for (let start = 0; start < attempts.length; start += JUDGED_AT_ONCE) {
+      const some = attempts.slice(start, start + JUDGED_AT_ONCE)
+      outcomes.push(
+        ...(await Promise.all(some.map((attempt) => this.#parts.greylister.judge(attempt, findings)))),
+      )
+    }
     const deferral = outcomes
       .filter(({ verdict }) => verdict === 'tempfail')
       .reduce<Outcome | undefined>(
@@ -198,7 +225,7 @@ class Filter implements Handler {
 
   /** `X-Greylist: delayed 00:16:40 by mx1.example.org; Thu, 01 Jan 2026 08:00:00 +0000` */
   #greylistHeader(outcome: Outcome, macros: Macros): Header {
-    const host = macros.get('j') ?? this.#parts.hostName
+    const host = asHostName(macros.get('j')) ?? this.#parts.hostName
     const date = this.#parts.now().toUTCString().replace('GMT', '+0000') // RFC 5322 section 3.3
     return ['X-Greylist', `${HEADER_TEXTS[outcome.reason]?.(outcome)} by ${host}; ${date}`]
   }
@@ -226,6 +253,10 @@ function wantsOf({ judgeAt, nullSenderAt, needsHelo, header }: FilterSettings): 
   }
 }
 
+function asHostName(text: string | undefined): string | undefined {
+  return text !== undefined && text.length <= MAX_HOST_NAME ? text : undefined
+}
+
 function isInternet({ family }: Connection): boolean {
   return family === 'inet' || family === 'inet6'
 }
@@ -235,7 +266,7 @@ function isInternet({ family }: Connection): boolean {
  * `unknown` for any other; Sendmail sends the name all the same and says so in {client_resolve}, or in `_`.
  */
 function confirmedName({ hostName }: Connection, macros: Macros): string | undefined {
-  if (hostName === '' || hostName === 'unknown' || hostName.startsWith('[')) return undefined
+  if (!asHostName(hostName) || hostName === 'unknown' || hostName.startsWith('[')) return undefined
   const resolved = macros.get('client_resolve')
   const isConfirmed = resolved ? resolved === 'OK' : !macros.get('_')?.includes('may be forged')
   return isConfirmed ? normalDomain(hostName) : undefined

@@ -296,3 +296,43 @@ test('observe defers nothing, adds no header, learns all the same, and tells wha
     ],
   )
 })
+
+test('the recipients of a bounce are judged some at a time, and all of them', async () => {
+  let open = 0
+  let most = 0
+  const store = new MemoryStore(() => 0)
+  const find = store.find.bind(store)
+  store.find = async (keys) => {
+    open += 1
+    most = Math.max(most, open)
+    await new Promise((resolve) => setImmediate(resolve))
+    open -= 1
+    return find(keys)
+  }
+  const bench = setUp('', store)
+  connectFrom(bench, '192.0.2.7')
+  const recipients = Array.from({ length: 500 }, (_, index) => `u${index}@example.com`)
+  assert.deepEqual(new Set(await attempt(bench, '', ...recipients)), new Set(['c']))
+  assert.ok(bench.handler.held > 500 * 100)
+  assert.equal(await codeOf(bench.handler.data(bench.macros)), '451')
+  assert.equal(bench.outcomes.length, 500)
+  assert.ok(most <= 50, `${most} at once`)
+  bench.handler.endTransaction()
+  assert.equal(bench.handler.held, 0)
+})
+
+// No SMTP command is so long: what a broken MTA sends must not make work, or a line of log, by the megabyte.
+test('of addresses, names and queue ids only so much is looked at as can be one', async () => {
+  const bench = setUp()
+  const long = 'x'.repeat(100_000)
+  connectFrom(bench, '192.0.2.7', `${long}.example`)
+  bench.handler.helo(long, bench.macros)
+  bench.macros.set('CONNECT', [['j', long]])
+  bench.macros.set('RCPT', [['i', long]])
+  assert.deepEqual(await attempt(bench, long, long), ['451'])
+  const [outcome] = bench.outcomes
+  assert.ok(outcome)
+  assert.deepEqual(outcome.attempt.client, { ...outcome.attempt.client, name: undefined, helo: undefined })
+  assert.equal(outcome.attempt.mta, undefined)
+  assert.ok(JSON.stringify(outcome).length < 40_000)
+})

@@ -46,7 +46,7 @@ export class Metrics {
   })
   readonly #protocolErrors = new Counter({
     name: 'greymx_protocol_errors_total',
-    help: 'Connections closed because the MTA broke the milter protocol',
+    help: 'MTAs that broke the milter protocol or met a limit',
     labelNames: ['kind'],
     registers: this.#registers,
   })

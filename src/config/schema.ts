@@ -16,6 +16,7 @@ import type { IdentitySettings } from '../identity/identity.ts'
 import type { InvestigateSettings } from '../investigate.ts'
 import { ADDRESS_BITS, bareHost } from '../ip.ts'
 import { LOG_LEVELS, type LogSettings } from '../log.ts'
+import type { Limits } from '../milter/limits.ts'
 import { parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../milter/socket.ts'
 import { parseReplyTemplate } from '../reply.ts'
 import {
@@ -30,6 +31,7 @@ import {
 import { DURATION_FORM, formatDuration, parseDuration } from './duration.ts'
 import type { ConfigReader } from './reader.ts'
 import { readRedisSettings } from './redis.ts'
+import { formatSize, parseSize, SIZE_FORM } from './size.ts'
 
 export interface AdminAddress {
   readonly host: string
@@ -55,6 +57,7 @@ export interface Config {
   readonly dnswl: readonly string[]
   readonly onlyIfListed: readonly string[]
   readonly filter: FilterSettings
+  readonly limits: Limits
   readonly log: LogSettings
   /** Absent when turned off. */
   readonly admin?: AdminAddress
@@ -66,6 +69,9 @@ export interface LocalSettings {
   readonly entries: number
 }
 
+const KIB = 1024
+const MIB = 1024 * KIB
+const DAY = 86_400_000
 const YEAR = 366 * 86_400_000
 
 /** Asks for all settings; what it could not read stands in the reader's faults, and the result is of no use then. */
@@ -139,6 +145,7 @@ export function readConfig(reader: ConfigReader): Config {
     parseReplyTemplate,
   )
   const header = reader.boolean('header', true)
+  const limits = readLimits(reader)
   const log = {
     level: reader.choice('log.level', 'info', LOG_LEVELS),
     format: reader.choice('log.format', 'text', ['text', 'json']),
@@ -169,6 +176,7 @@ export function readConfig(reader: ConfigReader): Config {
     dnswl,
     onlyIfListed,
     filter: { judgeAt, nullSenderAt, needsHelo: asksSpf, reply, header: header && mode === 'enforce' },
+    limits,
     log,
     ...(admin ? { admin } : {}),
   }
@@ -212,6 +220,28 @@ function readTimes(reader: ConfigReader): Times {
     )
   }
   return { delay, retryWindow, lifetime }
+}
+
+/** None can be set to where an MTA that behaves would meet it; the reasons for the defaults stand beside `Limits`. */
+function readLimits(reader: ConfigReader): Limits {
+  return {
+    connections: reader.integer('limits.connections', 10_000, 10, 1_000_000),
+    memory: size(reader, 'limits.memory', '64MiB', MIB, 1024 * 1024 * MIB),
+    frame: size(reader, 'limits.frame', '1MiB', 64 * KIB, 64 * MIB),
+    macros: reader.integer('limits.macros', 500, 50, 100_000),
+    recipients: reader.integer('limits.recipients', 10_000, 100, 1_000_000),
+    stall: duration(reader, 'limits.stall', '5m', 1000, DAY),
+    idle: duration(reader, 'limits.idle', '2h', 1000, 30 * DAY),
+    idleInTransaction: duration(reader, 'limits.idle_in_transaction', '12h', 1000, 30 * DAY),
+  }
+}
+
+function size(reader: ConfigReader, name: string, fallback: string, least: number, most: number): number {
+  return reader.text(name, fallback, (text) => {
+    const bytes = expecting(parseSize, SIZE_FORM)(text)
+    if (bytes < least || bytes > most) throw new Error(`expected ${formatSize(least)} to ${formatSize(most)}`)
+    return bytes
+  })
 }
 
 function duration(reader: ConfigReader, name: string, fallback: string, least: number, most: number): number {

@@ -27,7 +27,13 @@ export type MacroPairs = ReadonlyArray<readonly [name: string, value: string]>
 
 export type Command =
   | { readonly kind: 'OPTNEG'; readonly offer: Offer }
-  | { readonly kind: 'MACRO'; readonly stage: CommandName; readonly macros: MacroPairs }
+  /** `isCut` where there were more macros than are read; the first are there. */
+  | {
+      readonly kind: 'MACRO'
+      readonly stage: CommandName
+      readonly macros: MacroPairs
+      readonly isCut?: true
+    }
   | { readonly kind: 'CONNECT'; readonly connection: Connection }
   | { readonly kind: 'HELO'; readonly name: string }
   /** `address` as written in SMTP, mostly with `<>`; ESMTP parameters follow it. */
@@ -45,11 +51,11 @@ const FAMILIES = { '4': 'inet', '6': 'inet6', L: 'unix', U: 'unknown' } as const
 const FAMILY_CODES = { inet: '4', inet6: '6', unix: 'L', unknown: 'U' } as const
 const OFFER_BYTES = 12
 const PORT_BYTES = 2
-/** Far above what an MTA has macros or ESMTP parameters to send, and far below what a frame of NULs would make. */
+/** Far above the ESMTP parameters that an MTA has to send, and far below what a frame of NULs would make. */
 const MAX_STRINGS = 1024
 
 type Decoded = Command | Malformed
-const DECODERS: { readonly [name in CommandName]: (payload: Buffer) => Decoded } = {
+const DECODERS: { readonly [name in CommandName]: (payload: Buffer, mostMacros: number) => Decoded } = {
   OPTNEG: decodeOffer,
   MACRO: decodeMacros,
   CONNECT: decodeConnection,
@@ -72,7 +78,7 @@ const DECODERS: { readonly [name in CommandName]: (payload: Buffer) => Decoded }
 }
 
 /** The decoder of each command byte, by its number; the table that the codes table and the decoders make together. */
-const BY_BYTE: ReadonlyArray<((payload: Buffer) => Decoded) | undefined> = Array.from(
+const BY_BYTE: ReadonlyArray<((payload: Buffer, mostMacros: number) => Decoded) | undefined> = Array.from(
   { length: 256 },
   (_, byte) => {
     const name = commandName(byte)
@@ -80,13 +86,13 @@ const BY_BYTE: ReadonlyArray<((payload: Buffer) => Decoded) | undefined> = Array
   },
 )
 
-/** `frame` is what `FrameReader` gives: the command's character, then its payload. */
-export function decodeCommand(frame: Buffer): Decoded {
+/** `frame` is what `FrameReader` gives: the command's character, then its payload. Of macros, so many are read. */
+export function decodeCommand(frame: Buffer, mostMacros = MAX_STRINGS): Decoded {
   const byte = frame[0]
   if (byte === undefined) return { kind: 'malformed', reason: 'empty frame: expected a command character' }
   const decode = BY_BYTE[byte]
   if (!decode) return { kind: 'malformed', reason: `unknown command 0x${byte.toString(16).padStart(2, '0')}` }
-  return decode(frame.subarray(1))
+  return decode(frame.subarray(1), mostMacros)
 }
 
 /** The frame that an MTA sends for this command, its length included. */
@@ -143,14 +149,18 @@ function decodeOffer(payload: Buffer): Decoded {
   }
 }
 
-function decodeMacros(payload: Buffer): Decoded {
+function decodeMacros(payload: Buffer, most: number): Decoded {
   const stage = commandName(payload[0])
   if (!stage) return malformed('MACRO', 'the character of a command first')
-  const strings = readStrings(payload.subarray(1))
-  if (!strings || strings.length % 2 !== 0) return malformed('MACRO', 'pairs of strings that end in NUL')
   const macros: Array<readonly [string, string]> = []
-  for (let index = 0; index < strings.length; index += 2) {
-    macros.push([withoutBraces(text(strings, index)), text(strings, index + 1)])
+  for (let start = 1; start < payload.length; ) {
+    if (macros.length === most) return { kind: 'MACRO', stage, macros, isCut: true }
+    const nameEnd = payload.indexOf(0, start)
+    const end = nameEnd === -1 ? -1 : payload.indexOf(0, nameEnd + 1)
+    if (end === -1) return malformed('MACRO', 'pairs of strings that end in NUL')
+    const name = withoutBraces(decodeText(payload.subarray(start, nameEnd)))
+    macros.push([name, decodeText(payload.subarray(nameEnd + 1, end))])
+    start = end + 1
   }
   return { kind: 'MACRO', stage, macros }
 }

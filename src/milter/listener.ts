@@ -4,6 +4,7 @@ import { lookup } from 'node:dns/promises'
 import { chmodSync, existsSync, lstatSync, readFileSync, readlinkSync, unlinkSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
+import { SOCKET_OPTIONS } from './connections.ts'
 import { formatSocketSpec, type SocketSpec } from './socket.ts'
 
 /**
@@ -28,20 +29,22 @@ export interface Listener {
   close(): void
 }
 
+export interface ListenerEvents {
+  readonly onSocket: (socket: Socket, address: SocketSpec) => void
+  /** A connection could not be taken; listening goes on. */
+  readonly onError: (error: Error, address: SocketSpec) => void
+}
+
 /** How many MTAs may wait in the queue of an inherited socket; systemd's default, which listen(2) would lower. */
 const INHERITED_BACKLOG = 4096
 
 /** `mode` is for unix sockets. Rejects, naming the socket, when it cannot be opened. */
-export async function openListener(
-  on: ListenOn,
-  mode: number,
-  onSocket: (socket: Socket, address: SocketSpec) => void,
-): Promise<Listener> {
-  const server = createServer()
+export async function openListener(on: ListenOn, mode: number, events: ListenerEvents): Promise<Listener> {
+  const server = createServer(SOCKET_OPTIONS)
   if (on.kind === 'unix') await removeStaleSocket(on.path)
   const host = on.kind === 'inet' || on.kind === 'inet6' ? await addressOf(on) : undefined
   await new Promise<void>((resolve, reject) => {
-    server.on('error', (error) => {
+    server.once('error', (error) => {
       reject(new Error(`Cannot listen on ${formatListenOn(on)}: ${error.message}`, { cause: error }))
     })
     server.once('listening', resolve)
@@ -57,7 +60,10 @@ export async function openListener(
     }
   })
   const address = foundAddress(server, on)
-  server.on('connection', (socket) => onSocket(socket, address)) // none has come: the loop has not turned since
+  // None has come: the loop has not turned since.
+  server.on('connection', (socket) => events.onSocket(socket, address))
+  // accept(2) can fail while listening goes on, for want of memory for one; unheard, it would end the process.
+  server.on('error', (error) => events.onError(error, address))
   return {
     on,
     address,

@@ -9,8 +9,20 @@ const CONNECTION_STAGES: readonly CommandName[] = ['HELO', 'CONNECT']
 const TRANSACTION_STAGES: readonly CommandName[] = ['BODYEOB', 'EOH', 'HEADER', 'DATA', 'RCPT', 'MAIL']
 const LOOKUP_ORDER: readonly CommandName[] = [...TRANSACTION_STAGES, ...CONNECTION_STAGES]
 
+/** What a macro takes in memory beside its text, in bytes. */
+const PAIR = 100
+
 export class Macros {
   readonly #byStage = new Map<CommandName, MacroPairs>()
+
+  /** About how much memory they take, in bytes. */
+  get held(): number {
+    let held = 0
+    for (const macros of this.#byStage.values()) {
+      for (const [name, value] of macros) held += PAIR + name.length + value.length
+    }
+    return held
+  }
 
   /** Replaces what was known of that stage; those of MAIL begin a transaction, with or without an ABORT before. */
   set(stage: CommandName, macros: MacroPairs): void {

@@ -1,27 +1,30 @@
-// The sockets on which MTAs reach the filter: several inet and unix sockets at once, a session for each connection,
-// and an orderly end. One connection's faults never touch another.
+// The sockets on which MTAs reach the filter: several inet and unix sockets at once, swapped while it runs, and an
+// orderly end. One connection's faults never touch another.
 
 import type { Socket } from 'node:net'
-import { isSameSocket, type Listener, type ListenOn, openListener } from './listener.ts'
-import { type Handler, type Peer, type ProtocolErrorKind, Session } from './session.ts'
+import { type ConnectionEvents, Connections } from './connections.ts'
+import type { Limits } from './limits.ts'
+import { isSameSocket, type Listener, type ListenerEvents, type ListenOn, openListener } from './listener.ts'
+import type { Handler } from './session.ts'
 import { formatSocketSpec, type SocketSpec } from './socket.ts'
 
-/** libmilter's own default for a silent MTA (smfi_settimeout): SMTP clients may idle for long within a session. */
-const IDLE_TIMEOUT = 7_210_000
-
-export interface ServerOptions {
+export interface ServerOptions extends ConnectionEvents {
   readonly listen: readonly ListenOn[]
   /** Permission bits of unix sockets. */
   readonly socketMode: number
+  readonly limits: Limits
   readonly newHandler: () => Handler
-  readonly onConnection: (open: number) => void
-  readonly onProtocolError: (kind: ProtocolErrorKind, reason: string, peer: string) => void
 }
 
 /** Listens on all sockets, or on none: rejects with the first that cannot be opened, named in the message. */
 export async function startServer(options: ServerOptions): Promise<MilterServer> {
   const server = new MilterServer(options)
-  await server.listen(options.listen, options.socketMode)
+  try {
+    await server.listen(options.listen, options.socketMode)
+  } catch (error) {
+    await server.close(0) // an MTA may have come through one that was opened
+    throw error
+  }
   return server
 }
 
@@ -29,11 +32,17 @@ export class MilterServer {
   readonly #options: ServerOptions
   #listeners: readonly Listener[] = []
   #socketMode: number
-  readonly #connections = new Map<Socket, Session>()
+  readonly #connections: Connections
 
   constructor(options: ServerOptions) {
     this.#options = options
     this.#socketMode = options.socketMode
+    this.#connections = new Connections(options.limits, options)
+  }
+
+  /** Sessions that are open keep the limits of their frames, macros and recipients. */
+  useLimits(limits: Limits): void {
+    this.#connections.useLimits(limits)
   }
 
   /** Where it listens; a port given as 0 is the one that was found. */
@@ -47,7 +56,11 @@ export class MilterServer {
    * as it was, and the promise rejects with that one named.
    */
   async listen(listen: readonly ListenOn[], socketMode: number): Promise<void> {
-    const accept = (socket: Socket, address: SocketSpec) => this.#accept(socket, address)
+    const events: ListenerEvents = {
+      onSocket: (socket, address) => this.#accept(socket, address),
+      onError: (error, address) =>
+        this.#options.onProtocolError('accept', error.message, formatSocketSpec(address)),
+    }
     const rest = [...this.#listeners]
     const opened: Listener[] = []
     const wanted: Listener[] = []
@@ -55,7 +68,7 @@ export class MilterServer {
       for (const on of listen) {
         const open = rest.find((listener) => isSameSocket(listener.on, on))
         if (open) rest.splice(rest.indexOf(open), 1)
-        else opened.push(await openListener(on, socketMode, accept))
+        else opened.push(await openListener(on, socketMode, events))
         wanted.push(...(open ? [open] : opened.slice(-1)))
       }
       setModes(this.#listeners, this.#socketMode, socketMode)
@@ -76,54 +89,16 @@ export class MilterServer {
   async close(graceMs: number, silenceMs = 0): Promise<void> {
     for (const listener of this.#listeners) listener.close()
     this.#listeners = []
-    const closed = [...this.#connections.keys()].map(
-      (socket) => new Promise((resolve) => socket.once('close', resolve)),
-    )
-    for (const [socket, session] of this.#connections) {
-      socket.removeAllListeners('timeout')
-      socket.setTimeout(Math.max(1, silenceMs))
-      socket.on('timeout', () => session.endIfIdle()) // comes once in each silence
-    }
-    const timer = setTimeout(() => {
-      for (const socket of this.#connections.keys()) socket.destroy()
-    }, graceMs)
-    await Promise.all(closed)
+    const closed = this.#connections.closed()
+    this.#connections.drain(silenceMs)
+    const timer = setTimeout(() => this.#connections.destroy(), graceMs)
+    await closed
     clearTimeout(timer)
   }
 
   #accept(socket: Socket, spec: SocketSpec): void {
     const peerName = `${socket.remoteAddress ?? 'local'} on ${formatSocketSpec(spec)}`
-    const peer: Peer = {
-      send: (bytes) => socket.write(bytes),
-      // MTAs look at this socket only when they have a command to send: waiting for their side to close may take as
-      // long as their client idles.
-      end: () => socket.end(() => socket.destroy()),
-      fail: (kind, reason) => {
-        this.#options.onProtocolError(kind, reason, peerName)
-        socket.destroy()
-      },
-      pause: () => socket.pause(),
-      resume: () => socket.resume(),
-    }
-    const session = new Session(this.#options.newHandler(), peer)
-    this.#connections.set(socket, session)
-    this.#options.onConnection(this.#connections.size)
-    socket.setNoDelay(true)
-    socket.setTimeout(IDLE_TIMEOUT, () => socket.destroy())
-    socket.on('data', (chunk: Buffer) => {
-      session.receive(chunk)
-      if (!socket.writableNeedDrain) return
-      // An MTA that does not read its replies sends no more commands until it does.
-      socket.pause()
-      socket.once('drain', () => socket.resume())
-    })
-    // A connection that breaks is an ordinary end: the MTA has already decided what to do without us.
-    socket.on('error', () => socket.destroy())
-    socket.on('close', () => {
-      session.disconnected()
-      this.#connections.delete(socket)
-      this.#options.onConnection(this.#connections.size)
-    })
+    this.#connections.add(socket, this.#options.newHandler(), peerName)
   }
 }
 

@@ -7,7 +7,8 @@
 
 import { ACTIONS, STEPS } from './codes.ts'
 import { type Command, type Connection, decodeCommand } from './command.ts'
-import { FrameReader, MAX_FRAME } from './frame.ts'
+import { FrameReader } from './frame.ts'
+import type { Limits } from './limits.ts'
 import { Macros } from './macros.ts'
 import { type Agreement, negotiate, type Wants } from './negotiate.ts'
 import { encodeAddHeader, encodeReply, type Header, type Reply } from './reply.ts'
@@ -26,6 +27,8 @@ export interface MessageEnd {
  */
 export interface Handler {
   readonly wants: Wants
+  /** About how much memory it keeps for this connection, in bytes. */
+  readonly held: number
   /** The protocol version agreed on: below `DATA_VERSION` no DATA stage comes. */
   negotiated(version: number): void
   connect(connection: Connection, macros: Macros): Answer
@@ -38,16 +41,19 @@ export interface Handler {
   endTransaction(): void
 }
 
-/** How an MTA broke the protocol; the values of the metric's label. */
-export type ProtocolErrorKind = 'length' | 'malformed' | 'order' | 'version'
+/** How an MTA broke the protocol, or which limit it met; values of the metric's label. */
+export type SessionFault = 'length' | 'malformed' | 'order' | 'version' | 'macros' | 'recipients'
 
 /** What a session needs of its socket. */
 export interface Peer {
-  send(bytes: Buffer): void
+  /** False when the MTA does not take its replies: no more then until `replied` is called. */
+  send(bytes: Buffer): boolean
   /** No more will come from us. */
   end(): void
   /** The MTA broke the protocol: close at once. */
-  fail(kind: ProtocolErrorKind, reason: string): void
+  fail(kind: SessionFault, reason: string): void
+  /** The MTA met a limit at which the connection goes on. */
+  exceeded(kind: SessionFault, reason: string): void
   pause(): void
   resume(): void
 }
@@ -56,29 +62,79 @@ const CONTINUE: Reply = { kind: 'continue' }
 
 type State = 'new' | 'negotiated' | 'connected' | 'transaction' | 'ended'
 
+/** What a connection waits for: us, the rest of a frame (or the first of all), replies to be taken, the next command. */
+export type Waiting = 'us' | 'frame' | 'reader' | 'transaction' | 'idle'
+
+/**
+ * Commands that are handled before other connections have their turn: an MTA that sends thousands at once, none of
+ * which has to wait for anything, would hold up everybody.
+ */
+const COMMANDS_A_TURN = 64
+
 export class Session {
   readonly #handler: Handler
   readonly #peer: Peer
-  readonly #reader = new FrameReader()
+  readonly #limits: Pick<Limits, 'frame' | 'macros' | 'recipients'>
+  readonly #reader: FrameReader
   readonly #macros = new Macros()
   #state: State = 'new'
   #steps = 0
   #actions = 0
-  #answering = false
+  /** What the next command waits for: the answer to the last, the MTA to take its replies, our next turn. */
+  #waitsFor: 'answer' | 'reader' | 'turn' | undefined
   /** Whether the last reply refused a MAIL. */
   #mailRefused = false
+  #progress = 0
+  #handledInTurn = 0
+  #recipients = 0
 
-  constructor(handler: Handler, peer: Peer) {
+  constructor(handler: Handler, peer: Peer, limits: Pick<Limits, 'frame' | 'macros' | 'recipients'>) {
     this.#handler = handler
     this.#peer = peer
+    this.#limits = limits
+    this.#reader = new FrameReader(limits.frame)
+  }
+
+  /** About how much memory it keeps, in bytes. */
+  get held(): number {
+    return this.#reader.held + this.#macros.held + this.#handler.held
+  }
+
+  /** Grows with each whole command, and each time that replies were taken. */
+  get progress(): number {
+    return this.#progress
+  }
+
+  get waiting(): Waiting {
+    if (this.#waitsFor === 'reader' || this.#state === 'ended') return 'reader'
+    if (this.#waitsFor) return 'us'
+    if (this.#state === 'new' || this.#reader.held > 0) return 'frame'
+    return this.#hasMessage ? 'transaction' : 'idle'
+  }
+
+  /** Whether there is a message that would lose its filter if we ended. */
+  get #hasMessage(): boolean {
+    // Sendmail sends no ABORT after a MAIL that was refused: there is no message then.
+    return this.#state === 'transaction' && !this.#mailRefused
   }
 
   /** Takes what the socket read, whatever its cut. While an answer is being found, what follows it waits. */
   receive(chunk: Buffer): void {
     if (this.#state === 'ended') return
     this.#reader.push(chunk)
-    if (this.#answering) this.#peer.pause()
-    else this.#read()
+    if (this.#waitsFor) {
+      this.#peer.pause()
+      return
+    }
+    this.#handledInTurn = 0
+    this.#read()
+  }
+
+  /** The MTA has taken the replies that `send` could not get rid of. */
+  replied(): void {
+    if (this.#waitsFor !== 'reader') return
+    this.#progress += 1
+    this.#goOn()
   }
 
   /** The socket is gone; an answer still being found is dropped. */
@@ -86,31 +142,48 @@ export class Session {
     this.#end()
   }
 
-  /** Ends the connection unless a transaction is open, whose message would lose its filter, or an answer is awaited. */
+  /** Ends the connection unless a message is under way, or an answer is: still to be found, or to be taken. */
   endIfIdle(): void {
-    // Sendmail sends no ABORT after a MAIL that was refused: there is no message then.
-    const hasMessage = this.#state === 'transaction' && !this.#mailRefused
-    if (this.#answering || hasMessage || this.#state === 'ended') return
+    if (this.#waitsFor || this.#hasMessage || this.#state === 'ended') return
     this.#end()
     this.#peer.end()
   }
 
   #read(): void {
-    while (this.#state !== 'ended') {
+    while (this.#state !== 'ended' && !this.#waitsFor) {
+      if (this.#handledInTurn === COMMANDS_A_TURN) {
+        this.#waitForTurn()
+        return
+      }
       const frame = this.#reader.next()
       if (frame.kind === 'incomplete') return
       if (frame.kind === 'bad-length') {
-        this.#fail('length', `frame of ${frame.length} bytes: expected 1 to ${MAX_FRAME}`)
+        this.#fail('length', `frame of ${frame.length} bytes: expected 1 to ${this.#limits.frame}`)
         return
       }
-      const command = decodeCommand(frame.bytes)
+      const command = decodeCommand(frame.bytes, this.#limits.macros)
       if (command.kind === 'malformed') {
         this.#fail('malformed', command.reason)
         return
       }
+      this.#progress += 1
+      this.#handledInTurn += 1
       this.#handle(command)
-      if (this.#answering) return
     }
+  }
+
+  #waitForTurn(): void {
+    this.#waitsFor = 'turn'
+    setImmediate(() => {
+      this.#handledInTurn = 0
+      this.#goOn()
+    })
+  }
+
+  #goOn(): void {
+    this.#waitsFor = undefined
+    this.#read()
+    if (!this.#waitsFor) this.#peer.resume()
   }
 
   #handle(command: Command): void {
@@ -129,10 +202,13 @@ export class Session {
         }
         this.#agree(negotiation.agreement)
         handler.negotiated(negotiation.agreement.version)
-        this.#peer.send(negotiation.answer)
+        this.#send(negotiation.answer)
         return
       }
       case 'MACRO':
+        if (command.isCut) {
+          this.#peer.exceeded('macros', `more than ${command.macros.length} macros: the others are left out`)
+        }
         macros.set(command.stage, command.macros)
         return
       case 'CONNECT':
@@ -145,10 +221,21 @@ export class Session {
       case 'MAIL':
         if (this.#state === 'transaction') handler.endTransaction()
         this.#state = 'transaction'
+        this.#recipients = 0
         this.#answer(STEPS.NR_MAIL, handler.mail(command.address, macros))
         return
       case 'RCPT':
-        this.#answer(STEPS.NR_RCPT, handler.rcpt(command.address, macros))
+        this.#recipients += 1
+        if (this.#recipients === this.#limits.recipients + 1) {
+          this.#peer.exceeded(
+            'recipients',
+            `more than ${this.#limits.recipients} recipients: the others pass`,
+          )
+        }
+        this.#answer(
+          STEPS.NR_RCPT,
+          this.#recipients > this.#limits.recipients ? CONTINUE : handler.rcpt(command.address, macros),
+        )
         return
       case 'DATA':
         this.#answer(STEPS.NR_DATA, handler.data(macros))
@@ -168,7 +255,7 @@ export class Session {
       case 'BODYEOB': {
         const { headers, reply } = handler.endOfMessage(macros)
         const added = this.#actions & ACTIONS.ADDHDRS ? headers : []
-        this.#peer.send(Buffer.concat([...added.map(encodeAddHeader), encodeReply(reply)]))
+        this.#send(Buffer.concat([...added.map(encodeAddHeader), encodeReply(reply)]))
         this.#endTransaction()
         return
       }
@@ -225,20 +312,23 @@ export class Session {
       this.#reply(noReplyStep, answer)
       return
     }
-    this.#answering = true
+    this.#waitsFor = 'answer'
     // Rejection would be a fault of ours, not of the MTA's; it is left to the process's handler of last resort.
     void answer.then((reply) => {
+      this.#waitsFor = undefined
       if (this.#state !== 'ended') this.#reply(noReplyStep, reply)
-      this.#answering = false
-      this.#read()
-      if (!this.#answering) this.#peer.resume()
+      if (!this.#waitsFor) this.#goOn()
     })
   }
 
   #reply(noReplyStep: number, reply: Reply): void {
     if ((this.#steps & noReplyStep) !== 0) return
-    this.#peer.send(encodeReply(reply))
+    this.#send(encodeReply(reply))
     this.#mailRefused = noReplyStep === STEPS.NR_MAIL && reply.kind !== 'continue'
+  }
+
+  #send(bytes: Buffer): void {
+    if (!this.#peer.send(bytes)) this.#waitsFor = 'reader'
   }
 
   #endTransaction(): void {
@@ -254,7 +344,7 @@ export class Session {
     this.#state = 'ended'
   }
 
-  #fail(kind: ProtocolErrorKind, reason: string): void {
+  #fail(kind: SessionFault, reason: string): void {
     this.#end()
     this.#peer.fail(kind, reason)
   }

@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connectToFilter } from '../../src/milter/client.ts'
@@ -354,6 +354,28 @@ test('SIGHUP swaps sockets and the admin page, and what is open goes on', async 
   await assert.rejects(fetch(`http://127.0.0.1:${newAdminPort}/healthz`))
   ;(await connectToFilter(spec(port), 10_000)).quit()
   assert.doesNotMatch(daemon.output(), /needs_restart|level=error/)
+})
+
+test('SIGHUP takes limits over together with sockets, or neither', async (t) => {
+  const { port, daemon, rewrite } = await startServe(t)
+  const newPort = await freePort()
+  /** An MTA that announces a command of 100,000 bytes. */
+  const announce = (of: number) => {
+    const socket = connect({ host: '127.0.0.1', port: of }).resume()
+    t.after(() => socket.destroy())
+    socket.on('error', () => {}) // a reset is one way to be closed
+    socket.write(Buffer.from('000186a0', 'hex'))
+    return socket
+  }
+  const rest = 'admin: false\nstore: "memory:"\nlimits: { frame: 64KiB }\n'
+  const before = announce(port)
+  await rewrite(`listen: unix:/nowhere/greymx.sock\n${rest}`, 'msg="configuration not taken over"')
+  const refused = announce(port)
+  ;(await connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 10_000)).quit()
+  await rewrite(`listen: inet:${newPort}@127.0.0.1\n${rest}`, 'msg="configuration read again"')
+  await once(announce(newPort), 'close')
+  assert.deepEqual([before.readyState, refused.readyState], ['open', 'open'])
+  await waitFor('the reason', () => daemon.output().includes('frame of 100000 bytes: expected 1 to 65536'))
 })
 
 test('SIGHUP changes nothing when one of the new sockets cannot be opened', async (t) => {

@@ -12,9 +12,10 @@ import { loadConfig, parseConfig } from '../../src/config/load.ts'
 import { ConfigReader } from '../../src/config/reader.ts'
 import { type Config, readConfig } from '../../src/config/schema.ts'
 import { parseClientRule } from '../../src/exempt/clients.ts'
+import { LIMITS } from '../milter/recording.ts'
 
 const TOP =
-  'listen, socket_mode, store, redis, store_timeout, on_store_error, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, log, admin'
+  'listen, socket_mode, store, redis, store_timeout, on_store_error, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -88,6 +89,7 @@ test('a file without settings is one with all defaults', () => {
     enhanced: '4.7.1',
     lines: ['Greylisted, please try again later (REF)'],
   })
+  assert.deepEqual(defaults.limits, LIMITS)
   assert.deepEqual(defaults.log, { level: 'info', format: 'text' })
   assert.deepEqual(defaults.admin, { host: '127.0.0.1', port: 8892 })
   assert.equal(defaults.exempt.authenticated, true)
@@ -155,6 +157,15 @@ reply: |
   450 4.2.0 One {ref}
   two {seconds}
 header: false
+limits:
+  connections: 100
+  memory: 1GiB
+  frame: 64KiB
+  macros: 50
+  recipients: 100
+  stall: 30s
+  idle: 10m
+  idle_in_transaction: 1h
 log: { level: warn, format: json }
 admin: "[::1]:80"
 `)
@@ -216,6 +227,16 @@ admin: "[::1]:80"
   const { reply, ...filter } = config.filter
   assert.deepEqual(filter, { judgeAt: 'mail', nullSenderAt: 'rcpt', needsHelo: false, header: false })
   assert.deepEqual(reply.fill(REPLY_VALUES), { code: '450', enhanced: '4.2.0', lines: ['One REF', 'two 9'] })
+  assert.deepEqual(config.limits, {
+    connections: 100,
+    memory: 1024 ** 3,
+    frame: 65_536,
+    macros: 50,
+    recipients: 100,
+    stall: 30_000,
+    idle: 600_000,
+    idleInTransaction: 3_600_000,
+  })
   assert.deepEqual(config.log, { level: 'warn', format: 'json' })
   assert.deepEqual(config.admin, { host: '::1', port: 80 })
 })
@@ -341,6 +362,20 @@ test('a value that cannot be read is shown, with its place and what is expected'
       '1:8: Cannot read reply "551 5.7.1 Go away": expected a temporary reply code, 400 to 459 and not 421, which ends the session; found 551',
     ],
     ['header: maybe\n', '1:9: Cannot read header "maybe": expected true or false'],
+    [
+      'limits: { frame: 1000 }\n',
+      '1:18: Cannot read limits.frame "1000": expected a number and B, KiB, MiB or GiB',
+    ],
+    [
+      'limits: { frame: 64KB }\n',
+      '1:18: Cannot read limits.frame "64KB": expected a number and B, KiB, MiB or GiB',
+    ],
+    ['limits: { frame: 1KiB }\n', '1:18: Cannot read limits.frame "1KiB": expected 64KiB to 64MiB'],
+    [
+      'limits: { recipients: 10 }\n',
+      '1:23: Cannot read limits.recipients "10": expected a whole number from 100 to 1000000',
+    ],
+    ['limits: { idle: 0s }\n', '1:17: Cannot read limits.idle "0s": expected 1s to 30d'],
     ['log: { level: loud }\n', '1:15: Cannot read log.level "loud": expected debug or info or warn or error'],
     ['log: { format: xml }\n', '1:16: Cannot read log.format "xml": expected text or json'],
     ['admin: 8892\n', '1:8: Cannot read admin "8892": expected HOST:PORT like 127.0.0.1:8892, or false'],

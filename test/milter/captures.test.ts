@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { Session } from '../../src/milter/session.ts'
-import { RecordingHandler, RecordingPeer } from './recording.ts'
+import { LIMITS, RecordingHandler, RecordingPeer } from './recording.ts'
 
 interface Conversation {
   readonly title: string
@@ -36,7 +36,7 @@ function readCaptures(name: string): Conversation[] {
 function replay(chunks: readonly Buffer[]) {
   const handler = new RecordingHandler()
   const peer = new RecordingPeer()
-  const session = new Session(handler, peer)
+  const session = new Session(handler, peer, LIMITS)
   for (const chunk of chunks) session.receive(chunk)
   session.disconnected()
   return { events: handler.events, codes: peer.codes, errors: peer.errors, closings: peer.closings }

@@ -11,7 +11,7 @@ import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import { encodeFrame } from '../../src/milter/frame.ts'
 import { startServer } from '../../src/milter/server.ts'
 import type { SocketSpec } from '../../src/milter/socket.ts'
-import { CLIENT, CONTINUE, RecordingHandler, wantsAll } from './recording.ts'
+import { CLIENT, CONTINUE, LIMITS, RecordingHandler, wantsAll } from './recording.ts'
 
 const TIMEOUT = 20_000
 
@@ -19,6 +19,7 @@ async function serve(t: TestContext, handler: RecordingHandler, spec?: SocketSpe
   const server = await startServer({
     listen: [spec ?? { kind: 'inet', host: '127.0.0.1', port: 0 }],
     socketMode: 0o600,
+    limits: LIMITS,
     newHandler: () => handler,
     onConnection: () => {},
     onProtocolError: (_kind, reason) => assert.fail(reason),

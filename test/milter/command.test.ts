@@ -293,8 +293,24 @@ test('cString() ends in NUL and writes escaped bytes as they were', () => {
 })
 
 test('a frame full of empty strings is refused before it costs anything', () => {
-  for (const code of ['D', 'M', 'R']) {
-    const payload = Buffer.concat([Buffer.from(code === 'D' ? 'DM' : code), Buffer.alloc(100_000)])
+  for (const code of ['M', 'R']) {
+    const payload = Buffer.concat([Buffer.from(code), Buffer.alloc(100_000)])
     assert.equal(decodeCommand(payload).kind, 'malformed')
   }
+})
+
+test('of more macros than are read the first are given, and whatever follows them is not looked at', () => {
+  const frame = Buffer.from('DMi\0ID\0{a}\0b\0c\0d\0')
+  const [i, a, c] = [
+    ['i', 'ID'],
+    ['a', 'b'],
+    ['c', 'd'],
+  ] as const
+  assert.deepEqual(decodeCommand(frame, 3), { kind: 'MACRO', stage: 'MAIL', macros: [i, a, c] })
+  const cut = { kind: 'MACRO', stage: 'MAIL', macros: [i, a], isCut: true }
+  assert.deepEqual(decodeCommand(frame, 2), cut)
+  assert.deepEqual(decodeCommand(frame.subarray(0, -2), 2), cut)
+  assert.equal(decodeCommand(frame.subarray(0, -2), 3).kind, 'malformed')
+  const flood = decodeCommand(Buffer.concat([Buffer.from('DM'), Buffer.alloc(100_000)]))
+  assert.ok(flood.kind === 'MACRO' && flood.isCut && flood.macros.length < 2000)
 })

@@ -4,16 +4,29 @@
 import { STEPS } from '../../src/milter/codes.ts'
 import { type Command, type Connection, encodeCommand } from '../../src/milter/command.ts'
 import { FrameReader } from '../../src/milter/frame.ts'
+import type { Limits } from '../../src/milter/limits.ts'
 import type { Macros } from '../../src/milter/macros.ts'
 import type { StageUse, Wants } from '../../src/milter/negotiate.ts'
 import type { Reply } from '../../src/milter/reply.ts'
-import type { Handler, MessageEnd, Peer, ProtocolErrorKind } from '../../src/milter/session.ts'
+import type { Handler, MessageEnd, Peer, SessionFault } from '../../src/milter/session.ts'
 
 /** What both Postfix 3.7 and Sendmail 8.17 offer. */
 export const OFFER = { version: 6, actions: 0x1ff, steps: 0x1fffff }
 
 /** An offer in which every stage awaits its reply. */
 export const BARE_OFFER = { version: 6, actions: 0, steps: 0 }
+
+/** The defaults. */
+export const LIMITS: Limits = {
+  connections: 10_000,
+  memory: 64 * 1024 * 1024,
+  frame: 1024 * 1024,
+  macros: 500,
+  recipients: 10_000,
+  stall: 300_000,
+  idle: 7_200_000,
+  idleInTransaction: 43_200_000,
+}
 
 export const CONTINUE: Reply = { kind: 'continue' }
 
@@ -71,7 +84,11 @@ export function framesOf(bytes: Buffer): Buffer[] {
 }
 
 export class RecordingPeer implements Peer {
-  readonly errors: Array<{ readonly kind: ProtocolErrorKind; readonly reason: string }> = []
+  readonly errors: Array<{ readonly kind: SessionFault; readonly reason: string }> = []
+  /** The limits that it met and that did not close it. */
+  readonly met: Array<{ readonly kind: SessionFault; readonly reason: string }> = []
+  /** Whether it takes its replies. */
+  takesReplies = true
   /** How often either side of us closed the connection. */
   closings = 0
   paused = false
@@ -90,18 +107,23 @@ export class RecordingPeer implements Peer {
     return this.replies.map((reply) => reply.charAt(0)).join('')
   }
 
-  send(bytes: Buffer): void {
+  send(bytes: Buffer): boolean {
     if (this.closings > 0) this.sentAfterClosing += 1
     this.#sent.push(bytes)
+    return this.takesReplies
   }
 
   end(): void {
     this.closings += 1
   }
 
-  fail(kind: ProtocolErrorKind, reason: string): void {
+  fail(kind: SessionFault, reason: string): void {
     this.closings += 1
     this.errors.push({ kind, reason })
+  }
+
+  exceeded(kind: SessionFault, reason: string): void {
+    this.met.push({ kind, reason })
   }
 
   pause(): void {
@@ -127,6 +149,7 @@ export function wantsAll(use: StageUse): Wants {
 
 /** Notes each call as one line; answers what it is told to. */
 export class RecordingHandler implements Handler {
+  readonly held = 0
   readonly events: string[] = []
   wants: Wants = wantsAll('answer')
   answer: (stage: Stage, subject: string) => Reply | Promise<Reply> = () => CONTINUE

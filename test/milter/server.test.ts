@@ -24,7 +24,17 @@ import { FrameReader, MAX_FRAME } from '../../src/milter/frame.ts'
 import { type MilterServer, type ServerOptions, startServer } from '../../src/milter/server.ts'
 import type { Handler } from '../../src/milter/session.ts'
 import type { SocketSpec } from '../../src/milter/socket.ts'
-import { CLIENT, COMMAND, CONTINUE, encode, mail, OFFER, RecordingHandler, wantsAll } from './recording.ts'
+import {
+  CLIENT,
+  COMMAND,
+  CONTINUE,
+  encode,
+  LIMITS,
+  mail,
+  OFFER,
+  RecordingHandler,
+  wantsAll,
+} from './recording.ts'
 
 /** For what has to happen at once: a fault shows as this timeout, never as a wrong measurement. */
 const AT_ONCE = { timeout: 20_000 }
@@ -54,6 +64,7 @@ async function start(
   const server = await startServer({
     listen,
     socketMode: 0o660,
+    limits: LIMITS,
     newHandler: (): Handler => {
       const handler = new RecordingHandler()
       handlers.push(handler)
@@ -542,6 +553,25 @@ describe('MilterServer.close()', () => {
     }
     assert.equal((await client.endOfMessage()).code, 'c')
     await closed
+  })
+
+  test('closes nobody for a silence that is in the limits', AT_ONCE, async (t) => {
+    const { server, specs, errors } = await start(t, [LOOPBACK])
+    const client = await inTransaction(t, first(specs))
+    const stalled = raw(t, first(specs))
+    stalled.send(encode(COMMAND.OPTNEG, COMMAND.CONNECT, COMMAND.MAIL))
+    await stalled.replies(3)
+    stalled.send(encode(COMMAND.RCPT).subarray(0, -1))
+    server.useLimits({ ...LIMITS, stall: 1, idle: 1, idleInTransaction: 1 })
+    const closed = server.close(AN_HOUR, 5)
+    await sleep(100)
+    stalled.send(encode(COMMAND.RCPT).subarray(-1))
+    assert.equal(await stalled.replies(1), 'c')
+    assert.equal((await client.rcpt('<r@example.com>')).code, 'c')
+    assert.equal((await client.endOfMessage()).code, 'c')
+    stalled.send(encode(COMMAND.ABORT))
+    await closed
+    assert.deepEqual(errors, [])
   })
 
   test('may be called again', AT_ONCE, async (t) => {

@@ -17,6 +17,7 @@ import {
   CONTINUE,
   cutAt,
   encode,
+  LIMITS,
   mail,
   NO_REPLY,
   OFFER,
@@ -32,7 +33,7 @@ const OFFERED_BARE: Command = { kind: 'OPTNEG', offer: BARE_OFFER }
 
 function open(handler = new RecordingHandler()) {
   const peer = new RecordingPeer()
-  return { handler, peer, session: new Session(handler, peer) }
+  return { handler, peer, session: new Session(handler, peer, LIMITS) }
 }
 
 /** A session that has taken the commands, each of which awaits its reply. */
@@ -538,6 +539,31 @@ describe('Session.endIfIdle()', () => {
     assert.equal(peer.closings, 1)
   })
 
+  test('leaves a connection alone whose replies are not taken, with what may stand behind them', () => {
+    const { peer, session } = after(...REACH.connected)
+    peer.takesReplies = false
+    session.receive(encode(COMMAND.HELO, COMMAND.MAIL, COMMAND.ABORT))
+    session.endIfIdle()
+    assert.equal(peer.closings, 0)
+    peer.takesReplies = true
+    session.replied()
+    assert.equal(peer.codes, 'Occc')
+    session.endIfIdle()
+    assert.equal(peer.closings, 1)
+  })
+
+  test('leaves a connection alone whose commands wait for their turn', async () => {
+    const { handler, peer, session } = after(...REACH.connected)
+    const many = Array.from({ length: 100 }, () => COMMAND.HELO)
+    session.receive(encode(...many))
+    assert.equal(session.waiting, 'us')
+    session.endIfIdle()
+    while (session.waiting === 'us') await turn()
+    assert.deepEqual([handler.count('helo'), peer.closings], [100, 0])
+    session.endIfIdle()
+    assert.equal(peer.closings, 1)
+  })
+
   // Sendmail sends no ABORT then: greymx waited for the end of a transaction that its MTA never had.
   for (const when of ['at once', 'later']) {
     test(`ends a connection whose MAIL was refused ${when}`, async () => {
@@ -547,11 +573,124 @@ describe('Session.endIfIdle()', () => {
       session.receive(encode(COMMAND.MAIL))
       if (when === 'later') await deferred.give(grey('x'))
       assert.equal(peer.replies.at(-1), 'y451 x')
+      assert.equal(session.waiting, 'idle')
       session.endIfIdle()
       assert.equal(peer.closings, 1)
       assert.equal(handler.count('endTransaction'), 1)
     })
   }
+})
+
+describe('Session at its limits:', () => {
+  function limited(limits: Partial<typeof LIMITS>) {
+    const handler = new RecordingHandler()
+    const peer = new RecordingPeer()
+    return { handler, peer, session: new Session(handler, peer, { ...LIMITS, ...limits }) }
+  }
+
+  test('recipients beyond it are answered with continue and not shown to the handler; said once a transaction', () => {
+    const { handler, peer, session } = limited({ recipients: 2 })
+    handler.answer = (stage) => (stage === 'rcpt' ? grey('x') : CONTINUE)
+    const many = [mail('<s>'), rcpt('<1>'), rcpt('<2>'), rcpt('<3>'), rcpt('<4>'), COMMAND.BODYEOB]
+    session.receive(encode(OFFERED_BARE, COMMAND.CONNECT, ...many, ...many))
+    assert.equal(peer.codes, 'Occ' + 'yyccc' + 'cyyccc')
+    assert.equal(handler.count('rcpt'), 4)
+    const said = { kind: 'recipients', reason: 'more than 2 recipients: the others pass' }
+    assert.deepEqual(peer.met, [said, said])
+    assert.equal(peer.closings, 0)
+  })
+
+  test('macros beyond it are left out, and the first are there', () => {
+    const { handler, peer, session } = limited({ macros: 2 })
+    handler.macro = 'i'
+    const macros = [
+      ['a', '1'],
+      ['i', 'ID'],
+      ['b', '2'],
+    ] as const
+    session.receive(encode(...REACH.connected, { kind: 'MACRO', stage: 'MAIL', macros }, mail('<s>')))
+    assert.equal(handler.events.at(-1), 'mail <s> [ID]')
+    assert.deepEqual(peer.met, [{ kind: 'macros', reason: 'more than 2 macros: the others are left out' }])
+    assert.equal(peer.codes, 'Occ')
+  })
+
+  test('a frame that announces more than it may closes the connection', () => {
+    const { peer, session } = limited({ frame: 100 })
+    session.receive(Buffer.from('00000065', 'hex'))
+    assert.deepEqual(peer.errors, [{ kind: 'length', reason: 'frame of 101 bytes: expected 1 to 100' }])
+  })
+
+  test('while the MTA takes no replies its commands wait, and go on where they stopped', () => {
+    const { handler, peer, session } = open()
+    session.receive(encode(...REACH.transaction))
+    peer.takesReplies = false
+    session.receive(encode(rcpt('<1>'), rcpt('<2>')))
+    session.receive(encode(rcpt('<3>')))
+    assert.deepEqual([handler.count('rcpt'), peer.paused, session.waiting], [1, true, 'reader'])
+    session.replied()
+    assert.equal(handler.count('rcpt'), 2)
+    peer.takesReplies = true
+    session.replied()
+    assert.deepEqual([handler.count('rcpt'), peer.paused, session.waiting], [3, false, 'transaction'])
+    assert.equal(peer.codes, 'Occccc')
+  })
+
+  test('the same where the answer comes later', async () => {
+    const { handler, peer, session } = open()
+    session.receive(encode(...REACH.transaction))
+    const deferred = new Deferred()
+    handler.answer = deferred.answer
+    peer.takesReplies = false
+    session.receive(encode(rcpt('<1>'), rcpt('<2>')))
+    assert.equal(session.waiting, 'us')
+    session.replied()
+    assert.equal(deferred.waiting, 1)
+    await deferred.give()
+    assert.deepEqual([deferred.asked.length, session.waiting], [1, 'reader'])
+    session.replied()
+    assert.deepEqual([deferred.asked.length, session.waiting], [2, 'us'])
+  })
+
+  // A thousand commands in one packet, with a store that answers at once, held up all connections.
+  test('many commands at once let others have their turn in between', async () => {
+    const { handler, session } = after(...REACH.transaction)
+    handler.answer = () => Promise.resolve(CONTINUE)
+    session.receive(encode(...Array.from({ length: 1000 }, () => COMMAND.RCPT)))
+    let turns = 0
+    while (handler.count('rcpt') < 1000) {
+      await turn()
+      turns += 1
+    }
+    assert.ok(turns >= 10, `${turns} turns`)
+    assert.equal(session.waiting, 'transaction')
+  })
+
+  test('it says what it waits for, and grows with each whole command', () => {
+    const { session } = open()
+    assert.deepEqual([session.waiting, session.progress], ['frame', 0])
+    session.receive(encode(OFFERED_BARE, COMMAND.CONNECT))
+    assert.deepEqual([session.waiting, session.progress], ['idle', 2])
+    const bytes = encode(COMMAND.MAIL)
+    for (const byte of bytes.subarray(0, -1)) {
+      session.receive(Buffer.of(byte))
+      assert.deepEqual([session.waiting, session.progress], ['frame', 2])
+    }
+    session.receive(bytes.subarray(-1))
+    assert.deepEqual([session.waiting, session.progress], ['transaction', 3])
+    session.receive(encode(COMMAND.QUIT))
+    assert.equal(session.waiting, 'reader')
+  })
+
+  test('it knows what it keeps: bytes not read yet, and macros', () => {
+    const { session } = after(...REACH.connected)
+    assert.equal(session.held, 0)
+    session.receive(encode({ kind: 'MACRO', stage: 'MAIL', macros: [['i', 'x'.repeat(5000)]] }))
+    assert.ok(session.held > 5000)
+    session.receive(encode(COMMAND.MAIL, COMMAND.ABORT))
+    assert.equal(session.held, 0)
+    session.receive(Buffer.from('000003e8', 'hex'))
+    assert.ok(session.held >= 4)
+  })
 })
 
 /** What the table of legal commands and the negotiated steps make of a sequence: the model of the property below. */

@@ -1,0 +1,310 @@
+// The limits on open connections, on real sockets: who stands still is closed, who behaves is served meanwhile. Times are
+// short and only ever waited for; what is asserted is the order of things, never how long they took.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { connectToFilter } from '../../src/milter/client.ts'
+import type { Command } from '../../src/milter/command.ts'
+import type { Limits } from '../../src/milter/limits.ts'
+import { startServer } from '../../src/milter/server.ts'
+import { startDaemon } from '../support/daemon.ts'
+import { PROGRAM } from '../support/greymx.ts'
+import { endWith, freePort, scratch, waitFor } from '../support/scratch.ts'
+import { CLIENT, COMMAND, CONTINUE, encode, LIMITS, RecordingHandler } from './recording.ts'
+
+const AT_ONCE = { timeout: 20_000 }
+
+/** Every stage awaits its reply, so that there is much to read. */
+const START: readonly Command[] = [
+  { kind: 'OPTNEG', offer: { version: 6, actions: 0, steps: 0 } },
+  COMMAND.CONNECT,
+]
+const IN_TRANSACTION: readonly Command[] = [...START, COMMAND.MAIL]
+
+class Server {
+  readonly port: number
+  readonly errors: Array<{ readonly kind: string; readonly reason: string }>
+  readonly #t: TestContext
+
+  private constructor(t: TestContext, port: number, errors: Array<{ kind: string; reason: string }>) {
+    this.#t = t
+    this.port = port
+    this.errors = errors
+  }
+
+  static async start(t: TestContext, limits: Partial<Limits>, newHandler = () => new RecordingHandler()) {
+    const errors: Array<{ kind: string; reason: string }> = []
+    const server = await startServer({
+      listen: [{ kind: 'inet', host: '127.0.0.1', port: 0 }],
+      socketMode: 0o600,
+      limits: { ...LIMITS, ...limits },
+      newHandler,
+      onConnection: () => {},
+      onProtocolError: (kind, reason) => errors.push({ kind, reason }),
+    })
+    t.after(() => server.close(0))
+    const [spec] = server.addresses
+    assert.ok(spec?.kind === 'inet')
+    return new Server(t, spec.port, errors)
+  }
+
+  get kinds(): string[] {
+    return this.errors.map(({ kind }) => kind)
+  }
+
+  /** A connection that has sent the commands and got as many bytes in reply as they bring. */
+  async open(...commands: readonly Command[]): Promise<Peer> {
+    const socket = connect({ host: '127.0.0.1', port: this.port })
+    this.#t.after(() => socket.destroy())
+    const peer = new Peer(socket)
+    await once(socket, 'connect')
+    if (commands.length === 0) return peer
+    socket.write(encode(...commands))
+    const bytes = 17 + 5 * (commands.length - 1)
+    await waitFor('the replies', () => peer.received >= bytes)
+    return peer
+  }
+
+  /** A whole message through a new connection. */
+  async serves(): Promise<void> {
+    const client = await connectToFilter({ kind: 'inet', host: '127.0.0.1', port: this.port }, 20_000)
+    await client.connect(CLIENT)
+    await client.mail('<s@example.org>')
+    assert.equal((await client.rcpt('<r@example.com>')).code, 'c')
+    assert.equal((await client.endOfMessage()).code, 'c')
+    client.quit()
+  }
+}
+
+class Peer {
+  readonly socket: Socket
+  received = 0
+  isClosed = false
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    socket.on('data', (chunk: Buffer) => {
+      this.received += chunk.length
+    })
+    socket.on('error', () => {}) // a reset is one way to be closed
+    socket.on('close', () => {
+      this.isClosed = true
+    })
+  }
+
+  async closed(): Promise<void> {
+    await waitFor('the end of the connection', () => this.isClosed)
+  }
+}
+
+test(
+  'a command that does not become whole closes its connection, however steadily its bytes come',
+  AT_ONCE,
+  async (t) => {
+    const server = await Server.start(t, { stall: 200 })
+    const [slow, steady, silent] = [await server.open(), await server.open(...START), await server.open()]
+    const frame = encode({ kind: 'HELO', name: 'x'.repeat(10_000) })
+    let sent = 0
+    const timer = setInterval(() => {
+      for (const { socket } of [slow, steady])
+        if (!socket.destroyed) socket.write(frame.subarray(sent, sent + 1))
+      sent += 1
+    }, 10)
+    t.after(() => clearInterval(timer))
+    await Promise.all([slow.closed(), steady.closed(), silent.closed()])
+    assert.deepEqual(server.kinds, ['slow-writer', 'slow-writer', 'slow-writer'])
+    await server.serves()
+  },
+)
+
+test('one that sends whole commands, as slowly as it likes, stays', AT_ONCE, async (t) => {
+  const server = await Server.start(t, { stall: 150 })
+  const peer = await server.open(...START)
+  const stalled = await server.open(...START)
+  stalled.socket.write(Buffer.of(0))
+  const [start, rest] = [encode(COMMAND.HELO).subarray(0, 7), encode(COMMAND.HELO).subarray(7)]
+  // Always with the beginning of the next command behind the last: it is never without one that has begun.
+  peer.socket.write(start)
+  const timer = setInterval(() => peer.socket.write(Buffer.concat([rest, start])), 10)
+  t.after(() => clearInterval(timer))
+  await stalled.closed()
+  assert.deepEqual([peer.isClosed, server.kinds], [false, ['slow-writer']])
+})
+
+test('silence outside of a transaction ends sooner than within one', AT_ONCE, async (t) => {
+  const server = await Server.start(t, { idle: 100, idleInTransaction: 60_000 })
+  const [inTransaction, idle, negotiated] = [
+    await server.open(...IN_TRANSACTION),
+    await server.open(...START),
+    await server.open(...START.slice(0, 1)),
+  ]
+  await Promise.all([idle.closed(), negotiated.closed()])
+  assert.equal(inTransaction.isClosed, false)
+  assert.deepEqual(server.kinds, ['idle', 'idle'])
+})
+
+test('silence within a transaction ends too', AT_ONCE, async (t) => {
+  const server = await Server.start(t, { idleInTransaction: 100 })
+  await (await server.open(...IN_TRANSACTION)).closed()
+  assert.deepEqual(server.errors, [{ kind: 'idle', reason: 'no command for 100 ms in a transaction' }])
+})
+
+test('an MTA that waits for us is never too slow', AT_ONCE, async (t) => {
+  let answer = () => {}
+  const slow = new RecordingHandler()
+  const server = await Server.start(t, { stall: 50, idle: 50, idleInTransaction: 50 }, () => {
+    slow.answer = (stage) =>
+      stage === 'rcpt'
+        ? new Promise((resolve) => {
+            answer = () => resolve(CONTINUE)
+          })
+        : CONTINUE
+    return slow
+  })
+  const peer = await server.open(...IN_TRANSACTION)
+  peer.socket.write(encode(COMMAND.RCPT))
+  await waitFor('RCPT', () => slow.count('rcpt') === 1)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  assert.equal(peer.isClosed, false)
+  const before = peer.received
+  answer()
+  await waitFor('the reply', () => peer.received > before)
+})
+
+test(
+  'one that does not take its replies is closed, and costs next to nothing until then',
+  AT_ONCE,
+  async (t) => {
+    const handlers: RecordingHandler[] = []
+    const server = await Server.start(t, { stall: 300 }, () => {
+      const handler = new RecordingHandler()
+      handlers.push(handler)
+      return handler
+    })
+    const peer = await server.open(...START)
+    peer.socket.pause()
+    const flood = encode(...Array.from({ length: 10_000 }, () => COMMAND.HELO))
+    for (let count = 0; count < 400; count += 1) peer.socket.write(flood)
+    await server.serves()
+    // A paused socket does not see its end: what is written to it does.
+    await waitFor('the end of the slow reader', () => server.kinds.length > 0, 15_000)
+    assert.deepEqual(server.kinds, ['slow-reader'])
+    assert.ok((handlers[0]?.events.length ?? 0) < 400 * 10_000)
+    await server.serves()
+  },
+)
+
+test('beyond the most connections the oldest without a transaction makes room', AT_ONCE, async (t) => {
+  const server = await Server.start(t, { connections: 3 })
+  const [busy, oldest, newer] = [
+    await server.open(...IN_TRANSACTION),
+    await server.open(...START),
+    await server.open(...START),
+  ]
+  const newest = await server.open(...START)
+  await oldest.closed()
+  assert.deepEqual(server.errors, [
+    { kind: 'connections', reason: 'more than 3 connections: this one, without a transaction, made room' },
+  ])
+  assert.deepEqual([busy.isClosed, newer.isClosed, newest.isClosed], [false, false, false])
+  await server.serves()
+})
+
+test('where all are in transactions the newest is closed, and they go on', AT_ONCE, async (t) => {
+  const server = await Server.start(t, { connections: 2 })
+  const busy = [await server.open(...IN_TRANSACTION), await server.open(...IN_TRANSACTION)]
+  const newest = await server.open()
+  await newest.closed()
+  assert.deepEqual(server.errors, [
+    { kind: 'connections', reason: 'more than 2 connections, all in transactions' },
+  ])
+  for (const peer of busy) {
+    const before = peer.received
+    peer.socket.write(encode(COMMAND.RCPT))
+    await waitFor('the reply', () => peer.received > before)
+  }
+})
+
+test('a flood of connections leaves as many as there may be', AT_ONCE, async (t) => {
+  const server = await Server.start(t, { connections: 20 })
+  const busy = await server.open(...IN_TRANSACTION)
+  const flood = await Promise.all(Array.from({ length: 300 }, () => server.open()))
+  await waitFor('the others to be closed', () => flood.filter(({ isClosed }) => !isClosed).length <= 19)
+  assert.equal(busy.isClosed, false)
+  await server.serves()
+})
+
+test('when too much is kept, those that have most kept are closed', AT_ONCE, async (t) => {
+  const server = await Server.start(t, { memory: 1_000_000 })
+  const modest = await server.open(...IN_TRANSACTION)
+  modest.socket.write(encode(COMMAND.RCPT).subarray(0, -1))
+  const greedy = await Promise.all(Array.from({ length: 20 }, () => server.open(...START)))
+  const piece = encode({ kind: 'HELO', name: 'x'.repeat(200_000) }).subarray(0, 100_000)
+  for (const { socket } of greedy) socket.write(piece)
+  await waitFor('some to be closed', () => greedy.filter(({ isClosed }) => isClosed).length >= 10)
+  assert.equal(modest.isClosed, false)
+  assert.deepEqual(new Set(server.kinds), new Set(['memory']))
+  await server.serves()
+  const before = modest.received
+  modest.socket.write(encode(COMMAND.RCPT).subarray(-1))
+  await waitFor('the reply', () => modest.received > before)
+})
+
+test('macros are kept within the memory too', AT_ONCE, async (t) => {
+  const server = await Server.start(t, { memory: 1_000_000 })
+  const peer = await server.open(...START)
+  const macros = [['i', 'x'.repeat(300_000)]] as const
+  for (const stage of ['CONNECT', 'HELO', 'MAIL', 'RCPT', 'DATA'] as const) {
+    peer.socket.write(encode({ kind: 'MACRO', stage, macros }))
+  }
+  await peer.closed()
+  assert.deepEqual(server.kinds, ['memory'])
+})
+
+test('a peer that vanishes is asked after: its connection has a keep-alive timer', AT_ONCE, async (t) => {
+  const server = await Server.start(t, {})
+  const peer = await server.open(...START)
+  const hex = (port: number | undefined) => (port ?? 0).toString(16).toUpperCase().padStart(4, '0')
+  const ends = `0100007F:${hex(server.port)} 0100007F:${hex(peer.socket.localPort)}`
+  const line = await waitFor('the connection', async () =>
+    (await readFile('/proc/net/tcp', 'latin1')).split('\n').find((text) => text.includes(ends)),
+  )
+  assert.match(line, / 02:[0-9A-F]{8} /) // proc_net_tcp: 2 is the keepalive timer
+})
+
+// libuv takes what it has no descriptor for and closes it at once, which costs those MTAs no wait.
+test('out of file descriptors, the daemon goes on with the connections it has', AT_ONCE, async (t) => {
+  const dir = await scratch(t)
+  const port = await freePort()
+  const settings = `listen: inet:${port}@127.0.0.1\nstore: "memory:"\nadmin: false\ndns_servers: [127.0.0.1:1]\n`
+  await writeFile(`${dir}/few.yaml`, settings)
+  const daemon = await startDaemon({
+    command: 'prlimit',
+    args: ['--nofile=60:60', process.execPath, PROGRAM, 'serve', '--config', `${dir}/few.yaml`],
+    cwd: dir,
+    ready: (output) => output.includes('smtpd_milters'),
+  })
+  endWith(dir, () => daemon.stop())
+  const spec = { kind: 'inet', host: '127.0.0.1', port } as const
+  const client = await connectToFilter(spec, 10_000)
+  await client.connect(CLIENT)
+  const crowd = Array.from({ length: 200 }, () => new Peer(connect(spec)))
+  t.after(() => {
+    for (const { socket } of crowd) socket.destroy()
+  })
+  for (let count = 0; count < 20; count += 1) {
+    await client.mail(`<a${count}@example.org>`)
+    assert.equal((await client.rcpt(`<r${count}@example.com>`)).code, 'y')
+    client.abort()
+    await turn()
+  }
+  client.quit()
+  for (const { socket } of crowd) socket.destroy()
+  const late = await waitFor('room', () => connectToFilter(spec, 1000).catch(() => undefined))
+  late.quit()
+  assert.equal(daemon.output().includes('Error'), false, daemon.output())
+})
