@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net'
 import type { Limits } from './limits.ts'
 import { type Handler, type Peer, Session, type SessionFault, type Waiting } from './session.ts'
+import { Turns } from './turns.ts'
 
 /** What became of a connection that is not as it should be; the values of the metric's label. */
 export type ProtocolErrorKind =
@@ -59,6 +60,7 @@ interface Open {
 export class Connections {
   readonly #events: ConnectionEvents
   readonly #open = new Map<Socket, Open>()
+  readonly #turns = new Turns()
   #limits: Limits
   #held = 0
   #looking: NodeJS.Timeout | undefined
@@ -93,6 +95,7 @@ export class Connections {
       exceeded: (kind, reason) => this.#events.onProtocolError(kind, reason, name),
       pause: () => socket.pause(),
       resume: () => socket.resume(),
+      later: (action) => this.#turns.wait(action),
     }
     const session = new Session(handler, peer, this.#limits)
     const open: Open = { session, fail, held: 0, waiting: 'frame', progress: 0, since: performance.now() }

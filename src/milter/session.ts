@@ -56,6 +56,8 @@ export interface Peer {
   exceeded(kind: SessionFault, reason: string): void
   pause(): void
   resume(): void
+  /** Calls `action` when other connections have had their turn. */
+  later(action: () => void): void
 }
 
 const CONTINUE: Reply = { kind: 'continue' }
@@ -69,7 +71,7 @@ export type Waiting = 'us' | 'frame' | 'reader' | 'transaction' | 'idle'
  * Commands that are handled before other connections have their turn: an MTA that sends thousands at once, none of
  * which has to wait for anything, would hold up everybody.
  */
-const COMMANDS_A_TURN = 64
+const COMMANDS_A_TURN = 16
 
 export class Session {
   readonly #handler: Handler
@@ -174,7 +176,8 @@ export class Session {
 
   #waitForTurn(): void {
     this.#waitsFor = 'turn'
-    setImmediate(() => {
+    this.#peer.pause()
+    this.#peer.later(() => {
       this.#handledInTurn = 0
       this.#goOn()
     })

@@ -87,6 +87,9 @@ export class RecordingPeer implements Peer {
   readonly errors: Array<{ readonly kind: SessionFault; readonly reason: string }> = []
   /** The limits that it met and that did not close it. */
   readonly met: Array<{ readonly kind: SessionFault; readonly reason: string }> = []
+  /** Whether a turn that is waited for comes at once; else it waits here. */
+  givesTurns = true
+  readonly turns: Array<() => void> = []
   /** Whether it takes its replies. */
   takesReplies = true
   /** How often either side of us closed the connection. */
@@ -124,6 +127,11 @@ export class RecordingPeer implements Peer {
 
   exceeded(kind: SessionFault, reason: string): void {
     this.met.push({ kind, reason })
+  }
+
+  later(action: () => void): void {
+    if (this.givesTurns) action()
+    else this.turns.push(action)
   }
 
   pause(): void {

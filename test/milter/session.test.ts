@@ -552,13 +552,14 @@ describe('Session.endIfIdle()', () => {
     assert.equal(peer.closings, 1)
   })
 
-  test('leaves a connection alone whose commands wait for their turn', async () => {
+  test('leaves a connection alone whose commands wait for their turn', () => {
     const { handler, peer, session } = after(...REACH.connected)
-    const many = Array.from({ length: 100 }, () => COMMAND.HELO)
-    session.receive(encode(...many))
-    assert.equal(session.waiting, 'us')
-    session.endIfIdle()
-    while (session.waiting === 'us') await turn()
+    peer.givesTurns = false
+    session.receive(encode(...Array.from({ length: 100 }, () => COMMAND.HELO)))
+    for (let next = peer.turns.shift(); next; next = peer.turns.shift()) {
+      session.endIfIdle()
+      next()
+    }
     assert.deepEqual([handler.count('helo'), peer.closings], [100, 0])
     session.endIfIdle()
     assert.equal(peer.closings, 1)
@@ -653,16 +654,23 @@ describe('Session at its limits:', () => {
 
   // A thousand commands in one packet, with a store that answers at once, held up all connections.
   test('many commands at once let others have their turn in between', async () => {
-    const { handler, session } = after(...REACH.transaction)
+    const { handler, peer, session } = after(...REACH.transaction)
     handler.answer = () => Promise.resolve(CONTINUE)
+    peer.givesTurns = false
     session.receive(encode(...Array.from({ length: 1000 }, () => COMMAND.RCPT)))
+    await turn()
     let turns = 0
-    while (handler.count('rcpt') < 1000) {
+    for (let next = peer.turns.shift(); next; next = peer.turns.shift()) {
+      assert.deepEqual([session.waiting, peer.paused], ['us', true])
+      const before = handler.count('rcpt')
+      next()
       await turn()
+      assert.ok(handler.count('rcpt') - before <= 16)
       turns += 1
     }
-    assert.ok(turns >= 10, `${turns} turns`)
-    assert.equal(session.waiting, 'transaction')
+    assert.equal(handler.count('rcpt'), 1000)
+    assert.ok(turns >= 60, `${turns} turns`)
+    assert.deepEqual([session.waiting, peer.paused], ['transaction', false])
   })
 
   test('it says what it waits for, and grows with each whole command', () => {

@@ -1,0 +1,40 @@
+// Turns: who has waited longest goes first, one at a time with all that it settles, and the event loop goes round.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Turns } from '../../src/milter/turns.ts'
+
+test('each action has its turn in order, behind whatever the one before it settled', async () => {
+  const turns = new Turns()
+  const seen: string[] = []
+  await new Promise<void>((resolve) => {
+    for (const name of ['a', 'b', 'c']) {
+      turns.wait(() => {
+        seen.push(name)
+        void (async () => {
+          for (let count = 0; count < 5; count += 1) await undefined
+          seen.push(`${name} settled`)
+          if (name === 'c') resolve()
+        })()
+      })
+    }
+    seen.push('nobody yet')
+  })
+  assert.deepEqual(seen, ['nobody yet', 'a', 'a settled', 'b', 'b settled', 'c', 'c settled'])
+})
+
+// Turns that wait for their next turn at once, for ever: the event loop goes round all the same.
+test('however many wait, the event loop goes round in between', { timeout: 10_000 }, async () => {
+  const turns = new Turns()
+  let isOver = false
+  let given = 0
+  const again = () => {
+    given += 1
+    if (!isOver) turns.wait(again)
+  }
+  for (let count = 0; count < 100; count += 1) turns.wait(again)
+  for (let count = 0; count < 5; count += 1) await new Promise((resolve) => setTimeout(resolve, 1))
+  isOver = true
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  assert.ok(given > 100)
+})
