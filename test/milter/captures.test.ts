@@ -2,35 +2,10 @@
 // broken protocol, and the handler sees their senders and recipients in order, however the stream is cut.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { Session } from '../../src/milter/session.ts'
+import { readCaptures } from '../support/captures.ts'
 import { LIMITS, RecordingHandler, RecordingPeer } from './recording.ts'
-
-interface Conversation {
-  readonly title: string
-  /** What the MTA sent on each of its connections. */
-  readonly connections: readonly Buffer[]
-}
-
-/** Reads a file of captures; its form is described at its head. */
-function readCaptures(name: string): Conversation[] {
-  const conversations: Array<{ title: string; connections: Buffer[] }> = []
-  for (const line of readFileSync(`test/captures/${name}`, 'utf8').split('\n')) {
-    const [content = ''] = line.split('#')
-    const conversation = conversations.at(-1)
-    if (line.startsWith('== ')) conversations.push({ title: line.slice(3), connections: [] })
-    else if (line.startsWith('-- ')) conversation?.connections.push(Buffer.alloc(0))
-    else if (content.trim() !== '') {
-      const packet = Buffer.from(content.replaceAll(' ', ''), 'hex')
-      assert.equal(packet.length, packet.readUInt32BE(0) + 4, line)
-      const last = conversation?.connections.pop()
-      assert.ok(last, `a packet before its connection: ${line}`)
-      conversation?.connections.push(Buffer.concat([last, packet]))
-    }
-  }
-  return conversations
-}
 
 /** What a session makes of one connection that was cut like this. */
 function replay(chunks: readonly Buffer[]) {
@@ -100,7 +75,10 @@ const CLIENTS: { readonly [title: string]: readonly string[] } = {
 }
 
 for (const [file, expected] of Object.entries(EXPECTED)) {
-  const conversations = readCaptures(file)
+  const conversations = readCaptures(file).map(({ title, connections }) => ({
+    title,
+    connections: connections.map((packets) => Buffer.concat(packets)),
+  }))
 
   describe(`Session follows ${file}:`, () => {
     test('every conversation of the file is one that is expected here', () => {

@@ -1,0 +1,62 @@
+// A run of the fuzzer from beginning to end: this process and a daemon in turns, and what is to be said of both.
+
+import { type Scope, scratch } from '../support/scratch.ts'
+import { DaemonTarget, RoundViolation, type Vitals } from './daemon.ts'
+import { describeFailure, Fuzzer, growthOf, mib, summaryOf } from './fuzzer.ts'
+
+export interface FuzzOptions {
+  readonly seconds: number
+  readonly seed: number
+  /** What ends the daemon. */
+  readonly scope: Scope
+  readonly say: (line: string) => void
+}
+
+/** Cases that the daemon is given at once, and seconds between two such rounds. */
+const ROUND = 40
+const ROUND_EVERY = 10
+
+/** More than the daemon may be found to have grown by, in bytes, after its first rounds. */
+const MOST_GROWTH = 256 * 1024 * 1024
+
+/** What is wrong, or nothing. */
+export async function fuzz({ seconds, seed, scope, say }: FuzzOptions): Promise<string | undefined> {
+  const daemon = await DaemonTarget.start(await scratch(scope))
+  const fuzzer = new Fuzzer(seed)
+  const vitals: Vitals[] = []
+  let rounds = 0
+  const round = async () => {
+    await daemon.round(Array.from({ length: ROUND }, () => fuzzer.next()))
+    rounds += 1
+    vitals.push(await daemon.vitals())
+  }
+  let unhandled: unknown
+  const onUnhandled = (reason: unknown) => {
+    unhandled ??= reason
+  }
+  process.on('unhandledRejection', onUnhandled)
+  try {
+    const findings = await fuzzer.run(seconds, { every: Math.min(ROUND_EVERY, seconds / 4), run: round })
+    say(summaryOf(findings, seconds))
+    const [first, last] = [vitals[Math.min(1, vitals.length - 1)], vitals.at(-1)]
+    if (first && last) {
+      say(
+        `${rounds} rounds of ${ROUND} cases against the daemon; longest wait beside them ` +
+          `${daemon.longestWait.toFixed(1)} ms; resident ${mib(first.resident)} to ${mib(last.resident)}, ` +
+          `descriptors ${first.descriptors} to ${last.descriptors}`,
+      )
+    }
+    if (findings.failure) return describeFailure(findings.failure, seed)
+    if (unhandled)
+      return `an unhandled rejection: ${unhandled instanceof Error ? unhandled.stack : unhandled}`
+    if (first && last && last.resident - first.resident > MOST_GROWTH) {
+      return `the daemon grew from ${mib(first.resident)} to ${mib(last.resident)}`
+    }
+    return growthOf(findings)
+  } catch (error) {
+    if (error instanceof RoundViolation) return describeFailure({ error, input: error.input }, seed)
+    throw error
+  } finally {
+    process.off('unhandledRejection', onUnhandled)
+  }
+}
