@@ -15,7 +15,7 @@ async function run(argv: readonly string[]): Promise<ExitStatus> {
     case 'serve':
       return serve(command.configFile)
     case 'check':
-      return check(command.configFile)
+      return check(command.configFile, command.print)
     case 'probe':
       return probe(command)
     case 'help':

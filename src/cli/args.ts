@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util'
 import { messageOf } from '../message.ts'
 
 export type CliCommand =
-  | { readonly kind: 'serve' | 'check'; readonly configFile?: string }
+  | { readonly kind: 'serve'; readonly configFile?: string }
+  | { readonly kind: 'check'; readonly configFile?: string; readonly print: boolean }
   | ({ readonly kind: 'probe'; readonly configFile?: string } & ProbeArgs)
   | { readonly kind: 'help' | 'version' }
   | { readonly kind: 'usage'; readonly problem: string }
@@ -24,6 +25,7 @@ export const USAGE = `Usage: greymx COMMAND [OPTIONS]
 
   serve              answer milter requests until SIGTERM; SIGHUP reads the configuration again
   check              read the configuration and say what is wrong with it
+      --print        print all settings as they are in effect, and which the file or the environment has
   probe              ask the running daemon as an MTA would, and print the SMTP replies
       --client IP    address of the SMTP client
       --name HOST    its confirmed host name
@@ -32,7 +34,8 @@ export const USAGE = `Usage: greymx COMMAND [OPTIONS]
       --to ADDR      envelope recipient; may be given several times
       --socket SPEC  the daemon's socket, instead of the configuration's first
 
-  --config FILE      default ./milter.yaml, then /etc/greymx/milter.yaml
+  --config FILE      default ./milter.yaml, then /etc/greymx/milter.yaml; GREYMX_GREYLIST_DELAY=5m and the like in the
+                     environment go before what it says
   --json             print data as JSON
   --help, --version
 
@@ -48,6 +51,7 @@ const OPTIONS = {
   to: { type: 'string', multiple: true },
   socket: { type: 'string' },
   json: { type: 'boolean' },
+  print: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
 } as const
@@ -64,12 +68,14 @@ export function parseCommand(argv: readonly string[]): CliCommand {
     if (name === undefined) return { kind: 'usage', problem: 'expected a command' }
     if (rest.length > 0) return { kind: 'usage', problem: `unexpected argument ${JSON.stringify(rest[0])}` }
     const configFile = values.config === undefined ? {} : { configFile: values.config }
+    if (values.print && name !== 'check') return { kind: 'usage', problem: `${name} takes no --print` }
     if (name === 'probe') return probeCommand(values, configFile)
     if (name !== 'serve' && name !== 'check')
       return { kind: 'usage', problem: `unknown command ${JSON.stringify(name)}` }
     const alien = PROBE_ONLY.find((option) => values[option] !== undefined)
     if (alien) return { kind: 'usage', problem: `${name} takes no --${alien}` }
-    return { kind: name, ...configFile }
+    if (name === 'check') return { kind: 'check', print: values.print ?? false, ...configFile }
+    return { kind: 'serve', ...configFile }
   } catch (error) {
     return { kind: 'usage', problem: messageOf(error) }
   }

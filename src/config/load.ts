@@ -1,22 +1,23 @@
-// The configuration file → Config, or every fault in it.
+// The configuration file, and the environment that overrides it → Config, or every fault in them.
 
 import { readFileSync } from 'node:fs'
 import { messageOf } from '../message.ts'
-import { ConfigReader, type Environment } from './reader.ts'
+import type { Environment } from './environment.ts'
+import { ConfigReader, type Setting } from './reader.ts'
 import { type Config, readConfig } from './schema.ts'
 
 export type Loaded =
-  | { readonly kind: 'config'; readonly config: Config }
+  | { readonly kind: 'config'; readonly config: Config; readonly settings: readonly Setting[] }
   | { readonly kind: 'faults'; readonly faults: readonly string[] }
 
 /** Where a configuration is looked for when none is named. */
 export const DEFAULT_FILES = ['./milter.yaml', '/etc/greymx/milter.yaml'] as const
 
 /** Reads `file`, or without one the first of `DEFAULT_FILES` that exists. */
-export function loadConfig(file: string | undefined): Loaded {
+export function loadConfig(file: string | undefined, environment: Environment = process.env): Loaded {
   for (const candidate of file === undefined ? DEFAULT_FILES : [file]) {
     try {
-      return parseConfig(candidate.replace(/^\.\//, ''), readFileSync(candidate, 'utf8'), process.env)
+      return parseConfig(candidate.replace(/^\.\//, ''), readFileSync(candidate, 'utf8'), environment)
     } catch (error) {
       if (file === undefined && isMissing(error)) continue
       const reason = messageOf(error)
@@ -33,8 +34,8 @@ export function loadConfig(file: string | undefined): Loaded {
 export function parseConfig(fileName: string, text: string, environment: Environment = {}): Loaded {
   const reader = new ConfigReader(fileName, text, environment)
   const config = readConfig(reader)
-  const { faults } = reader
-  return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'config', config }
+  const { faults, settings } = reader
+  return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'config', config, settings }
 }
 
 function isMissing(error: unknown): boolean {

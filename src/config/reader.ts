@@ -1,30 +1,44 @@
-// A YAML file → values, one setting at a time, and every fault with its line and column. Which settings there are,
-// schema.ts says by asking for them: a key that nobody asked for is unknown.
+// A YAML file and the environment, which goes before it → values, one setting at a time, and every fault with its place:
+// line and column, or the variable. Which settings there are, schema.ts says by asking for them: what nobody asked for
+// is unknown.
 
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, Scalar } from 'yaml'
 import { messageOf } from '../message.ts'
+import { type Environment, overrides, variableOf } from './environment.ts'
 
 type Path = readonly string[]
 
-/** As `process.env` has it. */
-export type Environment = Readonly<Record<string, string | undefined>>
-
 type Read<T> = { readonly value: T } | undefined
+
+/** A setting as it was read, in its text. */
+export interface Setting {
+  readonly name: string
+  readonly value: string | readonly string[]
+  /** `milter.yaml:12` or a variable; `undefined` for the default. */
+  readonly origin: string | undefined
+}
+
+/** Where a fault is: an offset in the file, or a variable. */
+type Place = number | string
 
 export class ConfigReader {
   /** The settings that were asked for, by their dotted names. */
   readonly asked: string[] = []
+  /** Those that were read, in the order in which they were asked for. */
+  readonly settings: Setting[] = []
   readonly #unread = new Set<string>()
+  readonly #environment: ReadonlyMap<string, string>
+  /** The nodes that stand for values of the environment, which have no place in the file. */
+  readonly #variables = new Map<Node, string>()
   readonly #fileName: string
-  readonly #environment: Environment
   readonly #lines = new LineCounter()
   readonly #root: Node | undefined
-  readonly #faults: Array<{ readonly position: number; readonly message: string }> = []
+  readonly #faults: Array<{ readonly place: Place; readonly message: string }> = []
 
   /** `fileName` only stands in faults; `text` is the file's content. */
   constructor(fileName: string, text: string, environment: Environment = {}) {
     this.#fileName = fileName
-    this.#environment = environment
+    this.#environment = overrides(environment)
     const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
     for (const error of [...document.errors, ...document.warnings]) {
       this.#fault(error.pos[0], withoutSource(error.message))
@@ -36,19 +50,20 @@ export class ConfigReader {
     }
   }
 
-  /** In the order of the file, each as it is shown: `milter.yaml:12:3: what, with which value, what is expected`. */
+  /**
+   * In the order of the file, each as it is shown: `milter.yaml:12:3: what, with which value, what is expected`; then
+   * those of the environment, with the variable in place of file, line and column.
+   */
   get faults(): string[] {
     return this.#faults
-      .toSorted((a, b) => a.position - b.position)
-      .map(({ position, message }) => {
-        const { line, col } = this.#lines.linePos(position)
-        return `${this.#fileName}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${message}`
-      })
+      .toSorted((a, b) => order(a.place) - order(b.place))
+      .map(({ place, message }) => `${this.#describePlace(place)}: ${message}`)
   }
 
   /** A setting of plain text, read by `parse`, which throws with what it expected; numbers and booleans are text too. */
   text<T>(name: string, fallback: string, parse: (text: string) => T): T {
     const node = this.#ask(name)
+    this.#record(name, node, (node && scalarText(node)) ?? fallback)
     const read = node && this.#scalar(name, node, parse)
     return read ? read.value : parse(fallback)
   }
@@ -56,33 +71,37 @@ export class ConfigReader {
   /** A list of plain texts, or a single one. */
   list<T>(name: string, fallback: readonly string[], parse: (text: string) => T): T[] {
     const node = this.#ask(name)
-    if (!node) return fallback.map(parse)
-    const items = isSeq(node) ? (node.items as Node[]) : [node] // parseDocument makes nodes of all items
+    const items = node && this.#items(name, node)
+    this.#record(name, node, items?.map((item) => scalarText(item) ?? '') ?? fallback)
+    if (!items) return fallback.map(parse)
     return items.flatMap((item) => {
       const read = this.#scalar(name, item, parse)
       return read ? [read.value] : []
     })
   }
 
-  /** A plain text that no fault shows, `''` where there is none. */
+  /** A plain text that no fault shows, nor `settings`; `''` where there is none. */
   secret(name: string): string {
     const node = this.#ask(name)
     const text = node && scalarText(node)
-    if (node && text === undefined) this.#fault(offset(node), `Cannot read ${name}: expected a single value`)
+    if (node && text === undefined)
+      this.#fault(this.#placeOf(node), `Cannot read ${name}: expected a single value`)
     return text ?? ''
   }
 
   /** What the environment has for a setting, to go before the file: GREYMX_REDIS_PASSWORD for redis.password. */
   override(name: string): string | undefined {
-    return this.#environment[`GREYMX_${name.toUpperCase().replaceAll('.', '_')}`] || undefined
+    return this.#environment.get(variableOf(name))
   }
 
-  /** Whether the setting is written as a group of settings. */
+  /** Whether the setting is written as a group of settings: in the file, or by variables for settings of that group. */
   isGroup(name: string): boolean {
-    return isMap(this.#find(name.split('.')))
+    const node = this.#find(name.split('.'))
+    if (node && this.#variables.has(node)) return false
+    return isMap(node) || this.#isGroupInEnvironment(name)
   }
 
-  /** Whether the file leaves the setting at its default. */
+  /** Whether the setting is left at its default. */
   isMissing(name: string): boolean {
     return this.#find(name.split('.')) === undefined
   }
@@ -111,16 +130,25 @@ export class ConfigReader {
     })
   }
 
-  /** A fault of several settings together, shown at the first of `names` that the file has. */
+  /** A fault of several settings together, shown at the first of `names` that is set. */
   conflict(names: readonly string[], message: string): void {
     if (names.some((name) => this.#unread.has(name))) return // its value is a default now, and its fault is told
     const node = names.map((name) => this.#find(name.split('.'))).find((found) => found !== undefined)
-    this.#fault(node ? offset(node) : 0, message)
+    this.#fault(node ? this.#placeOf(node) : 0, message)
   }
 
   /** Reports what nobody asked for; called last. */
   unknownKeys(): void {
     this.#visitUnknown(this.#root, [])
+    const known = new Set(this.asked.map(variableOf))
+    for (const variable of this.#environment.keys()) {
+      if (known.has(variable)) continue
+      const other = [...known].find((name) => this.#environment.has(name) && variable.startsWith(`${name}_`))
+      const expected = other
+        ? `has no effect beside ${other}`
+        : `names no setting: expected the setting's name as in ${variableOf('greylist.delay')} for greylist.delay`
+      this.#fault(variable, expected)
+    }
   }
 
   #ask(name: string): Node | undefined {
@@ -129,6 +157,9 @@ export class ConfigReader {
   }
 
   #find(path: Path): Node | undefined {
+    const variable = variableOf(path.join('.'))
+    const text = this.#environment.get(variable)
+    if (text !== undefined) return this.#nodeOf(variable, text)
     let node = this.#root
     for (const key of path) {
       if (!isMap(node)) return undefined
@@ -137,6 +168,45 @@ export class ConfigReader {
         | undefined
     }
     return isEmpty(node) ? undefined : node
+  }
+
+  /** The value of a variable, as it is: nothing in it needs quotes. */
+  #nodeOf(variable: string, text: string): Node {
+    const node = new Scalar(text)
+    this.#variables.set(node, variable)
+    return node
+  }
+
+  /** A list is written as YAML has it, `[a, b]` in the environment; anything else is its one item. */
+  #items(name: string, node: Node): Node[] {
+    const variable = this.#variables.get(node)
+    if (variable === undefined) return isSeq(node) ? (node.items as Node[]) : [node] // parseDocument makes nodes of all items
+    const text = scalarText(node) ?? ''
+    if (!text.startsWith('[')) return [node]
+    const { contents, errors, warnings } = parseDocument(text, { prettyErrors: false })
+    const [problem] = [...errors, ...warnings]
+    if (problem || !isSeq(contents)) {
+      this.#unread.add(name)
+      this.#fault(
+        variable,
+        `Cannot read ${name} ${describe(node)}: ${problem ? withoutSource(problem.message) : 'expected a list'}`,
+      )
+      return []
+    }
+    const items = contents.items as Node[]
+    for (const item of items) this.#variables.set(item, variable)
+    return items
+  }
+
+  #record(name: string, node: Node | undefined, value: string | readonly string[]): void {
+    const place = node && this.#placeOf(node)
+    const origin =
+      typeof place === 'number' ? `${this.#fileName}:${Math.max(this.#lines.linePos(place).line, 1)}` : place
+    this.settings.push({ name, value, origin })
+  }
+
+  #isGroupInEnvironment(name: string): boolean {
+    return [...this.#environment.keys()].some((variable) => variable.startsWith(`${variableOf(name)}_`))
   }
 
   /** `undefined` when it could not be read, which is a fault by then. */
@@ -149,7 +219,7 @@ export class ConfigReader {
     } catch (error) {
       const expected = messageOf(error)
       this.#unread.add(name)
-      this.#fault(offset(node), `Cannot read ${name} ${describe(node)}: ${expected}`)
+      this.#fault(this.#placeOf(node), `Cannot read ${name} ${describe(node)}: ${expected}`)
       return undefined
     }
   }
@@ -169,7 +239,7 @@ export class ConfigReader {
       if (below.length === 0)
         this.#fault(offset(key), `unknown setting ${name}: expected ${this.#siblings(path)}`)
       else if (isMap(value) || isEmpty(value)) this.#visitUnknown(value, inner)
-      else if (value)
+      else if (value && !this.#isGroupInEnvironment(name))
         this.#fault(offset(value), `Cannot read ${name} ${describe(value)}: expected settings below it`)
     }
   }
@@ -180,9 +250,23 @@ export class ConfigReader {
     return [...new Set(names.map((name) => name.split('.')[0]))].join(', ')
   }
 
-  #fault(position: number, message: string): void {
-    this.#faults.push({ position, message })
+  #fault(place: Place, message: string): void {
+    this.#faults.push({ place, message })
   }
+
+  #placeOf(node: Node): Place {
+    return this.#variables.get(node) ?? offset(node)
+  }
+
+  #describePlace(place: Place): string {
+    if (typeof place === 'string') return place
+    const { line, col } = this.#lines.linePos(place)
+    return `${this.#fileName}:${Math.max(line, 1)}:${Math.max(col, 1)}`
+  }
+}
+
+function order(place: Place): number {
+  return typeof place === 'number' ? place : Number.MAX_SAFE_INTEGER
 }
 
 /** `null` and nothing alike leave a setting at its default. */

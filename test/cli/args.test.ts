@@ -12,8 +12,9 @@ test('parseCommand() reads each command', () => {
   const cases: Array<[argv: string[], command: object]> = [
     [['serve'], { kind: 'serve' }],
     [['serve', '--config', 'x.yaml'], { kind: 'serve', configFile: 'x.yaml' }],
-    [['--config=x.yaml', 'check'], { kind: 'check', configFile: 'x.yaml' }],
-    [['check'], { kind: 'check' }],
+    [['--config=x.yaml', 'check'], { kind: 'check', configFile: 'x.yaml', print: false }],
+    [['check'], { kind: 'check', print: false }],
+    [['check', '--print'], { kind: 'check', print: true }],
     [PROBE, ASKED],
     [[...PROBE, '--to', 'e@f', '--json'], { ...ASKED, to: ['c@d', 'e@f'], json: true }],
     [
@@ -43,6 +44,8 @@ test('parseCommand() says what is wrong', () => {
     [[''], 'unknown command ""'],
     [['serve', 'now'], 'unexpected argument "now"'],
     [['check', '--json'], 'check takes no --json'],
+    [['serve', '--print'], 'serve takes no --print'],
+    [[...PROBE, '--print'], 'probe takes no --print'],
     [['serve', '--client', '::1'], 'serve takes no --client'],
     [['serve', '--to', 'a@b'], 'serve takes no --to'],
     [['probe'], 'probe needs --client IP'],

@@ -19,9 +19,10 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 /** What a command that hangs is given before it is killed; its status is then `null`. */
 const PATIENCE = 15_000
 
-function greymx(args: readonly string[], cwd = process.cwd()) {
+function greymx(args: readonly string[], cwd = process.cwd(), environment: Record<string, string> = {}) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
     cwd,
+    env: { ...process.env, ...environment },
     encoding: 'utf8',
     timeout: PATIENCE,
     killSignal: 'SIGKILL',
@@ -134,6 +135,53 @@ test('greymx check prints every fault on standard error, with status 78', async 
   const missing = greymx(['check', '--config', 'absent.yaml'], dir)
   assert.deepEqual([missing.status, missing.stdout], [78, ''])
   assert.match(missing.stderr, /^absent\.yaml: cannot be read: ENOENT.*\n$/)
+})
+
+test('greymx check --print prints what is in effect, without password, so that it can be read back', async (t) => {
+  const dir = await scratch(t)
+  await writeFile(
+    join(dir, 'milter.yaml'),
+    'store: redis://somebody:secret@redis:6379/1\ngreylist: { delay: 5m }\n',
+  )
+  const { status, stdout, stderr } = greymx(['check', '--print'], dir, { GREYMX_GREYLIST_DELAY: '10s' })
+  assert.deepEqual([status, stderr], [0, ''])
+  assert.match(stdout, /^store: redis:\/\/redis:6379\/1 # milter\.yaml:1$/m)
+  assert.match(stdout, /^ {2}delay: 10s # GREYMX_GREYLIST_DELAY$/m)
+  assert.doesNotMatch(stdout, /secret|somebody/)
+  await writeFile(join(dir, 'printed.yaml'), stdout)
+  const again = greymx(['check', '--print', '--config', 'printed.yaml'], dir)
+  assert.deepEqual([again.status, again.stderr], [0, ''])
+  assert.equal(again.stdout.replaceAll(/ # .*/g, ''), stdout.replaceAll(/ # .*/g, ''))
+  assert.deepEqual(greymx(['check', '--print'], dir, { GREYMX_GREYLIST_DELAY: '10' }), {
+    status: 78,
+    stdout: '',
+    stderr:
+      'GREYMX_GREYLIST_DELAY: Cannot read greylist.delay "10": expected a number and ms, s, m, h, d or w\n',
+  })
+})
+
+test('greymx serve takes settings from the environment, and again at SIGHUP', async (t) => {
+  const dir = await scratch(t)
+  const [port, adminPort] = [await freePort(), await freePort()]
+  await writeFile(join(dir, 'milter.yaml'), '')
+  const daemon = await startDaemon({
+    command: process.execPath,
+    args: [PROGRAM, 'serve'],
+    cwd: dir,
+    env: {
+      ...process.env,
+      GREYMX_LISTEN: `inet:${port}@127.0.0.1`,
+      GREYMX_ADMIN: `127.0.0.1:${adminPort}`,
+      GREYMX_STORE: 'memory:',
+    },
+    ready: (output) => output.includes('INPUT_MAIL_FILTER'),
+  })
+  endWith(dir, () => daemon.stop())
+  assert.ok(daemon.output().includes(`is listening on inet:${port}@127.0.0.1\nstate: memory:\n`))
+  daemon.signal('SIGHUP')
+  await waitFor('the settings to be read again', () =>
+    daemon.output().includes('msg="configuration read again"\n'),
+  )
 })
 
 test('the milter.yaml that comes with greymx is fine', () => {

@@ -1,5 +1,5 @@
 // SPF: what passes and what does not, by small zones in memory; what mailauth alone would get wrong; what a hostile
-// record may cost; and once the whole way to a real DNS server. With GREYMX_SPF_SUITE set to the file of the public
+// record may cost; and once the whole way to a real DNS server. With RFC7208_SUITE set to the file of the public
 // test suite for RFC 7208 (rfc7208-tests.yml, which is not part of this repository), all of that suite as well.
 
 import assert from 'node:assert/strict'
@@ -466,7 +466,7 @@ test('SPF is evaluated with what a real DNS server says', async (t) => {
   assert.equal(await ask('closed.example.org'), 'error')
 })
 
-const suite = process.env.GREYMX_SPF_SUITE
+const suite = process.env.RFC7208_SUITE
 if (suite !== undefined) {
   // Names of the cases that are known to end otherwise than the suite has it; none.
   const KNOWN_DIFFERENCES: readonly string[] = []

@@ -169,7 +169,7 @@ test('a Redis that stands still costs one time-out, not one for each RCPT', asyn
 })
 
 /** How long Redis is away in the test below, in milliseconds; in seconds from outside. */
-const OUTAGE = Number(process.env.GREYMX_TEST_OUTAGE ?? 5) * 1000
+const OUTAGE = Number(process.env.REDIS_OUTAGE ?? 5) * 1000
 
 for (const [outage, begin, end] of [
   ['killed', (redis: Redis) => redis.kill9(), restartRedis],

@@ -2,7 +2,7 @@
 // with inherited sockets every few. What Postfix does without its milter is told apart from what greymx answers:
 // `milter_default_action = tempfail` gives every command a reply that greymx does not give.
 //
-// GREYMX_SESSIONS=10000 makes it as long as that takes, with a restart every ten seconds.
+// RESTART_SESSIONS=10000 makes it as long as that takes, with a restart every ten seconds.
 
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
@@ -16,7 +16,7 @@ import { freePort, scratch } from '../support/scratch.ts'
 import { connect } from '../support/smtp.ts'
 import { MESSAGE } from './scenarios.ts'
 
-const LONG = Number(process.env.GREYMX_SESSIONS ?? 0)
+const LONG = Number(process.env.RESTART_SESSIONS ?? 0)
 const SESSIONS = LONG || 200
 const RESTARTS = LONG ? 0 : 2
 const RESTART_EVERY = LONG ? 10_000 : 3_000
