@@ -1,5 +1,5 @@
 // Run before the tests: sees to it that the servers and tools that they drive are there, as root on Debian 12 or 13.
-// Postfix, Redis, Knot (a DNS server) and systemd's tools are installed. Sendmail, which conflicts with Postfix, and
+// Postfix, Redis, Knot (a DNS server), systemd's tools and podman are installed. Sendmail, which conflicts with Postfix, and
 // Postgrey, of which only its lists are of use here, are unpacked below node_modules.
 
 import { execFile, spawn } from 'node:child_process'
@@ -22,6 +22,16 @@ const toInstall = [
   'faketime',
   'openssl',
   'systemd',
+  // For docker/trial, which says why if it cannot run containers all the same.
+  'podman',
+  'runc',
+  'netavark',
+  'aardvark-dns',
+  'iptables',
+  'nftables',
+  'debootstrap',
+  'podman-compose',
+  'docker-compose',
 ]
 
 /** What is only unpacked: complete when its files are there. */

@@ -1,0 +1,8 @@
+# Removes from node_modules what is not needed at run time, two thirds of it: sources in other languages, type
+# declarations, source maps, documentation, and lmdb's native code for musl.
+set -eu
+find node_modules -type f \( \
+  -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.md' -o -name '*.html' \
+  -o -name '*.tsbuildinfo' -o -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.musl.node' \) -delete
+rm -rf node_modules/lmdb/dependencies node_modules/lmdb/src node_modules/bintrees/test node_modules/.bin
+find node_modules -type d -empty -delete
