@@ -1,6 +1,6 @@
 // One attempt → its outcome: exempt? whose key? what is remembered? what follows? what is kept? Knows nothing of
 // milter; whoever asks (the filter, the command line) gets the same answer. A store that fails has its configured one,
-// and so has one that takes too long: a decision takes LONGEST at most, DNS included.
+// and so has one that takes too long: a decision takes LONGEST_DECISION at most, DNS included.
 
 import type { Attempt } from './attempt.ts'
 import type { Exempt, Exemption } from './exempt/exempt.ts'
@@ -61,7 +61,7 @@ export interface Greylister {
 }
 
 /** Longest time for one decision, in milliseconds: a store that answers each of several operations slowly is slow too. */
-const LONGEST = 2000
+export const LONGEST_DECISION = 2000
 /** So much of it is left for the local store when the other has taken too long. */
 const LOCAL_SHARE = 200
 
@@ -93,7 +93,7 @@ export function createGreylister({
   async function judge(attempt: Attempt, findings?: Promise<Findings>): Promise<Outcome> {
     const exemption = exempt(attempt)
     if (exemption) return exempted(attempt, exemption)
-    const endsAt = performance.now() + LONGEST
+    const endsAt = performance.now() + LONGEST_DECISION
     const found = await (findings ?? investigate(attempt.client, attempt.sender))
     if (found.exemption) return exempted(attempt, found.exemption, found.identity)
     const { identity } = found
@@ -243,7 +243,7 @@ function exempted(attempt: Attempt, exemption: Exemption, identity?: Identity): 
 function by<T>(endsAt: number, answer: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
-      () => reject(new Error(`the store took too long: a decision takes ${LONGEST}ms at most`)),
+      () => reject(new Error(`the store took too long: a decision takes ${LONGEST_DECISION}ms at most`)),
       endsAt - performance.now(),
     )
     answer.then(resolve, reject).then(() => clearTimeout(timer))

@@ -15,7 +15,7 @@ async function run(argv: readonly string[]): Promise<ExitStatus> {
     case 'serve':
       return serve(command.configFile)
     case 'check':
-      return check(command.configFile, command.print)
+      return check(command)
     case 'probe':
       return probe(command)
     case 'help':

@@ -5,10 +5,19 @@ import { messageOf } from '../message.ts'
 
 export type CliCommand =
   | { readonly kind: 'serve'; readonly configFile?: string }
-  | { readonly kind: 'check'; readonly configFile?: string; readonly print: boolean }
+  | ({ readonly kind: 'check'; readonly configFile?: string } & CheckArgs)
   | ({ readonly kind: 'probe'; readonly configFile?: string } & ProbeArgs)
   | { readonly kind: 'help' | 'version' }
   | { readonly kind: 'usage'; readonly problem: string }
+
+export interface CheckArgs {
+  /** Whether the settings in effect are printed. */
+  readonly print: boolean
+  /** The folder with Postfix's main.cf, to be held against the configuration. */
+  readonly postfix?: string
+  /** Likewise, a sendmail.cf or .mc file. */
+  readonly sendmail?: string
+}
 
 export interface ProbeArgs {
   readonly client: string
@@ -24,8 +33,10 @@ export interface ProbeArgs {
 export const USAGE = `Usage: greymx COMMAND [OPTIONS]
 
   serve              answer milter requests until SIGTERM; SIGHUP reads the configuration again
-  check              read the configuration and say what is wrong with it
+  check              read the configuration and say what is wrong with it, or will not do well
       --print        print all settings as they are in effect, and which the file or the environment has
+      --postfix DIR  and with the main.cf in this folder
+      --sendmail FILE  and with this sendmail.cf or .mc file
   probe              ask the running daemon as an MTA would, and print the SMTP replies
       --client IP    address of the SMTP client
       --name HOST    its confirmed host name
@@ -52,11 +63,14 @@ const OPTIONS = {
   socket: { type: 'string' },
   json: { type: 'boolean' },
   print: { type: 'boolean' },
+  postfix: { type: 'string' },
+  sendmail: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
 } as const
 
 const PROBE_ONLY = ['client', 'name', 'helo', 'from', 'to', 'socket', 'json'] as const
+const CHECK_ONLY = ['print', 'postfix', 'sendmail'] as const
 
 /** `argv` without the program and its script. */
 export function parseCommand(argv: readonly string[]): CliCommand {
@@ -68,14 +82,21 @@ export function parseCommand(argv: readonly string[]): CliCommand {
     if (name === undefined) return { kind: 'usage', problem: 'expected a command' }
     if (rest.length > 0) return { kind: 'usage', problem: `unexpected argument ${JSON.stringify(rest[0])}` }
     const configFile = values.config === undefined ? {} : { configFile: values.config }
-    if (values.print && name !== 'check') return { kind: 'usage', problem: `${name} takes no --print` }
-    if (name === 'probe') return probeCommand(values, configFile)
-    if (name !== 'serve' && name !== 'check')
+    if (name !== 'serve' && name !== 'check' && name !== 'probe')
       return { kind: 'usage', problem: `unknown command ${JSON.stringify(name)}` }
-    const alien = PROBE_ONLY.find((option) => values[option] !== undefined)
+    const aliens = [...(name === 'probe' ? [] : PROBE_ONLY), ...(name === 'check' ? [] : CHECK_ONLY)]
+    const alien = aliens.find((option) => values[option] !== undefined)
     if (alien) return { kind: 'usage', problem: `${name} takes no --${alien}` }
-    if (name === 'check') return { kind: 'check', print: values.print ?? false, ...configFile }
-    return { kind: 'serve', ...configFile }
+    if (name === 'probe') return probeCommand(values, configFile)
+    if (name === 'serve') return { kind: name, ...configFile }
+    const { postfix, sendmail } = values
+    return {
+      kind: name,
+      print: values.print ?? false,
+      ...configFile,
+      ...(postfix === undefined ? {} : { postfix }),
+      ...(sendmail === undefined ? {} : { sendmail }),
+    }
   } catch (error) {
     return { kind: 'usage', problem: messageOf(error) }
   }

@@ -1,19 +1,34 @@
-// greymx check: reads the configuration and says what is wrong with it, or with --print, what it comes to.
+// greymx check: reads the configuration and says what is wrong with it; and what is not, but will not do well, by
+// itself or with the MTAs' own configurations. With --print, what it comes to.
 
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { printSettings } from '../config/print.ts'
 import type { Setting } from '../config/reader.ts'
 import type { Config } from '../config/schema.ts'
 import { readLists } from '../exempt/lists.ts'
+import { lintPostfix } from '../lint/postfix.ts'
+import { lintSendmail } from '../lint/sendmail.ts'
+import { lintSettings } from '../lint/settings.ts'
+import { messageOf } from '../message.ts'
 import { formatStoreSpec } from '../store/open.ts'
-import { loadSettingsOrComplain } from './config.ts'
+import type { CheckArgs } from './args.ts'
+import { loadFileOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 
-export function check(configFile: string | undefined, print: boolean): ExitStatus {
-  const loaded = loadSettingsOrComplain(configFile)
+/** Warnings leave the status at 0: they may be meant. */
+export function check({ configFile, print, ...mtas }: CheckArgs & { configFile?: string }): ExitStatus {
+  const loaded = loadFileOrComplain(configFile)
   if (!loaded) return EXIT.config
-  const { config, settings } = loaded
+  const { fileName, config, settings } = loaded
   const { problems, warnings } = readLists(config.listFiles)
-  process.stderr.write([...problems, ...warnings].map((remark) => `${remark}\n`).join(''))
+  try {
+    const lint = [...inFile(fileName, lintSettings(config)), ...lintMtas(mtas, config)]
+    process.stderr.write([...problems, ...warnings, ...lint].map((remark) => `${remark}\n`).join(''))
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n`)
+    return EXIT.usage
+  }
   if (print) {
     process.stdout.write(printSettings(settings.map((setting) => withoutCredentials(setting, config))))
     return EXIT.ok
@@ -26,4 +41,28 @@ export function check(configFile: string | undefined, print: boolean): ExitStatu
 /** The one setting that may hold a password. */
 function withoutCredentials(setting: Setting, { store }: Config): Setting {
   return setting.name === 'store' ? { ...setting, value: formatStoreSpec(store) } : setting
+}
+
+/** Throws when a file cannot be read. */
+function lintMtas({ postfix, sendmail }: Omit<CheckArgs, 'print'>, config: Config): string[] {
+  const remarks: string[] = []
+  if (postfix !== undefined) {
+    const [main, master] = [join(postfix, 'main.cf'), join(postfix, 'master.cf')]
+    const files = { mainCf: read(main), ...(existsSync(master) ? { masterCf: read(master) } : {}) }
+    remarks.push(...inFile(main, lintPostfix(files, config)))
+  }
+  if (sendmail !== undefined) remarks.push(...inFile(sendmail, lintSendmail(read(sendmail), config)))
+  return remarks
+}
+
+function inFile(fileName: string, warnings: readonly string[]): string[] {
+  return warnings.map((warning) => `${fileName}: warning: ${warning}`)
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new Error(`Cannot read ${file}: ${messageOf(error)}`, { cause: error })
+  }
 }

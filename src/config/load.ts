@@ -6,9 +6,16 @@ import type { Environment } from './environment.ts'
 import { ConfigReader, type Setting } from './reader.ts'
 import { type Config, readConfig } from './schema.ts'
 
-export type Loaded =
-  | { readonly kind: 'config'; readonly config: Config; readonly settings: readonly Setting[] }
-  | { readonly kind: 'faults'; readonly faults: readonly string[] }
+export type Loaded = LoadedConfig | { readonly kind: 'faults'; readonly faults: readonly string[] }
+
+export interface LoadedConfig {
+  readonly kind: 'config'
+  readonly config: Config
+  /** All settings as they were written. */
+  readonly settings: readonly Setting[]
+  /** As it stands in faults. */
+  readonly fileName: string
+}
 
 /** Where a configuration is looked for when none is named. */
 export const DEFAULT_FILES = ['./milter.yaml', '/etc/greymx/milter.yaml'] as const
@@ -35,7 +42,7 @@ export function parseConfig(fileName: string, text: string, environment: Environ
   const reader = new ConfigReader(fileName, text, environment)
   const config = readConfig(reader)
   const { faults, settings } = reader
-  return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'config', config, settings }
+  return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'config', config, settings, fileName }
 }
 
 function isMissing(error: unknown): boolean {

@@ -15,6 +15,10 @@ test('parseCommand() reads each command', () => {
     [['--config=x.yaml', 'check'], { kind: 'check', configFile: 'x.yaml', print: false }],
     [['check'], { kind: 'check', print: false }],
     [['check', '--print'], { kind: 'check', print: true }],
+    [
+      ['check', '--postfix', '/etc/postfix', '--sendmail=x.mc'],
+      { kind: 'check', print: false, postfix: '/etc/postfix', sendmail: 'x.mc' },
+    ],
     [PROBE, ASKED],
     [[...PROBE, '--to', 'e@f', '--json'], { ...ASKED, to: ['c@d', 'e@f'], json: true }],
     [
@@ -48,6 +52,8 @@ test('parseCommand() says what is wrong', () => {
     [[...PROBE, '--print'], 'probe takes no --print'],
     [['serve', '--client', '::1'], 'serve takes no --client'],
     [['serve', '--to', 'a@b'], 'serve takes no --to'],
+    [['serve', '--postfix', 'x'], 'serve takes no --postfix'],
+    [[...PROBE, '--sendmail', 'x'], 'probe takes no --sendmail'],
     [['probe'], 'probe needs --client IP'],
     [['probe', '--client', '::1'], 'probe needs --from ADDR'],
     [['probe', '--client', '::1', '--from', 'a@b'], 'probe needs --to ADDR'],
@@ -78,6 +84,7 @@ test('parseCommand() never throws', () => {
       '--from',
       '--to',
       '--json',
+      '--postfix',
       '--no-json',
     ],
     ...['--', '-', '-h', '-x', '--help', '--version', '', ' ', 'a@b', '::1', '--=', '--to=x', '--__proto__'],

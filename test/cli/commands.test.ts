@@ -76,7 +76,16 @@ test('greymx --help and --version print and succeed', () => {
   const help = greymx(['--help'])
   assert.deepEqual([help.status, help.stderr], [0, ''])
   assert.match(help.stdout, /^Usage: greymx COMMAND \[OPTIONS\]\n/)
-  for (const word of ['serve', 'check', 'probe', '--config FILE', '--json', '--help, --version']) {
+  for (const word of [
+    'serve',
+    'check',
+    '--postfix DIR',
+    '--sendmail FILE',
+    'probe',
+    '--config FILE',
+    '--json',
+    '--help, --version',
+  ]) {
     assert.ok(help.stdout.includes(word), word)
   }
   assert.deepEqual(greymx(['--version']), { status: 0, stdout: `greymx ${version}\n`, stderr: '' })
@@ -141,11 +150,11 @@ test('greymx check --print prints what is in effect, without password, so that i
   const dir = await scratch(t)
   await writeFile(
     join(dir, 'milter.yaml'),
-    'store: redis://somebody:secret@redis:6379/1\ngreylist: { delay: 5m }\n',
+    'store: redis://somebody:secret@localhost:6379/1\ngreylist: { delay: 5m }\n',
   )
   const { status, stdout, stderr } = greymx(['check', '--print'], dir, { GREYMX_GREYLIST_DELAY: '10s' })
   assert.deepEqual([status, stderr], [0, ''])
-  assert.match(stdout, /^store: redis:\/\/redis:6379\/1 # milter\.yaml:1$/m)
+  assert.match(stdout, /^store: redis:\/\/localhost:6379\/1 # milter\.yaml:1$/m)
   assert.match(stdout, /^ {2}delay: 10s # GREYMX_GREYLIST_DELAY$/m)
   assert.doesNotMatch(stdout, /secret|somebody/)
   await writeFile(join(dir, 'printed.yaml'), stdout)
@@ -184,8 +193,33 @@ test('greymx serve takes settings from the environment, and again at SIGHUP', as
   )
 })
 
-test('the milter.yaml that comes with greymx is fine', () => {
-  assert.equal(greymx(['check', '--config', 'milter.yaml']).status, 0)
+test('the milter.yaml that comes with greymx is fine, and nothing is to be warned of', () => {
+  assert.deepEqual(greymx(['check', '--config', 'milter.yaml']), {
+    status: 0,
+    stdout: 'configuration is fine\n',
+    stderr: '',
+  })
+})
+
+test('greymx check warns of what will not do well, with status 0, and reads the configurations of the MTAs', async (t) => {
+  const dir = await scratch(t)
+  await writeFile(join(dir, 'milter.yaml'), 'greylist: { lifetime: 1d }\n')
+  await writeFile(join(dir, 'main.cf'), 'smtpd_milters = inet:127.0.0.1:8891\n')
+  await writeFile(join(dir, 'sendmail.mc'), "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=T')\n")
+  const { status, stdout, stderr } = greymx(['check', '--postfix', '.', '--sendmail', 'sendmail.mc'], dir)
+  assert.deepEqual([status, stdout], [0, 'configuration is fine\n'])
+  assert.deepEqual(
+    stderr.split('\n').map((line) => line.slice(0, 60)),
+    [
+      'milter.yaml: warning: greylist.lifetime 1d is below greylist.',
+      'main.cf: warning: milter_default_action tempfail for inet:127',
+      'sendmail.mc: warning: F=T of g takes no mail in while greymx i',
+      '',
+    ].map((line) => line.slice(0, 60)),
+  )
+  const missing = greymx(['check', '--postfix', 'absent'], dir)
+  assert.deepEqual([missing.status, missing.stdout], [64, ''])
+  assert.match(missing.stderr, /^Cannot read absent\/main\.cf: ENOENT.*\n$/)
 })
 
 test('greymx serve and probe refuse a faulty file with status 78', async (t) => {

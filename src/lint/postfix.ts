@@ -1,0 +1,228 @@
+// Postfix's main.cf, and what of master.cf replaces it, against the configuration of greymx. Read without Postfix, so
+// that a copy from another host will do. Pure.
+// Source: postconf(5), "smtpd_milters" and "main.cf file format"; MILTER_README; mac_expand.c, milter.c in its source.
+
+import type { Config } from '../config/schema.ts'
+import { postfixService, type SocketSpec } from '../milter/socket.ts'
+import { leadsTo, lintMacros, lintPatience, neededMacros, parseMacros } from './milter.ts'
+import type { Warning } from './settings.ts'
+
+export interface PostfixFiles {
+  readonly mainCf: string
+  /** Absent where there is none. */
+  readonly masterCf?: string
+}
+
+/** What Postfix has where main.cf says nothing. */
+const DEFAULTS: Readonly<Record<string, string>> = {
+  milter_default_action: 'tempfail',
+  milter_command_timeout: '30s',
+  queue_directory: '/var/spool/postfix',
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }
+
+/** How deep values may refer to each other. */
+const DEEPEST = 20
+
+/** A milter of a list like smtpd_milters, with the settings of its own. */
+interface Milter {
+  readonly service: string
+  readonly settings: ReadonlyMap<string, string>
+}
+
+export function lintPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Config): Warning[] {
+  const main = parseMainCf(mainCf)
+  const value = (name: string) => settingOf(main, name)
+  const replaced = parseOverrides(masterCf).map(([name, text]) => [name, expand(text, main)] as const)
+  const milters = (name: string) =>
+    [value(name), ...replaced.filter(([other]) => other === name).map(([, text]) => text)]
+      .flatMap(parseMilters)
+      .filter(({ service }) => isOurs(service, config.listen, value('queue_directory')))
+  const ours = milters('smtpd_milters')
+  const inOthers = milters('non_smtpd_milters').length === 0 ? [] : [nonSmtpd()]
+  if (ours.length === 0) return [noneIsOurs(config), ...inOthers]
+  const needed = neededMacros(config)
+  const macros = (name: string) => (main.has(name) ? parseMacros(value(name)) : undefined)
+  const warnings = [
+    ...ours.flatMap((milter) => lintMilter(milter, value)),
+    ...lintMacros('milter_connect_macros', macros('milter_connect_macros'), needed.connect),
+    ...lintMacros('milter_mail_macros', macros('milter_mail_macros'), needed.mail),
+    ...inOthers,
+  ]
+  return [...new Set(warnings)] // main.cf and master.cf may both have the same
+}
+
+/** What is not set for one milter is as it is for all. */
+function lintMilter(milter: Milter, value: (name: string) => string): Warning[] {
+  const effective = (own: string) => {
+    const text = milter.settings.get(own)
+    return text === undefined ? ([`milter_${own}`, value(`milter_${own}`)] as const) : ([own, text] as const)
+  }
+  const [actionSetting, action] = effective('default_action')
+  const [timeoutSetting, timeout] = effective('command_timeout')
+  const patience = parseTime(timeout)
+  return [
+    ...lintAction(actionSetting, action, milter),
+    ...(patience === undefined ? [] : lintPatience(timeoutSetting, patience)),
+  ]
+}
+
+function lintAction(setting: string, action: string, { service }: Milter): Warning[] {
+  if (action === 'accept') return []
+  const becomes = action === 'reject' ? 'refuses all mail for good' : 'takes no mail in'
+  return [
+    `${setting} ${action} for ${service} ${action === 'quarantine' ? 'puts all mail on hold' : becomes} while greymx is ` +
+      `away: expected { ${service}, default_action=accept }, so that mail flows`,
+  ]
+}
+
+function noneIsOurs({ listen }: Config): Warning {
+  return (
+    `no milter in smtpd_milters is greymx: expected ${listen.map(postfixService).join(' or ')}, as in listen; ` +
+    'nothing is greylisted'
+  )
+}
+
+function nonSmtpd(): Warning {
+  return (
+    'non_smtpd_milters has greymx: expected it in smtpd_milters alone, as mail that is submitted with sendmail(1), and ' +
+    'bounces, come from no client that could retry'
+  )
+}
+
+/** Settings by name, the last of each, not expanded; lines that begin with white space continue the one before. */
+export function parseMainCf(text: string): Map<string, string> {
+  const settings = new Map<string, string>()
+  for (const line of logicalLines(text)) {
+    const [, name, value] = /^([^\s=]+)\s*=\s*(.*)$/s.exec(line) ?? []
+    if (name !== undefined && value !== undefined) settings.set(name, value.trim())
+  }
+  return settings
+}
+
+/** Its value as Postfix would use it; its default, of those that matter here, where it is not there. */
+export function settingOf(settings: ReadonlyMap<string, string>, name: string): string {
+  return expand(settings.get(name) ?? DEFAULTS[name] ?? '', settings)
+}
+
+/** What `-o name=value` and `-o { name = value }` in master.cf put in place of main.cf. */
+function parseOverrides(text: string): Array<[name: string, value: string]> {
+  return logicalLines(text).flatMap((line) =>
+    [...line.matchAll(/-o\s*(?:\{\s*(\w+)\s*=\s*((?:[^{}]|\{[^{}]*\})*)\}|(\w+)=(\S*))/g)].map(
+      ([, inBraces, value, name, word]): [string, string] => [inBraces ?? name ?? '', value ?? word ?? ''],
+    ),
+  )
+}
+
+/** Comments and empty lines may stand anywhere, even in between. */
+function logicalLines(text: string): string[] {
+  const lines: string[] = []
+  for (const line of text.split(/\r?\n/)) {
+    if (/^\s*(#|$)/.test(line)) continue
+    if (/^\s/.test(line) && lines.length > 0) lines.push(`${lines.pop()} ${line.trim()}`)
+    else lines.push(line)
+  }
+  return lines
+}
+
+/** With `$name`, `${name}`, `$(name)`, `${name?yes}`, `${name:no}` and `${name?{yes}:{no}}` put in; `$$` is a dollar. */
+function expand(text: string, settings: ReadonlyMap<string, string>, depth = 0): string {
+  if (depth > DEEPEST) return ''
+  const value = (name: string) => expand(settings.get(name) ?? DEFAULTS[name] ?? '', settings, depth + 1)
+  let result = ''
+  for (let rest = text; rest !== ''; ) {
+    const [, plain = '', name, open] = /^([^$]*)(?:\$(?:([a-zA-Z0-9_]+)|([{($]?)))?/s.exec(rest) ?? []
+    result += plain
+    const matched = plain.length + (rest.length > plain.length ? 1 + (name ?? open ?? '').length : 0)
+    rest = rest.slice(matched)
+    if (name !== undefined) result += value(name)
+    else if (open === '$') result += '$'
+    else if (open === '{' || open === '(') {
+      const end = closing(rest, open)
+      result += conditional(rest.slice(0, end))
+      rest = rest.slice(end + 1)
+    }
+  }
+  return result
+
+  function conditional(inside: string): string {
+    const [, name = '', operator, choices = ''] = /^\s*(\w+)\s*(?:([?:])(.*))?$/s.exec(inside) ?? []
+    if (operator === undefined) return value(name)
+    const [first, second] = twoChoices(choices)
+    const isSet = value(name) !== ''
+    if (operator === ':') return isSet ? '' : expand(first, settings, depth + 1)
+    return expand(isSet ? first : second, settings, depth + 1)
+  }
+}
+
+/** Of `{yes}:{no}`, `{yes}`, or a bare text. */
+function twoChoices(text: string): [string, string] {
+  const trimmed = text.trim()
+  if (!trimmed.startsWith('{')) return [trimmed, '']
+  const end = closing(trimmed.slice(1), '{') + 1
+  const after = trimmed.slice(end + 1).trim()
+  return [trimmed.slice(1, end).trim(), after.startsWith(':') ? twoChoices(after.slice(1))[0] : '']
+}
+
+/** Where what was opened is closed; the end of the text where it is not. */
+function closing(text: string, open: '{' | '('): number {
+  const close = open === '{' ? '}' : ')'
+  let depth = 1
+  for (let index = 0; index < text.length; index += 1) {
+    if (text[index] === open) depth += 1
+    if (text[index] === close) depth -= 1
+    if (depth === 0) return index
+  }
+  return text.length
+}
+
+/** `inet:host:port, { unix:/path, name=value, … }` */
+export function parseMilters(text: string): Milter[] {
+  return splitOutsideBraces(text).map((item) => {
+    const parts = item.startsWith('{') ? splitOutsideBraces(item.slice(1, -1)) : [item]
+    const [service = '', ...settings] = parts
+    return { service, settings: new Map(joinedSettings(settings)) }
+  })
+}
+
+/** `name=value`, `name = value` and `{ name = value }`. */
+function joinedSettings(parts: readonly string[]): Array<[string, string]> {
+  const text = parts.map((part) => part.replace(/^\{(.*)\}$/s, '$1').trim()).join('\n')
+  return [...text.matchAll(/(\w+)\s*=\s*([^\n]*)/g)].map(([, name = '', value = '']) => [name, value.trim()])
+}
+
+function splitOutsideBraces(text: string): string[] {
+  const parts: string[] = []
+  let depth = 0
+  let part = ''
+  for (const character of text) {
+    if (character === '{') depth += 1
+    if (character === '}') depth -= 1
+    if (depth === 0 && /[\s,]/.test(character)) {
+      if (part !== '') parts.push(part)
+      part = ''
+    } else part += character
+  }
+  return part === '' ? parts : [...parts, part]
+}
+
+/** `inet:host:port`, `inet:[IPv6]:port` or `unix:path`, which below a chroot counts from the queue directory. */
+function isOurs(service: string, listen: readonly SocketSpec[], queueDirectory: string): boolean {
+  const [, path] = /^unix:(.+)$/.exec(service) ?? []
+  if (path !== undefined) {
+    const candidates = [path, `${queueDirectory}/${path.replace(/^\//, '')}`]
+    return candidates.some((each) => listen.some((spec) => leadsTo({ kind: 'unix', path: each }, spec)))
+  }
+  const [, host = '', port] = /^inet:(.*):(\d+)$/.exec(service) ?? []
+  if (port === undefined) return false
+  const theirs = { kind: 'inet', host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) } as const
+  return listen.some((spec) => leadsTo(theirs, spec))
+}
+
+/** Milliseconds; `undefined` for what is none. Without a unit these are seconds. */
+function parseTime(text: string): number | undefined {
+  const [, digits, unit = 's'] = /^(\d+)([smhdw]?)$/.exec(text.trim()) ?? []
+  const factor = SECONDS[unit || 's']
+  return digits === undefined || factor === undefined ? undefined : Number(digits) * factor * 1000
+}

@@ -1,0 +1,140 @@
+// A sendmail.cf, or the .mc file that it is made of, against the configuration of greymx. Pure.
+// Source: Sendmail op.me, "X — Mail Filter (Milter) Definitions"; cf/README, "ADDING NEW MAIL FILTERS"; cf/m4/cfhead.m4.
+
+import type { Config } from '../config/schema.ts'
+import { formatSocketSpec, parseSocketSpec } from '../milter/socket.ts'
+import { leadsTo, lintMacros, lintPatience, neededMacros, parseMacros } from './milter.ts'
+import type { Warning } from './settings.ts'
+
+interface SendmailSettings {
+  /** The equates of each filter (S, F, T), by its name. */
+  readonly filters: ReadonlyMap<string, ReadonlyMap<string, string>>
+  /** Names, in order; absent where all that are defined are used. */
+  readonly used?: readonly string[]
+  /** Macro lists by milter stage; absent where the .mc leaves them at their defaults. */
+  readonly macros: { readonly connect?: readonly string[]; readonly mail?: readonly string[] }
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+}
+
+/** What Sendmail waits for an answer where T= does not say, in milliseconds: T=R:10s. */
+const DEFAULT_REPLY_TIMEOUT = 10_000
+
+/** What Sendmail does with mail when the filter is away, by the value of F=. */
+const ACTIONS: Readonly<Record<string, string>> = {
+  R: 'refuses all mail for good',
+  T: 'takes no mail in',
+  '4': 'takes no mail in',
+}
+
+export function lintSendmail(text: string, config: Config): Warning[] {
+  const isCf = /^(V\d|O [\w.]+ *=)/m.test(text)
+  const { filters, used, macros } = isCf ? parseCf(text) : parseMc(text)
+  const ours = [...filters].find(([, equates]) => isOurs(equates.get('S') ?? '', config))
+  const socket = config.listen.map(formatSocketSpec).join(' or ')
+  if (!ours) {
+    return [`no mail filter is greymx: expected one with S=${socket}, as in listen; nothing is greylisted`]
+  }
+  const [name, equates] = ours
+  const needed = neededMacros(config)
+  return [
+    ...(used === undefined || used.includes(name) ? [] : [unused(name, used)]),
+    ...lintFlags(name, equates.get('F') ?? ''),
+    ...lintPatience(`T=R: of ${name},`, replyTimeout(equates.get('T') ?? '')),
+    ...lintMacros('Milter.macros.connect', macros.connect, needed.connect),
+    ...lintMacros('Milter.macros.envfrom', macros.mail, needed.mail),
+  ]
+}
+
+function unused(name: string, used: readonly string[]): Warning {
+  return (
+    `InputMailFilters is ${used.join(', ') || 'empty'}, without ${name}, which is greymx: expected it there, as nothing is ` +
+    'greylisted otherwise'
+  )
+}
+
+function lintFlags(name: string, flags: string): Warning[] {
+  const action = ACTIONS[flags]
+  if (action === undefined) return []
+  return [`F=${flags} of ${name} ${action} while greymx is away: expected no F=, so that mail flows`]
+}
+
+function isOurs(socket: string, { listen }: Config): boolean {
+  const theirs = parseSocketSpec(socket.startsWith('/') ? `unix:${socket}` : socket)
+  return theirs !== undefined && listen.some((spec) => leadsTo(theirs, spec))
+}
+
+/** Of `C:10s;S:10s;R:10s;E:1m`, in milliseconds. */
+function replyTimeout(timeouts: string): number {
+  const [, digits, unit = 's'] = /(?:^|;)\s*R:(\d+)([smhdw]?)/.exec(timeouts) ?? []
+  return digits === undefined ? DEFAULT_REPLY_TIMEOUT : Number(digits) * (UNITS[unit || 's'] ?? 1000)
+}
+
+function parseCf(text: string): SendmailSettings {
+  // Lines that begin with white space continue the one before.
+  const lines = text.replace(/\r?\n[ \t]+/g, ' ').split(/\r?\n/)
+  const filters = new Map<string, ReadonlyMap<string, string>>()
+  const options = new Map<string, string>()
+  for (const line of lines) {
+    const [, name, equates] = /^X([^\s,]+)\s*,(.*)$/.exec(line) ?? []
+    if (name !== undefined && equates !== undefined) filters.set(name, parseEquates(equates))
+    const [, option, value] = /^O\s*([\w.]+)\s*=\s*(.*)$/.exec(line) ?? []
+    if (option !== undefined && value !== undefined) options.set(option.toLowerCase(), value.trim())
+  }
+  // Without InputMailFilters no filter is used, and without Milter.macros no macros are sent.
+  return {
+    filters,
+    used: parseNames(options.get('inputmailfilters') ?? ''),
+    macros: {
+      connect: parseMacros(options.get('milter.macros.connect') ?? ''),
+      mail: parseMacros(options.get('milter.macros.envfrom') ?? ''),
+    },
+  }
+}
+
+function parseMc(text: string): SendmailSettings {
+  const source = text.replace(/^dnl\b.*$/gm, '').replace(/\bdnl\b.*$/gm, '')
+  const filters = new Map<string, ReadonlyMap<string, string>>()
+  const inputs: string[] = []
+  for (const [, kind, name = '', equates = ''] of source.matchAll(
+    /\b(INPUT_MAIL_FILTER|MAIL_FILTER)\(\s*`([^']*)'\s*,\s*`([^']*)'/g,
+  )) {
+    filters.set(name, parseEquates(equates))
+    if (kind === 'INPUT_MAIL_FILTER') inputs.push(name)
+  }
+  const defined = (name: string) => {
+    const [, value] = new RegExp(`define\\(\\s*\`${name}'\\s*,\\s*\`+([^']*)'`).exec(source) ?? []
+    return value
+  }
+  // One that begins with its own name adds to the default, which has all that is needed.
+  const macros = (name: string) => {
+    const value = defined(name)
+    return value === undefined || value.includes(name) ? undefined : parseMacros(value)
+  }
+  const [connect, mail] = [macros('confMILTER_MACROS_CONNECT'), macros('confMILTER_MACROS_ENVFROM')]
+  const named = defined('confINPUT_MAIL_FILTERS')
+  return {
+    filters,
+    used: named === undefined ? inputs : parseNames(named),
+    macros: { ...(connect ? { connect } : {}), ...(mail ? { mail } : {}) },
+  }
+}
+
+function parseEquates(text: string): Map<string, string> {
+  return new Map(
+    text.split(',').flatMap((equate): Array<[string, string]> => {
+      const [, name, value] = /^\s*([A-Z])=(.*?)\s*$/.exec(equate) ?? []
+      return name === undefined || value === undefined ? [] : [[name, value]]
+    }),
+  )
+}
+
+function parseNames(text: string): string[] {
+  return text.split(/[\s,;]+/).filter((name) => name !== '')
+}

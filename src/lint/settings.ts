@@ -1,0 +1,113 @@
+// The configuration against the world it meets: what is allowed, and delays or exposes mail all the same. Pure.
+
+import { formatDuration } from '../config/duration.ts'
+import type { Config } from '../config/schema.ts'
+import { LONGEST_DECISION } from '../greylister.ts'
+import type { SocketSpec } from '../milter/socket.ts'
+import { formatStoreSpec } from '../store/open.ts'
+import type { RedisServers } from '../store/redis-settings.ts'
+
+/** What is wrong, with which value, what is expected and why; without the file it stands in. */
+export type Warning = string
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+
+/**
+ * When senders first retry, at the earliest: Postfix (minimal_backoff_time) and Courier (retryalpha) after 5 minutes,
+ * qmail after 400 s (https://perl.plover.com/yak/qmail/samples/slide016.html), Exim after 15 minutes (its default
+ * rule F,2h,15m), Exchange after 15 (MessageRetryInterval,
+ * https://learn.microsoft.com/previous-versions/office/exchange-server-api/ff345508(v=exchg.150)), Sendmail with its next
+ * queue run, Lyris after 30 (http://lunar.lyris.com/help/lm_help/5.0/Retry_Timing.html).
+ */
+const FIRST_RETRY = 5 * MINUTE
+
+/** Sendmail (Timeout.queuewarn) and Exchange tell their users after so long that a message is late. */
+const LATE = 4 * HOUR
+
+/**
+ * Two retries of the slowest known: Oracle Communications Messaging Server's for non-urgent mail, 120 minutes apart
+ * (https://msg.wikidoc.info, "Backoff …"). OpenBSD's spamd waits as long (greyexp, spamd(8)).
+ */
+const LEAST_WINDOW = 4 * HOUR
+
+/** What an MTA has to wait for an answer at least, in milliseconds: the longest decision, and a busy machine's share. */
+export const LEAST_PATIENCE = LONGEST_DECISION + 1000
+
+export function lintSettings(config: Config): Warning[] {
+  return [...lintTimes(config), ...lintSockets(config), ...lintStore(config)]
+}
+
+function lintTimes({ greylist, storeTimeout }: Config): Warning[] {
+  const { delay, retryWindow, lifetime } = greylist.times
+  const warnings: Warning[] = []
+  if (delay > LATE) {
+    warnings.push(
+      `greylist.delay ${formatDuration(delay)} is above 4h: expected less, as senders' servers tell them by then that ` +
+        'their mail is late, and some give up',
+    )
+  } else if (delay >= FIRST_RETRY) {
+    warnings.push(
+      `greylist.delay ${formatDuration(delay)} is not below 5m: expected less, such as 4m, as Postfix and Courier first ` +
+        'retry after 5 minutes, and the next retry comes much later',
+    )
+  }
+  if (retryWindow < LEAST_WINDOW) {
+    warnings.push(
+      `greylist.retry_window ${formatDuration(retryWindow)} is below 4h: expected more, as some servers retry every two ` +
+        'hours only, and a farm of them may need several tries; what comes too late begins anew, each time',
+    )
+  }
+  if (lifetime < retryWindow) {
+    warnings.push(
+      `greylist.lifetime ${formatDuration(lifetime)} is below greylist.retry_window ${formatDuration(retryWindow)}: expected ` +
+        'more, as a pass would be forgotten before a first attempt is',
+    )
+  }
+  if (storeTimeout >= LONGEST_DECISION) {
+    warnings.push(
+      `store_timeout ${formatDuration(storeTimeout)} is not below ${formatDuration(LONGEST_DECISION)}: expected less, such as ` +
+        '250ms, as no decision takes longer, and one after the other takes that long until the store is known to stand still',
+    )
+  }
+  return warnings
+}
+
+function lintSockets({ listen, socketMode }: Config): Warning[] {
+  if ((socketMode & 0o002) === 0) return []
+  const mode = `"0${socketMode.toString(8).padStart(3, '0')}"`
+  return listen
+    .filter((spec): spec is Extract<SocketSpec, { kind: 'unix' }> => spec.kind === 'unix')
+    .map(
+      ({ path }) =>
+        `socket_mode ${mode} lets every user of this machine write to ${path}: expected "0660", and the MTA's user in the ` +
+        "socket's group, as whoever can write there can have any triplet passed",
+    )
+}
+
+function lintStore({ store }: Config): Warning[] {
+  if (store.kind !== 'redis') return []
+  const isRemote = hostsOf(store.redis.servers).some((host) => !isLoopback(host))
+  if (store.redis.tls || !isRemote) return []
+  return [
+    `store ${formatStoreSpec(store)} is another machine, without TLS: expected rediss in place of redis, as mail ` +
+      'addresses, and the password, go over the network in clear',
+  ]
+}
+
+function hostsOf(servers: RedisServers): string[] {
+  switch (servers.kind) {
+    case 'unix':
+      return []
+    case 'tcp':
+      return [servers.address.host]
+    case 'sentinel':
+      return servers.sentinels.map(({ host }) => host)
+    case 'cluster':
+      return servers.nodes.map(({ host }) => host)
+  }
+}
+
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127\.\d+\.\d+\.\d+|::1)$/i.test(host)
+}

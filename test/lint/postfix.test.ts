@@ -1,0 +1,221 @@
+// What greymx check --postfix warns of, on main.cf as administrators write it; and that it is read as Postfix reads it.
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { lintPostfix, parseMainCf, parseMilters, settingOf } from '../../src/lint/postfix.ts'
+import { scratch } from '../support/scratch.ts'
+import { assertWarnings, configOf } from './support.ts'
+
+const run = promisify(execFile)
+
+const BASE = `# See /usr/share/postfix/main.cf.dist for a commented, more complete version
+compatibility_level = 3.6
+myhostname = mx1.example.org
+mydestination = $myhostname, localhost.$mydomain,
+\tlocalhost
+smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated
+  # a comment within
+  defer_unauth_destination
+`
+
+const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?: string, masterCf?: string]> =
+  [
+    ['the line of the README', 'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }', []],
+    ['localhost is 127.0.0.1', 'smtpd_milters = { inet:localhost:8891, default_action=accept }', []],
+    [
+      'another default action for all',
+      'milter_default_action = accept\nsmtpd_milters = inet:127.0.0.1:8891',
+      [],
+    ],
+    [
+      'over several lines, one of many',
+      'smtpd_milters =\n  { inet:127.0.0.1:8891\n    default_action = accept\n   command_timeout=15s },\n  unix:/run/opendkim/s\nnon_smtpd_milters = unix:/run/opendkim/s',
+      [],
+    ],
+    [
+      'by names',
+      'greymx = { inet:127.0.0.1:8891, default_action=accept }\ndkim = unix:/d\nsmtpd_milters = $' +
+        '{greymx}, $(dkim)\nnon_smtpd_milters = $dkim',
+      [],
+    ],
+    [
+      'the last one counts',
+      'milter_default_action = reject\nmilter_default_action = accept\nsmtpd_milters = inet:127.0.0.1:8891',
+      [],
+    ],
+    [
+      'a conditional name',
+      'g = inet:127.0.0.1:8891\nmilter_default_action=accept\nsmtpd_milters = $' +
+        '{g?{$g}:{inet:127.0.0.1:1}}, $' +
+        '{none?$g}$' +
+        '{g:x}',
+      [],
+    ],
+    [
+      'none',
+      'smtpd_milters = unix:/run/opendkim/s',
+      [/^no milter in smtpd_milters is greymx: expected inet:127\.0\.0\.1:8891, as in listen; /],
+    ],
+    ['no setting', '', [/^no milter in smtpd_milters is greymx/]],
+    ['another port', 'smtpd_milters = inet:127.0.0.1:8892', [/^no milter/]],
+    [
+      'Postfix’s own default',
+      'smtpd_milters = inet:127.0.0.1:8891',
+      [
+        /^milter_default_action tempfail for inet:127\.0\.0\.1:8891 takes no mail in while greymx is away: expected \{ inet:127\.0\.0\.1:8891, default_action=accept \}/,
+      ],
+    ],
+    [
+      'one that refuses',
+      'milter_default_action = accept\nsmtpd_milters = { inet:127.0.0.1:8891, default_action=reject }',
+      [/^default_action reject for inet:127\.0\.0\.1:8891 refuses all mail for good while greymx is away/],
+    ],
+    [
+      'one that holds',
+      'milter_default_action = quarantine\nsmtpd_milters = inet:127.0.0.1:8891',
+      [/ puts all mail on hold /],
+    ],
+    [
+      'impatient by its own setting',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept, command_timeout=2s }',
+      [/^command_timeout 2s is below 3s: expected more, such as 10s, as a decision takes up to 2s /],
+    ],
+    [
+      'impatient by that of all, without unit',
+      'milter_command_timeout = 2\nsmtpd_milters = { inet:127.0.0.1:8891, default_action=accept }',
+      [/^milter_command_timeout 2s is below 3s/],
+    ],
+    [
+      'patient enough, however slow the store may be',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept, command_timeout=3s }',
+      [],
+      'store_timeout: 10s',
+    ],
+    [
+      'mail that was never sent by a client',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nnon_smtpd_milters = $smtpd_milters',
+      [/^non_smtpd_milters has greymx: expected it in smtpd_milters alone, /],
+    ],
+    [
+      'macros',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nmilter_connect_macros = {daemon_name} v\nmilter_mail_macros = i, {auth_type}',
+      [
+        /^milter_connect_macros lacks j _: expected them, or the default, /,
+        /^milter_mail_macros lacks \{auth_authen\}: /,
+      ],
+    ],
+    [
+      'macros that nobody needs',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nmilter_connect_macros = j _\nmilter_mail_macros = i',
+      [],
+      'exempt: { authenticated: false }',
+    ],
+    [
+      'a unix socket',
+      'smtpd_milters = { unix:/run/greymx/s, default_action=accept }',
+      [],
+      'listen: unix:/run/greymx/s',
+    ],
+    [
+      'a unix socket as a chrooted smtpd sees it',
+      'smtpd_milters = { unix:/greymx/s, default_action=accept }',
+      [],
+      'listen: unix:/var/spool/postfix/greymx/s',
+    ],
+    [
+      'another queue directory',
+      'queue_directory = /q\nsmtpd_milters = { unix:greymx/s, default_action=accept }',
+      [],
+      'listen: unix:/q/greymx/s',
+    ],
+    [
+      'IPv6',
+      'smtpd_milters = { inet:[2001:db8::1]:8891, default_action=accept }',
+      [],
+      'listen: inet6:8891@2001:db8::1',
+    ],
+    [
+      'any address',
+      'smtpd_milters = { inet:192.0.2.1:8891, default_action=accept }',
+      [],
+      'listen: inet:8891@0.0.0.0',
+    ],
+    ['another machine', 'smtpd_milters = inet:192.0.2.1:8891', [/^no milter/], 'listen: inet:8891@192.0.2.2'],
+    [
+      'a name, which may be any',
+      'smtpd_milters = { inet:g.test:8891, default_action=accept }',
+      [],
+      'listen: inet:8891@192.0.2.2',
+    ],
+    [
+      'in master.cf alone',
+      '',
+      [],
+      '',
+      'smtp inet n - y - - smtpd\n  -o smtpd_tls_security_level=may\n  -o { smtpd_milters = { inet:127.0.0.1:8891, default_action=accept } }\n',
+    ],
+    [
+      'in master.cf, by name',
+      'g = inet:127.0.0.1:8891',
+      [/^milter_default_action tempfail/],
+      '',
+      'smtp inet n - y - - smtpd -o smtpd_milters=$g\n',
+    ],
+    [
+      'in both',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }',
+      [/^default_action reject/],
+      '',
+      'submission inet n - y - - smtpd\n  -o { smtpd_milters = { inet:127.0.0.1:8891, default_action=reject } }\n',
+    ],
+    ['values that go round in circles', 'a = $b\nb = $a\nsmtpd_milters = $a', [/^no milter/]],
+  ]
+
+test('lintPostfix() says what would lose, hold up or never greylist mail', () => {
+  for (const [name, mainCf, expected, settings = '', masterCf] of CASES) {
+    const files = { mainCf: `${BASE}${mainCf}\n`, ...(masterCf === undefined ? {} : { masterCf }) }
+    assertWarnings(name, lintPostfix(files, configOf(settings)), expected)
+  }
+})
+
+test('main.cf is read as Postfix itself reads it', async (t) => {
+  const names = [
+    'smtpd_milters',
+    'non_smtpd_milters',
+    'milter_default_action',
+    'milter_connect_macros',
+    'queue_directory',
+  ]
+  for (const [name, text] of CASES) {
+    if (name.includes('circles')) continue
+    const mainCf = `${BASE}${text}\n`
+    const dir = await scratch(t)
+    await writeFile(join(dir, 'main.cf'), mainCf)
+    await utimes(join(dir, 'main.cf'), 0, 0) // Postfix waits for a file that is younger than a second
+    const { stdout } = await run('postconf', ['-c', dir, '-xh', ...names])
+    const settings = parseMainCf(mainCf)
+    const expected = stdout.split('\n').slice(0, names.length)
+    for (const [index, setting] of names.entries()) {
+      if (!settings.has(setting) && setting.endsWith('macros')) continue // the defaults of these are not needed
+      const plain = (value: string) => value.replace(/\s+/g, ' ').trim()
+      assert.equal(plain(settingOf(settings, setting)), plain(expected[index] ?? ''), `${name}: ${setting}`)
+    }
+  }
+})
+
+test('a list of milters is cut where Postfix cuts it', () => {
+  assert.deepEqual(
+    parseMilters(
+      'inet:a:1, { unix:/b, default_action=accept, { protocol = 6 } connect_timeout = 5s },unix:/c',
+    ).map(({ service, settings }) => [service, Object.fromEntries(settings)]),
+    [
+      ['inet:a:1', {}],
+      ['unix:/b', { default_action: 'accept', protocol: '6', connect_timeout: '5s' }],
+      ['unix:/c', {}],
+    ],
+  )
+})

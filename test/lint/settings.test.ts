@@ -1,0 +1,74 @@
+// What greymx check warns of in its own configuration.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { LONGEST_DECISION } from '../../src/greylister.ts'
+import { LEAST_PATIENCE, lintSettings } from '../../src/lint/settings.ts'
+import { assertWarnings, configOf } from './support.ts'
+
+const QUIET = [
+  '',
+  'greylist: { delay: 299s }',
+  'greylist: { retry_window: 4h }',
+  'greylist: { lifetime: 2d }',
+  'socket_mode: "0666"', // no unix socket
+  'listen: unix:/run/greymx/s\nsocket_mode: "0660"',
+  'listen: unix:/run/greymx/s\nsocket_mode: "0664"',
+  'store: redis://127.0.0.1:6379/0',
+  'store: redis://localhost:6379/0',
+  'store: redis://[::1]:6379/0',
+  'store: rediss://redis.test:6379/0',
+  'store: redis+unix:///run/redis/s?db=0',
+  'store_timeout: 1999ms',
+]
+
+test('lintSettings() has nothing against the defaults, nor against what is as good', () => {
+  for (const text of QUIET) assert.deepEqual(lintSettings(configOf(text)), [], text)
+})
+
+const WARNED: Array<[text: string, warnings: RegExp[]]> = [
+  [
+    'greylist: { delay: 5m }',
+    [/^greylist\.delay 5m is not below 5m: expected less, such as 4m, as Postfix and Courier/],
+  ],
+  ['greylist: { delay: 4h }', [/^greylist\.delay 4h is not below 5m: /]],
+  ['greylist: { delay: 241m }', [/^greylist\.delay 241m is above 4h: expected less, /]],
+  ['greylist: { retry_window: 12m }', [/^greylist\.retry_window 12m is below 4h: expected more, /]],
+  [
+    'greylist: { lifetime: 47h }',
+    [/^greylist\.lifetime 47h is below greylist\.retry_window 2d: expected more, /],
+  ],
+  [
+    'listen: [unix:/run/a, unix:/run/b, "inet:1@127.0.0.1"]\nsocket_mode: "0666"',
+    [
+      /^socket_mode "0666" lets every user of this machine write to \/run\/a: expected "0660", /,
+      /^socket_mode "0666" lets every user of this machine write to \/run\/b: /,
+    ],
+  ],
+  [
+    'store: redis://user:secret@redis.test:6380/2',
+    [
+      /^store redis:\/\/redis\.test:6380\/2 is another machine, without TLS: expected rediss in place of redis, /,
+    ],
+  ],
+  [
+    'store: redis+sentinel://127.0.0.1,redis.test/mymaster',
+    [/^store redis\+sentinel:\/\/.* is another machine, without TLS: /],
+  ],
+  [
+    'store_timeout: 2s',
+    [/^store_timeout 2s is not below 2s: expected less, such as 250ms, as no decision takes longer, /],
+  ],
+  [
+    'greylist: { delay: 10m, retry_window: 30m, lifetime: 20m }',
+    [/^greylist\.delay 10m/, /^greylist\.retry_window 30m/, /^greylist\.lifetime 20m/],
+  ],
+]
+
+test('lintSettings() says what will not do well, with its value, what is expected, and why', () => {
+  for (const [text, expected] of WARNED) assertWarnings(text, lintSettings(configOf(text)), expected)
+})
+
+test('MTAs have to wait for longer than a decision can take', () => {
+  assert.ok(LEAST_PATIENCE > LONGEST_DECISION)
+})
