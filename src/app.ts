@@ -223,6 +223,12 @@ async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Pro
     onProblem: (problem) => guarded?.markDown(problem),
     onWarning: (warning) =>
       log.event('warn', 'store is not set up as it should be', { store: name, warning }),
+    onMovedAside: (problem, movedTo) =>
+      log.event('error', 'damaged state was moved aside: starting empty', {
+        store: name,
+        problem,
+        moved_to: movedTo,
+      }),
   })
   guarded = new GuardedStore(store, config.storeTimeout, {
     onOperation: (operation, result) => metrics.storeOperation(operation, result),

@@ -11,6 +11,7 @@ export interface StoredEntry {
 }
 
 const STORED = /^1:(pending|passed):(\d{1,15})$/
+const COUNT = /^\d{1,15}$/
 
 export function encodeEntry({ passed, ttl }: StoredEntry): string {
   return `1:${passed ? 'passed' : 'pending'}:${ttl}`
@@ -34,8 +35,13 @@ export function encodeCount(sum: number): string {
 
 /** Throws `UnreadableEntry` on what is no count. */
 export function decodeCount(key: string, text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw unreadable(key, text, 'a count')
+  if (!COUNT.test(text)) throw unreadable(key, text, 'a count')
   return Number(text)
+}
+
+/** Whether it looks like an entry or a count. */
+export function isStored(text: string): boolean {
+  return STORED.test(text) || COUNT.test(text)
 }
 
 /** `remaining` milliseconds are left; an age is never negative, even where somebody lengthened the entry's life. */

@@ -1,8 +1,7 @@
 // The setting `store` → what it names; and that → a store.
 
 import { resolve } from 'node:path'
-
-import { openLmdbJournal, openLmdbStore } from './lmdb.ts'
+import { type LmdbEvents, openLmdbJournal, openLmdbStore } from './lmdb.ts'
 import { LocalStore, type LocalTimes } from './local.ts'
 import { MemoryStore } from './memory.ts'
 import { openRedisStore, type RedisEvents } from './redis.ts'
@@ -21,6 +20,8 @@ export const STORE_FORMS = `lmdb:DIR, memory:, ${REDIS_FORMS}`
 export type LocalStoreSpec = Exclude<StoreSpec, { readonly kind: 'redis' }>
 
 export const LOCAL_STORE_FORMS = 'memory: or lmdb:DIR'
+
+export type StoreEvents = RedisEvents & LmdbEvents
 
 /** `undefined` when `text` is none of `STORE_FORMS`. */
 export function parseStoreSpec(text: string): StoreSpec | undefined {
@@ -49,13 +50,13 @@ export function formatStoreSpec(spec: StoreSpec): string {
   }
 }
 
-/** Opens what can be opened; a Redis that is not there yet is waited for in the background. */
-export async function openStore(spec: StoreSpec, events: RedisEvents): Promise<SharedStore> {
+/** Opens what can be opened; a Redis that is not there yet, or a disk that is full, is waited for in the background. */
+export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<SharedStore> {
   switch (spec.kind) {
     case 'memory':
       return new MemoryStore(() => performance.now())
     case 'lmdb':
-      return openLmdbStore(spec.directory, Date.now)
+      return openLmdbStore(spec.directory, Date.now, events)
     case 'redis':
       return openRedisStore(spec.redis, events)
   }

@@ -19,6 +19,8 @@ export interface GreymxOptions {
   readonly name?: string
   /** Runs it by another clock than this machine's, in the manner of faketime(1): `+1d`. */
   readonly clockOffset?: string
+  /** A small disk of its own, mounted where none but the daemon sees it: tests do at `Greymx.root`. */
+  readonly disk?: { readonly path: string; readonly size: string }
 }
 
 export interface Greymx {
@@ -27,6 +29,8 @@ export interface Greymx {
   readonly adminPort: number
   readonly configFile: string
   readonly pid: number
+  /** Where its view of the file system begins. */
+  readonly root: string
   /** Its lines of log so far. */
   log(): string[]
   /** The outcomes so far as `verdict reason`, of one sender where given. */
@@ -44,6 +48,7 @@ export async function startGreymx({
   settings,
   name = 'greymx',
   clockOffset,
+  disk,
 }: GreymxOptions): Promise<Greymx> {
   const [port, adminPort] = [await freePort(), await freePort()]
   const socketPath = join(dir, `${name}.sock`)
@@ -55,8 +60,10 @@ export async function startGreymx({
     `${dns}listen: ["inet:${port}@127.0.0.1", "unix:${socketPath}"]\nsocket_mode: "0666"\nadmin: 127.0.0.1:${adminPort}\n${settings}\n`,
   )
   const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
-  const [command = '', ...args] =
-    clockOffset === undefined ? serve : ['faketime', '-f', clockOffset, ...serve]
+  const mount = 'mount -t tmpfs -o "size=$1" none "$2" && shift 2 && exec "$@"'
+  const onDisk = disk ? ['unshare', '--mount', 'sh', '-c', mount, 'sh', disk.size, disk.path] : []
+  const clock = clockOffset === undefined ? [] : ['faketime', '-f', clockOffset]
+  const [command = '', ...args] = [...onDisk, ...clock, ...serve]
   const daemon = await startDaemon({
     command,
     args,
@@ -77,6 +84,7 @@ export async function startGreymx({
     adminPort,
     configFile,
     pid: daemon.pid,
+    root: `/proc/${daemon.pid}/root`,
     log,
     outcomes: (sender) =>
       log()
