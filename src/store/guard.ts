@@ -1,6 +1,7 @@
 // A store whose operations take a bounded time, are counted, and show whether the store is up. A store that is down
 // costs one failure, not one for each who asks: from then on whoever asks is refused at once, and so is whoever waits
-// already, until a probe in the background finds the store well again. Else who asks gets the store's own answer.
+// already, until a probe in the background finds the store well again. Where it is a write that fails, as on a full disk,
+// reads are asked all the same, until one of them fails too. Else who asks gets the store's own answer.
 
 import type { Entry } from '../greylist/entry.ts'
 import { UnreadableEntry } from './encoding.ts'
@@ -48,6 +49,8 @@ export class GuardedStore implements SharedStore {
   readonly #pending = new Set<Pending>()
   #timer: NodeJS.Timeout | undefined
   #state: StoreState = { up: false, since: new Date() }
+  /** Whether a store that is down is asked for what is in it: it answered, though only to say that it cannot write. */
+  #isReadable = false
   #changedAt = Number.NEGATIVE_INFINITY
   #probeIn = FIRST_PROBE
   #probeTimer: NodeJS.Timeout | undefined
@@ -102,22 +105,7 @@ export class GuardedStore implements SharedStore {
 
   /** Also for what a store reports by itself, such as a lost connection. */
   markDown(problem: string): void {
-    if (this.#isDown) {
-      this.#state = { ...this.#state, problem } // the latest says most
-      return
-    }
-    const now = performance.now()
-    const isRelapse = now - this.#changedAt < STEADY
-    this.#probeIn = isRelapse ? Math.min(this.#probeIn * 2, LONGEST_PROBE) : FIRST_PROBE
-    this.#changedAt = now
-    this.#state = { up: false, problem, since: new Date() }
-    this.#watch.onDown(problem)
-    for (const { operation, reject } of this.#pending) {
-      this.#watch.onOperation(operation, 'refused')
-      reject(new Error(problem))
-    }
-    this.#pending.clear()
-    this.#probeLater()
+    this.#markDown(problem, false)
   }
 
   /** Finds out at once whether a store that is down is back, as when it has just connected again. */
@@ -144,6 +132,29 @@ export class GuardedStore implements SharedStore {
     return this.#state.problem !== undefined
   }
 
+  #markDown(problem: string, isReadable: boolean): void {
+    this.#isReadable = isReadable
+    if (this.#isDown) {
+      this.#state = { ...this.#state, problem } // the latest says most
+    } else {
+      const now = performance.now()
+      const isRelapse = now - this.#changedAt < STEADY
+      this.#probeIn = isRelapse ? Math.min(this.#probeIn * 2, LONGEST_PROBE) : FIRST_PROBE
+      this.#changedAt = now
+      this.#state = { up: false, problem, since: new Date() }
+      this.#watch.onDown(problem)
+      this.#probeLater()
+    }
+    for (const pending of this.#pending) {
+      const { operation, reject } = pending
+      const isProbe = operation === 'check' && this.#isProbing
+      if (this.#isAsked(operation) || isProbe) continue
+      this.#pending.delete(pending)
+      this.#watch.onOperation(operation, 'refused')
+      reject(new Error(problem))
+    }
+  }
+
   #markUp(): void {
     if (this.#state.up) return
     this.#changedAt = performance.now()
@@ -151,11 +162,15 @@ export class GuardedStore implements SharedStore {
     this.#watch.onUp()
   }
 
+  /** Of one that is not, whoever asks is refused. */
+  #isAsked(operation: Operation): boolean {
+    return !this.#isDown || (this.#isReadable && operation === 'find')
+  }
+
   #refusal(operation: Operation): Promise<never> | undefined {
-    const { problem } = this.#state
-    if (problem === undefined) return undefined
+    if (this.#isAsked(operation)) return undefined
     this.#watch.onOperation(operation, 'refused')
-    return Promise.reject(new Error(problem))
+    return Promise.reject(new Error(this.#state.problem))
   }
 
   #bounded<T>(operation: Operation, answer: Promise<T>): Promise<T> {
@@ -167,13 +182,14 @@ export class GuardedStore implements SharedStore {
         (value) => {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'ok')
-          this.#markUp()
+          // A store that was down is well again when a probe says so, which writes; that it can be read says nothing.
+          if (!this.#isDown || operation === 'check') this.#markUp()
           resolve(value)
         },
         (error: Error) => {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'error')
-          if (isOutage(operation, error)) this.markDown(error.message)
+          if (isOutage(operation, error)) this.#markDown(error.message, operation !== 'find')
           reject(error)
         },
       )

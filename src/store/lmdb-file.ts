@@ -64,6 +64,9 @@ const VERSION_KEY = 'version'
 const VERSION = '1'
 const CHECK_KEY = 'check'
 
+/** After a write that failed, none is tried for so long, in milliseconds: on a full disk some do succeed. */
+const REST = 2000
+
 /** How long an environment is read through when it is opened, in milliseconds. */
 const LOOK_THROUGH = 500
 
@@ -77,6 +80,7 @@ const PASSING = new Set([5, 11, 12, 23, 24, 28, 122])
 
 export class LmdbFile {
   readonly #database: RootDatabase<string, string>
+  #failed = { problem: '', until: 0 }
   #writes = 0
   #sweptTo = ''
 
@@ -103,13 +107,20 @@ export class LmdbFile {
    * `CannotOpen` when it comes upon damage.
    */
   async perform(operations: readonly Operation[], now: number): Promise<Answer[]> {
-    const answers: Answer[] = []
-    const failure = await this.#run(operations.some(isWrite), () => {
-      for (const operation of operations) answers.push(this.#answer(operation, now))
-    })
-    if (failure === undefined) return answers
-    if (obstacleOf(failure) === 'damage') throw new CannotOpen('damage', messageOf(failure), failure)
-    const failed = { error: messageOf(failure), isUnreadable: false }
+    // Reads of before would hide what others have written since, and hold on to pages that are free by now.
+    this.#database.resetReadTxn()
+    const writes = operations.some(isWrite)
+    if (!writes || performance.now() >= this.#failed.until) {
+      const answers: Answer[] = []
+      const failure = await this.#run(writes, () => {
+        for (const operation of operations) answers.push(this.#answer(operation, now))
+      })
+      if (failure === undefined) return answers
+      const problem = messageOf(failure)
+      if (!writes || obstacleOf(failure) === 'damage') throw new CannotOpen('damage', problem, failure)
+      this.#failed = { problem, until: performance.now() + REST }
+    }
+    const failed = { error: this.#failed.problem, isUnreadable: false }
     return operations.map((operation) => (isWrite(operation) ? failed : this.#answer(operation, now)))
   }
 

@@ -7,7 +7,7 @@
 // state that is damaged, or that nobody here wrote, is moved aside first, kept, and the store begins empty.
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { open, type RootDatabase } from 'lmdb'
@@ -52,6 +52,9 @@ const CRASHES: ReadonlySet<string | null> = new Set(['SIGBUS', 'SIGSEGV', 'SIGAB
 
 /** A second crash within so many milliseconds is laid to the file, even where it could be opened. */
 const CRASH_WINDOW = 60_000
+
+/** Without so much room, in bytes, what looks like damage may be for the want of it: maps of files that cannot grow. */
+const LEAST_ROOM = 128 * 1024
 
 /** So much of what the process last said is shown, in characters. */
 const LAST_WORDS = 500
@@ -253,8 +256,9 @@ export class LmdbStore implements SharedStore {
       let refusal: End | undefined
       const ended = (end: End) => {
         if (this.#process === child) this.#process = undefined
-        if (isOpen) this.#lost(end)
-        else resolve(end)
+        const known = end.obstacle === 'damage' && isFull(this.#directory) ? fullDisk(end.problem) : end
+        if (isOpen) void this.#lost(known)
+        else resolve(known)
       }
       child.on('message', (report: Report) => {
         switch (report.kind) {
@@ -349,6 +353,19 @@ function exitOf(status: number | null, signal: NodeJS.Signals | null, lastWords:
   const words = lastWords.trim().replace(/\s*\n\s*/g, ' ')
   const problem = `the process for it ended with ${signal ?? `status ${status}`}${words && `: ${words}`}`
   return { obstacle: signal === null ? 'lasting' : 'passing', problem }
+}
+
+function isFull(directory: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(directory)
+    return bavail * bsize < LEAST_ROOM
+  } catch {
+    return false // there is no such directory yet
+  }
+}
+
+function fullDisk(problem: string): End {
+  return { obstacle: 'passing', problem: `the disk is full (${problem})` }
 }
 
 /** `undefined` where there is no such file. */

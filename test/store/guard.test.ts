@@ -155,3 +155,43 @@ test('an entry that cannot be read says nothing about the store', async (t) => {
   await assert.rejects(guarded.add('a', 1), UnreadableEntry)
   assert.deepEqual(events, ['check ok', 'up', 'add error'])
 })
+
+test('a store that can be read and not written to is down until a write succeeds, and is read meanwhile', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  await guarded.pass('known', 1)
+  store.add = burns
+  store.check = burns
+  const [, found] = await Promise.all([
+    assert.rejects(guarded.add('a', 1), /it burns/),
+    guarded.find(['known']),
+  ])
+  assert.equal(found[0]?.passed, true)
+  await advance(10_000)
+  assert.equal((await guarded.find(['known']))[0]?.passed, true)
+  await assert.rejects(guarded.add('a', 1), /it burns/)
+  assert.deepEqual(
+    events.filter((event) => !event.startsWith('check')),
+    ['pass ok', 'up', 'add error', 'down: it burns', 'find ok', 'find ok', 'add refused'],
+  )
+  assert.equal(guarded.state.up, false)
+  store.check = answers
+  await advance(2000)
+  assert.deepEqual(events.slice(-2), ['check ok', 'up'])
+})
+
+test('a store that can be read no longer is not asked, and nobody waits for it', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  store.add = burns
+  store.check = never
+  await assert.rejects(guarded.add('a', 1), /it burns/)
+  store.find = never
+  const late = /the store did not answer (find|check) within 250ms/
+  const waiting = [guarded.find(['a']), guarded.find(['b'])].map((found) => assert.rejects(found, late))
+  await Promise.all([...waiting, advance(TIMEOUT)])
+  await assert.rejects(guarded.find(['c']), late)
+  const finds = events.filter((event) => event.startsWith('find'))
+  assert.deepEqual(finds, ['find timeout', 'find refused', 'find refused'])
+  await advance(TIMEOUT)
+  guarded.markDown('the connection was closed')
+  await assert.rejects(guarded.find(['d']), /the connection was closed/)
+})
