@@ -192,9 +192,8 @@ async function openStores(
   metrics: Metrics,
   closers: Array<() => Promise<void>>,
 ): Promise<Stores> {
-  const { greylist, local: settings } = config
-  const isLocal = greylist.onStoreError === 'local'
-  const local = isLocal ? openLocalStore(settings.store, settings.entries, greylist.times) : undefined
+  const isLocal = config.greylist.onStoreError === 'local'
+  const local = isLocal ? await openLocal(config, log) : undefined
   if (local) closers.push(() => local.close())
   const guarded = await openGuardedStore(config, log, metrics)
   closers.push(() => guarded.close())
@@ -213,6 +212,20 @@ async function openStores(
   closers.push(() => store.close())
   metrics.localStore(local)
   return { guarded, store, local }
+}
+
+function openLocal({ local, greylist }: Config, log: Log): Promise<LocalStore> {
+  const store = formatStoreSpec(local.store)
+  return openLocalStore(local.store, local.entries, greylist.times, {
+    onWritten: () => log.event('info', 'what is known locally is written down again', { store }),
+    onUnwritten: (problem) =>
+      log.event('error', 'what is known locally is not written down: a restart would forget it', {
+        store,
+        problem,
+      }),
+    onMovedAside: (problem, movedTo) =>
+      log.event('error', 'damaged state was moved aside', { store, problem, moved_to: movedTo }),
+  })
 }
 
 async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Promise<GuardedStore> {

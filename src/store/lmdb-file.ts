@@ -1,9 +1,9 @@
-// The entries in one LMDB environment: what is done to it, a batch at a time, each batch in one transaction. Runs in
-// the process that lmdb.ts starts for it.
+// One LMDB environment, with the entries of a store or with the texts of a local store's journal: what is done to it, a
+// batch at a time, each batch in one transaction. Runs in the process that lmdb-client.ts starts for it.
 //
-// LMDB knows no expiry: each value begins with the instant at which the entry ends, by the clock of whoever asks (which
+// LMDB knows no expiry: an entry's value begins with the instant at which it ends, by the clock of whoever asks (which
 // must go on across restarts), and writes sweep a little as they go, so that no cleaner is needed and none can stall.
-// The key `version` says whose entries these are and how they are kept; theirs have a colon in them.
+// The key `version` says whose environment it is and how it is kept; the keys of entries have a colon in them.
 
 import { mkdirSync } from 'node:fs'
 import { open, type RootDatabase } from 'lmdb'
@@ -18,9 +18,13 @@ import {
   isStored,
   UnreadableEntry,
 } from './encoding.ts'
+import type { Text } from './journal.ts'
 import { type Learnt, mergeEntry } from './merge.ts'
 
-/** One operation of a store, with its arguments. */
+/** What is in an environment: the entries of a store, or texts under keys, whose ends somebody else minds. */
+export type Contents = 'entries' | 'texts'
+
+/** One operation, with its arguments: those of a store, and of a journal `load`, `put` and `remove`. */
 export type Operation =
   | readonly ['find', keys: readonly string[]]
   | readonly ['add', key: string, retryWindow: number, age: number]
@@ -29,11 +33,14 @@ export type Operation =
   | readonly ['forget', key: string]
   | readonly ['merge', key: string, learnt: Learnt]
   | readonly ['check']
+  | readonly ['load', after: string, most: number]
+  | readonly ['put', key: string, text: string]
+  | readonly ['remove', key: string]
 
 /** What came of an operation; `isUnreadable` where the store is well and one entry is not. */
-export type Answer =
-  | { readonly value: Found[] | boolean | number }
-  | { readonly error: string; readonly isUnreadable: boolean }
+export type Answer = { readonly value: Value } | { readonly error: string; readonly isUnreadable: boolean }
+
+type Value = Found[] | Text[] | boolean | number
 
 /** `null` for what is not there. */
 export type Found = Entry | null
@@ -61,7 +68,12 @@ const SWEEP_BATCH = 256
 const PRIVATE = 0o700
 
 const VERSION_KEY = 'version'
-const VERSION = '1'
+const VERSION = 1
+/** What stands before the version, and the setting that names the directory. */
+const KINDS = {
+  entries: { prefix: '', setting: 'store' },
+  texts: { prefix: 'texts ', setting: 'local_store' },
+} as const
 const CHECK_KEY = 'check'
 
 /** After a write that failed, none is tried for so long, in milliseconds: on a full disk some do succeed. */
@@ -85,12 +97,12 @@ export class LmdbFile {
   #sweptTo = ''
 
   /** Throws `CannotOpen`. What is damaged may end this process instead: LMDB maps the file, and trusts what it reads. */
-  constructor(directory: string) {
+  constructor(directory: string, contents: Contents) {
     try {
       mkdirSync(directory, { recursive: true, mode: PRIVATE })
       this.#database = open({ path: directory, noSubdir: false, encoding: 'string' })
       this.#lookThrough()
-      this.#claim()
+      this.#claim(contents)
     } catch (error) {
       if (error instanceof CannotOpen) throw error
       throw new CannotOpen(obstacleOf(error), messageOf(error), error)
@@ -155,7 +167,7 @@ export class LmdbFile {
     }
   }
 
-  #do(operation: Operation, now: number): Found[] | boolean | number {
+  #do(operation: Operation, now: number): Value {
     switch (operation[0]) {
       case 'find':
         return operation[1].map((key) => this.#find(key, now))
@@ -178,6 +190,7 @@ export class LmdbFile {
         return sum
       }
       case 'forget':
+      case 'remove':
         void this.#database.remove(operation[1])
         return true
       case 'merge': {
@@ -188,6 +201,11 @@ export class LmdbFile {
       case 'check':
         void this.#database.put(CHECK_KEY, String(now))
         void this.#database.remove(CHECK_KEY)
+        return true
+      case 'load':
+        return this.#load(operation[1], operation[2])
+      case 'put':
+        void this.#database.put(operation[1], operation[2])
         return true
     }
   }
@@ -206,6 +224,13 @@ export class LmdbFile {
   #find(key: string, now: number): Found {
     const found = this.#alive(key, now)
     return found ? ageEntry(decodeEntry(key, found.text), found.endsAt - now) : null
+  }
+
+  #load(after: string, most: number): Text[] {
+    const others = new Set([after, VERSION_KEY])
+    const range = this.#database.getRange({ start: after, limit: most + others.size })
+    const texts = [...range].filter(({ key }) => !others.has(key))
+    return texts.slice(0, most).map(({ key, value }) => [key, value])
   }
 
   /** What has no end that could be read is alive, and refused by whoever decodes it. */
@@ -243,27 +268,45 @@ export class LmdbFile {
   }
 
   /** Takes over an environment that is ours, or nobody's. */
-  #claim(): void {
+  #claim(contents: Contents): void {
+    const ours = KINDS[contents].prefix + VERSION
     const version = this.#database.get(VERSION_KEY)
-    if (version === VERSION) return
-    if (version !== undefined && Number(version) > Number(VERSION)) {
-      throw new CannotOpen(
-        'lasting',
-        `it was written by a later version of greymx (its format is ${version}, this one knows ${VERSION}): ` +
-          'expected that version, or another directory in the setting store',
-      )
-    }
+    if (version === ours) return
+    const stranger = version === undefined ? undefined : strangerIn(version, contents)
+    if (stranger !== undefined) throw new CannotOpen('lasting', stranger)
     const sample = [...this.#database.getRange({ limit: SAMPLE })]
-    if (version !== undefined || !sample.every(({ value }) => isStored(textOf(value)))) {
+    if (version !== undefined || !sample.every(({ value }) => isOurs(value, contents))) {
       throw new CannotOpen('damage', 'it is the environment of another program')
     }
     // Not only to write it: a store that cannot be written to is told at the start.
-    this.#database.transactionSync(() => this.#database.put(VERSION_KEY, VERSION))
+    this.#database.transactionSync(() => this.#database.put(VERSION_KEY, ours))
   }
 }
 
 function isWrite([name]: Operation): boolean {
-  return name !== 'find'
+  return name !== 'find' && name !== 'load'
+}
+
+/** Why somebody has to see to an environment of greymx's with another version than ours, if so. */
+function strangerIn(version: string, contents: Contents): string | undefined {
+  const [, prefix, digits] = /^(texts )?(\d+)$/.exec(version) ?? []
+  if (digits === undefined) return undefined
+  const found = prefix === undefined ? 'entries' : 'texts'
+  const { setting } = KINDS[contents]
+  if (found !== contents) {
+    return `it is that of the setting ${KINDS[found].setting}: expected another directory in the setting ${setting}`
+  }
+  if (Number(digits) <= VERSION) return undefined
+  return (
+    `it was written by a later version of greymx (its format is ${digits}, this one knows ${VERSION}): ` +
+    `expected that version, or another directory in the setting ${setting}`
+  )
+}
+
+/** Whether a value looks like one of those, of what was written before there were versions. */
+function isOurs(value: string, contents: Contents): boolean {
+  const words = value.split(' ')
+  return words.length === (contents === 'entries' ? 2 : 3) && isStored(words.at(-1) ?? '')
 }
 
 /** Without the instant at which it ends. */

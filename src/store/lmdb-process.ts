@@ -1,8 +1,15 @@
-// The process that has the LMDB environment open, started by lmdb.ts: takes batches of operations, gives their answers.
+// The process that has the LMDB environment open, started by lmdb-client.ts: takes batches of operations, gives their answers.
 // It ends when its parent lets go of it, or has ended.
 
 import { messageOf } from '../message.ts'
-import { type Answer, CannotOpen, LmdbFile, type Obstacle, type Operation } from './lmdb-file.ts'
+import {
+  type Answer,
+  CannotOpen,
+  type Contents,
+  LmdbFile,
+  type Obstacle,
+  type Operation,
+} from './lmdb-file.ts'
 
 /** What the parent sends: operations to be done together, at an instant of its clock. */
 export interface Request {
@@ -22,7 +29,8 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal
 // Of a failed commit, lmdb tells several promises, and not all of them were ever handed out.
 process.on('unhandledRejection', () => undefined)
 
-const file = openFile(process.argv[2] ?? '')
+const [, , directory = '', contents = 'entries'] = process.argv
+const file = openFile(directory, contents as Contents) // from lmdb-client.ts
 const underway = new Set<Promise<void>>()
 
 process.on('message', (request: Request) => {
@@ -36,9 +44,9 @@ process.on('disconnect', async () => {
   process.exit()
 })
 
-function openFile(directory: string): LmdbFile | undefined {
+function openFile(directory: string, contents: Contents): LmdbFile | undefined {
   try {
-    const opened = new LmdbFile(directory)
+    const opened = new LmdbFile(directory, contents)
     send({ kind: 'opened' })
     return opened
   } catch (error) {

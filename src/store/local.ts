@@ -4,16 +4,9 @@
 
 import type { Entry } from '../greylist/entry.ts'
 import { ageEntry, decodeCount, decodeEntry, encodeCount, encodeEntry, type StoredEntry } from './encoding.ts'
+import type { Contents, SteadyJournal, Text } from './journal.ts'
 import type { Learnt } from './merge.ts'
 import type { Store } from './store.ts'
-
-/** Keeps texts under keys across restarts. */
-export interface Journal {
-  getRange(): Iterable<{ readonly key: string; readonly value: string }>
-  put(key: string, value: string): Promise<unknown>
-  remove(key: string): Promise<unknown>
-  close(): Promise<void>
-}
 
 /** How long entries are kept that others wrote, in milliseconds. */
 export interface LocalTimes {
@@ -42,11 +35,11 @@ const SHARE_OF_PASSES = 1 / 2
 /** A copy that is off by less, in milliseconds, is not written down again. */
 const SLACK = 1000
 
-export class LocalStore implements Store {
+export class LocalStore implements Store, Contents {
   readonly #now: () => number
   readonly #limit: number
   readonly #times: LocalTimes
-  readonly #journal: Journal | undefined
+  readonly #journal: SteadyJournal | undefined
   /** Each key is in one of them. The first of each was not written, or as a pass used, for longest. */
   readonly #unmerged = new Map<string, Kept>()
   readonly #passes = new Map<string, Kept>()
@@ -54,12 +47,16 @@ export class LocalStore implements Store {
   #refused = 0
 
   /** `now` gives milliseconds that never go back; with a journal, since the epoch. `limit` is in entries. */
-  constructor(now: () => number, limit: number, times: LocalTimes, journal?: Journal) {
+  constructor(now: () => number, limit: number, times: LocalTimes, journal?: SteadyJournal) {
     this.#now = now
     this.#limit = limit
     this.#times = times
     this.#journal = journal
-    if (journal) this.#restore(journal)
+  }
+
+  /** Takes up what its journal has, now or once that can be read; to be called first. */
+  async restore(): Promise<void> {
+    await this.#journal?.begin(this)
   }
 
   /** How many entries take up room. */
@@ -122,7 +119,7 @@ export class LocalStore implements Store {
       const { lifetime, retryWindow } = this.#times
       const ttl = sameEntry(kept, entry)?.ttl ?? (entry.passed ? lifetime : retryWindow)
       this.#copy(key, { passed: entry.passed, ttl }, this.#now() + ttl - entry.age)
-    } else if (kept) this.#drop(key)?.catch(ignore)
+    } else if (kept) void this.#drop(key)
     return entry
   }
 
@@ -142,7 +139,7 @@ export class LocalStore implements Store {
     const kept = this.#alive(key)
     const unmerged = kept?.unmerged ?? 0
     const next = { value: sum + unmerged, endsAt: kept?.endsAt ?? this.#now() + window, unmerged }
-    if (this.#hasRoomFor(key, next)) this.#writeCopy(key, next)
+    if (this.#hasRoomFor(key, next)) void this.#write(key, next)
     return next.value
   }
 
@@ -152,7 +149,7 @@ export class LocalStore implements Store {
     const batch: Unmerged[] = []
     for (const [key, kept] of this.#unmerged) {
       const left = kept.endsAt - now
-      if (left <= 0) this.#drop(key)?.catch(ignore)
+      if (left <= 0) void this.#drop(key)
       else batch.push({ key, kept, learnt: learntOf(kept, left) })
       if (batch.length === most) break
     }
@@ -169,6 +166,28 @@ export class LocalStore implements Store {
       await this.#write(key, { ...kept, unmerged: kept.unmerged - merged.unmerged })
   }
 
+  has(key: string): boolean {
+    return this.#unmerged.has(key) || this.#passes.has(key) || this.#others.has(key)
+  }
+
+  /** All of it as it is written down. */
+  *texts(): Iterable<Text> {
+    for (const keys of [this.#unmerged, this.#passes, this.#others])
+      for (const [key, kept] of keys) yield [key, encodeKept(kept)]
+  }
+
+  /** But for what is known by now, has ended, cannot be read or has no room any more. */
+  take(found: readonly Text[]): void {
+    const alive = found.flatMap(([key, text]) => {
+      const kept = decodeKept(key, text)
+      return kept && kept.endsAt > this.#now() && !this.has(key) ? [{ key, kept }] : []
+    })
+    alive.sort((a, b) => a.kept.endsAt - b.kept.endsAt)
+    for (const { key, kept } of alive) {
+      if (this.#hasRoomFor(key, kept)) this.#mapFor(kept).set(key, kept)
+    }
+  }
+
   #alive(key: string): Kept | undefined {
     const kept = this.#unmerged.get(key) ?? this.#passes.get(key) ?? this.#others.get(key)
     return kept && kept.endsAt > this.#now() ? kept : undefined
@@ -179,7 +198,7 @@ export class LocalStore implements Store {
     return ageEntry(kept.value, kept.endsAt - this.#now())
   }
 
-  #learn(key: string, kept: Kept): Promise<unknown> | undefined {
+  #learn(key: string, kept: Kept): Promise<void> | undefined {
     if (this.#hasRoomFor(key, kept)) return this.#write(key, kept)
     this.#refused += 1
     const problem = `the local store is full: of its ${this.#limit} entries, ${this.#unmerged.size} are not merged yet`
@@ -195,16 +214,15 @@ export class LocalStore implements Store {
       return
     }
     const copy = { value, endsAt, unmerged: 0 }
-    if (endsAt > this.#now() && this.#hasRoomFor(key, copy)) this.#writeCopy(key, copy)
+    if (endsAt > this.#now() && this.#hasRoomFor(key, copy)) void this.#write(key, copy)
   }
 
   /** Makes room by forgetting a copy where there is none left. */
   #hasRoomFor(key: string, kept: Kept): boolean {
-    if (this.size < this.#limit || this.#unmerged.has(key) || this.#passes.has(key) || this.#others.has(key))
-      return true
+    if (this.size < this.#limit || this.has(key)) return true
     const victim = this.#victimOf(kept)
     if (victim === undefined) return false
-    this.#drop(victim)?.catch(ignore)
+    void this.#drop(victim)
     return true
   }
 
@@ -223,17 +241,13 @@ export class LocalStore implements Store {
     return typeof value !== 'number' && value.passed ? this.#passes : this.#others
   }
 
-  #writeCopy(key: string, kept: Kept): void {
-    this.#write(key, kept)?.catch(ignore)
-  }
-
-  #write(key: string, kept: Kept): Promise<unknown> | undefined {
+  #write(key: string, kept: Kept): Promise<void> | undefined {
     this.#remove(key)
     this.#mapFor(kept).set(key, kept)
     return this.#journal?.put(key, encodeKept(kept))
   }
 
-  #drop(key: string): Promise<unknown> | undefined {
+  #drop(key: string): Promise<void> | undefined {
     this.#remove(key)
     return this.#journal?.remove(key)
   }
@@ -241,20 +255,7 @@ export class LocalStore implements Store {
   #remove(key: string): void {
     for (const kept of [this.#unmerged, this.#passes, this.#others]) if (kept.delete(key)) return
   }
-
-  /** What has ended, cannot be read or has no room any more is forgotten. */
-  #restore(journal: Journal): void {
-    const found = [...journal.getRange()].map(({ key, value }) => ({ key, kept: decodeKept(key, value) }))
-    found.sort((a, b) => (a.kept?.endsAt ?? 0) - (b.kept?.endsAt ?? 0))
-    for (const { key, kept } of found) {
-      if (kept && kept.endsAt > this.#now() && this.#hasRoomFor(key, kept)) this.#mapFor(kept).set(key, kept)
-      else journal.remove(key).catch(ignore)
-    }
-  }
 }
-
-/** A copy that could not be written down is written again when it changes. */
-function ignore(): void {}
 
 function encodeKept({ value, endsAt, unmerged }: Kept): string {
   return `${endsAt} ${unmerged} ${typeof value === 'number' ? encodeCount(value) : encodeEntry(value)}`

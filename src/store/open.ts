@@ -1,7 +1,9 @@
 // The setting `store` → what it names; and that → a store.
 
 import { resolve } from 'node:path'
-import { type LmdbEvents, openLmdbJournal, openLmdbStore } from './lmdb.ts'
+import { type JournalWatch, SteadyJournal } from './journal.ts'
+import { openLmdbJournal, openLmdbStore } from './lmdb.ts'
+import type { LmdbEvents } from './lmdb-client.ts'
 import { LocalStore, type LocalTimes } from './local.ts'
 import { MemoryStore } from './memory.ts'
 import { openRedisStore, type RedisEvents } from './redis.ts'
@@ -22,6 +24,9 @@ export type LocalStoreSpec = Exclude<StoreSpec, { readonly kind: 'redis' }>
 export const LOCAL_STORE_FORMS = 'memory: or lmdb:DIR'
 
 export type StoreEvents = RedisEvents & LmdbEvents
+
+/** What happens to what a local store writes down. */
+export type LocalStoreEvents = JournalWatch & Pick<LmdbEvents, 'onMovedAside'>
 
 /** `undefined` when `text` is none of `STORE_FORMS`. */
 export function parseStoreSpec(text: string): StoreSpec | undefined {
@@ -62,10 +67,25 @@ export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<S
   }
 }
 
-/** Throws, naming the directory, when there is one and it cannot be opened. */
-export function openLocalStore(spec: LocalStoreSpec, limit: number, times: LocalTimes): LocalStore {
+/** Rejects, naming the directory, when somebody has to see to it first. */
+export async function openLocalStore(
+  spec: LocalStoreSpec,
+  limit: number,
+  times: LocalTimes,
+  events: LocalStoreEvents,
+): Promise<LocalStore> {
   // Not the date, which somebody may set meanwhile; but an origin that a restart has again.
   const origin = Date.now() - performance.now()
   const now = () => origin + performance.now()
-  return new LocalStore(now, limit, times, spec.kind === 'lmdb' ? openLmdbJournal(spec.directory) : undefined)
+  if (spec.kind === 'memory') return new LocalStore(now, limit, times)
+  let steady: SteadyJournal | undefined
+  const journal = await openLmdbJournal(spec.directory, {
+    onReady: () => void steady?.catchUp(),
+    onProblem: (problem) => steady?.fail(problem),
+    onMovedAside: events.onMovedAside,
+  })
+  steady = new SteadyJournal(journal, events)
+  const local = new LocalStore(now, limit, times, steady)
+  await local.restore()
+  return local
 }

@@ -13,7 +13,7 @@ import { FailoverStore, type Merge } from '../../src/store/failover.ts'
 import { LocalStore } from '../../src/store/local.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import type { SharedStore } from '../../src/store/store.ts'
-import { journalIn } from '../support/journal.ts'
+import { journalIn, steady } from '../support/journal.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
@@ -57,20 +57,21 @@ interface Frontend {
   store: FailoverStore
   greylister: Greylister
   /** As after a restart: what is in memory alone is gone. */
-  restart(): void
+  restart(): Promise<void>
 }
 
-function newFrontend(
+async function newFrontend(
   t: TestContext | undefined,
   shared: SharedStore,
   now: () => number,
   limit = 1000,
-): Frontend {
+): Promise<Frontend> {
   const line = { operations: Number.POSITIVE_INFINITY, losesAnswer: false }
   const kept = new Map<string, string>()
   const frontend = { line, merges: [] as Merge[], problems: [] as string[] }
-  const open = () => {
-    const local = new LocalStore(now, limit, TIMES, journalIn(kept))
+  const open = async () => {
+    const local = new LocalStore(now, limit, TIMES, steady(journalIn(kept)))
+    await local.restore()
     const store = new FailoverStore(over(line, shared), () => line.operations > 0, local, {
       onMerged: (merge) => frontend.merges.push(merge),
       onMergeFailed: (problem) => frontend.problems.push(problem),
@@ -97,10 +98,10 @@ function newFrontend(
     return { store, greylister }
   }
   return Object.assign(frontend, {
-    ...open(),
-    restart(this: Frontend) {
+    ...(await open()),
+    async restart(this: Frontend) {
       void this.store.close()
-      Object.assign(this, open())
+      Object.assign(this, await open())
     },
   })
 }
@@ -153,8 +154,8 @@ test('whatever is cut off, healed, merged and restarted: who had passed is not d
       let now = 0
       const shared = new MemoryStore(() => now)
       const frontends = [
-        newFrontend(undefined, shared, () => now),
-        newFrontend(undefined, shared, () => now),
+        await newFrontend(undefined, shared, () => now),
+        await newFrontend(undefined, shared, () => now),
       ] as const
       const isCut = ({ line }: Frontend) => line.operations !== Number.POSITIVE_INFINITY
       const isAllMerged = () => frontends.every(({ store }) => store.local.unmergedSize === 0)
@@ -194,7 +195,7 @@ test('whatever is cut off, healed, merged and restarted: who had passed is not d
           else if (next.kind === 'cut') Object.assign(line, next)
           else if (next.kind === 'heal') line.operations = Number.POSITIVE_INFINITY
           else if (next.kind === 'merge') await frontend.store.merge()
-          else frontend.restart()
+          else await frontend.restart()
         }
         for (const { line, store } of frontends) {
           line.operations = Number.POSITIVE_INFINITY
@@ -212,11 +213,11 @@ test('whatever is cut off, healed, merged and restarted: who had passed is not d
 })
 
 /** A shared store, the ways to it and a clock; how much the local stores hold where that matters. */
-function setUp(t: TestContext, limit?: number) {
+async function setUp(t: TestContext, limit?: number) {
   const clock = { now: 0 }
   const shared = new MemoryStore(() => clock.now)
   const open = () => newFrontend(t, shared, () => clock.now, limit)
-  return { clock, shared, here: open(), there: open() }
+  return { clock, shared, here: await open(), there: await open() }
 }
 
 const reasonOf = async (frontend: Frontend, sender: string) => {
@@ -225,7 +226,7 @@ const reasonOf = async (frontend: Frontend, sender: string) => {
 }
 
 test('a host that is cut off goes on greylisting: who had passed passes, who waits goes on waiting, others begin', async (t) => {
-  const { clock, here, there } = setUp(t)
+  const { clock, here, there } = await setUp(t)
   await reasonOf(there, 'a1@a.test')
   clock.now += 5 * MINUTE
   assert.equal(await reasonOf(here, 'a1@a.test'), 'retry')
@@ -252,7 +253,7 @@ test('a host that is cut off goes on greylisting: who had passed passes, who wai
 })
 
 test('a merge that is cut off goes on where it was, and a store full of what is not merged lets mail pass', async (t) => {
-  const { clock, shared, here, there } = setUp(t, 300)
+  const { clock, shared, here, there } = await setUp(t, 300)
   here.line.operations = 0
   for (let index = 0; index < 300; index += 1) {
     assert.equal(await reasonOf(here, `a${index}@a.test`), 'new local')
@@ -272,7 +273,7 @@ test('a merge that is cut off goes on where it was, and a store full of what is 
 })
 
 test('counts add up, whichever host counted', async (t) => {
-  const { shared, here, there } = setUp(t)
+  const { shared, here, there } = await setUp(t)
   assert.equal(await here.store.count('a', DAY), 1)
   assert.equal(await there.store.count('a', DAY), 2)
   here.line.operations = 0
@@ -289,7 +290,7 @@ test('counts add up, whichever host counted', async (t) => {
 })
 
 test('what the store cannot read is decided locally, and stays as it is', async (t) => {
-  const { clock, shared, here } = setUp(t)
+  const { clock, shared, here } = await setUp(t)
   const unreadable = () => Promise.reject(new UnreadableEntry('what is this'))
   Object.assign(shared, { find: unreadable, merge: unreadable })
   assert.equal(await reasonOf(here, 'a1@a.test'), 'new local')
@@ -302,7 +303,7 @@ test('what the store cannot read is decided locally, and stays as it is', async 
 })
 
 test('a store that is up and takes nothing in is told of once, and tried again', async (t) => {
-  const { shared, here } = setUp(t)
+  const { shared, here } = await setUp(t)
   const { merge } = shared
   here.line.operations = 0
   await attempt(here, 'a1@a.test')

@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { MilterClient } from '../../src/milter/client.ts'
+import { childrenOf } from '../support/daemon.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
 
@@ -46,9 +47,9 @@ function health(greymx: Greymx): Promise<number> {
 
 /** The process that has the state open for a daemon. */
 async function stateProcess({ pid }: Greymx): Promise<number> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
-  const [child] = children.trim().split(' ')
-  return Number(child)
+  const [child] = await childrenOf(pid)
+  assert.ok(child)
+  return child
 }
 
 for (const [onStoreError, duringOutage] of [
@@ -115,6 +116,53 @@ test('on a disk that is full from the beginning greymx starts, mail flows, and r
   await run('nsenter', ['-t', `${greymx.pid}`, '-m', 'mount', '-o', 'remount,size=1m', `${dir}/disk`])
   await waitFor('the store to be up', async () => (await health(greymx)) === 200)
   assert.equal(await askNew(client), 'tempfail')
+  client.quit()
+  greymx.signal('SIGTERM')
+  assert.equal(await greymx.exited(), 0)
+})
+
+test('a journal on a full disk, or one that is damaged, is no obstacle to what a host knows by itself', async (t) => {
+  const dir = await scratch(t)
+  const disk = { path: `${dir}/disk`, size: '1m' }
+  await mkdir(disk.path)
+  const greymx = await startGreymx({
+    dir,
+    disk,
+    settings: `store: redis://127.0.0.1:1/0\non_store_error: local\nlocal_store: "lmdb:${disk.path}/local"\n${TIMES}`,
+  })
+  const state = join(greymx.root, disk.path, 'local')
+  const client = await milterSession(greymx)
+  const wait = async (sender: string) => {
+    assert.equal(await ask(client, sender), 'tempfail')
+    await sleep(DELAY + MARGIN)
+    assert.equal(await ask(client, sender), 'pass')
+  }
+  const count = (text: string) => greymx.log().filter((line) => line.includes(text)).length
+  await wait('before@a.test')
+  const filler = join(greymx.root, disk.path, 'filler')
+  await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined) // as much as there is room for
+  await waitFor('the full disk to be noticed', async () => {
+    assert.equal(await askNew(client), 'tempfail')
+    return count('is not written down') > 0
+  })
+  await wait('during@a.test')
+  await rm(filler)
+  await waitFor('it to be written again', () => count('is written down again') === 1)
+
+  await truncate(join(state, 'data.mdb'), 2 * 4096)
+  await waitFor('the damage to be noticed', async () => {
+    assert.equal(await askNew(client), 'tempfail')
+    return count('moved aside') > 0
+  })
+  await waitFor('it to be written anew', () => count('is written down again') === 2)
+  process.kill(await stateProcess(greymx), 'SIGSTOP')
+  const askedAt = performance.now()
+  for (let index = 0; index < 5; index += 1) assert.equal(await askNew(client), 'tempfail')
+  assert.ok(performance.now() - askedAt < 1000)
+  process.kill(await stateProcess(greymx), 'SIGCONT')
+  await waitFor('it to be written again', () => count('is written down again') === 3)
+  assert.equal(count('is not written down'), 3)
+  for (const sender of ['before@a.test', 'during@a.test']) assert.equal(await ask(client, sender), 'pass')
   client.quit()
   greymx.signal('SIGTERM')
   assert.equal(await greymx.exited(), 0)

@@ -11,7 +11,7 @@ const DAY = 86_400_000
 
 async function openFile(t: TestContext) {
   const dir = await scratch(t)
-  const file = new LmdbFile(dir)
+  const file = new LmdbFile(dir, 'entries')
   endWith(dir, () => file.close())
   return { file, size: async () => (await stat(join(dir, 'data.mdb'))).size }
 }

@@ -6,11 +6,14 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { open } from 'lmdb'
 import { UnreadableEntry } from '../../src/store/encoding.ts'
-import { type LmdbStore, openLmdbStore } from '../../src/store/lmdb.ts'
+import type { Text } from '../../src/store/journal.ts'
+import { type LmdbStore, openLmdbJournal, openLmdbStore } from '../../src/store/lmdb.ts'
+import { childrenOf } from '../support/daemon.ts'
 import { endWith, scratch, waitFor } from '../support/scratch.ts'
 import { describeSharedStore } from './conformance.ts'
 
 const DAY = 86_400_000
+const SILENT = { onReady() {}, onProblem() {}, onMovedAside() {} }
 
 interface Opened {
   readonly store: LmdbStore
@@ -104,6 +107,60 @@ test('openLmdbStore refuses what a later greymx wrote, and leaves it as it is', 
   )
   assert.deepEqual(await readdir(dir), ['data.mdb', 'lock.mdb'])
   assert.deepEqual(await readFile(join(dir, 'data.mdb')), before)
+})
+
+test('neither a store nor a journal takes the environment of the other', async (t) => {
+  const dir = await scratch(t)
+  await makeState(join(dir, 'store'))
+  const journal = await openLmdbJournal(join(dir, 'journal'), SILENT)
+  await journal.close()
+  await assert.rejects(openLmdbJournal(join(dir, 'store'), SILENT), {
+    message: `Cannot open the LMDB store in ${dir}/store: it is that of the setting store: expected another directory in the setting local_store`,
+  })
+  await assert.rejects(
+    openIn(join(dir, 'journal')),
+    /it is that of the setting local_store: expected another directory in the setting store$/,
+  )
+})
+
+test('LmdbJournal gives its texts page by page', async (t) => {
+  const dir = await scratch(t)
+  const journal = await openLmdbJournal(dir, SILENT)
+  endWith(dir, () => journal.close())
+  const keys = Array.from({ length: 30 }, (_, index) => `${index % 2 ? 't' : 'z'}:${index}`)
+  await Promise.all(keys.map((key) => journal.put(key, `text of ${key}`)))
+  await journal.put('t:1', 'another')
+  await journal.remove('t:3')
+  const found: Text[] = []
+  for (
+    let page = await journal.load('', 7);
+    page.length > 0;
+    page = await journal.load(found.at(-1)?.[0] ?? '', 7)
+  ) {
+    assert.ok(page.length <= 7)
+    found.push(...page)
+  }
+  const expected = keys.filter((key) => key !== 't:3').sort()
+  assert.deepEqual(
+    found,
+    expected.map((key) => [key, key === 't:1' ? 'another' : `text of ${key}`]),
+  )
+})
+
+test('openLmdbJournal takes over what greymx wrote before it had versions, and moves aside what it did not', async (t) => {
+  const dir = await scratch(t)
+  const database = open({ path: dir, noSubdir: false, encoding: 'string' })
+  await database.put('t:a', `1700000000000.5 1 1:passed:${DAY}`)
+  await database.put('p:a', '1700000000000 0 3')
+  await database.close()
+  const journal = await openLmdbJournal(dir, SILENT)
+  assert.equal((await journal.load('', 10)).length, 2)
+  await journal.close()
+  await writeFile(join(dir, 'data.mdb'), 'not a database')
+  const again = await openLmdbJournal(dir, SILENT)
+  assert.deepEqual(await again.load('', 10), [])
+  await again.close()
+  assert.equal((await readdir(dir)).filter((name) => name.startsWith('data.mdb.damaged-')).length, 1)
 })
 
 test('openLmdbStore takes over what greymx wrote before it had versions', async (t) => {
@@ -233,10 +290,9 @@ test('of damaged states the last three are kept', async (t) => {
 
 /** The process that has the state in `dir` open for this one. */
 async function processOf(dir: string): Promise<number> {
-  const pids = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8')
-  for (const pid of pids.trim().split(' ')) {
+  for (const pid of await childrenOf(process.pid)) {
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    if (command.split('\0').includes(dir)) return Number(pid)
+    if (command.split('\0').includes(dir)) return pid
   }
   throw new Error(`Cannot find the process that has ${dir} open`)
 }

@@ -2,25 +2,28 @@
 // keeps to its bounds, and finds everything again after a restart.
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
+import type { Journal } from '../../src/store/journal.ts'
 import { openLmdbJournal } from '../../src/store/lmdb.ts'
-import { type Journal, LocalStore } from '../../src/store/local.ts'
-import { journalIn } from '../support/journal.ts'
+import { LocalStore } from '../../src/store/local.ts'
+import { journalIn, steady } from '../support/journal.ts'
+import { endWith, scratch } from '../support/scratch.ts'
 import { describeStore } from './conformance.ts'
 
 const DAY = 86_400_000
 const TIMES = { retryWindow: 2 * DAY, lifetime: 36 * DAY }
 
-function setUp(limit = 1000, journal?: Journal) {
+const SILENT = { onReady() {}, onProblem() {}, onMovedAside() {} }
+
+async function setUp(limit = 1000, journal?: Journal) {
   const clock = { now: 1_700_000_000_000.5 }
-  return { clock, local: new LocalStore(() => clock.now, limit, TIMES, journal) }
+  const local = new LocalStore(() => clock.now, limit, TIMES, journal && steady(journal))
+  await local.restore()
+  return { clock, local }
 }
 
 const opened = async (journal?: Journal) => {
-  const { clock, local } = setUp(1000, journal)
+  const { clock, local } = await setUp(1000, journal)
   return {
     store: local,
     other: local,
@@ -33,17 +36,15 @@ const opened = async (journal?: Journal) => {
 describeStore('LocalStore', 0, () => opened())
 
 describeStore('LocalStore with a journal in LMDB', 0, async (t) => {
-  const dir = await mkdtemp(join(tmpdir(), 'greymx-'))
-  t.after(() => rm(dir, { recursive: true, force: true }))
-  const { store, ...rest } = await opened(openLmdbJournal(dir))
-  t.after(() => store.close())
+  const dir = await scratch(t)
+  const { store, ...rest } = await opened(await openLmdbJournal(dir, SILENT))
+  endWith(dir, () => store.close())
   return { store, ...rest }
 })
 
 test('LocalStore finds everything again in its journal, and what is still to be merged', async (t) => {
-  const dir = await mkdtemp(join(tmpdir(), 'greymx-'))
-  t.after(() => rm(dir, { recursive: true, force: true }))
-  const { local: first } = setUp(1000, openLmdbJournal(dir))
+  const dir = await scratch(t)
+  const { local: first } = await setUp(1000, await openLmdbJournal(dir, SILENT))
   await first.add('new', DAY)
   await first.pass('passed', DAY)
   first.counted('count', 4, DAY)
@@ -54,9 +55,9 @@ test('LocalStore finds everything again in its journal, and what is still to be 
   first.added('short', 10)
   await first.close()
 
-  const journal = openLmdbJournal(dir)
+  const journal = await openLmdbJournal(dir, SILENT)
   await journal.put('foreign', 'something else')
-  const again = setUp(1000, journal)
+  const again = await setUp(1000, journal)
   again.clock.now += 500
   assert.deepEqual(await again.local.find(['new', 'passed', 'known', 'forgotten', 'foreign']), [
     { passed: false, age: 500 },
@@ -82,7 +83,7 @@ test('LocalStore finds everything again in its journal, and what is still to be 
 
 test('LocalStore holds so many entries; what is to be merged gives way to nothing, and fails when there is no room', async () => {
   const kept = new Map<string, string>()
-  const { local, clock } = setUp(100, journalIn(kept))
+  const { local, clock } = await setUp(100, journalIn(kept))
   for (let index = 0; index < 1000; index += 1) local.heard(`seen ${index}`, { passed: false, age: 0 })
   for (let index = 0; index < 100; index += 1) await local.add(`new ${index}`, DAY)
   assert.deepEqual([local.size, local.unmergedSize, kept.size], [100, 100, 100])
@@ -98,7 +99,7 @@ test('LocalStore holds so many entries; what is to be merged gives way to nothin
 })
 
 test('LocalStore keeps copies of passes for half of its room, whatever floods in', async () => {
-  const { local } = setUp(100)
+  const { local } = await setUp(100)
   for (let index = 0; index < 90; index += 1) local.heard(`known ${index}`, { passed: true, age: 0 })
   local.heard('known 0', { passed: true, age: 0 }) // in use, so that it is not the first to go
   for (let index = 0; index < 1000; index += 1) local.added(`seen ${index}`, DAY)
@@ -113,7 +114,7 @@ test('LocalStore keeps copies of passes for half of its room, whatever floods in
 })
 
 test('LocalStore forgets a copy of what the shared store has forgotten', async () => {
-  const { local } = setUp()
+  const { local } = await setUp()
   local.heard('a', { passed: true, age: 0 })
   assert.equal(local.heard('a', undefined), undefined)
   assert.deepEqual(await local.find(['a']), [undefined])
@@ -123,7 +124,7 @@ test('LocalStore forgets a copy of what the shared store has forgotten', async (
 })
 
 test('LocalStore holds what was learnt while a merge was under way as still to be merged', async () => {
-  const { local } = setUp()
+  const { local } = await setUp()
   await local.add('entry', DAY)
   await local.count('count', DAY)
   const batch = local.unmerged(10)

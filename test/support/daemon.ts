@@ -106,3 +106,9 @@ async function isGroupAlive(group: number): Promise<boolean> {
 function isNoSuchProcess(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ESRCH'
 }
+
+/** The processes that the main thread of `pid` has started, such as the one that has greymx's LMDB open. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+  return children.split(' ').filter(Boolean).map(Number)
+}

@@ -1,16 +1,24 @@
 // A local store's journal that outlives the store, in memory.
 
-import type { Journal } from '../../src/store/local.ts'
+import { type Journal, SteadyJournal } from '../../src/store/journal.ts'
 
 export function journalIn(kept: Map<string, string>): Journal {
   return {
-    getRange: () => [...kept].map(([key, value]) => ({ key, value })),
-    async put(key, value) {
-      kept.set(key, value)
+    async load(after, most) {
+      const keys = [...kept.keys()].filter((key) => key > after).sort()
+      return keys.slice(0, most).map((key) => [key, kept.get(key) ?? ''] as const)
+    },
+    async put(key, text) {
+      kept.set(key, text)
     },
     async remove(key) {
       kept.delete(key)
     },
     async close() {},
   }
+}
+
+/** As a local store takes it; what happens to it is told to nobody. */
+export function steady(journal: Journal): SteadyJournal {
+  return new SteadyJournal(journal, { onWritten() {}, onUnwritten() {} })
 }
