@@ -15,7 +15,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { formatSocketSpec, type SocketSpec } from '../../src/milter/socket.ts'
-import { startDaemon } from '../support/daemon.ts'
+import { childrenOf, startDaemon } from '../support/daemon.ts'
 import { startDns } from '../support/dns.ts'
 import { PROGRAM } from '../support/greymx.ts'
 import { startRedis } from '../support/redis.ts'
@@ -105,7 +105,8 @@ async function greymxSide(dir: string, options: CommonOptions): Promise<Side> {
     `listen: ${formatSocketSpec(socket)}\nstore: "${store}"\nadmin: 127.0.0.1:0\ndns_servers: [${dns.server}]\n${times}\n`,
   )
   const pid = await startQuietly(dir, [PROGRAM, 'serve', '--config', settings], 'smtpd_milters')
-  return newSide('greymx', new Load({ ...options, socket, isJudged: true }), [pid, dns.pid, ...pids])
+  const all = [pid, ...(await childrenOf(pid)), dns.pid, ...pids]
+  return newSide('greymx', new Load({ ...options, socket, isJudged: true }), all)
 }
 
 async function newSocket(dir: string, name: string): Promise<SocketSpec> {
