@@ -221,7 +221,7 @@ test('two daemons on one directory: each knows at once what the other has seen, 
 })
 
 /** How often greymx is killed in the test below; more often from outside. */
-const KILLS = Number(process.env.GREYMX_TEST_KILLS ?? 5)
+const KILLS = Number(process.env.LMDB_KILLS ?? 5)
 
 test('killed again and again under load, greymx finds every pass that it gave, and its state is never damaged', async (t) => {
   const dir = await scratch(t)
