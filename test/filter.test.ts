@@ -93,6 +93,19 @@ test('the longest wait of the recipients that passed first stands in X-Greylist'
   assert.deepEqual(bench.handler.endOfMessage(bench.macros).headers, [])
 })
 
+test('a header names the MTA only where that is plain text', async () => {
+  for (const name of ['mx\ufffd.example.com', 'two words', '']) {
+    const bench = setUp()
+    bench.macros.set('CONNECT', [['j', name]])
+    connectFrom(bench, '192.0.2.7')
+    await attempt(bench, 'a@b.test', 'u@example.com')
+    bench.now += 10 * MINUTE
+    await attempt(bench, 'a@b.test', 'u@example.com')
+    const [header] = bench.handler.endOfMessage(bench.macros).headers
+    assert.match(header?.[1] ?? '', /^delayed 00:10:00 by greymx\.example\.com; /)
+  }
+})
+
 test('the placeholders of the reply are filled, and what they hold cannot break the reply', async () => {
   const bench = setUp('reply: "451 4.7.1 {seconds} {recipient} {domain} {host}"\nexempt: { recipients: [] }')
   connectFrom(bench, '192.0.2.7')
