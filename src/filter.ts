@@ -48,7 +48,7 @@ const HEADER_TEXTS: Partial<Record<Reason, (outcome: Outcome) => string>> = {
 }
 
 /** What may stand in a header as it is (RFC 5322 section 2.2); an MTA can be named otherwise. */
-const HEADER_WORD = /^[!-~]{1,255}$/
+const HEADER_WORD = /^[!-~]+$/
 
 const CONTINUE: Reply = { kind: 'continue' }
 
@@ -228,7 +228,7 @@ class Filter implements Handler {
 
   /** `X-Greylist: delayed 00:16:40 by mx1.example.org; Thu, 01 Jan 2026 08:00:00 +0000` */
   #greylistHeader(outcome: Outcome, macros: Macros): Header {
-    const named = macros.get('j') ?? ''
+    const named = asHostName(macros.get('j')) ?? ''
     const host = HEADER_WORD.test(named) ? named : this.#parts.hostName
     const date = this.#parts.now().toUTCString().replace('GMT', '+0000') // RFC 5322 section 3.3
     return ['X-Greylist', `${HEADER_TEXTS[outcome.reason]?.(outcome)} by ${host}; ${date}`]

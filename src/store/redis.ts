@@ -6,7 +6,6 @@ import { randomUUID } from 'node:crypto'
 import type { Entry } from '../greylist/entry.ts'
 import { messageOf } from '../message.ts'
 import { ageEntry, decodeEntry, encodeEntry, UnreadableEntry } from './encoding.ts'
-
 import type { Learnt } from './merge.ts'
 import { createRedisClient, type RedisClient, serversOf, streamsOf } from './redis-client.ts'
 import { ExplainedProblem, explainProblem, isOfReplica, isRefusal } from './redis-problem.ts'
