@@ -1,6 +1,7 @@
 // Makes the parts and joins them; the one file that knows them all.
 
 import { hostname } from 'node:os'
+import { isDeepStrictEqual } from 'node:util'
 import { Metrics } from './admin/metrics.ts'
 import { type AdminServer, type Health, startAdmin } from './admin/server.ts'
 import type { AdminAddress, Config } from './config/schema.ts'
@@ -19,11 +20,7 @@ import { startServer } from './milter/server.ts'
 import type { Handler } from './milter/session.ts'
 import { formatSocketSpec, type SocketSpec } from './milter/socket.ts'
 import { Reporter } from './report.ts'
-import { FailoverStore } from './store/failover.ts'
-import { GuardedStore } from './store/guard.ts'
-import type { LocalStore } from './store/local.ts'
-import { formatStoreSpec, openLocalStore, openStore } from './store/open.ts'
-import type { Store } from './store/store.ts'
+import { openStores, type Stores } from './stores.ts'
 
 /** How long open SMTP sessions may take to end when greymx stops, in milliseconds; below docker's 10 s before SIGKILL. */
 const GRACE = 8_000
@@ -40,17 +37,11 @@ export interface Listening {
 export interface App {
   readonly listening: Listening
   /**
-   * Takes over what can change while it runs. Rejects when a new socket cannot be opened, and all is as it was. Called
-   * again only when the last call has ended, and not during `close`.
+   * Takes all settings over. Rejects when a new socket or store cannot be opened, and all is as it was. Called again only
+   * when the last call has ended, and not during `close`.
    */
-  reload(config: Config): Promise<Reloaded>
+  reload(config: Config): Promise<Listening>
   close(): Promise<void>
-}
-
-export interface Reloaded {
-  readonly listening: Listening
-  /** The names of changed settings that are not taken over. */
-  readonly needsRestart: readonly string[]
 }
 
 /**
@@ -87,7 +78,8 @@ async function openParts(
     (outcome) => log.outcome(outcome),
     (outcome, took) => metrics.outcome(outcome, took),
   ])
-  const stores = await openStores(config, log, metrics, closers)
+  const stores = await openStores(config, log, metrics)
+  closers.push(() => stores.close())
 
   // By their servers: a reload loses no answers, and sessions that are open go on asking those they began with.
   const resolvers = new Map<string, Dns>()
@@ -113,7 +105,7 @@ async function openParts(
         reporter.handOn()
         return metrics.exposition()
       },
-      health: () => healthOf(config, stores, sockets()),
+      health: () => healthOf(stores, sockets()),
     })
   let admin: AdminServer | undefined = await openAdmin(config.admin)
   closers.push(async () => admin?.close())
@@ -145,117 +137,39 @@ async function openParts(
     listening: listening(),
     async reload(next) {
       const nextHandler = joinFilter(next, stores, dnsOf(next.dns), reporter, log)
-      const staysAdmin = isEqual(next.admin, running.admin)
-      const nextAdmin = staysAdmin ? admin : await openAdmin(next.admin)
+      const staysAdmin = isDeepStrictEqual(next.admin, running.admin)
+      const nextStores = await stores.prepare(next)
+      let nextAdmin = staysAdmin ? admin : undefined
       try {
+        if (!staysAdmin) nextAdmin = await openAdmin(next.admin)
         await server.listen(listenOn(next), next.socketMode)
       } catch (error) {
+        await nextStores.abandon()
         if (!staysAdmin) await nextAdmin?.close()
         throw error
       }
       const lastAdmin = admin
       newHandler = nextHandler
+      nextStores.apply()
       server.useLimits(next.limits)
       admin = nextAdmin
       running = next
       if (!staysAdmin) await lastAdmin?.close()
-      const needsRestart = changesOf(atStart(config), atStart(next))
-      return { listening: listening(), needsRestart }
+      return listening()
     },
   }
 }
 
-async function healthOf(
-  config: Config,
-  { guarded, local }: Stores,
-  listening: readonly SocketSpec[],
-): Promise<Health> {
-  await guarded.check().catch(() => undefined) // the state says it
-  const name = formatStoreSpec(config.local.store)
+async function healthOf(stores: Stores, listening: readonly SocketSpec[]): Promise<Health> {
+  await stores.check().catch(() => undefined) // the state says it
+  const { local } = stores
   return {
-    store: { name: formatStoreSpec(config.store), ...guarded.state },
-    ...(local ? { local: { name, entries: local.size, unmerged: local.unmergedSize } } : {}),
+    store: { name: stores.name, ...stores.state },
+    ...(local
+      ? { local: { name: stores.localName, entries: local.size, unmerged: local.unmergedSize } }
+      : {}),
     listeners: listening.map(formatSocketSpec),
   }
-}
-
-interface Stores {
-  readonly guarded: GuardedStore
-  /** What attempts are judged by: the guarded one, or that with the local one beside it. */
-  readonly store: Store
-  readonly local?: LocalStore
-}
-
-async function openStores(
-  config: Config,
-  log: Log,
-  metrics: Metrics,
-  closers: Array<() => Promise<void>>,
-): Promise<Stores> {
-  const isLocal = config.greylist.onStoreError === 'local'
-  const local = isLocal ? await openLocal(config, log) : undefined
-  if (local) closers.push(() => local.close())
-  const guarded = await openGuardedStore(config, log, metrics)
-  closers.push(() => guarded.close())
-  if (!local) return { guarded, store: guarded }
-
-  const store = new FailoverStore(guarded, () => guarded.state.up, local, {
-    onMerged({ merged, unreadable }) {
-      metrics.merged(merged)
-      log.event('info', 'what was learnt while the store was down is merged into it', {
-        merged,
-        unreadable: unreadable || undefined,
-      })
-    },
-    onMergeFailed: (problem) => log.event('error', 'the store does not take in what was learnt', { problem }),
-  })
-  closers.push(() => store.close())
-  metrics.localStore(local)
-  return { guarded, store, local }
-}
-
-function openLocal({ local, greylist }: Config, log: Log): Promise<LocalStore> {
-  const store = formatStoreSpec(local.store)
-  return openLocalStore(local.store, local.entries, greylist.times, {
-    onWritten: () => log.event('info', 'what is known locally is written down again', { store }),
-    onUnwritten: (problem) =>
-      log.event('error', 'what is known locally is not written down: a restart would forget it', {
-        store,
-        problem,
-      }),
-    onMovedAside: (problem, movedTo) =>
-      log.event('error', 'damaged state was moved aside', { store, problem, moved_to: movedTo }),
-  })
-}
-
-async function openGuardedStore(config: Config, log: Log, metrics: Metrics): Promise<GuardedStore> {
-  const name = formatStoreSpec(config.store)
-  let guarded: GuardedStore | undefined
-  const store = await openStore(config.store, {
-    onReady: () => void guarded?.probe(),
-    onProblem: (problem) => guarded?.markDown(problem),
-    onWarning: (warning) =>
-      log.event('warn', 'store is not set up as it should be', { store: name, warning }),
-    onMovedAside: (problem, movedTo) =>
-      log.event('error', 'damaged state was moved aside: starting empty', {
-        store: name,
-        problem,
-        moved_to: movedTo,
-      }),
-  })
-  guarded = new GuardedStore(store, config.storeTimeout, {
-    onOperation: (operation, result) => metrics.storeOperation(operation, result),
-    onUp: () => {
-      metrics.storeUp()
-      log.event('info', 'store is up', { store: name })
-    },
-    onDown: (problem) => {
-      metrics.storeDown()
-      log.event('error', 'store is down', { store: name, problem })
-    },
-  })
-  await guarded.check().catch(() => undefined) // logged by now, and waited for; mail flows meanwhile
-  return guarded
 }
 
 function openDns(settings: DnsSettings, log: Log): Dns {
@@ -266,13 +180,7 @@ function openDns(settings: DnsSettings, log: Log): Dns {
   })
 }
 
-function joinFilter(
-  config: Config,
-  { store, local }: Stores,
-  dns: Dns,
-  reporter: Reporter,
-  log: Log,
-): () => Handler {
+function joinFilter(config: Config, stores: Stores, dns: Dns, reporter: Reporter, log: Log): () => Handler {
   const lists = readLists(config.listFiles)
   for (const problem of lists.problems) log.event('warn', 'list entry left out', { problem })
   for (const problem of lists.warnings) log.event('warn', 'list entry in doubt', { problem })
@@ -285,8 +193,7 @@ function joinFilter(
       ...(config.dnswl.length > 0 ? { trusted: createDnsLists(config.dnswl, dns) } : {}),
       ...(config.onlyIfListed.length > 0 ? { blocked: createDnsLists(config.onlyIfListed, dns) } : {}),
     }),
-    store,
-    ...(local ? { local } : {}),
+    stores,
   })
   return createFilter({
     settings: config.filter,
@@ -295,28 +202,4 @@ function joinFilter(
     greylister: config.mode === 'observe' ? observing(greylister) : greylister,
     report: (outcome, took) => reporter.report(outcome, took),
   })
-}
-
-/** The settings that are read at the start only. */
-function atStart(config: Config) {
-  return {
-    store: config.store,
-    store_timeout: config.storeTimeout,
-    on_store_error: config.greylist.onStoreError === 'local',
-    local_store: config.local.store,
-    local_entries: config.local.entries,
-  }
-}
-
-/** The names of the settings that differ. */
-function changesOf<T extends object>(before: T, after: T): string[] {
-  const values = new Map(Object.entries(after))
-  return Object.entries(before)
-    .filter(([name, value]) => !isEqual(value, values.get(name)))
-    .map(([name]) => name)
-}
-
-/** Of plain data. */
-function isEqual(one: unknown, other: unknown): boolean {
-  return JSON.stringify(one) === JSON.stringify(other)
 }

@@ -45,9 +45,14 @@ export interface GreylisterParts {
   readonly settings: GreylistSettings
   readonly exempt: Exempt
   readonly investigate: Investigate
+  readonly stores: GreylisterStores
+}
+
+/** Looked at anew for each attempt. */
+export interface GreylisterStores {
   readonly store: Store
   /** Decides while `store` fails; only asked with `onStoreError: 'local'`. */
-  readonly local?: Store
+  readonly local?: Store | undefined
 }
 
 export interface Greylister {
@@ -80,15 +85,8 @@ export function observing({ prepare, judge }: Greylister): Greylister {
   }
 }
 
-export function createGreylister({
-  settings,
-  exempt,
-  investigate,
-  store,
-  local,
-}: GreylisterParts): Greylister {
+export function createGreylister({ settings, exempt, investigate, stores }: GreylisterParts): Greylister {
   const { times, autoWhitelist, maxDeferrals } = settings
-  const fallback = settings.onStoreError === 'local' ? local : undefined
 
   async function judge(attempt: Attempt, findings?: Promise<Findings>): Promise<Outcome> {
     const exemption = exempt(attempt)
@@ -102,16 +100,22 @@ export function createGreylister({
     const keys = tripletKeys(attempt, identity)
     const subject = { attempt, identity: identity.id, ref: tripletRef(keys[0]) }
     const question = { attempt, identity, keys }
+    const { store, local } = stores
+    const fallback = settings.onStoreError === 'local' ? local : undefined
     try {
       const storeEndsAt = fallback ? endsAt - LOCAL_SHARE : endsAt
       return { ...subject, ...(await weigh({ ...question, store, endsAt: storeEndsAt })) }
     } catch (error) {
-      return { ...subject, ...(await weighWithout(messageOf(error), { ...question, endsAt })) }
+      return { ...subject, ...(await weighWithout(messageOf(error), { ...question, endsAt }, fallback)) }
     }
   }
 
   /** What follows when the store has failed with `error`. Never rejects. */
-  async function weighWithout(error: string, question: Omit<Question, 'store'>): Promise<Judgement> {
+  async function weighWithout(
+    error: string,
+    question: Omit<Question, 'store'>,
+    fallback: Store | undefined,
+  ): Promise<Judgement> {
     const verdict = settings.onStoreError === 'tempfail' ? 'tempfail' : 'pass'
     const unknown = { verdict, reason: 'store-error', waited: 0, retryIn: 0, error } as const
     if (!fallback) return unknown

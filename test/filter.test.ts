@@ -41,7 +41,7 @@ function setUp(settings = '', store?: Store): Bench {
       settings: config.investigate,
       identify: createIdentify({ ...config.identity, asksSpf: false }, dns),
     }),
-    store: store ?? new MemoryStore(() => bench.now),
+    stores: { store: store ?? new MemoryStore(() => bench.now) },
   })
   const handler = createFilter({
     settings: config.filter,

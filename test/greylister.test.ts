@@ -47,7 +47,7 @@ function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) =>
     settings: { ...SETTINGS, ...settings },
     exempt: () => undefined,
     investigate: async () => ({ identity, exemption: undefined }),
-    store,
+    stores: { store },
   })
   const outcomeOf = (from: From, judge = greylister.judge): Promise<Outcome> => {
     const { address = '192.0.2.7', wide, isNamed = true } = from
@@ -216,7 +216,7 @@ test('without auto-whitelist everybody waits for each triplet', async () => {
       identity: { id: 'host:example.org', network: 'network:192.0.2.0/24', isNamed: true },
       exemption: undefined,
     }),
-    store: bench.store,
+    stores: { store: bench.store },
   })
   for (let count = 0; count < 4; count += 1) {
     const from = { sender: `n${count}@example.org` }

@@ -94,14 +94,17 @@ export class Metrics {
     this.#merged.inc(keys)
   }
 
-  /** Shows what the local store holds from now on. */
-  localStore(local: LocalFigures): void {
+  /** Shows from now on what the local store holds, while there is one. */
+  localStore(current: () => LocalFigures | undefined): void {
     new Gauge({
       name: 'greymx_local_entries',
       help: 'Entries of the local store: copies of what the other store knows, and what is still to be merged into it',
       labelNames: ['kind'],
       registers: this.#registers,
       collect() {
+        const local = current()
+        this.reset()
+        if (!local) return
         this.set({ kind: 'copy' }, local.size - local.unmergedSize)
         this.set({ kind: 'unmerged' }, local.unmergedSize)
       },
@@ -112,7 +115,7 @@ export class Metrics {
       registers: this.#registers,
       collect() {
         this.reset()
-        this.inc(local.refused)
+        this.inc(current()?.refused ?? 0)
       },
     })
   }

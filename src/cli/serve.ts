@@ -74,11 +74,10 @@ async function reload(
     return undefined
   }
   try {
-    const { listening, needsRestart } = await app.reload(loaded.config)
+    const listening = await app.reload(loaded.config)
     const sockets = socketsOf(listening)
     log.event('info', 'configuration read again', {
       listen: sockets === socketsOf(before) ? undefined : sockets,
-      needs_restart: needsRestart.length > 0 ? needsRestart.join(',') : undefined,
     })
     return { config: loaded.config, listening }
   } catch (error) {

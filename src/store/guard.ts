@@ -37,13 +37,13 @@ const STEADY = 10_000
 /** An operation that was not answered yet. */
 interface Pending {
   readonly operation: Operation
-  readonly endsAt: number
+  endsAt: number
   readonly reject: (error: Error) => void
 }
 
 export class GuardedStore implements SharedStore {
   readonly #store: SharedStore
-  readonly #timeout: number
+  #timeout: number
   readonly #watch: StoreWatch
   /** In the order of their ends, as all have the same time: one timer, for the first, does for all of them. */
   readonly #pending = new Set<Pending>()
@@ -101,6 +101,16 @@ export class GuardedStore implements SharedStore {
     clearTimeout(this.#timer)
     clearTimeout(this.#probeTimer)
     await this.#store.close()
+  }
+
+  /** From now on, and for what is waited for already, where that shortens the wait. */
+  useTimeout(timeout: number): void {
+    if (timeout === this.#timeout) return
+    this.#timeout = timeout
+    const endsAt = performance.now() + timeout
+    for (const pending of this.#pending) pending.endsAt = Math.min(pending.endsAt, endsAt)
+    clearTimeout(this.#timer)
+    this.#endOverdue()
   }
 
   /** Also for what a store reports by itself, such as a lost connection. */

@@ -37,8 +37,8 @@ const SLACK = 1000
 
 export class LocalStore implements Store, Contents {
   readonly #now: () => number
-  readonly #limit: number
-  readonly #times: LocalTimes
+  #limit: number
+  #times: LocalTimes
   readonly #journal: SteadyJournal | undefined
   /** Each key is in one of them. The first of each was not written, or as a pass used, for longest. */
   readonly #unmerged = new Map<string, Kept>()
@@ -57,6 +57,17 @@ export class LocalStore implements Store, Contents {
   /** Takes up what its journal has, now or once that can be read; to be called first. */
   async restore(): Promise<void> {
     await this.#journal?.begin(this)
+  }
+
+  /** From now on. Of what is beyond a lower limit, copies are forgotten, and what is not merged yet is kept. */
+  use(limit: number, times: LocalTimes): void {
+    this.#limit = limit
+    this.#times = times
+    while (this.size > limit) {
+      const victim = this.#victimOf(undefined)
+      if (victim === undefined) return
+      void this.#drop(victim)
+    }
   }
 
   /** How many entries take up room. */
@@ -226,12 +237,13 @@ export class LocalStore implements Store, Contents {
     return true
   }
 
-  #victimOf(kept: Kept): string | undefined {
+  /** The next to be forgotten, for the sake of `kept` where that is given. */
+  #victimOf(kept: Kept | undefined): string | undefined {
     const [pass] = this.#passes.keys()
     const [other] = this.#others.keys()
     if (this.#passes.size > this.#limit * SHARE_OF_PASSES) return pass
     if (other !== undefined) return other
-    if (this.#mapFor(kept) === this.#passes && pass !== undefined) return pass
+    if (pass !== undefined && (!kept || this.#mapFor(kept) === this.#passes)) return pass
     const [oldest] = this.#unmerged
     return oldest && oldest[1].endsAt <= this.#now() ? oldest[0] : undefined
   }

@@ -99,7 +99,7 @@ async function measure(
   verdicts: Verdicts,
 ): Promise<{ time: number; cpu: number }> {
   const clock = { now: 0 }
-  const parts = { settings: rules.greylist, exempt, store: new MemoryStore(() => clock.now) }
+  const parts = { settings: rules.greylist, exempt, stores: { store: new MemoryStore(() => clock.now) } }
   const { judge } = createGreylister({ ...parts, investigate })
   const earlier = mix.flatMap(({ before }) => before).sort((one, other) => other.ago - one.ago)
   for (const { attempt, ago } of earlier) {

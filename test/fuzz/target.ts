@@ -107,7 +107,7 @@ export class Target {
         // SPF asks a DNS server, and waits for it.
         identify: createIdentify({ ...config.identity, asksSpf: false }, this.#dns),
       }),
-      store: moody(new MemoryStore(() => this.#now), mood, new Random(index)),
+      stores: { store: moody(new MemoryStore(() => this.#now), mood, new Random(index)) },
     })
     const newHandler = createFilter({
       settings: config.filter,

@@ -92,8 +92,7 @@ async function newFrontend(
         const id = sender.text < 'b' ? network : 'spf:example.org'
         return { identity: { id, network, isNamed: true }, exemption: undefined }
       },
-      store,
-      local,
+      stores: { store, local },
     })
     return { store, greylister }
   }

@@ -195,3 +195,25 @@ test('a store that can be read no longer is not asked, and nobody waits for it',
   guarded.markDown('the connection was closed')
   await assert.rejects(guarded.find(['d']), /the connection was closed/)
 })
+
+test('another time-out holds from now on, and for what is waited for where it is shorter', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  mock.method(store, 'add', never)
+  const waiting = assert.rejects(guarded.add('a', 1), /did not answer add within 100ms/)
+  await advance(50)
+  guarded.useTimeout(100)
+  await advance(50)
+  assert.equal(events.length, 0)
+  await advance(50)
+  await waiting
+  assert.deepEqual(events.slice(0, 2), ['add timeout', 'down: the store did not answer add within 100ms'])
+  await advance(500)
+  assert.ok(events.includes('up'))
+  events.length = 0
+  guarded.useTimeout(1000)
+  const patient = assert.rejects(guarded.add('b', 1), /within 1000ms/)
+  await advance(900)
+  assert.equal(events.length, 0)
+  await advance(150)
+  await patient
+})

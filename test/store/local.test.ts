@@ -113,6 +113,32 @@ test('LocalStore keeps copies of passes for half of its room, whatever floods in
   assert.deepEqual(await local.find(['known too']), [{ passed: true, age: 0 }])
 })
 
+test('LocalStore gives up copies for a lower limit, passes last, and nothing that is to be merged', async () => {
+  const { local } = await setUp(100)
+  for (let index = 0; index < 10; index += 1) {
+    await local.add(`learnt ${index}`, DAY)
+    local.added(`waits ${index}`, DAY)
+    local.passed(`passed ${index}`, DAY)
+  }
+  local.use(15, TIMES)
+  assert.deepEqual([local.size, local.unmergedSize], [15, 10])
+  assert.ok(['passed 9', 'passed 5', 'learnt 0'].every((key) => local.has(key)))
+  local.use(5, TIMES)
+  assert.deepEqual([local.size, local.unmergedSize], [10, 10])
+  await assert.rejects(local.add('one more', DAY), /is full: of its 5 entries, 10 are not merged yet/)
+})
+
+test('LocalStore keeps what it hears for the times in effect', async () => {
+  const { clock, local } = await setUp()
+  local.use(1000, { retryWindow: DAY, lifetime: 2 * DAY })
+  local.heard('pending', { passed: false, age: 0 })
+  local.heard('passed', { passed: true, age: 0 })
+  clock.now += DAY
+  assert.deepEqual(await local.find(['pending', 'passed']), [undefined, { passed: true, age: DAY }])
+  clock.now += DAY
+  assert.deepEqual(await local.find(['passed']), [undefined])
+})
+
 test('LocalStore forgets a copy of what the shared store has forgotten', async () => {
   const { local } = await setUp()
   local.heard('a', { passed: true, age: 0 })
