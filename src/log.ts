@@ -133,8 +133,8 @@ function outcomeFields(outcome: Outcome): Fields {
 
 /** What may stand bare after `key=`: printable ASCII but space, quote, equals sign and backslash. */
 const BARE = /^[!#-<>-[\]-~]+$/
-/** What would disturb a terminal or end the line. */
-const INVISIBLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu
+/** What would disturb a terminal, end the line, or show it in another order than it has. */
+const INVISIBLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu
 
 /** Without the time: whoever keeps the log (journald, docker) stamps each line. */
 function textLine(fields: Fields): string {
@@ -156,7 +156,7 @@ function quoted(value: string | number): string {
   return visible(JSON.stringify(text))
 }
 
-/** Escapes in JSON what JSON itself leaves as it is, though it may end a line or disturb a terminal. */
+/** Escapes in JSON what JSON itself leaves as it is, though it may mislead whoever reads it. */
 function visible(json: string): string {
   return json.replace(INVISIBLE, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

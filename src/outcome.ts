@@ -1,6 +1,7 @@
 // What became of an attempt, as reply, log and metrics see it. The reasons are a promise to operators.
 
 import type { Attempt } from './attempt.ts'
+import type { Exemption } from './exempt/exempt.ts'
 
 export type Verdict = 'pass' | 'tempfail'
 
@@ -11,12 +12,7 @@ export type Reason =
   | 'known'
   | 'auto-whitelist'
   | 'max-deferrals'
-  | 'authenticated'
-  | 'exempt-client'
-  | 'exempt-sender'
-  | 'exempt-recipient'
-  | 'exempt-spf'
-  | 'not-greylisted'
+  | Exemption['reason']
   | 'observe'
   | 'store-error'
 

@@ -169,6 +169,7 @@ test('what would be ambiguous or disturb a terminal is quoted and escaped', () =
     ['\u009b31m', '"\\u009b31m"'],
     ['a\u0085b', '"a\\u0085b"'],
     ['a\u2028b\u2029', '"a\\u2028b\\u2029"'],
+    ['moc\u202ea\u2066', '"moc\\u202ea\\u2066"'],
     ['\ud800', '"\\ud800"'],
     [decodeText(Buffer.from([0xe9, 0x40])), '"\\udce9@"'],
   ]
