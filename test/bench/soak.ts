@@ -18,7 +18,7 @@ const DELAY = 2000
 /** So long after a restart answers may still be those of an outage, in milliseconds. */
 const AFTERMATH = 3000
 const SAMPLE_EVERY = 5000
-/** By how much the median of the last quarter may exceed that of the second: the first fills the caches. */
+/** By how much the figure of the last quarter may exceed that of the second: the first fills the caches. */
 const GROWTH = 1.15
 
 interface Sample {
@@ -113,15 +113,14 @@ async function watch({ pid }: Greymx, samples: Sample[], isOver: () => boolean):
 function report(samples: readonly Sample[], tally: Tally): void {
   const quarter = (index: number) =>
     samples.slice(Math.floor((samples.length * index) / 4), Math.floor((samples.length * (index + 1)) / 4))
-  for (const [name, unit, of] of [
-    ['RSS', 'MiB', ({ rss }: Sample) => rss],
-    ['file descriptors', '', ({ descriptors }: Sample) => descriptors],
+  // How many connections MTAs have open just then comes and goes: what leaks shows in the fewest descriptors.
+  for (const [name, unit, of, figure] of [
+    ['RSS', ' MiB, median', ({ rss }: Sample) => rss, median],
+    ['file descriptors', ', fewest', ({ descriptors }: Sample) => descriptors, fewest],
   ] as const) {
-    const medians = [0, 1, 2, 3].map((index) => median(quarter(index).map(of)))
-    console.log(
-      `${name} ${unit}, median of each quarter: ${medians.map((value) => value.toFixed(0)).join(', ')}`,
-    )
-    const [, second = 0, , last = Number.NaN] = medians
+    const figures = [0, 1, 2, 3].map((index) => figure(quarter(index).map(of)))
+    console.log(`${name}${unit} of each quarter: ${figures.map((value) => value.toFixed(0)).join(', ')}`)
+    const [, second = 0, , last = Number.NaN] = figures
     if (!(last <= second * GROWTH)) fail(`${name} grew`)
   }
   console.log(
@@ -130,6 +129,10 @@ function report(samples: readonly Sample[], tally: Tally): void {
   )
   for (const wrong of tally.wrong.slice(0, 10)) console.log(`  ${wrong}`)
   if (tally.wrong.length > 0) fail('verdicts were wrong')
+}
+
+function fewest(values: readonly number[]): number {
+  return Math.min(...values)
 }
 
 function fail(problem: string): void {
