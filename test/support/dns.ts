@@ -1,5 +1,5 @@
-// A real DNS server (Knot) on a loopback port, UDP and TCP, with zones of the test's own, which the test can stop, kill,
-// freeze and start again. It answers from its zones alone: any other name is refused at once, and nothing is forwarded.
+// A real DNS server (Knot) on a loopback address, UDP and TCP, with zones of the test's own, which the test can stop,
+// kill, freeze and start again. It answers from its zones alone: any other name is refused at once, and nothing is forwarded.
 
 import { createSocket } from 'node:dgram'
 import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
@@ -20,6 +20,8 @@ export interface DnsOptions {
   readonly ttlSeconds?: number
   /** A free port by default; give that of a stopped server to have it back. */
   readonly port?: number
+  /** 127.0.0.1 by default. */
+  readonly address?: string
 }
 
 export interface Dns {
@@ -39,7 +41,7 @@ export interface Dns {
 
 /** Starts the server and resolves when it answers for all zones; rejects with its log where it cannot read one. */
 export async function startDns(options: DnsOptions): Promise<Dns> {
-  const { dir, zones, ttlSeconds = 60, port = await freeDnsPort() } = options
+  const { dir, zones, ttlSeconds = 60, address = '127.0.0.1', port = await freeDnsPort() } = options
   const home = await mkdtemp(join(dir, 'dns-'))
   const files = Object.entries(zones).map(([zone, records], index) => ({
     origin: zone === '.' ? '.' : `${zone}.`,
@@ -58,7 +60,7 @@ export async function startDns(options: DnsOptions): Promise<Dns> {
     [
       'server:',
       `  rundir: "${home}"`,
-      `  listen: 127.0.0.1@${port}`,
+      `  listen: ${address}@${port}`,
       '  udp-workers: 1',
       '  tcp-workers: 1',
       '  background-workers: 1',
@@ -91,7 +93,7 @@ export async function startDns(options: DnsOptions): Promise<Dns> {
   }
   return {
     port,
-    server: `127.0.0.1:${port}`,
+    server: `${address}:${port}`,
     pid: daemon.pid,
     log: () => daemon.output(),
     stop: () => daemon.stop(),

@@ -21,6 +21,8 @@ export interface GreymxOptions {
   readonly clockOffset?: string
   /** A small disk of its own, mounted where none but the daemon sees it: tests do at `Greymx.root`. */
   readonly disk?: { readonly path: string; readonly size: string }
+  /** A file that the daemon alone sees in place of /etc/resolv.conf. */
+  readonly resolvConf?: string
 }
 
 export interface Greymx {
@@ -49,6 +51,7 @@ export async function startGreymx({
   name = 'greymx',
   clockOffset,
   disk,
+  resolvConf,
 }: GreymxOptions): Promise<Greymx> {
   const [port, adminPort] = [await freePort(), await freePort()]
   const socketPath = join(dir, `${name}.sock`)
@@ -60,10 +63,10 @@ export async function startGreymx({
     `${dns}listen: ["inet:${port}@127.0.0.1", "unix:${socketPath}"]\nsocket_mode: "0666"\nadmin: 127.0.0.1:${adminPort}\n${settings}\n`,
   )
   const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
-  const mount = 'mount -t tmpfs -o "size=$1" none "$2" && shift 2 && exec "$@"'
-  const onDisk = disk ? ['unshare', '--mount', 'sh', '-c', mount, 'sh', disk.size, disk.path] : []
+  const onDisk = disk ? mounted('mount -t tmpfs -o "size=$1" none "$2"', disk.size, disk.path) : []
+  const withResolvConf = resolvConf ? mounted('mount --bind "$1" /etc/resolv.conf', resolvConf) : []
   const clock = clockOffset === undefined ? [] : ['faketime', '-f', clockOffset]
-  const [command = '', ...args] = [...onDisk, ...clock, ...serve]
+  const [command = '', ...args] = [...onDisk, ...withResolvConf, ...clock, ...serve]
   const daemon = await startDaemon({
     command,
     args,
@@ -98,6 +101,11 @@ export async function startGreymx({
     exited: () => daemon.exited(),
     stop: (signal) => daemon.stop(signal),
   }
+}
+
+/** Begins a command that is to see a file system of its own; `args` are those of `mount`, a line of shell. */
+function mounted(mount: string, ...args: readonly string[]): string[] {
+  return ['unshare', '--mount', 'sh', '-c', `${mount} && shift ${args.length} && exec "$@"`, 'sh', ...args]
 }
 
 /** Waits until the log has so many outcomes of a sender: the daemon writes its log a moment after it answers. */
