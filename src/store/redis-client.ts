@@ -3,6 +3,8 @@
 
 import type { Duplex } from 'node:stream'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { createLookup } from './lookup.ts'
+import { hostConnector, socketOpener } from './redis-connector.ts'
 import { sentinelConnector } from './redis-sentinel.ts'
 import { type RedisSettings, type RedisTls, retryDelay, SILENCE } from './redis-settings.ts'
 
@@ -19,22 +21,24 @@ export function createRedisClient(settings: RedisSettings): RedisClient {
   const { servers, database, login, sentinelLogin } = settings
   const anonymous = connectionOptions(settings.tls)
   const common = { ...anonymous, ...login }
+  const open = socketOpener(createLookup(), anonymous.tls)
+  const Connector = hostConnector(open)
   // An operation either goes out now or fails now: its caller answers a waiting MTA.
   const single = { ...common, db: database, enableOfflineQueue: false, retryStrategy: retryDelay }
   switch (servers.kind) {
     case 'tcp':
-      return new Redis({ ...single, ...servers.address })
+      return new Redis({ ...single, ...servers.address, Connector })
     case 'unix':
       return new Redis({ ...single, path: servers.path })
     case 'sentinel':
       return new Redis({
         ...single,
-        Connector: sentinelConnector(servers, { ...anonymous, ...sentinelLogin }),
+        Connector: sentinelConnector(servers, { ...anonymous, ...sentinelLogin, Connector }, open),
       })
     case 'cluster':
       return new Cluster([...servers.nodes], {
         // Connected to at once: of a connection that is not made before it is needed nobody tells why it was not.
-        redisOptions: { ...common, lazyConnect: false },
+        redisOptions: { ...common, Connector, lazyConnect: false },
         clusterRetryStrategy: retryDelay,
         enableReadyCheck: false,
         maxRedirections: MOST_REDIRECTIONS,

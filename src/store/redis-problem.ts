@@ -2,7 +2,7 @@
 
 import { messageOf } from '../message.ts'
 
-/** Beginnings of replies, then what Node and OpenSSL say of TLS. */
+/** Beginnings of replies, then what Node says of names and connections, and OpenSSL of TLS. */
 const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^NOAUTH/, 'it asks for a password'],
   [/^WRONGPASS/, 'it refuses the user name or the password'],
@@ -32,6 +32,8 @@ const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [
   [/wrong version number|packet length too long/, 'it does not speak TLS there'],
   [/^read ECONNRESET$/, 'it closed the connection, as it does when it expects TLS, or ends'],
   [/^Socket timeout/, 'it does not answer'],
+  [/^getaddrinfo ENOTFOUND/, 'there is no such host'],
+  [/^getaddrinfo/, 'its host cannot be looked up'],
   [/^connect ETIMEDOUT$/, 'it does not answer, or not in TLS where that is asked for'],
 ]
 

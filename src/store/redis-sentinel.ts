@@ -4,11 +4,11 @@
 //
 // https://redis.io/docs/latest/develop/reference/sentinel-clients/
 
-import { connect as connectTcp, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect as connectTls } from 'node:tls'
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis'
 import { bareHost, bracketedHost } from '../ip.ts'
+import type { OpenSocket } from './redis-connector.ts'
 import { ExplainedProblem, explainProblem } from './redis-problem.ts'
 import { type RedisServers, retryDelay, type ServerAddress, SILENCE } from './redis-settings.ts'
 
@@ -18,11 +18,15 @@ const WATCH_EVERY = 2000
 /** Of a connection to a Sentinel: how to make it, and who logs in. */
 type SentinelOptions = Omit<RedisOptions, 'replyMapping'>
 
-/** What the client takes for its option `Connector`. */
-export function sentinelConnector(servers: RedisServers & { kind: 'sentinel' }, options: SentinelOptions) {
+/** What the client takes for its option `Connector`; `open` leads to the master. */
+export function sentinelConnector(
+  servers: RedisServers & { kind: 'sentinel' },
+  options: SentinelOptions,
+  open: OpenSocket,
+) {
   return class extends SentinelConnector {
     constructor() {
-      super(servers, options)
+      super(servers, options, open)
     }
   }
 }
@@ -31,12 +35,18 @@ class SentinelConnector extends AbstractConnector {
   readonly #sentinels: ServerAddress[]
   readonly #master: string
   readonly #options: SentinelOptions
+  readonly #open: OpenSocket
 
-  constructor({ sentinels, master }: RedisServers & { kind: 'sentinel' }, options: SentinelOptions) {
+  constructor(
+    { sentinels, master }: RedisServers & { kind: 'sentinel' },
+    options: SentinelOptions,
+    open: OpenSocket,
+  ) {
     super(SILENCE)
     this.#sentinels = [...sentinels]
     this.#master = master
     this.#options = options
+    this.#open = open
   }
 
   /** Goes on until a Sentinel names the master; the client would never try again after a rejection. */
@@ -53,8 +63,7 @@ class SentinelConnector extends AbstractConnector {
   }
 
   #connectTo(master: ServerAddress): Socket {
-    const { tls } = this.#options
-    const stream = tls ? connectTls({ ...master, ...tls }) : connectTcp(master)
+    const stream = this.#open(master)
     const watch = setInterval(() => void this.#watch(master, stream), WATCH_EVERY)
     stream.once('close', () => clearInterval(watch))
     stream.once('error', (error) => {
