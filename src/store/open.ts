@@ -6,7 +6,7 @@ import { openLmdbJournal, openLmdbStore } from './lmdb.ts'
 import type { LmdbEvents } from './lmdb-client.ts'
 import { LocalStore, type LocalTimes } from './local.ts'
 import { MemoryStore } from './memory.ts'
-import { openRedisStore, type RedisEvents } from './redis.ts'
+import type { RedisEvents } from './redis.ts'
 import type { RedisSettings } from './redis-settings.ts'
 import { formatRedisUrl, parseRedisUrl, REDIS_FORMS } from './redis-url.ts'
 import type { SharedStore } from './store.ts'
@@ -62,8 +62,11 @@ export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<S
       return new MemoryStore(() => performance.now())
     case 'lmdb':
       return openLmdbStore(spec.directory, Date.now, events)
-    case 'redis':
+    case 'redis': {
+      // Not imported above: its client takes long to load, and nothing else needs it.
+      const { openRedisStore } = await import('./redis.ts')
       return openRedisStore(spec.redis, events)
+    }
   }
 }
 
