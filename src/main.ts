@@ -2,22 +2,21 @@
 // The executable: command line in, exit status out.
 
 import { parseCommand, USAGE } from './cli/args.ts'
-import { check } from './cli/check.ts'
 import { EXIT, type ExitStatus } from './cli/exit.ts'
-import { probe } from './cli/probe.ts'
-import { serve, version } from './cli/serve.ts'
+import { version } from './cli/version.ts'
 
 process.exitCode = await run(process.argv.slice(2))
 
 async function run(argv: readonly string[]): Promise<ExitStatus> {
   const command = parseCommand(argv)
+  // Each command loads what it needs: for most, that takes longer than all else they do.
   switch (command.kind) {
     case 'serve':
-      return serve(command.configFile)
+      return (await import('./cli/serve.ts')).serve(command.configFile)
     case 'check':
-      return check(command)
+      return (await import('./cli/check.ts')).check(command)
     case 'probe':
-      return probe(command)
+      return (await import('./cli/probe.ts')).probe(command)
     case 'help':
       process.stdout.write(USAGE)
       return EXIT.ok

@@ -1,6 +1,5 @@
 // greymx serve: runs the daemon until it is told to stop.
 
-import { readFileSync } from 'node:fs'
 import { type App, type Listening, startApp } from '../app.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
@@ -14,6 +13,7 @@ import { Notifier } from '../systemd/notify.ts'
 import { loadOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 import { Signals } from './signals.ts'
+import { version } from './version.ts'
 
 export async function serve(configFile: string | undefined): Promise<ExitStatus> {
   const signals = new Signals()
@@ -53,11 +53,6 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
     await notifier.close()
     output.close()
   }
-}
-
-export function version(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  return `greymx ${version}`
 }
 
 /** `undefined` when nothing was taken over, which the log says by then. */
