@@ -5,8 +5,10 @@
 // Source: RFC 7208; mailauth 4.13, lib/spf.
 
 import { isIPv4, isIPv6 } from 'node:net'
-import { spf } from 'mailauth/lib/spf/index.js'
 import { ADDRESS_BITS, type IpAddress, isInNetwork, parseIp, parseNetwork } from '../ip.ts'
+
+// Awaited where it is used: it takes as long to load as a store takes to open, and does so meanwhile.
+const library = import('mailauth/lib/spf/index.js')
 
 /** As `dns.promises.resolve`: rejects with a `code`, of which ENOTFOUND and ENODATA alone say that there is nothing. */
 export type Resolve = (name: string, type: string) => Promise<unknown>
@@ -73,6 +75,7 @@ export async function checkSpf(question: SpfQuestion, resolve: Resolve): Promise
   if (sender.length > MAX_IDENTITY || helo.length > MAX_IDENTITY) return 'other'
 
   try {
+    const { spf } = await library
     const { status } = await spf({
       ip: client.text,
       sender,
