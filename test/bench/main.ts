@@ -10,6 +10,10 @@
 //   npm run bench -- --rules [--seconds 35] [--seed 1]
 //
 // What each rule costs instead, in this process and without milter: see rules.ts.
+//
+//   npm run bench -- --start [--runs 20]
+//
+// How long greymx takes to its first decision: see start.ts.
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -20,17 +24,20 @@ import { startDns } from '../support/dns.ts'
 import { PROGRAM } from '../support/greymx.ts'
 import { startRedis } from '../support/redis.ts'
 import { freePort, scratch } from '../support/scratch.ts'
+import { cpuSeconds } from './cpu.ts'
 import { median, quantile } from './figures.ts'
 import { Load, type LoadOptions, newTally, type Tally } from './load.ts'
+import { benchStart } from './start.ts'
 
 const DELAY = 2000
 /** One turn of each, in milliseconds: short enough that the machine's moods meet both alike. */
 const TURN = 5000
-const CLOCK_TICKS = 100 // sysconf(_SC_CLK_TCK), which is 100 on every Linux that Node runs on
 
 const { values } = parseArgs({
   options: {
     rules: { type: 'boolean', default: false },
+    start: { type: 'boolean', default: false },
+    runs: { type: 'string', default: '20' },
     seconds: { type: 'string' },
     connections: { type: 'string', default: '64' },
     messages: { type: 'string', default: '1' },
@@ -58,7 +65,8 @@ try {
   if (values.rules) {
     const { benchRules } = await import('./rules.ts') // which compiles long lists
     await benchRules({ dir, seconds: Number(values.seconds ?? 35), seed: Number(values.seed) })
-  } else await benchLoad(dir, Number(values.seconds ?? 120))
+  } else if (values.start) await benchStart(dir, Number(values.runs))
+  else await benchLoad(dir, Number(values.seconds ?? 120))
 } finally {
   for (const end of endings.reverse()) await end()
 }
@@ -145,16 +153,6 @@ async function takeTurn({ load, pids, tally, rates, cpu }: Side): Promise<void> 
   const decisions = tally.decisions - decisionsBefore
   rates.push(decisions / elapsed)
   cpu.push((((await cpuSeconds(pids)) - cpuBefore) / decisions) * 100_000)
-}
-
-/** User and system time of the processes so far: proc(5), fields 14 and 15 of stat. */
-async function cpuSeconds(pids: readonly number[]): Promise<number> {
-  const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'latin1')))
-  const ticks = stats.map((stat) => {
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return Number(fields[11]) + Number(fields[12])
-  })
-  return ticks.reduce((sum, count) => sum + count, 0) / CLOCK_TICKS
 }
 
 function report(sides: readonly Side[]): void {
