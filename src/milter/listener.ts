@@ -35,8 +35,11 @@ export interface ListenerEvents {
   readonly onError: (error: Error, address: SocketSpec) => void
 }
 
-/** How many MTAs may wait in the queue of an inherited socket; systemd's default, which listen(2) would lower. */
-const INHERITED_BACKLOG = 4096
+/**
+ * How many MTAs may wait until they are taken; the kernel's own most (net.core.somaxconn). Beyond, a connect(2) to a unix
+ * socket fails at once, and over TCP is tried again after a second.
+ */
+const BACKLOG = 4096
 
 /** `mode` is for unix sockets. Rejects, naming the socket, when it cannot be opened. */
 export async function openListener(on: ListenOn, mode: number, events: ListenerEvents): Promise<Listener> {
@@ -50,13 +53,13 @@ export async function openListener(on: ListenOn, mode: number, events: ListenerE
     server.once('listening', resolve)
     switch (on.kind) {
       case 'inherited':
-        server.listen({ fd: on.fd }, INHERITED_BACKLOG)
+        server.listen({ fd: on.fd }, BACKLOG)
         break
       case 'unix':
         listenUnix(server, on.path, mode)
         break
       default:
-        server.listen({ host, port: on.port, ipv6Only: on.kind === 'inet6' })
+        server.listen({ host, port: on.port, ipv6Only: on.kind === 'inet6', backlog: BACKLOG })
     }
   })
   const address = foundAddress(server, on)
@@ -126,7 +129,7 @@ function pathOfInherited(fd: number): string {
 function listenUnix(server: Server, path: string, mode: number): void {
   const previous = process.umask(0o777 & ~mode)
   try {
-    server.listen({ path })
+    server.listen({ path, backlog: BACKLOG })
   } finally {
     process.umask(previous)
   }

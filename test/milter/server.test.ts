@@ -386,6 +386,21 @@ describe('MilterServer closes a connection that breaks the protocol, and no othe
     assert.equal((await answer).code, 'c')
   })
 
+  test(
+    'many MTAs that connect at once wait until they are taken, and none is refused',
+    AT_ONCE,
+    async (t) => {
+      const { specs } = await start(t, [{ kind: 'unix', path: join(await folder(t), 'milter.sock') }])
+      // The loop does not go round meanwhile: none of them is taken before the last is there.
+      const mtas = Array.from({ length: 1000 }, () => raw(t, first(specs)))
+      for (const mta of mtas) mta.send(encode(COMMAND.OPTNEG))
+      const refused = mtas.map(({ ended }) => ended.then(() => 'refused'))
+      const replies = mtas.map((mta) => mta.replies(1))
+      const all = await Promise.all(replies.map((reply, index) => Promise.race([reply, refused[index]])))
+      assert.deepEqual(new Set(all), new Set(['O']))
+    },
+  )
+
   test('an MTA that reads no replies for long gets all of them, in the end', AT_ONCE, async (t) => {
     const { specs, errors } = await start(t, [LOOPBACK])
     const mta = raw(t, first(specs))
