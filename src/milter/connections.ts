@@ -2,6 +2,7 @@
 // replies, for too long is closed, and so are some where there are too many or they keep too much.
 
 import type { Socket } from 'node:net'
+import { connectionsWithin, descriptorLimit } from './descriptors.ts'
 import type { Limits } from './limits.ts'
 import { type Handler, type Peer, Session, type SessionFault, type Waiting } from './session.ts'
 import { Turns } from './turns.ts'
@@ -62,6 +63,9 @@ export class Connections {
   readonly #open = new Map<Socket, Open>()
   readonly #turns = new Turns()
   #limits: Limits
+  /** How many there may be, and why no more. */
+  #most = 0
+  #bound = ''
   #held = 0
   #looking: NodeJS.Timeout | undefined
 
@@ -74,6 +78,10 @@ export class Connections {
   /** Sessions that are open keep the limits of their frames, macros and recipients. */
   useLimits(limits: Limits): void {
     this.#limits = limits
+    const affordable = connectionsWithin(descriptorLimit())
+    this.#most = Math.min(limits.connections, affordable)
+    const cause = affordable < limits.connections ? ', which is what file descriptors allow' : ''
+    this.#bound = `more than ${this.#most} connections${cause}`
     clearInterval(this.#looking)
     const shortest = Math.min(limits.stall, limits.idle, limits.idleInTransaction)
     const period = Math.min(LONGEST_LOOK, Math.max(SHORTEST_LOOK, shortest / LOOKS))
@@ -115,7 +123,7 @@ export class Connections {
       this.#held -= open.held
       this.#events.onConnection(this.#open.size)
     })
-    if (this.#open.size > this.#limits.connections) this.#makeRoomFor(open)
+    if (this.#open.size > this.#most) this.#makeRoomFor(open)
   }
 
   /**
@@ -142,7 +150,6 @@ export class Connections {
   }
 
   #makeRoomFor(newest: Open): void {
-    const reason = `more than ${this.#limits.connections} connections`
     let looked = 0
     for (const [socket, open] of this.#open) {
       if (socket.destroyed) continue
@@ -150,10 +157,10 @@ export class Connections {
       looked += 1
       const { waiting } = open.session
       if (open === newest || waiting === 'us' || waiting === 'transaction') continue
-      open.fail('connections', `${reason}: this one, without a transaction, made room`)
+      open.fail('connections', `${this.#bound}: this one, without a transaction, made room`)
       return
     }
-    newest.fail('connections', `${reason}, all in transactions`)
+    newest.fail('connections', `${this.#bound}, all in transactions`)
   }
 
   #measure(socket: Socket, open: Open): void {

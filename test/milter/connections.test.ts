@@ -2,18 +2,19 @@
 // short and only ever waited for; what is asserted is the order of things, never how long they took.
 
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { connectToFilter } from '../../src/milter/client.ts'
+import { promisify } from 'node:util'
+import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import type { Command } from '../../src/milter/command.ts'
 import type { Limits } from '../../src/milter/limits.ts'
 import { startServer } from '../../src/milter/server.ts'
-import { startDaemon } from '../support/daemon.ts'
-import { PROGRAM } from '../support/greymx.ts'
-import { endWith, freePort, scratch, waitFor } from '../support/scratch.ts'
+import { type Greymx, startGreymx } from '../support/greymx.ts'
+import { scratch, waitFor } from '../support/scratch.ts'
 import { CLIENT, COMMAND, CONTINUE, encode, LIMITS, RecordingHandler } from './recording.ts'
 
 const AT_ONCE = { timeout: 20_000 }
@@ -276,35 +277,68 @@ test('a peer that vanishes is asked after: its connection has a keep-alive timer
   assert.match(line, / 02:[0-9A-F]{8} /) // proc_net_tcp: 2 is the keepalive timer
 })
 
-// libuv takes what it has no descriptor for and closes it at once, which costs those MTAs no wait.
-test('out of file descriptors, the daemon goes on with the connections it has', AT_ONCE, async (t) => {
-  const dir = await scratch(t)
-  const port = await freePort()
-  const settings = `listen: inet:${port}@127.0.0.1\nstore: "memory:"\nadmin: false\ndns_servers: [127.0.0.1:1]\n`
-  await writeFile(`${dir}/few.yaml`, settings)
-  const daemon = await startDaemon({
-    command: 'prlimit',
-    args: ['--nofile=60:60', process.execPath, PROGRAM, 'serve', '--config', `${dir}/few.yaml`],
-    cwd: dir,
-    ready: (output) => output.includes('smtpd_milters'),
-  })
-  endWith(dir, () => daemon.stop())
-  const spec = { kind: 'inet', host: '127.0.0.1', port } as const
-  const client = await connectToFilter(spec, 10_000)
-  await client.connect(CLIENT)
-  const crowd = Array.from({ length: 200 }, () => new Peer(connect(spec)))
+/** The daemon, which has some 25 file descriptors open at rest and may have so many from now on. */
+async function startWithDescriptors(t: TestContext, descriptors: number): Promise<Greymx> {
+  const greymx = await startGreymx({ dir: await scratch(t), settings: 'store: "memory:"' })
+  await promisify(execFile)('prlimit', [`--pid=${greymx.pid}`, `--nofile=${descriptors}:${descriptors}`])
+  return greymx
+}
+
+function silentCrowd(t: TestContext, { port }: Greymx): Peer[] {
+  const crowd = Array.from({ length: 300 }, () => new Peer(connect({ host: '127.0.0.1', port })))
   t.after(() => {
     for (const { socket } of crowd) socket.destroy()
   })
-  for (let count = 0; count < 20; count += 1) {
-    await client.mail(`<a${count}@example.org>`)
+  return crowd
+}
+
+async function assertDefers(client: MilterClient, count: number): Promise<void> {
+  for (; count > 0; count -= 1) {
     assert.equal((await client.rcpt(`<r${count}@example.com>`)).code, 'y')
-    client.abort()
     await turn()
   }
+}
+
+test(
+  'where file descriptors allow fewer connections than the limits do, a crowd makes room for MTAs',
+  AT_ONCE,
+  async (t) => {
+    const greymx = await startWithDescriptors(t, 200)
+    greymx.signal('SIGHUP') // as at a start, it sees what it may have
+    await waitFor('the new settings', () => greymx.log().some((line) => line.includes('read again')))
+    const early = await greymx.connect()
+    await early.connect(CLIENT)
+    await early.mail('<a@example.org>')
+    const crowd = silentCrowd(t, greymx)
+    await waitFor('some to be closed', () => crowd.filter(({ isClosed }) => isClosed).length > 300 - 200)
+    const late = await greymx.connect()
+    await late.connect(CLIENT)
+    await late.mail('<b@example.org>')
+    for (const client of [early, late]) {
+      await assertDefers(client, 20)
+      client.quit()
+    }
+    assert.equal((await fetch(`http://127.0.0.1:${greymx.adminPort}/healthz`)).status, 200)
+    const said = 'reason="more than 136 connections, which is what file descriptors allow: '
+    await waitFor('a line of log', () => greymx.log().some((line) => line.includes(said)))
+  },
+)
+
+// libuv takes what it has no descriptor for and closes it at once, which costs those MTAs no wait.
+test('out of file descriptors, the daemon goes on with the connections it has', AT_ONCE, async (t) => {
+  const greymx = await startWithDescriptors(t, 60)
+  const client = await greymx.connect()
+  await client.connect(CLIENT)
+  await client.mail('<a@example.org>')
+  const crowd = silentCrowd(t, greymx)
+  await waitFor('some to be closed', () => crowd.filter(({ isClosed }) => isClosed).length > 300 - 60)
+  await assertDefers(client, 20)
   client.quit()
   for (const { socket } of crowd) socket.destroy()
-  const late = await waitFor('room', () => connectToFilter(spec, 1000).catch(() => undefined))
+  const late = await waitFor('room', () => greymx.connect().catch(() => undefined))
   late.quit()
-  assert.equal(daemon.output().includes('Error'), false, daemon.output())
+  assert.deepEqual(
+    greymx.log().filter((line) => line.includes('level=error')),
+    [],
+  )
 })
