@@ -12,16 +12,6 @@ import { scratch, waitFor } from '../support/scratch.ts'
 import type { SmtpClient } from '../support/smtp.ts'
 import { DELAY, MARGIN, rcptOnce, send } from './scenarios.ts'
 
-/** Nothing ends within the longest outage that these tests are run with. */
-const LONG_TIMES = `greylist: { delay: ${DELAY}ms, retry_window: 10m, lifetime: 1h, max_deferrals: 0, auto_whitelist: false }`
-
-const PERSISTENT = ['--appendonly', 'yes', '--appendfsync', 'always']
-const MERGED = 'what was learnt while the store was down is merged into it'
-
-async function restartRedis({ port }: Redis, dir: string): Promise<void> {
-  await startRedis({ dir, port, args: PERSISTENT })
-}
-
 const TIMES = `greylist: { delay: ${DELAY}ms, retry_window: 60s, lifetime: 60s, max_deferrals: 0 }`
 
 function session(mta: Mta): Promise<SmtpClient> {
@@ -167,89 +157,6 @@ test('a Redis that stands still costs one time-out, not one for each RCPT', asyn
   assert.match(metrics, /^greymx_store_outages_total 1$/m)
   for (const client of clients) client.quit()
 })
-
-/** How long Redis is away in the test below, in milliseconds; in seconds from outside. */
-const OUTAGE = Number(process.env.REDIS_OUTAGE ?? 5) * 1000
-
-for (const [outage, begin, end] of [
-  ['killed', (redis: Redis) => redis.kill9(), restartRedis],
-  ['stopped', async (redis: Redis) => redis.pause(), async (redis: Redis) => redis.resume()],
-] as const) {
-  test(`Redis ${outage} for a while, on_store_error local: two hosts go on greylisting, and know of each other's mail afterwards`, async (t) => {
-    const dir = await scratch(t)
-    const redis = await startRedis({ dir, args: PERSISTENT })
-    const start = (name: string) => {
-      const stores = `store: ${redis.url}/0\non_store_error: local\nlocal_store: "lmdb:${dir}/${name}"\n`
-      return startGreymx({ dir, name, settings: stores + LONG_TIMES })
-    }
-    const [a, b] = [await start('a'), await start('b')]
-    const [atA, atB] = [await milterSession(a), await milterSession(b)]
-    const verdicts = async (client: MilterClient, name: string, count = 20) => {
-      const found = new Set<string>()
-      for (let index = 0; index < count; index += 1) found.add(await ask(client, `${name}${index}@a.test`))
-      return [...found].join()
-    }
-    assert.equal(await verdicts(atA, 'known'), 'tempfail')
-    assert.equal(await verdicts(atB, 'known'), 'tempfail')
-    await sleep(DELAY + MARGIN)
-    assert.equal(await verdicts(atA, 'known'), 'pass')
-    assert.equal(await verdicts(atB, 'known'), 'pass')
-    assert.equal(await verdicts(atA, 'waiting'), 'tempfail')
-
-    const beganAt = performance.now()
-    await begin(redis)
-    assert.equal(await verdicts(atA, 'known'), 'pass')
-    assert.equal(await verdicts(atB, 'known'), 'pass')
-    for (const [client, name] of [
-      [atA, 'seen-at-a'],
-      [atB, 'seen-at-b'],
-      [atA, 'passed-at-a'],
-      [atB, 'passed-at-b'],
-    ] as const)
-      assert.equal(await verdicts(client, name), 'tempfail', name)
-    await sleep(DELAY + MARGIN)
-    assert.equal(await verdicts(atA, 'waiting'), 'pass', 'the wait goes on')
-    assert.equal(await verdicts(atA, 'passed-at-a'), 'pass')
-    assert.equal(await verdicts(atB, 'passed-at-b'), 'pass')
-    // Killed while Redis is away: what was learnt is still there.
-    await a.stop('SIGKILL')
-    const again = await start('a')
-    const atAgain = await milterSession(again)
-    assert.equal(await verdicts(atAgain, 'passed-at-a'), 'pass')
-    assert.equal(await verdicts(atAgain, 'known'), 'pass')
-    let others = 0
-    let longest = 0
-    while (performance.now() - beganAt < OUTAGE) {
-      const startedAt = performance.now()
-      assert.equal(await ask(others % 2 ? atAgain : atB, `other${others}@a.test`), 'tempfail')
-      longest = Math.max(longest, performance.now() - startedAt)
-      others += 1
-      await sleep(5)
-    }
-
-    await end(redis, dir)
-    await waitFor('both to have merged', () =>
-      [again, b].every((daemon) => daemon.log().some((line) => line.includes(MERGED))),
-    )
-    assert.equal(await verdicts(atAgain, 'passed-at-b'), 'pass')
-    assert.equal(await verdicts(atB, 'passed-at-a'), 'pass')
-    assert.equal(await verdicts(atB, 'waiting'), 'pass')
-    assert.equal(await verdicts(atAgain, 'seen-at-b'), 'pass', 'who was seen there has waited here')
-    assert.equal(await verdicts(atB, 'known'), 'pass')
-    await waitForOutcomes(b, 'known19@a.test', 4)
-    for (const daemon of [again, b]) {
-      const events = daemon.log().filter((line) => line.includes(MERGED) || /store is (up|down)/.test(line))
-      assert.ok(events.length <= 4, `the log repeats itself:\n${events.join('\n')}`)
-      assert.equal(events.filter((line) => line.includes(MERGED)).length, 1)
-    }
-    const local = b.log().filter((line) => line.includes(' store=local '))
-    assert.ok(local.length >= 80 + others / 2, `${local.length} outcomes are marked as decided locally`)
-    t.diagnostic(
-      `${others} other senders, the longest answer ${Math.round(longest)} ms; ${b.log().find((line) => line.includes(MERGED))}`,
-    )
-    for (const client of [atAgain, atB]) client.quit()
-  })
-}
 
 interface Answered {
   readonly replies: string[]

@@ -322,6 +322,12 @@ export async function rcptOnce(client: SmtpClient, sender: string, recipient: st
   return reply
 }
 
+/** What greymx said of a recipient with its default `reply`; `undefined` where somebody else has answered. */
+export function verdictOf(reply: string): 'pass' | 'tempfail' | undefined {
+  if (reply.startsWith('250 ')) return 'pass'
+  return /^451 4\.7\.1 Greylisted, .*\(\w{8}\)$/.test(reply) ? 'tempfail' : undefined
+}
+
 /** The first reply that is a refusal, or the last one. */
 export async function send(
   client: SmtpClient,
