@@ -4,9 +4,10 @@
 //
 //   npm run soak -- [--minutes 30] [--restart-every 60] [--connections 32] [--seed 1]
 
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { residentBytes } from '../support/daemon.ts'
 import { startDns } from '../support/dns.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
 import { type Redis, startRedis } from '../support/redis.ts'
@@ -104,8 +105,7 @@ async function health({ adminPort }: Greymx): Promise<number> {
 async function watch({ pid }: Greymx, samples: Sample[], isOver: () => boolean): Promise<void> {
   while (!isOver()) {
     await sleep(SAMPLE_EVERY)
-    const status = await readFile(`/proc/${pid}/status`, 'latin1')
-    const rss = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024
+    const rss = (await residentBytes(pid)) / (1024 * 1024)
     samples.push({ rss, descriptors: (await readdir(`/proc/${pid}/fd`)).length })
   }
 }

@@ -1,8 +1,9 @@
 // The same cases against the built daemon over its sockets, many at once, beside an MTA that behaves.
 
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { LIMITS } from '../milter/recording.ts'
+import { residentBytes } from '../support/daemon.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
 import { waitFor } from '../support/scratch.ts'
 import { type Case, type Step, stepsOf } from './case.ts'
@@ -54,9 +55,7 @@ export class DaemonTarget {
 
   async vitals(): Promise<Vitals> {
     const { pid } = this.#greymx
-    const status = await readFile(`/proc/${pid}/status`, 'latin1')
-    const resident = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
-    return { resident, descriptors: (await readdir(`/proc/${pid}/fd`)).length }
+    return { resident: await residentBytes(pid), descriptors: (await readdir(`/proc/${pid}/fd`)).length }
   }
 
   /** Plays all cases at once; throws what was wrong. */

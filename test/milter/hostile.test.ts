@@ -4,12 +4,12 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import type { MilterClient } from '../../src/milter/client.ts'
+import { residentBytes } from '../support/daemon.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
-import { scratch, waitFor } from '../support/scratch.ts'
+import { scratch } from '../support/scratch.ts'
 import { CLIENT, COMMAND, encode, mail, rcpt } from './recording.ts'
 
 const MIB = 1024 * 1024
@@ -43,11 +43,6 @@ async function crowd(t: TestContext, { port }: Greymx, count: number, bytes: Buf
   return sockets
 }
 
-async function residentBytes({ pid }: Greymx): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'latin1')
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
-}
-
 /**
  * Each message is a new triplet and deferred; the waits in milliseconds, for the connection and from RCPT to its answer.
  */
@@ -79,35 +74,12 @@ function assertPrompt(t: TestContext, what: string, waits: readonly number[]): v
   assert.ok(at(1) < LONGEST_WAIT)
 }
 
-test('500 slow writers and 1000 idle connections beside one that behaves', { timeout: 60_000 }, async (t) => {
-  const greymx = await start(t, 'stall: 2s')
-  assertPrompt(t, 'alone', await behave(t, greymx))
-  const before = await residentBytes(greymx)
-  const idle = await crowd(t, greymx, 1000, encode(COMMAND.OPTNEG, COMMAND.CONNECT))
-  const start100KiB = encode({ kind: 'HELO', name: 'x'.repeat(100_000) }).subarray(0, 5)
-  const slow = await crowd(t, greymx, 500, Buffer.concat([encode(COMMAND.OPTNEG), start100KiB]))
-  const timer = setInterval(() => {
-    for (const socket of slow) if (!socket.destroyed) socket.write('x')
-  }, 50)
-  t.after(() => clearInterval(timer))
-  assertPrompt(t, 'beside them', await behave(t, greymx))
-  const grown = (await residentBytes(greymx)) - before
-  t.diagnostic(`1500 connections took ${(grown / MIB).toFixed(1)} MiB`)
-  assert.ok(grown < 150 * MIB)
-  await waitFor('the slow writers to be closed', () => slow.every(({ destroyed }) => destroyed), 20_000)
-  assert.ok(idle.every(({ destroyed }) => !destroyed))
-  // One line, and those of the others together a minute later.
-  const lines = () => greymx.log().filter((line) => line.includes('kind=slow-writer'))
-  await waitFor('a line of log', () => lines().length > 0)
-  assert.equal(lines().length, 1, lines().join('\n'))
-})
-
 test('senders of rubbish, of floods that they do not read, and of frames in single bytes', {
   timeout: 60_000,
 }, async (t) => {
   const greymx = await start(t, 'stall: 5s, memory: 16MiB')
   await behave(t, greymx)
-  const before = await residentBytes(greymx)
+  const before = await residentBytes(greymx.pid)
   // Each command awaits a reply that nobody takes.
   const deaf = await crowd(t, greymx, 50, encode(BARE_OFFER, COMMAND.CONNECT))
   const flood = encode(...Array.from({ length: 5000 }, () => COMMAND.HELO))
@@ -134,7 +106,7 @@ test('senders of rubbish, of floods that they do not read, and of frames in sing
   }, 20)
   t.after(() => clearInterval(timer))
   assertPrompt(t, 'beside them', await behave(t, greymx, 100))
-  const grown = (await residentBytes(greymx)) - before
+  const grown = (await residentBytes(greymx.pid)) - before
   t.diagnostic(`they took ${(grown / MIB).toFixed(1)} MiB`)
   assert.ok(grown < 250 * MIB)
   assert.ok(greymx.log().filter((line) => line.includes('kind=length')).length <= 2)

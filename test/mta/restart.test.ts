@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Activated, startActivated } from '../support/activation.ts'
 import { startGreymx } from '../support/greymx.ts'
 import type { Mta } from '../support/mta.ts'
-import { startPostfix } from '../support/postfix.ts'
+import { complaintsOf, startPostfix } from '../support/postfix.ts'
 import { freePort, scratch } from '../support/scratch.ts'
 import { connect } from '../support/smtp.ts'
 import { MESSAGE } from './scenarios.ts'
@@ -77,14 +77,8 @@ async function session(mta: Mta, number: number, tally: Tally): Promise<void> {
   await expect(/^221 /, client.quit())
 }
 
-/** What Postfix logs when a milter fails it. */
-async function complaints(mta: Mta): Promise<string[]> {
-  const log = await mta.log()
-  return log.split('\n').filter((line) => /warning:|fatal:|panic:|4\.7\.1 Service unavailable/.test(line))
-}
-
 async function assertNothingLost(t: TestContext, mta: Mta, tally: Tally): Promise<void> {
-  const complained = await complaints(mta)
+  const complained = await complaintsOf(mta)
   t.diagnostic(
     `${tally.sessions} sessions, ${tally.messages} messages: ${tally.dropped.length} dropped, ` +
       `${tally.wrong.length} replies not by greymx, ${complained.length} complaints of Postfix`,

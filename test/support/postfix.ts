@@ -58,6 +58,12 @@ export async function startPostfix(options: PostfixOptions): Promise<Mta> {
   }
 }
 
+/** What it has logged of a milter that failed it, or of itself. */
+export async function complaintsOf(mta: Mta): Promise<string[]> {
+  const log = await mta.log()
+  return log.split('\n').filter((line) => /warning:|fatal:|panic:|4\.7\.1 Service unavailable/.test(line))
+}
+
 /** A session after EHLO, from a client that has, but for what `claims` says, no name. */
 export async function startSession(mta: Mta, claims: XclientAttributes): Promise<SmtpClient> {
   const client = await connect(mta)
