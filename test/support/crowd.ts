@@ -30,7 +30,6 @@ export interface CrowdState {
 export interface Crowd {
   /** A tenth of a second old at most. */
   state(): CrowdState
-  stop(): Promise<void>
 }
 
 /** Resolves when all are connected and have begun. */
@@ -45,6 +44,5 @@ export async function startCrowd({ dir, port, idle, slow, garbage }: CrowdOption
   endWith(dir, () => daemon.stop())
   return {
     state: () => JSON.parse(daemon.output().trimEnd().split('\n').at(-1) ?? ''),
-    stop: () => daemon.stop(),
   }
 }
