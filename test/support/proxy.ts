@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { endWith } from './scratch.ts'
 
-export interface Proxy {
+export interface TcpProxy {
   readonly port: number
   /** What the server says arrives so many milliseconds later from now on. */
   delay(milliseconds: number): void
@@ -15,7 +15,7 @@ export interface Proxy {
 }
 
 /** `dir` is a folder of `scratch`: the proxy ends before it does. */
-export async function startProxy(dir: string, target: number): Promise<Proxy> {
+export async function startProxy(dir: string, target: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   let wait = 0
   let isCorrupting = false
