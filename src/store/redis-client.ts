@@ -5,10 +5,13 @@ import type { Duplex } from 'node:stream'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { createLookup } from './lookup.ts'
 import { hostConnector, socketOpener } from './redis-connector.ts'
+import { endOnStrayReplies } from './redis-replies.ts'
 import { sentinelConnector } from './redis-sentinel.ts'
 import { type RedisSettings, type RedisTls, retryDelay, SILENCE } from './redis-settings.ts'
 
 export type RedisClient = Redis | Cluster
+
+endOnStrayReplies()
 
 /** How long a connection may take to close in good order, in milliseconds. */
 const FAREWELL = 100

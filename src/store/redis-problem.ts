@@ -31,6 +31,7 @@ const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [
   [/alert (unknown ca|bad certificate)/, 'it refuses the client certificate, see redis.tls.cert'],
   [/wrong version number|packet length too long/, 'it does not speak TLS there'],
   [/^read ECONNRESET$/, 'it closed the connection, as it does when it expects TLS, or ends'],
+  [/^Unknown RESP type/, 'it speaks another protocol than Redis'],
   [/^Socket timeout/, 'it does not answer'],
   [/^getaddrinfo ENOTFOUND/, 'there is no such host'],
   [/^getaddrinfo/, 'its host cannot be looked up'],
@@ -39,6 +40,9 @@ const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [
 
 /** OpenSSL's way: `…:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:…/rec_layer_s3.c:…` */
 const OPENSSL = /:SSL routines:[^:]*:([^:]*):/
+
+/** What the client adds to the message where a connection does not keep to the protocol. */
+const PLEA = '. Please report this.'
 
 /** An error whose message is for the operator as it is. */
 export class ExplainedProblem extends Error {}
@@ -65,7 +69,7 @@ export function explainProblem(error: unknown, secrets: ReadonlyArray<string | u
 
 function shortMessage(error: unknown): string {
   const cause = error instanceof Error && 'lastNodeError' in error ? error.lastNodeError : undefined
-  const message = messageOf(cause ?? error)
+  const message = messageOf(cause ?? error).replace(PLEA, '')
   const alert = OPENSSL.exec(message)?.[1]
   return alert === undefined ? message : `TLS: ${alert}`
 }

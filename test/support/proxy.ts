@@ -1,4 +1,4 @@
-// A TCP proxy in front of a server, which the test can slow down, cut, silence, or have garble what comes back.
+// A TCP proxy in front of a server, which the test can slow down, cut, or have garble what comes back and add to it.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -12,15 +12,19 @@ export interface TcpProxy {
   cut(): void
   /** Whether bytes of what the server says are changed on the way. */
   corrupt(isOn: boolean): void
+  /** Has the server seem to say this to each of its clients, at once. */
+  inject(text: string): void
 }
 
 /** `dir` is a folder of `scratch`: the proxy ends before it does. */
 export async function startProxy(dir: string, target: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
+  const clients = new Set<Socket>()
   let wait = 0
   let isCorrupting = false
   const server = createServer((client) => {
     const upstream = connect(target, '127.0.0.1')
+    clients.add(client)
     for (const [socket, other] of [
       [client, upstream],
       [upstream, client],
@@ -30,6 +34,7 @@ export async function startProxy(dir: string, target: number): Promise<TcpProxy>
       socket.on('error', () => other.destroy())
       socket.on('close', () => {
         sockets.delete(socket)
+        clients.delete(socket)
         other.destroy()
       })
     }
@@ -59,6 +64,9 @@ export async function startProxy(dir: string, target: number): Promise<TcpProxy>
     cut,
     corrupt: (isOn) => {
       isCorrupting = isOn
+    },
+    inject: (text) => {
+      for (const client of clients) client.write(text)
     },
   }
 }
