@@ -2,8 +2,10 @@
 // then nothing is known of who uses it, and the domain is that of the provider.
 // Source: publicsuffix.org for what a domain is; names of hosts that were seen, in the test, for what a pool is.
 
-import { parse } from 'tldts'
 import type { IpAddress } from '../ip.ts'
+import { require } from '../require.ts'
+
+const { parse } = require('tldts') as typeof import('tldts')
 
 export interface HostName {
   /** Whether it spells half of its address or more, or has a word for lines and pools below its domain. */

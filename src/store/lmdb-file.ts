@@ -6,9 +6,10 @@
 // The key `version` says whose environment it is and how it is kept; the keys of entries have a colon in them.
 
 import { mkdirSync } from 'node:fs'
-import { open, type RootDatabase } from 'lmdb'
+import type { RootDatabase } from 'lmdb'
 import type { Entry } from '../greylist/entry.ts'
 import { messageOf } from '../message.ts'
+import { require } from '../require.ts'
 import {
   ageEntry,
   decodeCount,
@@ -20,6 +21,8 @@ import {
 } from './encoding.ts'
 import type { Text } from './journal.ts'
 import { type Learnt, mergeEntry } from './merge.ts'
+
+const { open } = require('lmdb') as typeof import('lmdb')
 
 /** What is in an environment: the entries of a store, or texts under keys, whose ends somebody else minds. */
 export type Contents = 'entries' | 'texts'

@@ -2,7 +2,7 @@
 // a Cluster. Connects, and goes on connecting; what is asked of it is the store's matter.
 
 import type { Duplex } from 'node:stream'
-import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { Cluster, Redis, type RedisOptions } from './ioredis.ts'
 import { createLookup } from './lookup.ts'
 import { hostConnector, socketOpener } from './redis-connector.ts'
 import { endOnStrayReplies } from './redis-replies.ts'

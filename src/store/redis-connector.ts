@@ -3,7 +3,7 @@
 
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
-import { AbstractConnector } from 'ioredis'
+import { AbstractConnector } from './ioredis.ts'
 import type { ServerAddress } from './redis-settings.ts'
 
 /** Begins a connection. Certificates are checked against the host as it is written here. */

@@ -5,7 +5,7 @@
 // throws where nobody can catch it, which ends the process (dispatch and shiftCommand of its DataHandler). Here the
 // connection ends, as it does over what is no reply at all, and another one is made.
 
-import module from 'ioredis/built/DataHandler.js'
+import { require } from '../require.ts'
 import { ExplainedProblem } from './redis-problem.ts'
 
 interface Item {
@@ -38,7 +38,7 @@ const KINDS: ReadonlyMap<string, IsOfKind> = new Map([
 
 /** To be called before the first connection is made; a second time changes nothing. */
 export function endOnStrayReplies(): void {
-  const { prototype } = module.default as unknown as { readonly prototype: DataHandler }
+  const { prototype } = require('ioredis/built/DataHandler.js').default as { readonly prototype: DataHandler }
 
   // What is thrown meets whoever reads the stream, as what is no reply at all does.
   prototype.dispatch = (handle) => handle()

@@ -6,8 +6,8 @@
 
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AbstractConnector, Redis, type RedisOptions } from 'ioredis'
 import { bareHost, bracketedHost } from '../ip.ts'
+import { AbstractConnector, Redis, type RedisOptions } from './ioredis.ts'
 import type { OpenSocket } from './redis-connector.ts'
 import { ExplainedProblem, explainProblem } from './redis-problem.ts'
 import { type RedisServers, retryDelay, type ServerAddress, SILENCE } from './redis-settings.ts'
