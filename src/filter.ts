@@ -6,7 +6,7 @@
 
 import { type Address, normalDomain, parseAddress } from './address.ts'
 import type { Attempt, Client } from './attempt.ts'
-import type { Greylister } from './greylister.ts'
+import { type Greylister, LONGEST_DECISION } from './greylister.ts'
 import type { Findings } from './investigate.ts'
 import { parseIp } from './ip.ts'
 import { DATA_VERSION } from './milter/codes.ts'
@@ -178,15 +178,21 @@ class Filter implements Handler {
     return this.#replyTo(outcome)
   }
 
-  /** One verdict for all, as DATA has one reply: who is known already waits with who is not, and passes with them. */
+  /**
+   * One verdict for all, as DATA has one reply: who is known already waits with who is not, and passes with them. All of
+   * them together have the time of one decision, as the MTA waits for one reply.
+   */
   async #judgeTogether(attempts: readonly Attempt[]): Promise<Reply> {
     const startedAt = performance.now()
+    const endsAt = startedAt + LONGEST_DECISION
     const findings = this.#transaction?.findings
     const outcomes: Outcome[] = []
     for (let start = 0; start < attempts.length; start += JUDGED_AT_ONCE) {
       const some = attempts.slice(start, start + JUDGED_AT_ONCE)
       outcomes.push(
-        ...(await Promise.all(some.map((attempt) => this.#parts.greylister.judge(attempt, findings)))),
+        ...(await Promise.all(
+          some.map((attempt) => this.#parts.greylister.judge(attempt, findings, endsAt)),
+        )),
       )
     }
     const deferral = outcomes

@@ -61,8 +61,11 @@ export interface Greylister {
    * not be known yet. Never rejects.
    */
   prepare(attempt: Attempt): Promise<Findings> | undefined
-  /** `findings` is what `prepare` gave for the same client and sender. Never rejects. */
-  judge(attempt: Attempt, findings?: Promise<Findings>): Promise<Outcome>
+  /**
+   * `findings` is what `prepare` gave for the same client and sender. Answers at `endsAt`, by performance.now(), at the
+   * latest: after LONGEST_DECISION by default. Never rejects.
+   */
+  judge(attempt: Attempt, findings?: Promise<Findings>, endsAt?: number): Promise<Outcome>
 }
 
 /** Longest time for one decision, in milliseconds: a store that answers each of several operations slowly is slow too. */
@@ -77,8 +80,8 @@ const PASSES_OF_UNNAMED = 5
 export function observing({ prepare, judge }: Greylister): Greylister {
   return {
     prepare,
-    async judge(attempt, findings) {
-      const outcome = await judge(attempt, findings)
+    async judge(attempt, findings, endsAt) {
+      const outcome = await judge(attempt, findings, endsAt)
       if (outcome.verdict === 'pass') return outcome
       return { ...outcome, verdict: 'pass', reason: 'observe', would: outcome.reason }
     },
@@ -88,10 +91,13 @@ export function observing({ prepare, judge }: Greylister): Greylister {
 export function createGreylister({ settings, exempt, investigate, stores }: GreylisterParts): Greylister {
   const { times, autoWhitelist, maxDeferrals } = settings
 
-  async function judge(attempt: Attempt, findings?: Promise<Findings>): Promise<Outcome> {
+  async function judge(
+    attempt: Attempt,
+    findings?: Promise<Findings>,
+    endsAt = performance.now() + LONGEST_DECISION,
+  ): Promise<Outcome> {
     const exemption = exempt(attempt)
     if (exemption) return exempted(attempt, exemption)
-    const endsAt = performance.now() + LONGEST_DECISION
     const found = await (findings ?? investigate(attempt.client, attempt.sender))
     if (found.exemption) return exempted(attempt, found.exemption, found.identity)
     const { identity } = found

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseConfig } from '../src/config/load.ts'
 import { Dns } from '../src/dns.ts'
 import { compileExempt } from '../src/exempt/exempt.ts'
@@ -222,6 +223,26 @@ test('the recipients of a bounce share one verdict, at DATA', async () => {
   )
   bench.now += 5 * MINUTE
   assert.equal(await bounce('one@example.com', 'two@example.com'), 'c')
+})
+
+test('all recipients of a bounce together take as long as one decision, however slowly the store answers', async (t) => {
+  const store = Object.assign(new MemoryStore(() => 0), { find: () => new Promise<never>(() => undefined) })
+  const bench = setUp('on_store_error: tempfail', store)
+  connectFrom(bench, '192.0.2.7')
+  await attempt(bench, '', ...Array.from({ length: 120 }, (_, index) => `u${index}@example.com`))
+  let now = 0
+  t.mock.method(performance, 'now', () => now)
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const answer = codeOf(bench.handler.data(bench.macros))
+  while (bench.outcomes.length === 0 && now < 10_000) {
+    now += 100
+    t.mock.timers.tick(100)
+    await nextTurn()
+  }
+  assert.equal(await answer, '451')
+  assert.deepEqual([...new Set(bench.outcomes.map(({ reason }) => reason))], ['store-error'])
+  assert.equal(bench.outcomes.length, 120)
+  assert.ok(now >= 2000 && now < 2500, `${now} ms`)
 })
 
 test('a bounce is judged at RCPT where that is set, and where the MTA has no DATA stage', async () => {
