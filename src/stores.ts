@@ -35,7 +35,7 @@ export class Stores {
   /** As of the settings in use. */
   #config: Config
   #shared: SharedInUse
-  #local: LocalStore | undefined
+  /** Where there is a local store. */
   #failover: FailoverStore | undefined
   /** Each closes something that is in use no more, when it is time. */
   readonly #retiring = new Map<NodeJS.Timeout, () => Promise<void>>()
@@ -51,10 +51,9 @@ export class Stores {
     this.#metrics = metrics
     this.#config = config
     this.#shared = shared
-    this.#local = local
-    this.#failover = this.#join()
+    this.#failover = this.#join(local)
     shared.begin()
-    metrics.localStore(() => this.#local)
+    metrics.localStore(() => this.local)
   }
 
   /** What attempts are judged by: the shared store, or that with the local one beside it. */
@@ -64,7 +63,7 @@ export class Stores {
 
   /** What goes on while the shared store is away, with `on_store_error: local`. */
   get local(): LocalStore | undefined {
-    return this.#local
+    return this.#failover?.local
   }
 
   get name(): string {
@@ -87,7 +86,7 @@ export class Stores {
   /** Opens what other settings need. Rejects, and leaves all as it is, when one of their stores cannot be used. */
   async prepare(next: Config): Promise<StoresChange> {
     const keepsLocal = isDeepStrictEqual(localSpecOf(next), localSpecOf(this.#config))
-    const unmerged = this.#local?.unmergedSize ?? 0
+    const unmerged = this.local?.unmergedSize ?? 0
     if (!keepsLocal && unmerged > 0) {
       const problem = `on_store_error and local_store stay as they are while what was learnt is not merged into ${this.name}`
       throw new Error(`${problem} (${unmerged} entries): expected a reload after that, or a restart`)
@@ -104,7 +103,7 @@ export class Stores {
         const { up, problem } = shared.guarded.state
         if (!up) throw new Error(`${formatStoreSpec(next.store)} cannot be used: ${problem}`)
       }
-      let local = this.#local
+      let local = this.local
       if (!keepsLocal) {
         local = isLocalUsed(next) ? await openLocal(next, this.#log) : undefined
         opened.push(async () => local?.close())
@@ -120,19 +119,18 @@ export class Stores {
     await Promise.all([...this.#retiring.keys()].map((timer) => this.#end(timer)))
     await this.#failover?.close()
     await this.#shared.guarded.close()
-    await this.#local?.close()
+    await this.local?.close()
   }
 
   #use(config: Config, shared: SharedInUse, local: LocalStore | undefined): void {
-    const [lastShared, lastLocal] = [this.#shared, this.#local]
+    const [lastShared, lastLocal] = [this.#shared, this.local]
     this.#config = config
     shared.guarded.useTimeout(config.storeTimeout)
     local?.use(config.local.entries, config.greylist.times)
     if (shared === lastShared && local === lastLocal) return
     void this.#failover?.close() // merges no more; what is still asked of it is answered
     this.#shared = shared
-    this.#local = local
-    this.#failover = this.#join()
+    this.#failover = this.#join(local)
     if (shared !== lastShared) {
       lastShared.end()
       shared.begin()
@@ -153,22 +151,20 @@ export class Stores {
     await close?.()
   }
 
-  #join(): FailoverStore | undefined {
+  #join(local: LocalStore | undefined): FailoverStore | undefined {
+    if (!local) return undefined
     const { guarded } = this.#shared
-    return (
-      this.#local &&
-      new FailoverStore(guarded, () => guarded.state.up, this.#local, {
-        onMerged: ({ merged, unreadable }) => {
-          this.#metrics.merged(merged)
-          this.#log.event('info', 'what was learnt while the store was down is merged into it', {
-            merged,
-            unreadable: unreadable || undefined,
-          })
-        },
-        onMergeFailed: (problem) =>
-          this.#log.event('error', 'the store does not take in what was learnt', { problem }),
-      })
-    )
+    return new FailoverStore(guarded, () => guarded.state.up, local, {
+      onMerged: ({ merged, unreadable }) => {
+        this.#metrics.merged(merged)
+        this.#log.event('info', 'what was learnt while the store was down is merged into it', {
+          merged,
+          unreadable: unreadable || undefined,
+        })
+      },
+      onMergeFailed: (problem) =>
+        this.#log.event('error', 'the store does not take in what was learnt', { problem }),
+    })
   }
 }
 
