@@ -6,6 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { type TestContext, test } from 'node:test'
 import type { MilterClient } from '../src/milter/client.ts'
 import { type Greymx, startGreymx } from './support/greymx.ts'
+import { ask, milterSession } from './support/milter.ts'
 import { type Redis, startRedis } from './support/redis.ts'
 import { freePort, scratch, waitFor } from './support/scratch.ts'
 
@@ -30,7 +31,7 @@ async function setUp(t: TestContext, dir: string, settings: string): Promise<Ben
     greymx,
     async ask(sender) {
       const before = greymx.outcomes(sender).length
-      await judged(session, sender)
+      await ask(session, sender)
       return waitFor('the outcome', () => greymx.outcomes(sender)[before])
     },
     async reload(next, listen) {
@@ -45,18 +46,9 @@ async function setUp(t: TestContext, dir: string, settings: string): Promise<Ben
 }
 
 async function openSession(t: TestContext, greymx: Greymx): Promise<MilterClient> {
-  const session = await greymx.connect()
+  const session = await milterSession(greymx)
   t.after(() => session.quit())
-  await session.connect({ hostName: '[192.0.2.7]', family: 'inet', port: 25, address: '192.0.2.7' })
   return session
-}
-
-/** Whether it may pass. */
-async function judged(session: MilterClient, sender: string): Promise<boolean> {
-  await session.mail(`<${sender}>`)
-  const { code } = await session.rcpt('<u@example.com>')
-  session.abort()
-  return code !== 'y'
 }
 
 async function clients(redis: Redis): Promise<number> {
@@ -78,7 +70,7 @@ test('SIGHUP exchanges the store under load: open sessions go on with the new on
   let isOver = false
   const load = others.map(async (session, index) => {
     let count = 0
-    for (; !isOver; count += 1) assert.equal(await judged(session, `${index}-${count}@load.test`), false)
+    for (; !isOver; count += 1) assert.equal(await ask(session, `${index}-${count}@load.test`), 'tempfail')
     return count
   })
   const reasons = []
@@ -155,7 +147,7 @@ test('SIGHUP in an outage begins to decide locally; back again only when that wa
   assert.equal(await bench.ask('b@a.test'), 'pass store-error')
   assert.match(await bench.reload(settings('local')), TAKEN)
   const asker = await openSession(t, bench.greymx) // what a session begins with, it ends with
-  assert.equal(await judged(asker, 'c@a.test'), false)
+  assert.equal(await ask(asker, 'c@a.test'), 'tempfail')
   const line = await waitFor('the outcome', () =>
     bench.greymx.log().find((text) => text.includes('=c@a.test')),
   )
@@ -166,7 +158,7 @@ test('SIGHUP in an outage begins to decide locally; back again only when that wa
   ])
   for (const other of [settings('accept'), settings('local', `local_store: "lmdb:${dir}/local"\n`)])
     assert.match(await bench.reload(other), /is not merged into redis:\S+ \(1 entries\)/)
-  assert.equal(await judged(asker, 'c@a.test'), false)
+  assert.equal(await ask(asker, 'c@a.test'), 'tempfail')
 
   await startRedis({ dir, port: redis.port, args: ['--appendonly', 'yes'] })
   await waitFor('the merge', () => bench.greymx.log().some((text) => text.includes('merged=1')))

@@ -4,6 +4,7 @@
 import { startServer } from '../../src/milter/server.ts'
 import type { Handler } from '../../src/milter/session.ts'
 import { parseSocketSpec, SOCKET_SPEC_FORMS } from '../../src/milter/socket.ts'
+import { LIMITS } from '../milter/recording.ts'
 
 const CONTINUE = { kind: 'continue' } as const
 
@@ -29,16 +30,7 @@ if (!spec) throw new Error(`expected ${SOCKET_SPEC_FORMS}`)
 const server = await startServer({
   listen: [spec],
   socketMode: 0o600,
-  limits: {
-    connections: 10_000,
-    memory: 64 * 1024 * 1024,
-    frame: 1024 * 1024,
-    macros: 500,
-    recipients: 10_000,
-    stall: 300_000,
-    idle: 7_200_000,
-    idleInTransaction: 43_200_000,
-  },
+  limits: LIMITS,
   newHandler: () => handler,
   onConnection: () => undefined,
   onProtocolError: (kind, reason) => console.error(kind, reason),

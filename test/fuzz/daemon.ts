@@ -2,13 +2,13 @@
 
 import { readdir } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
-import { LIMITS } from '../milter/recording.ts'
+import { framesOf, LIMITS } from '../milter/recording.ts'
 import { residentBytes } from '../support/daemon.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
 import { waitFor } from '../support/scratch.ts'
 import { type Case, type Step, stepsOf } from './case.ts'
 import { type Expected, expectedOf, faultOf } from './oracle.ts'
-import { framesOf, Violation } from './target.ts'
+import { Violation } from './target.ts'
 
 /** Entries are soon over, so that what grows is not the store. */
 const SETTINGS = `store: "memory:"

@@ -10,10 +10,10 @@ import { createGreylister, observing } from '../../src/greylister.ts'
 import { createIdentify } from '../../src/identity/identity.ts'
 import { createInvestigate } from '../../src/investigate.ts'
 import { encodeCommand } from '../../src/milter/command.ts'
-import { FrameReader } from '../../src/milter/frame.ts'
 import { type Handler, type Peer, Session } from '../../src/milter/session.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import type { Store } from '../../src/store/store.ts'
+import { framesOf } from '../milter/recording.ts'
 import { type Case, Random, type Step, stepsOf } from './case.ts'
 import { type Expected, expectedOf, faultOf } from './oracle.ts'
 
@@ -335,14 +335,6 @@ function moody(store: Store, mood: Mood, random: Random): Store {
     check: () => store.check(),
     close: () => store.close(),
   }
-}
-
-export function framesOf(bytes: Buffer): Buffer[] {
-  const reader = new FrameReader()
-  reader.push(bytes)
-  const frames: Buffer[] = []
-  for (let result = reader.next(); result.kind === 'frame'; result = reader.next()) frames.push(result.bytes)
-  return frames
 }
 
 function turn(): Promise<void> {

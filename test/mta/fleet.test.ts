@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { MilterClient } from '../../src/milter/client.ts'
-import { type Greymx, startGreymx, waitForOutcomes } from '../support/greymx.ts'
+import { startGreymx, waitForOutcomes } from '../support/greymx.ts'
+import { ask, milterSession } from '../support/milter.ts'
 import type { Mta } from '../support/mta.ts'
 import { startPostfix, startSession } from '../support/postfix.ts'
 import { type Redis, startRedis } from '../support/redis.ts'
@@ -16,20 +16,6 @@ const TIMES = `greylist: { delay: ${DELAY}ms, retry_window: 60s, lifetime: 60s, 
 
 function session(mta: Mta): Promise<SmtpClient> {
   return startSession(mta, { ADDR: '192.0.2.7' })
-}
-
-/** One RCPT on a milter connection that is already past CONNECT. */
-async function ask(client: MilterClient, sender: string, recipient = '<u@example.com>'): Promise<string> {
-  await client.mail(`<${sender}>`)
-  const { code } = await client.rcpt(recipient)
-  client.abort()
-  return code === 'y' ? 'tempfail' : 'pass'
-}
-
-async function milterSession(greymx: Greymx): Promise<MilterClient> {
-  const client = await greymx.connect()
-  await client.connect({ hostName: '[192.0.2.7]', family: 'inet', port: 25, address: '192.0.2.7' })
-  return client
 }
 
 test('two MX hosts with one Redis: first seen at one, a triplet passes at the other, and two first attempts at once are one', async (t) => {

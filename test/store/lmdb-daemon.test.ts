@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import type { MilterClient } from '../../src/milter/client.ts'
 import { childrenOf } from '../support/daemon.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
+import { ask, milterSession } from '../support/milter.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
 
 const run = promisify(execFile)
@@ -20,19 +21,6 @@ const MARGIN = 20
 
 /** For whoever counts passes under load: none is for the want of the store, nor is it missed as the machine is busy. */
 const STRICT = 'store_timeout: 1500ms\non_store_error: tempfail'
-
-async function milterSession(greymx: Greymx): Promise<MilterClient> {
-  const client = await greymx.connect()
-  await client.connect({ hostName: '[192.0.2.7]', family: 'inet', port: 25, address: '192.0.2.7' })
-  return client
-}
-
-async function ask(client: MilterClient, sender: string): Promise<string> {
-  await client.mail(`<${sender}>`)
-  const { code } = await client.rcpt('<u@example.com>')
-  client.abort()
-  return code === 'y' ? 'tempfail' : 'pass'
-}
 
 /** The verdict of a sender never seen before. */
 let senders = 0
@@ -59,7 +47,6 @@ for (const [onStoreError, duringOutage] of [
   test(`a full disk, on_store_error ${onStoreError}: what had passed passes, the rest is answered as configured, and room is enough to recover`, async (t) => {
     const dir = await scratch(t)
     const disk = { path: `${dir}/disk`, size: '1m' }
-    await mkdir(disk.path)
     const greymx = await startGreymx({
       dir,
       disk,
@@ -104,7 +91,6 @@ for (const [onStoreError, duringOutage] of [
 
 test('on a disk that is full from the beginning greymx starts, mail flows, and room is enough to begin', async (t) => {
   const dir = await scratch(t)
-  await mkdir(`${dir}/disk`)
   const greymx = await startGreymx({
     dir,
     disk: { path: `${dir}/disk`, size: '4k' },
@@ -124,7 +110,6 @@ test('on a disk that is full from the beginning greymx starts, mail flows, and r
 test('a journal on a full disk, or one that is damaged, is no obstacle to what a host knows by itself', async (t) => {
   const dir = await scratch(t)
   const disk = { path: `${dir}/disk`, size: '1m' }
-  await mkdir(disk.path)
   const greymx = await startGreymx({
     dir,
     disk,

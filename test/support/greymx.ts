@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import { startDaemon } from './daemon.ts'
@@ -62,6 +62,7 @@ export async function startGreymx({
     configFile,
     `${dns}listen: ["inet:${port}@127.0.0.1", "unix:${socketPath}"]\nsocket_mode: "0666"\nadmin: 127.0.0.1:${adminPort}\n${settings}\n`,
   )
+  if (disk) await mkdir(disk.path)
   const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
   const onDisk = disk ? mounted('mount -t tmpfs -o "size=$1" none "$2"', disk.size, disk.path) : []
   const withResolvConf = resolvConf ? mounted('mount --bind "$1" /etc/resolv.conf', resolvConf) : []
