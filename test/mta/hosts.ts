@@ -66,8 +66,10 @@ export function expected(triplet: Triplet, { host, reach, ...times }: Attempt): 
 /** Takes down what was answered. */
 export function answered(triplet: Triplet, verdict: Verdict, { host, reach, ...times }: Attempt): void {
   triplet.everything = seen(triplet.everything, verdict, times)
-  // What the store says is copied.
-  triplet.own[host] = reach === 'shared' ? triplet.everything : seen(triplet.own[host], verdict, times)
+  const own = seen(triplet.own[host], verdict, times)
+  // What the store says is copied; where nobody can tell whether it did, the first sight is one or the other.
+  if (reach === 'shared') triplet.own[host] = triplet.everything
+  else triplet.own[host] = reach === 'alone' ? own : { ...own, seenAfter: triplet.everything.seenAfter }
 }
 
 interface Times {
