@@ -2,10 +2,10 @@
 // replies, for too long is closed, and so are some where there are too many or they keep too much.
 
 import type { Socket } from 'node:net'
+import { Turns } from '../turns.ts'
 import { connectionsWithin, descriptorLimit } from './descriptors.ts'
 import type { Limits } from './limits.ts'
 import { type Handler, type Peer, Session, type SessionFault, type Waiting } from './session.ts'
-import { Turns } from './turns.ts'
 
 /** What became of a connection that is not as it should be; the values of the metric's label. */
 export type ProtocolErrorKind =

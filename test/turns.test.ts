@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Turns } from '../../src/milter/turns.ts'
+import { Turns } from '../src/turns.ts'
 
 test('each action has its turn in order, behind whatever the one before it settled', async () => {
   const turns = new Turns()
