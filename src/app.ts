@@ -136,7 +136,8 @@ async function openParts(
   return {
     listening: listening(),
     async reload(next) {
-      const nextHandler = joinFilter(next, stores, dnsOf(next.dns), reporter, log)
+      const nextDns = dnsOf(next.dns)
+      const nextHandler = joinFilter(next, stores, nextDns, reporter, log)
       const staysAdmin = isDeepStrictEqual(next.admin, running.admin)
       const nextStores = await stores.prepare(next)
       let nextAdmin = staysAdmin ? admin : undefined
@@ -151,6 +152,7 @@ async function openParts(
       const lastAdmin = admin
       newHandler = nextHandler
       nextStores.apply()
+      nextDns.reload()
       server.useLimits(next.limits)
       admin = nextAdmin
       running = next

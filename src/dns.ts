@@ -1,10 +1,14 @@
-// DNS as the machine's resolvers, or those of the settings, answer it. Answers are remembered as long as they may be,
-// and no mail waits for DNS twice in vain: neither for a name that was slow before, nor while nothing is answered at
-// all, not even of the root.
+// DNS as the machine's resolvers, or those of the settings, answer it. Answers are cached as long as they may be, and no
+// mail waits for DNS twice in vain: neither for a name that was slow before, nor while nothing is answered at all, not
+// even of the root.
+//
+// Most names that are asked for are chosen by strangers. What they can have asked is shared fairly: among client
+// networks and sender domains for SPF, and among client networks for DNS lists, which have a table of their own.
 
 import { Resolver } from 'node:dns/promises'
 import { LRUCache } from 'lru-cache'
 import { messageOf } from './message.ts'
+import { OpenShares, RateShares } from './shares.ts'
 
 export interface DnsSettings {
   /** `IP` or `IP:PORT` (`[IP]:PORT` for IPv6); none for the machine's own resolvers. */
@@ -23,37 +27,64 @@ export interface DnsAnswer {
   /** With a code: ENOTFOUND and ENODATA are answers too. */
   readonly error?: Error
   /** Until when it may be used, by performance.now(). */
-  readonly endsAt: number
+  readonly expiresAt: number
+}
+
+/** On whose behalf a question is asked, and for what. */
+export interface Asker {
+  readonly purpose: 'spf' | 'list'
+  /** The names under which the stranger behind it has shares, such as the client's network and the sender's domain. */
+  readonly shares: readonly string[]
 }
 
 /** Longest wait for DNS, whatever is asked of it, in milliseconds: it leaves the store its share of a decision's time. */
-export const PATIENCE = 1500
+export const DNS_TIMEOUT = 1500
 
 /**
  * c-ares goes by the servers' usual speed rather than by this timeout: where they answer in a few milliseconds, it waits
  * 250 ms, then half as much to twice as much again each time, and each time takes no answer to the question before.
- * Four times are PATIENCE at least; a resolver has the answer ready once it found it.
+ * Four times are DNS_TIMEOUT at least; a resolver has the answer ready once it found it.
  */
 const QUERY = { timeout: 500, tries: 4 }
 
-/** A question unanswered for so long, in milliseconds, has it found out whether DNS answers at all. */
-const DOUBT = 500
+/** A question that is unanswered for this long, in milliseconds, makes us find out whether DNS answers at all. */
+const DOUBT_AFTER = 500
 
 /** How long answers are used, in milliseconds: Node tells the TTL of addresses only. */
-const LONGEST = 300_000
-const SHORTEST = 5_000
+const MAX_TTL = 300_000
+const MIN_TTL = 5_000
 const UNKNOWN_TTL = 300_000
-const NEGATIVE = 60_000
-const FAILED = 10_000
+const NEGATIVE_TTL = 60_000
+const FAILURE_TTL = 10_000
 
 /** What was waited for in vain is not waited for again for so long, in milliseconds. */
-const IMPATIENT = 60_000
+const SLOW_TTL = 60_000
 
-/** How much is remembered: characters of answers, and subjects that were slow. */
-const MOST_CHARACTERS = 16 * 1024 * 1024
-const MOST_SUBJECTS = 10_000
-/** Questions unanswered at once; each takes some 12 KB, and whoever sends MAIL can have several asked. */
-const MOST_IN_FLIGHT = 5_000
+/** Time between two attempts to find servers that answer while DNS is silent, in milliseconds. */
+const SILENCE_PROBE = 2_000
+
+/** The size of the cache of answers, in characters; and how many subjects that were slow are remembered. */
+const MAX_CACHE = 16 * 1024 * 1024
+const MAX_SLOW = 10_000
+/** What an answer takes in the cache beside its text, in characters. */
+const ANSWER_OVERHEAD = 200
+
+/** Questions that are open at once; each takes some 12 KB, and may be open for some seconds. */
+const OPEN_QUESTIONS = {
+  spf: { all: 4000, each: 200 },
+  list: { all: 1000, each: 100 },
+} as const
+
+/**
+ * Questions for SPF beyond the first of a message, which strangers can multiply: how many may be asked in a burst, and
+ * how many a second. One question costs some 100 µs of CPU time. The first question of a message, for the sender's own
+ * record, needs no such share, unless the answers of questions before were so long that they have to be paid for first.
+ */
+const FURTHER_QUESTIONS = { all: 2000, each: 100 }
+const FURTHER_QUESTIONS_PER_SECOND = { all: 500, each: 10 }
+
+/** Characters of an answer that cost as much as one more question. */
+const CHARACTERS_OF_A_QUESTION = 1024
 
 /**
  * Where the servers of one name are silent, a resolver is as silent on that name, for longer than anybody waits; but
@@ -66,46 +97,77 @@ const UNANSWERED = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED', 'EDESTRUCT
 /** The codes of "there is no such name", and of "not with records of that type". */
 const NEGATIVES = new Set(['ENOTFOUND', 'ENODATA'])
 
-const NOT_ASKED: DnsAnswer = {
+/** Stands for the answer to a question that was not asked: nothing follows from it. */
+export const NOT_ASKED: DnsAnswer = {
   error: Object.assign(new Error('not asked'), { code: 'ECANCELLED' }),
-  endsAt: 0,
+  expiresAt: 0,
+}
+
+/** A resolver and how many of its questions are open. */
+interface Channel {
+  readonly resolver: Resolver
+  open: number
 }
 
 export class Dns {
-  readonly #resolver = new Resolver(QUERY)
+  readonly #servers: readonly string[]
   readonly #watch: DnsWatch
-  readonly #answers = new LRUCache<string, DnsAnswer>({ maxSize: MOST_CHARACTERS })
-  readonly #inFlight = new Map<string, Promise<DnsAnswer>>()
-  readonly #slow = new LRUCache<string, true>({ max: MOST_SUBJECTS, ttl: IMPATIENT })
+  /** The last one is asked; the others have answers to come. */
+  readonly #channels: Channel[] = []
+  readonly #answers = new LRUCache<string, DnsAnswer>({ maxSize: MAX_CACHE })
+  readonly #open = new Map<string, Promise<DnsAnswer>>()
+  readonly #openShares = {
+    spf: new OpenShares(OPEN_QUESTIONS.spf),
+    list: new OpenShares(OPEN_QUESTIONS.list),
+  }
+  readonly #further = new RateShares(FURTHER_QUESTIONS, FURTHER_QUESTIONS_PER_SECOND, () => performance.now())
+  readonly #slow = new LRUCache<string, true>({ max: MAX_SLOW, ttl: SLOW_TTL })
   #lastAnswerAt = 0
   #isSilent = false
   #isInDoubt = false
   #isClosed = false
+  #silenceProbe: NodeJS.Timeout | undefined
 
   constructor({ servers }: DnsSettings, watch: DnsWatch) {
+    this.#servers = servers
     this.#watch = watch
-    if (servers.length > 0) this.#resolver.setServers(servers)
+    this.reload()
   }
 
-  /** Never rejects. `type` is a record type like TXT. */
-  ask(name: string, type: string): Promise<DnsAnswer> {
+  /** Reads again which servers the machine has, unless the settings name them; open questions still get their answers. */
+  reload(): void {
+    const resolver = new Resolver(QUERY) // reads resolv.conf, once for its whole life
+    if (this.#servers.length > 0) resolver.setServers(this.#servers)
+    this.#channels.push({ resolver, open: 0 })
+    this.#dropIdleChannels()
+  }
+
+  /**
+   * `NOT_ASKED` where the asker has used up its share. `type` is a record type like TXT. `isFirst` says that it is the
+   * first question on behalf of a message. Never rejects.
+   */
+  ask(name: string, type: string, asker: Asker, isFirst = false): Promise<DnsAnswer> {
     const key = `${type} ${name.toLowerCase()}`
     const known = this.#answers.get(key)
-    if (known && known.endsAt > performance.now()) return Promise.resolve(known)
-    const asked = this.#inFlight.get(key)
-    if (asked) return asked
-    if (this.#isClosed || this.#inFlight.size >= MOST_IN_FLIGHT) return Promise.resolve(NOT_ASKED)
+    if (known && known.expiresAt > performance.now()) return Promise.resolve(known)
+    const open = this.#open.get(key)
+    if (open) return open
+    if (this.#isClosed || !this.#takeShare(asker, isFirst)) return Promise.resolve(NOT_ASKED)
     const answer = this.#query(name, type).then((got) => {
-      this.#inFlight.delete(key)
-      this.#answers.set(key, got, { size: key.length + sizeOf(got.value) })
+      this.#open.delete(key)
+      this.#openShares[asker.purpose].giveBack(asker.shares)
+      const size = sizeOf(got.value)
+      if (asker.purpose === 'spf')
+        this.#further.charge(asker.shares, Math.floor(size / CHARACTERS_OF_A_QUESTION))
+      this.#answers.set(key, got, { size: ANSWER_OVERHEAD + key.length + size })
       return got
     })
-    this.#inFlight.set(key, answer)
+    this.#open.set(key, answer)
     return answer
   }
 
   /**
-   * What `answer`, which is up to DNS, comes to; `undefined` when that takes longer than `PATIENCE`. `subject` names
+   * What `answer`, which is up to DNS, comes to; `undefined` when that takes longer than `DNS_TIMEOUT`. `subject` names
    * whom it depends on: where that was slow, it is not waited for, and gets the chance to be there next time.
    */
   async within<T>(subject: string, answer: Promise<T>): Promise<T | undefined> {
@@ -115,9 +177,9 @@ export class Dns {
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => {
         this.#slow.set(subject, true)
-        if (this.#lastAnswerAt < startedAt) this.#silent(`no answer within ${PATIENCE}ms`)
+        if (this.#lastAnswerAt < startedAt) this.#silent(`no answer within ${DNS_TIMEOUT}ms`)
         resolve(undefined)
-      }, PATIENCE)
+      }, DNS_TIMEOUT)
     })
     try {
       return await Promise.race([answer, late])
@@ -129,39 +191,56 @@ export class Dns {
   /** What is asked has no answer any more, nor has what would be asked from now on. */
   close(): void {
     this.#isClosed = true
-    this.#resolver.cancel()
+    clearInterval(this.#silenceProbe)
+    for (const { resolver } of this.#channels) resolver.cancel()
+  }
+
+  #takeShare({ purpose, shares }: Asker, isFirst: boolean): boolean {
+    const isAffordable =
+      purpose === 'list' || (isFirst ? !this.#further.isInDebt(shares) : this.#further.take(shares))
+    return isAffordable && this.#openShares[purpose].take(shares)
   }
 
   async #query(name: string, type: string): Promise<DnsAnswer> {
     const startedAt = performance.now()
-    const doubt = setTimeout(() => this.#doubt(startedAt), DOUBT)
+    const doubt = setTimeout(() => this.#doubt(startedAt), DOUBT_AFTER)
     try {
       const { value, ttl } = await this.#resolve(name, type)
       this.#answered()
-      return { value, endsAt: performance.now() + Math.min(Math.max(ttl, SHORTEST), LONGEST) }
+      return { value, expiresAt: performance.now() + Math.min(Math.max(ttl, MIN_TTL), MAX_TTL) }
     } catch (caught) {
       const error = caught instanceof Error ? caught : new Error(messageOf(caught))
       const code = 'code' in error ? String(error.code) : ''
       if (!UNANSWERED.has(code)) this.#answered()
       else if (name !== ROOT) this.#doubt(startedAt)
       else if (this.#lastAnswerAt < startedAt) this.#silent(messageOf(error))
-      return { error, endsAt: performance.now() + (NEGATIVES.has(code) ? NEGATIVE : FAILED) }
+      return { error, expiresAt: performance.now() + (NEGATIVES.has(code) ? NEGATIVE_TTL : FAILURE_TTL) }
     } finally {
       clearTimeout(doubt)
     }
   }
 
   async #resolve(name: string, type: string): Promise<{ value: unknown; ttl: number }> {
-    if (type !== 'A' && type !== 'AAAA') {
-      return { value: await this.#resolver.resolve(name, type), ttl: UNKNOWN_TTL }
+    const channel = this.#channels.at(-1) as Channel // the constructor makes the first
+    const { resolver } = channel
+    channel.open += 1
+    try {
+      if (type !== 'A' && type !== 'AAAA')
+        return { value: await resolver.resolve(name, type), ttl: UNKNOWN_TTL }
+      const records = await (type === 'A'
+        ? resolver.resolve4(name, { ttl: true })
+        : resolver.resolve6(name, { ttl: true }))
+      const ttl = records.reduce((shortest, record) => Math.min(shortest, record.ttl), MAX_TTL / 1000)
+      return { value: records.map(({ address }) => address), ttl: ttl * 1000 }
+    } finally {
+      channel.open -= 1
+      if (channel.open === 0) this.#dropIdleChannels()
     }
-    const records =
-      type === 'A'
-        ? await this.#resolver.resolve4(name, { ttl: true })
-        : await this.#resolver.resolve6(name, { ttl: true })
-    return {
-      value: records.map(({ address }) => address),
-      ttl: Math.min(...records.map(({ ttl }) => ttl * 1000)),
+  }
+
+  #dropIdleChannels(): void {
+    for (let index = this.#channels.length - 2; index >= 0; index -= 1) {
+      if (this.#channels[index]?.open === 0) this.#channels.splice(index, 1)
     }
   }
 
@@ -178,13 +257,21 @@ export class Dns {
     this.#lastAnswerAt = performance.now()
     if (!this.#isSilent) return
     this.#isSilent = false
+    clearInterval(this.#silenceProbe)
     this.#watch.onAnswering()
   }
 
   #silent(problem: string): void {
     if (this.#isSilent || this.#isClosed) return
     this.#isSilent = true
+    this.#silenceProbe = setInterval(() => this.#probe(), SILENCE_PROBE).unref()
     this.#watch.onSilent(problem)
+  }
+
+  /** The machine may have other servers by now, as after a change of network. */
+  #probe(): void {
+    this.reload()
+    void this.#query(ROOT, 'NS')
   }
 }
 

@@ -6,8 +6,7 @@
 
 import { type Address, normalDomain, parseAddress } from './address.ts'
 import type { Attempt, Client } from './attempt.ts'
-import { type Greylister, LONGEST_DECISION } from './greylister.ts'
-import type { Findings } from './investigate.ts'
+import { type Greylister, type Inquiry, LONGEST_DECISION } from './greylister.ts'
 import { parseIp } from './ip.ts'
 import { DATA_VERSION } from './milter/codes.ts'
 import type { Connection } from './milter/command.ts'
@@ -77,8 +76,8 @@ export function createFilter(parts: FilterParts): () => Handler {
 interface Transaction {
   readonly sender: Address
   readonly authenticated: boolean
-  /** What has to be asked about client and sender; asked since MAIL. */
-  findings?: Promise<Findings> | undefined
+  /** What has to be asked about client and sender; asked from the first recipient on that the MTA lets through. */
+  readonly inquiry: Inquiry
   /** The recipients whose verdict waits for DATA. */
   readonly undecided: Address[]
   /** What the message's recipients that passed say in a header: the one that waited longest has the word. */
@@ -119,31 +118,35 @@ class Filter implements Handler {
 
   mail(address: string, macros: Macros): Reply | Promise<Reply> {
     const sender = parseAddress(address.slice(0, MAX_ADDRESS))
-    const transaction: Transaction = { sender, authenticated: isAuthenticated(macros), undecided: [] }
+    const transaction: Transaction = {
+      sender,
+      authenticated: isAuthenticated(macros),
+      inquiry: { isOver: false },
+      undecided: [],
+    }
     this.#transaction = transaction
-    const attempt = this.#attempt(transaction, undefined, macros)
-    transaction.findings = this.#parts.greylister.prepare(attempt)
     if (this.#parts.settings.judgeAt === 'rcpt' || this.#isJudgedAtData(sender)) return CONTINUE
-    return this.#judgeOne(attempt)
+    return this.#judgeOne(this.#attempt(transaction, undefined, macros), transaction.inquiry)
   }
 
   rcpt(address: string, macros: Macros): Reply | Promise<Reply> {
     const transaction = this.#transaction
     if (!transaction || this.#parts.settings.judgeAt === 'mail') return CONTINUE
     const recipient = parseAddress(address.slice(0, MAX_ADDRESS))
-    if (this.#isJudgedAtData(transaction.sender)) {
-      transaction.undecided.push(recipient)
-      this.#held += RECIPIENT + FORMS_OF_ADDRESS * recipient.text.length
-      return CONTINUE
-    }
-    return this.#judgeOne(this.#attempt(transaction, recipient, macros))
+    const attempt = this.#attempt(transaction, recipient, macros)
+    if (!this.#isJudgedAtData(transaction.sender)) return this.#judgeOne(attempt, transaction.inquiry)
+    this.#parts.greylister.prepare(attempt, transaction.inquiry)
+    transaction.undecided.push(recipient)
+    this.#held += RECIPIENT + FORMS_OF_ADDRESS * recipient.text.length
+    return CONTINUE
   }
 
   data(macros: Macros): Reply | Promise<Reply> {
     const transaction = this.#transaction
     if (!transaction || !this.#isJudgedAtData(transaction.sender)) return CONTINUE
     const recipients = this.#parts.settings.judgeAt === 'mail' ? [undefined] : transaction.undecided
-    return this.#judgeTogether(recipients.map((recipient) => this.#attempt(transaction, recipient, macros)))
+    const attempts = recipients.map((recipient) => this.#attempt(transaction, recipient, macros))
+    return this.#judgeTogether(attempts, transaction.inquiry)
   }
 
   endOfMessage(macros: Macros): MessageEnd {
@@ -152,6 +155,7 @@ class Filter implements Handler {
   }
 
   endTransaction(): void {
+    if (this.#transaction) this.#transaction.inquiry.isOver = true
     this.#transaction = undefined
     this.#held = 0
   }
@@ -171,9 +175,9 @@ class Filter implements Handler {
     }
   }
 
-  async #judgeOne(attempt: Attempt): Promise<Reply> {
+  async #judgeOne(attempt: Attempt, inquiry: Inquiry): Promise<Reply> {
     const startedAt = performance.now()
-    const outcome = await this.#parts.greylister.judge(attempt, this.#transaction?.findings)
+    const outcome = await this.#parts.greylister.judge(attempt, inquiry)
     this.#note(outcome, startedAt)
     return this.#replyTo(outcome)
   }
@@ -182,17 +186,14 @@ class Filter implements Handler {
    * One verdict for all, as DATA has one reply: who is known already waits with who is not, and passes with them. All of
    * them together have the time of one decision, as the MTA waits for one reply.
    */
-  async #judgeTogether(attempts: readonly Attempt[]): Promise<Reply> {
+  async #judgeTogether(attempts: readonly Attempt[], inquiry: Inquiry): Promise<Reply> {
     const startedAt = performance.now()
     const endsAt = startedAt + LONGEST_DECISION
-    const findings = this.#transaction?.findings
     const outcomes: Outcome[] = []
     for (let start = 0; start < attempts.length; start += JUDGED_AT_ONCE) {
       const some = attempts.slice(start, start + JUDGED_AT_ONCE)
       outcomes.push(
-        ...(await Promise.all(
-          some.map((attempt) => this.#parts.greylister.judge(attempt, findings, endsAt)),
-        )),
+        ...(await Promise.all(some.map((attempt) => this.#parts.greylister.judge(attempt, inquiry, endsAt)))),
       )
     }
     const deferral = outcomes

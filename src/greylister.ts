@@ -1,6 +1,8 @@
 // One attempt → its outcome: exempt? whose key? what is remembered? what follows? what is kept? Knows nothing of
 // milter; whoever asks (the filter, the command line) gets the same answer. A store that fails has its configured one,
 // and so has one that takes too long: a decision takes LONGEST_DECISION at most, DNS included.
+//
+// Nothing is asked on behalf of a stranger before there is a recipient for whom the answer matters.
 
 import type { Attempt } from './attempt.ts'
 import type { Exempt, Exemption } from './exempt/exempt.ts'
@@ -55,17 +57,22 @@ export interface GreylisterStores {
   readonly local?: Store | undefined
 }
 
+/** What is found out of the client and the sender of one transaction: once, for all of its recipients. */
+export interface Inquiry {
+  /** Absent until the first attempt needs them. */
+  findings?: Promise<Findings>
+  /** Set by the caller when its transaction is over: then nothing more is asked. */
+  isOver: boolean
+}
+
 export interface Greylister {
+  /** Starts the inquiry of an attempt that will be judged later, unless the attempt is exempt. */
+  prepare(attempt: Attempt, inquiry: Inquiry): void
   /**
-   * Starts what takes its time to be known of a client and its sender, where it is needed at all; the recipient need
-   * not be known yet. Never rejects.
+   * `inquiry` is that of the transaction, if there is one. Answers at `endsAt`, by performance.now(), at the latest: after
+   * LONGEST_DECISION by default. Never rejects.
    */
-  prepare(attempt: Attempt): Promise<Findings> | undefined
-  /**
-   * `findings` is what `prepare` gave for the same client and sender. Answers at `endsAt`, by performance.now(), at the
-   * latest: after LONGEST_DECISION by default. Never rejects.
-   */
-  judge(attempt: Attempt, findings?: Promise<Findings>, endsAt?: number): Promise<Outcome>
+  judge(attempt: Attempt, inquiry?: Inquiry, endsAt?: number): Promise<Outcome>
 }
 
 /** Longest time for one decision, in milliseconds: a store that answers each of several operations slowly is slow too. */
@@ -80,8 +87,8 @@ const PASSES_OF_UNNAMED = 5
 export function observing({ prepare, judge }: Greylister): Greylister {
   return {
     prepare,
-    async judge(attempt, findings, endsAt) {
-      const outcome = await judge(attempt, findings, endsAt)
+    async judge(attempt, inquiry, endsAt) {
+      const outcome = await judge(attempt, inquiry, endsAt)
       if (outcome.verdict === 'pass') return outcome
       return { ...outcome, verdict: 'pass', reason: 'observe', would: outcome.reason }
     },
@@ -93,12 +100,12 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
 
   async function judge(
     attempt: Attempt,
-    findings?: Promise<Findings>,
+    inquiry: Inquiry = { isOver: false },
     endsAt = performance.now() + LONGEST_DECISION,
   ): Promise<Outcome> {
     const exemption = exempt(attempt)
     if (exemption) return exempted(attempt, exemption)
-    const found = await (findings ?? investigate(attempt.client, attempt.sender))
+    const found = await findingsOf(attempt, inquiry)
     if (found.exemption) return exempted(attempt, found.exemption, found.identity)
     const { identity } = found
     // Mail submitted on the MTA's own host comes over no network; there is nobody who could retry from elsewhere.
@@ -114,6 +121,11 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     } catch (error) {
       return { ...subject, ...(await weighWithout(messageOf(error), { ...question, endsAt }, fallback)) }
     }
+  }
+
+  function findingsOf({ client, sender }: Attempt, inquiry: Inquiry): Promise<Findings> {
+    inquiry.findings ??= investigate(client, sender, () => !inquiry.isOver)
+    return inquiry.findings
   }
 
   /** What follows when the store has failed with `error`. Never rejects. */
@@ -226,7 +238,9 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   }
 
   return {
-    prepare: (attempt) => (exempt(attempt) ? undefined : investigate(attempt.client, attempt.sender)),
+    prepare(attempt, inquiry) {
+      if (!inquiry.findings && !exempt(attempt)) void findingsOf(attempt, inquiry)
+    },
     judge,
   }
 }

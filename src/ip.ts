@@ -20,12 +20,18 @@ export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const
 
 /** Reads `192.0.2.7`, `2001:db8::7`, Sendmail's `IPv6:2001:db8::7` and zones (`fe80::1%eth0`); else `undefined`. */
 export function parseIp(text: string): IpAddress | undefined {
-  if (isIPv4(text)) return fromBytes(text.split('.').map(Number))
+  const bytes = parseBytes(text)
+  return bytes && fromBytes(bytes)
+}
+
+/** The 4 or 16 bytes of what `parseIp` reads. */
+export function parseBytes(text: string): number[] | undefined {
+  if (isIPv4(text)) return text.split('.').map(Number)
   const bare = text.replace(/^IPv6:/i, '')
   // The library also reads inet_aton's forms (127.1, ::ffff:0x7f.0.0.1); an MTA never sends them, and in a list they
   // are slips.
   if (!isIPv6(bare)) return undefined
-  return fromBytes(ipaddr.process(withHexTail(bare.replace(/%.*$/, ''))).toByteArray())
+  return ipaddr.process(withHexTail(bare.replace(/%.*$/, ''))).toByteArray()
 }
 
 /** Reads `192.0.2.0/24`, `2001:db8::/32` or a single address; bits below the prefix are dropped. */
@@ -69,6 +75,14 @@ function withHexTail(ip: string): string {
     const [a = 0, b = 0, c = 0, d = 0] = quad.slice(0, 4).map(Number)
     return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
   })
+}
+
+/** Leading bits of the addresses that a provider gives to one customer. */
+const CUSTOMER_PREFIX = { ipv4: 24, ipv6: 48 } as const
+
+/** The network of which a stranger may have every address: what is shared among strangers is shared among these. */
+export function customerNetwork(address: IpAddress): string {
+  return formatNetwork(networkOf(address, CUSTOMER_PREFIX[address.kind]))
 }
 
 /** A host as it stands before a colon and a port: an IPv6 address in brackets. */

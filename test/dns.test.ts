@@ -5,7 +5,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { after, type TestContext, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { Dns } from '../src/dns.ts'
+import { type Asker, Dns } from '../src/dns.ts'
 import { createDnsLists, reversedName } from '../src/exempt/dnslists.ts'
 import { parseIp } from '../src/ip.ts'
 import { startDns } from './support/dns.ts'
@@ -23,10 +23,13 @@ const server = await startDns({
       mx      MX 10 mail`,
     'list.test':
       '7.2.0.192 A 127.0.0.2\n8.2.0.192 A 127.0.0.255\n9.2.0.192 A 127.255.255.254\n10.2.0.192 A 203.0.113.1',
+    'long.test': `* TXT ${'"v=spf1 ip4:192.0.2.0/24 and much more of no use to anybody but to make it long, very long indeed" '.repeat(450)}`,
     'other.test':
       '7.2.0.192 A 127.0.3.1\n1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2 A 127.0.0.4',
   },
 })
+
+const ASKER: Asker = { purpose: 'spf', shares: ['192.0.2.0/24', 'one.test'] }
 
 function open(t: TestContext, servers = [server.server]): { dns: Dns; events: string[] } {
   const events: string[] = []
@@ -66,11 +69,11 @@ async function startResolver(slow: string, delay = Number.POSITIVE_INFINITY): Pr
 
 test('answers are as Node gives them, and errors are answers with their code', async (t) => {
   const { dns } = open(t)
-  assert.deepEqual((await dns.ask('one.test', 'TXT')).value, [['v=spf1 -all']])
-  assert.deepEqual((await dns.ask('SHORT.one.test', 'A')).value, ['192.0.2.1', '192.0.2.2'])
-  assert.deepEqual((await dns.ask('six.one.test', 'AAAA')).value, ['2001:db8::1'])
+  assert.deepEqual((await dns.ask('one.test', 'TXT', ASKER, true)).value, [['v=spf1 -all']])
+  assert.deepEqual((await dns.ask('SHORT.one.test', 'A', ASKER, true)).value, ['192.0.2.1', '192.0.2.2'])
+  assert.deepEqual((await dns.ask('six.one.test', 'AAAA', ASKER, true)).value, ['2001:db8::1'])
   assert.deepEqual(
-    (await dns.ask('mx.one.test', 'MX')).value,
+    (await dns.ask('mx.one.test', 'MX', ASKER, true)).value,
     [{ exchange: 'mail.one.test', priority: 10, type: 'MX' }].map(({ exchange, priority }) => ({
       exchange,
       priority,
@@ -82,7 +85,7 @@ test('answers are as Node gives them, and errors are answers with their code', a
     ['elsewhere.example', 'A', 'EREFUSED'],
     [`${'x'.repeat(70)}.test`, 'A', 'EBADNAME'],
   ] as const) {
-    const { value, error } = await dns.ask(name, type)
+    const { value, error } = await dns.ask(name, type, ASKER, true)
     assert.equal(value, undefined)
     assert.ok(error && 'code' in error)
     assert.equal(error.code, code, name)
@@ -91,84 +94,173 @@ test('answers are as Node gives them, and errors are answers with their code', a
 
 test('an address is remembered for its TTL, and one question is asked once', async (t) => {
   const { dns } = open(t)
-  const [first, second] = [dns.ask('short.one.test', 'A'), dns.ask('Short.One.Test', 'A')]
+  const [first, second] = [
+    dns.ask('short.one.test', 'A', ASKER, true),
+    dns.ask('Short.One.Test', 'A', ASKER, true),
+  ]
   assert.equal(first, second)
-  const { endsAt } = await first
-  const left = endsAt - performance.now()
+  const { expiresAt } = await first
+  const left = expiresAt - performance.now()
   assert.ok(left > 5000 && left <= 7000, `${left} ms`)
-  assert.equal((await dns.ask('short.one.test', 'A')).endsAt, endsAt)
+  assert.equal((await dns.ask('short.one.test', 'A', ASKER, true)).expiresAt, expiresAt)
 })
 
 test('silence is noticed, waited for once, and over with the first answer', async (t) => {
   const inner = await scratch(t)
   const frozen = await startDns({ dir: inner, zones: { test: '* TXT "x"' } })
   const { dns, events } = open(t, [frozen.server])
-  assert.ok(await dns.within('first', dns.ask('first.test', 'TXT')))
+  assert.ok(await dns.within('first', dns.ask('first.test', 'TXT', ASKER, true)))
   await frozen.pause()
   const startedAt = performance.now()
-  assert.equal(await dns.within('second', dns.ask('second.test', 'TXT')), undefined)
+  assert.equal(await dns.within('second', dns.ask('second.test', 'TXT', ASKER, true)), undefined)
   const took = performance.now() - startedAt
   assert.ok(took > 1400 && took < 2500, `${took} ms`)
   assert.equal(events.length, 1)
   assert.match(events[0] ?? '', /^silent: /)
   for (const name of ['second', 'third']) {
     const again = performance.now()
-    assert.equal(await dns.within(name, dns.ask(`${name}.test`, 'TXT')), undefined)
+    assert.equal(await dns.within(name, dns.ask(`${name}.test`, 'TXT', ASKER, true)), undefined)
     assert.ok(performance.now() - again < 500)
   }
-  assert.ok(await dns.within('first', dns.ask('first.test', 'TXT')), 'what is known is used meanwhile')
+  assert.ok(
+    await dns.within('first', dns.ask('first.test', 'TXT', ASKER, true)),
+    'what is known is used meanwhile',
+  )
   frozen.resume()
   await waitFor('an answer', async () => {
-    await dns.within('x', dns.ask(`x${performance.now()}.test`, 'TXT'))
+    await dns.within('x', dns.ask(`x${performance.now()}.test`, 'TXT', ASKER, true))
     return events.length > 1
   })
   assert.deepEqual(events.slice(1), ['answering'])
-  assert.ok(await dns.within('third', dns.ask('third-again.test', 'TXT')))
+  assert.ok(await dns.within('third', dns.ask('third-again.test', 'TXT', ASKER, true)))
 })
 
 // On a host with little mail, one domain with dead servers made the next mail, of any domain, go without DNS.
 test('where one name stays without answer, all others are waited for as before', async (t) => {
   const resolver = await startResolver('dead.test')
   const { dns, events } = open(t, [resolver])
-  assert.equal((await dns.within('dead', dns.ask('dead.test', 'TXT')))?.value, undefined)
-  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT')))?.value)
+  assert.equal((await dns.within('dead', dns.ask('dead.test', 'TXT', ASKER, true)))?.value, undefined)
+  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT', ASKER, true)))?.value)
   assert.deepEqual(events, [])
 })
 
 // c-ares takes the speed of the answers before for what all will have: a slow domain was given up after half a second.
 test('an answer that takes its time is waited for, however fast others have been', async (t) => {
   const { dns } = open(t, [await startResolver('one.test', 1100)])
-  for (let count = 0; count < 20; count += 1) await dns.ask(`n${count}.other.test`, 'A')
-  const others = setInterval(() => void dns.ask(`n${performance.now()}.other.test`, 'A'), 30)
+  for (let count = 0; count < 20; count += 1) await dns.ask(`n${count}.other.test`, 'A', ASKER, true)
+  const others = setInterval(() => void dns.ask(`n${performance.now()}.other.test`, 'A', ASKER, true), 30)
   t.after(() => clearInterval(others))
   const startedAt = performance.now()
-  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT')))?.value)
+  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT', ASKER, true)))?.value)
   assert.ok(performance.now() - startedAt > 1000)
 })
 
 test('once closed, nothing is asked and nobody is waited for', async (t) => {
   const { dns, events } = open(t, [await startResolver('dead.test')])
-  const asked = dns.ask('dead.test', 'TXT')
+  const asked = dns.ask('dead.test', 'TXT', ASKER, true)
   dns.close()
   const startedAt = performance.now()
   assert.ok((await asked).error)
-  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT')))?.error)
+  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT', ASKER, true)))?.error)
   assert.ok(performance.now() - startedAt < 500)
   assert.deepEqual(events, [])
 })
 
-test('a flood of questions is not asked beyond a bound, and nothing of it is remembered', async (t) => {
-  const { dns } = open(t, ['127.0.0.1:1'])
-  const flood = Array.from({ length: 6000 }, (_, count) => dns.ask(`n${count}.one.test`, 'A'))
-  assert.equal((await dns.ask('one.test', 'TXT')).error?.message, 'not asked')
-  await Promise.all(flood)
-  assert.match((await dns.ask('one.test', 'TXT')).error?.message ?? '', /ECONNREFUSED/)
+/** Questions of other strangers than ASKER: each of a network and a domain of its own, or of few. */
+function flood(
+  dns: Dns,
+  purpose: Asker['purpose'],
+  strangers: number,
+  questions: number,
+): Promise<unknown[]> {
+  return Promise.all(
+    Array.from({ length: strangers * questions }, (_, count) => {
+      const shares = [`network ${count % strangers}`, `domain ${count % strangers}`]
+      return dns.ask(`${purpose}${count}.one.test`, 'A', { purpose, shares }, true)
+    }),
+  )
+}
+
+function isAsked({ error }: { readonly error?: Error }): boolean {
+  return error?.message !== 'not asked'
+}
+
+test('however many strangers have questions open, the next one’s are asked, and so are those of lists', async (t) => {
+  for (const [strangers, questions] of [
+    [1, 4500],
+    [500, 9],
+  ] as const) {
+    for (const purpose of ['spf', 'list'] as const) {
+      const { dns } = open(t, [await startResolver('one.test')])
+      const all = flood(dns, purpose, strangers, questions)
+      const other = purpose === 'spf' ? 'list' : 'spf'
+      const shares = ['192.0.2.0/24', 'two.test']
+      // Both have their answers: the resolver is silent on one.test alone.
+      assert.ok(isAsked(await dns.ask('list.test', 'SOA', { purpose: other, shares }, true)))
+      assert.ok(isAsked(await dns.ask('other.test', 'SOA', { purpose, shares }, true)))
+      dns.close()
+      const answers = (await all) as Array<{ error?: Error }>
+      const asked = answers.filter(isAsked).length
+      assert.ok(asked <= (purpose === 'spf' ? 4000 : 1000), `${asked} asked`)
+      assert.ok(asked > 0)
+      // Nothing of what was not asked is taken for an answer.
+      assert.ok(answers.filter((answer) => !isAsked(answer)).every(({ error }) => error))
+    }
+  }
+})
+
+test('a client network and a sender domain have their share each, whatever the other is', async (t) => {
+  const { dns } = open(t, [await startResolver('one.test')])
+  const ask = (name: string, network: string, domain: string) =>
+    dns.ask(name, 'A', { purpose: 'spf', shares: [network, domain] }, true)
+  const open1 = Array.from({ length: 300 }, (_, n) => ask(`a${n}.one.test`, 'network', `domain ${n}`))
+  const open2 = Array.from({ length: 300 }, (_, n) => ask(`b${n}.one.test`, `network ${n}`, 'domain'))
+  assert.ok(!isAsked(await ask('c.other.test', 'network', 'another')))
+  assert.ok(!isAsked(await ask('d.other.test', 'another', 'domain')))
+  assert.ok(isAsked(await ask('e.other.test', 'another', 'another domain')))
+  dns.close()
+  await Promise.all([...open1, ...open2])
+  const reopened = open(t).dns
+  assert.ok(isAsked(await reopened.ask('f.other.test', 'A', ASKER, true)))
+})
+
+test('what is cached or asked already needs no share', async (t) => {
+  const { dns } = open(t)
+  await dns.ask('one.test', 'TXT', ASKER, true)
+  const shares = ['spent']
+  for (let count = 0; count < 150; count += 1)
+    await dns.ask(`n${count}.other.test`, 'A', { purpose: 'spf', shares })
+  assert.ok(!isAsked(await dns.ask('late.other.test', 'A', { purpose: 'spf', shares })))
+  assert.ok(isAsked(await dns.ask('first.other.test', 'A', { purpose: 'spf', shares }, true)))
+  assert.deepEqual((await dns.ask('one.test', 'TXT', { purpose: 'spf', shares })).value, [['v=spf1 -all']])
+  assert.ok(isAsked(await dns.ask('late.other.test', 'A', { purpose: 'list', shares })))
+})
+
+test('the first question of a message is asked, whatever others have had asked beyond theirs', async (t) => {
+  const { dns } = open(t)
+  const all = await Promise.all(
+    Array.from({ length: 4000 }, async (_, n) => {
+      await setTimeout(n / 20) // few at once: it is not the open questions that are in short supply
+      return dns.ask(`x${n}.other.test`, 'A', { purpose: 'spf', shares: [`${n}`] })
+    }),
+  )
+  const asked = all.filter(isAsked).length
+  assert.ok(asked >= 1000 && asked < 3500, `${asked} asked`)
+  assert.ok(isAsked(await dns.ask('first.other.test', 'A', ASKER, true)))
+})
+
+test('a long answer counts as many questions', async (t) => {
+  const { dns } = open(t)
+  const shares = ['long']
+  for (let count = 0; count < 3; count += 1)
+    assert.ok((await dns.ask(`${count}.long.test`, 'TXT', { purpose: 'spf', shares })).value)
+  assert.ok(!isAsked(await dns.ask('3.long.test', 'TXT', { purpose: 'spf', shares }, true)))
 })
 
 test('a subject that was slow while others answered is not waited for again', async (t) => {
   const { dns, events } = open(t)
   const never = new Promise<undefined>(() => undefined)
-  const others = setInterval(() => void dns.ask(`n${performance.now()}.one.test`, 'A'), 100)
+  const others = setInterval(() => void dns.ask(`n${performance.now()}.one.test`, 'A', ASKER, true), 100)
   t.after(() => clearInterval(others))
   assert.equal(await dns.within('slow', never), undefined)
   const startedAt = performance.now()
@@ -180,7 +272,7 @@ test('a subject that was slow while others answered is not waited for again', as
 test('a port where nobody listens is silence too, at once', async (t) => {
   const { dns, events } = open(t, ['127.0.0.1:1'])
   const startedAt = performance.now()
-  assert.ok((await dns.ask('one.test', 'TXT')).error)
+  assert.ok((await dns.ask('one.test', 'TXT', ASKER, true)).error)
   await waitFor('it to be noticed', () => events.length > 0)
   assert.ok(performance.now() - startedAt < 1000)
   assert.match(events.join(), /^silent: .*ECONNREFUSED/)
@@ -202,8 +294,22 @@ test('a client is on a DNS list when its reversed address has an address in 127/
   for (const [text, zones, listedBy] of cases) {
     const address = parseIp(text)
     assert.ok(address)
-    assert.equal(await createDnsLists(zones, dns)(address), listedBy, `${text} ${zones}`)
+    const expected = listedBy === undefined ? { kind: 'not listed' } : { kind: 'listed', zone: listedBy }
+    assert.deepEqual(await createDnsLists(zones, dns)(address), expected, `${text} ${zones}`)
   }
+})
+
+test('a list that was not asked has not said that the client is not on it', async (t) => {
+  const { dns } = open(t, [await startResolver('one.test')])
+  const address = parseIp('192.0.2.7')
+  assert.ok(address)
+  const shares = ['192.0.2.0/24']
+  const open1 = Array.from({ length: 200 }, (_, n) =>
+    dns.ask(`n${n}.one.test`, 'A', { purpose: 'list', shares }),
+  )
+  assert.deepEqual(await createDnsLists(['other.test'], dns)(address), { kind: 'not asked' })
+  dns.close()
+  await Promise.all(open1)
 })
 
 test('reversedName() is that of RFC 5782', () => {

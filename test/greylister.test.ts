@@ -55,7 +55,7 @@ function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) =>
     const client = parseIp(address)
     assert.ok(client)
     const network = `network:${formatNetwork(networkOf(client, 24))}`
-    identity = { id: wide ?? network, network, isNamed }
+    identity = { id: wide ?? network, network, spf: 'unknown', isNamed }
     const attempt: Attempt = {
       client: { address: client },
       authenticated: false,
@@ -213,7 +213,7 @@ test('without auto-whitelist everybody waits for each triplet', async () => {
     settings,
     exempt: () => undefined,
     investigate: async () => ({
-      identity: { id: 'host:example.org', network: 'network:192.0.2.0/24', isNamed: true },
+      identity: { id: 'host:example.org', network: 'network:192.0.2.0/24', spf: 'unknown', isNamed: true },
       exemption: undefined,
     }),
     stores: { store: bench.store },

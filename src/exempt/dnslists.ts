@@ -1,24 +1,36 @@
 // DNS lists of client addresses (DNSWL, DNSBL), one zone after another. Source: RFC 5782.
 
-import type { Dns } from '../dns.ts'
-import type { IpAddress } from '../ip.ts'
+import { type Asker, type Dns, NOT_ASKED } from '../dns.ts'
+import { customerNetwork, type IpAddress } from '../ip.ts'
 
-/** The first of the zones, in their order, that lists the address; `undefined` also when DNS does not say in time. */
-export type DnsListMatcher = (address: IpAddress) => Promise<string | undefined>
+export type DnsListing =
+  | { readonly kind: 'listed'; readonly zone: string }
+  /** No zone lists the address, or DNS did not say in time: then mail goes on as if there were no list. */
+  | { readonly kind: 'not listed' }
+  /**
+   * Some zone was not asked, as too many questions were open, which strangers can bring about. Nothing follows from that;
+   * above all, not that the address is not listed.
+   */
+  | { readonly kind: 'not asked' }
+
+/** What the first of the zones, in their order, says that lists the address. Never rejects. */
+export type DnsListMatcher = (address: IpAddress) => Promise<DnsListing>
 
 export function createDnsLists(zones: readonly string[], dns: Dns): DnsListMatcher {
   return async (address) => {
     const name = reversedName(address)
-    const listed = await Promise.all(
-      zones.map((zone) => dns.within(`list ${zone}`, isListed(`${name}.${zone}`, dns))),
+    const asker: Asker = { purpose: 'list', shares: [customerNetwork(address)] }
+    const answers = await Promise.all(
+      zones.map((zone) => dns.within(`list ${zone}`, dns.ask(`${name}.${zone}`, 'A', asker))),
     )
-    return zones.find((_, index) => listed[index])
+    const zone = zones.find((_, index) => isListed(answers[index]?.value))
+    if (zone !== undefined) return { kind: 'listed', zone }
+    return { kind: answers.includes(NOT_ASKED) ? 'not asked' : 'not listed' }
   }
 }
 
-async function isListed(name: string, dns: Dns): Promise<boolean> {
-  const { value } = await dns.ask(name, 'A')
-  return Array.isArray(value) && value.some(isListing)
+function isListed(addresses: unknown): boolean {
+  return Array.isArray(addresses) && addresses.some(isListing)
 }
 
 /**

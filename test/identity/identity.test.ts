@@ -18,8 +18,11 @@ const server = await startDns({
       open   TXT "v=spf1 +all"
       loop   TXT "v=spf1 include:loop.test -all"
       nospf  TXT "hello"
-      named  TXT "v=spf1 exists:%{l}.%{ir}.ok.test -all"
-      joe.7.2.0.192.ok A 127.0.0.2`,
+      named  TXT "v=spf1 -exists:%{l}.%{ir}.blocked.test ip4:192.0.2.0/24 -all"
+      jim.7.2.0.192.blocked A 127.0.0.2
+      exists TXT "v=spf1 exists:exists.test ptr -all"
+      exists A   127.0.0.2
+      mistake TXT "v=spf1 ip4:192.0.2.7 all:x"`,
   },
 })
 
@@ -36,7 +39,7 @@ function open(t: TestContext, settings: Partial<IdentitySettings> = {}, servers 
   t.after(() => dns.close())
   const identify = createIdentify({ ...SETTINGS, ...settings }, dns)
   return (sender: string, address: string, name?: string, helo?: string): Promise<Identity | undefined> =>
-    identify({ address: parseIp(address), name, helo }, parseAddress(sender))
+    identify({ address: parseIp(address), name, helo }, parseAddress(sender), () => true)
 }
 
 test('the sender’s domain comes first, then the host’s, then the network', async (t) => {
@@ -73,15 +76,15 @@ test('the sender’s domain comes first, then the host’s, then the network', a
 // Each of these was answered without DNS, or for one sender alone, and then held against its whole domain: the first
 // two until the process ended.
 test('an answer for one sender, or for a HELO name that is none, is not remembered of other senders', async (t) => {
-  const cases: Array<[first: [string, string, undefined?, string?], then: string]> = [
-    [['"a@b"@sender.test', '192.0.2.7'], 'a@sender.test'],
-    [['<>', '198.51.100.7', undefined, 'sender.test 192.0.2.7'], 'a@sender.test'],
-    [[`${'a'.repeat(512)}@sender.test`, '192.0.2.7'], 'a@sender.test'],
-    [['jim@named.test', '192.0.2.7'], 'joe@named.test'],
+  const cases: Array<[first: [string, string, undefined?, string?], id: RegExp, then: string]> = [
+    [['"a@b"@sender.test', '192.0.2.7'], /^spf:/, 'a@sender.test'],
+    [['<>', '198.51.100.7', undefined, 'sender.test 192.0.2.7'], /^network:/, 'a@sender.test'],
+    [[`${'a'.repeat(512)}@sender.test`, '192.0.2.7'], /^spf:/, 'a@sender.test'],
+    [['jim@named.test', '192.0.2.7'], /^network:/, 'joe@named.test'],
   ]
-  for (const [first, then] of cases) {
+  for (const [first, id, then] of cases) {
     const identify = open(t)
-    assert.match((await identify(...first))?.id ?? '', /^network:/, first.join(' '))
+    assert.match((await identify(...first))?.id ?? '', id, first.join(' '))
     assert.match((await identify(then, '192.0.2.7'))?.id ?? '', /^spf:/, first.join(' '))
   }
 })
@@ -94,9 +97,26 @@ test('each kind of identity can be turned off, and an SPF pass is known all the 
   assert.deepEqual(await networkOnly('a@sender.test', '192.0.2.7', 'mx.host.test'), {
     id: 'network:192.0.0.0/16',
     network: 'network:192.0.0.0/16',
+    spf: 'unknown',
     spfDomain: undefined,
     isNamed: true,
   })
+})
+
+test('how a client stands to the sender’s domain is told apart', async (t) => {
+  const identify = open(t)
+  for (const [sender, address, spf] of [
+    ['a@sender.test', '192.0.2.7', 'pass'],
+    ['a@sender.test', '198.51.100.7', 'fail'],
+    ['a@mistake.test', '192.0.2.7', 'fail'],
+    ['a@open.test', '192.0.2.7', 'open'],
+    ['a@exists.test', '192.0.2.7', 'open'],
+    ['a@nospf.test', '192.0.2.7', 'none'],
+    ['a@elsewhere.example', '192.0.2.7', 'unknown'],
+    ['a@localhost', '192.0.2.7', 'unknown'],
+  ] as const) {
+    for (const _ of ['asked', 'cached']) assert.equal((await identify(sender, address))?.spf, spf, sender)
+  }
 })
 
 test('a client is named when its name does not look dynamic', async (t) => {

@@ -90,7 +90,7 @@ async function newFrontend(
       investigate: async (_, sender) => {
         const network = 'network:192.0.2.0/24'
         const id = sender.text < 'b' ? network : 'spf:example.org'
-        return { identity: { id, network, isNamed: true }, exemption: undefined }
+        return { identity: { id, network, spf: 'unknown', isNamed: true }, exemption: undefined }
       },
       stores: { store, local },
     })

@@ -1,0 +1,194 @@
+// A name in an SPF record, in which macros may stand for what is known of the message: text → parts → name.
+// Source: RFC 7208 section 7.
+
+import type { IpAddress } from '../../ip.ts'
+
+/** What macros stand for. */
+export interface MacroValues {
+  readonly client: IpAddress
+  /** Local part of the sender; `postmaster` where it has none. */
+  readonly local: string
+  /** Domain of the sender. */
+  readonly senderDomain: string
+  /** What the client called itself in HELO. */
+  readonly helo: string
+  /** The domain whose record is evaluated. */
+  readonly domain: string
+  /** The validated host name of the client, for `%{p}`; found out by the caller, as DNS has to be asked. */
+  readonly clientName: string
+}
+
+interface Macro {
+  /** In lower case. */
+  readonly letter: string
+  /** How many of the last parts are kept; all of them where it is absent. */
+  readonly keep?: number
+  readonly isReversed: boolean
+  readonly delimiters: string
+  readonly isEscaped: boolean
+}
+
+export interface DomainSpec {
+  readonly parts: ReadonlyArray<string | Macro>
+  /** Whether the name differs from client to client, or from message to message of one domain. */
+  readonly isOfClient: boolean
+  /** Whether the name differs between senders of one domain, or with what clients say in HELO. */
+  readonly isOfSender: boolean
+  /** Whether the client's validated host name is needed. */
+  readonly needsClientName: boolean
+}
+
+/** Letters that may stand in names; `c`, `r` and `t` belong to explanations only (RFC 7208 section 7.2). */
+const NAME_LETTERS = 'slodiphv'
+const TEXT_LETTERS = `${NAME_LETTERS}crt`
+
+/** Characters of a label (RFC 1035 section 2.3.4). */
+const MAX_LABEL = 63
+
+const MACRO = /^%\{([a-z])(\d{0,3})(r?)([-.+,/_=]*)\}/i
+const ESCAPES: Readonly<Record<string, string>> = { '%%': '%', '%_': ' ', '%-': '%20' }
+
+/** Visible characters without a macro among them, as most names are. */
+const PLAIN = /^[!-$&-~]+$/
+
+/** Reads a `domain-spec`; `undefined` for what is none. */
+export function parseDomainSpec(text: string): DomainSpec | undefined {
+  if (PLAIN.test(text)) return endsInTopLabel(text) ? specOf([text]) : undefined
+  const parts = parseMacroString(text, NAME_LETTERS)
+  const last = parts?.at(-1)
+  if (!parts || last === undefined) return undefined
+  return typeof last === 'object' || endsInTopLabel(last) ? specOf(parts) : undefined
+}
+
+/** Whether a name ends as one without a macro at its end has to: in a label that is no number, and a dot or none. */
+function endsInTopLabel(name: string): boolean {
+  const end = name.endsWith('.') ? name.length - 1 : name.length
+  const dot = name.lastIndexOf('.', end - 1)
+  if (dot === -1 || end - dot - 1 > MAX_LABEL) return false
+  const label = name.slice(dot + 1, end)
+  return /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/i.test(label) && !/^\d+$/.test(label)
+}
+
+/** Whether `text` is a `macro-string`, as the values of unknown modifiers have to be. */
+export function isMacroString(text: string): boolean {
+  return parseMacroString(text, TEXT_LETTERS) !== undefined
+}
+
+/** The name that a `domain-spec` stands for, without a final dot, and without what is beyond the longest name. */
+export function expand({ parts }: DomainSpec, values: MacroValues): string {
+  const name = parts.map((part) => (typeof part === 'string' ? part : expandMacro(part, values))).join('')
+  return withinLength(name.endsWith('.') ? name.slice(0, -1) : name)
+}
+
+function specOf(parts: DomainSpec['parts']): DomainSpec {
+  const letters = parts.map((part) => (typeof part === 'string' ? '' : part.letter)).join('')
+  return {
+    parts,
+    isOfClient: /[slhip]/.test(letters),
+    isOfSender: /[slh]/.test(letters),
+    needsClientName: letters.includes('p'),
+  }
+}
+
+function parseMacroString(text: string, letters: string): Array<string | Macro> | undefined {
+  const parts: Array<string | Macro> = []
+  let literal = ''
+  for (let index = 0; index < text.length; ) {
+    const character = text.charAt(index)
+    if (character !== '%') {
+      if (character < '!' || character > '~') return undefined
+      literal += character
+      index += 1
+      continue
+    }
+    const escaped = ESCAPES[text.slice(index, index + 2)]
+    if (escaped !== undefined) {
+      literal += escaped
+      index += 2
+      continue
+    }
+    const [all, letter = '', digits = '', reversed, delimiters] = MACRO.exec(text.slice(index)) ?? []
+    if (all === undefined || !letters.includes(letter.toLowerCase())) return undefined
+    if (digits !== '' && Number(digits) === 0) return undefined
+    if (literal !== '') parts.push(literal)
+    literal = ''
+    parts.push({
+      letter: letter.toLowerCase(),
+      ...(digits === '' ? {} : { keep: Number(digits) }),
+      isReversed: reversed !== '',
+      delimiters: delimiters || '.',
+      isEscaped: letter !== letter.toLowerCase(),
+    })
+    index += all.length
+  }
+  if (literal !== '') parts.push(literal)
+  return parts
+}
+
+function expandMacro(
+  { letter, keep, isReversed, delimiters, isEscaped }: Macro,
+  values: MacroValues,
+): string {
+  let value = macroValue(letter, values)
+  if (isReversed || keep !== undefined || delimiters !== '.') {
+    const parts = splitAt(value, delimiters)
+    if (isReversed) parts.reverse()
+    value = (keep === undefined ? parts : parts.slice(-keep)).join('.')
+  }
+  // encodeURIComponent leaves !'()* as they are, which RFC 3986 does not count as unreserved.
+  return isEscaped
+    ? encodeURIComponent(value.replace(/\p{Cs}/gu, '\ufffd')).replace(/[!'()*]/g, escapeOf)
+    : value
+}
+
+function macroValue(letter: string, values: MacroValues): string {
+  const { client, local, senderDomain, helo, domain, clientName } = values
+  switch (letter) {
+    case 's':
+      return `${local}@${senderDomain}`
+    case 'l':
+      return local
+    case 'o':
+      return senderDomain
+    case 'd':
+      return domain
+    case 'i':
+      return client.kind === 'ipv4' ? client.text : nibblesOf(client).join('.')
+    case 'p':
+      return clientName
+    case 'v':
+      return client.kind === 'ipv4' ? 'in-addr' : 'ip6'
+    default:
+      return helo
+  }
+}
+
+/** The hexadecimal digits of an IPv6 address. */
+function nibblesOf({ bytes }: IpAddress): string[] {
+  return bytes.flatMap((byte) => [byte >> 4, byte & 15]).map((nibble) => nibble.toString(16))
+}
+
+/** The name of a client below which its host names are (RFC 1035 section 3.5, RFC 3596 section 2.5). */
+export function reverseName(client: IpAddress): string {
+  const [parts, zone] =
+    client.kind === 'ipv4' ? [client.bytes.map(String), 'in-addr.arpa'] : [nibblesOf(client), 'ip6.arpa']
+  return `${parts.toReversed().join('.')}.${zone}`
+}
+
+function splitAt(value: string, delimiters: string): string[] {
+  const parts: string[] = ['']
+  for (const character of value) {
+    if (delimiters.includes(character)) parts.push('')
+    else parts[parts.length - 1] += character
+  }
+  return parts
+}
+
+function escapeOf(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).toUpperCase()}`
+}
+
+/** Without as many of its first labels as make it too long for the DNS (RFC 7208 section 7.3). */
+function withinLength(name: string): string {
+  return name.length > 253 ? name.slice(name.indexOf('.', name.length - 254) + 1) : name
+}

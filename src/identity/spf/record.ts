@@ -1,0 +1,157 @@
+// The text of an SPF record → its terms, or the fact that it is none by the grammar. Nothing is asked of the DNS here.
+// Source: RFC 7208 sections 4.5, 4.6, 5, 6 and 12.
+
+import { isIPv4, isIPv6 } from 'node:net'
+import { ADDRESS_BITS, parseBytes } from '../../ip.ts'
+import { type DomainSpec, isMacroString, parseDomainSpec } from './macro.ts'
+
+/** What is the result where a mechanism matches. */
+export type Qualifier = 'pass' | 'fail' | 'softfail' | 'neutral'
+
+/** Addresses with the same first bits. */
+export interface AddressBlock {
+  /** 4 or 16. */
+  readonly bytes: readonly number[]
+  readonly prefix: number
+}
+
+/** How many leading bits of an address that a name has are compared. */
+export interface Prefixes {
+  readonly ipv4: number
+  readonly ipv6: number
+}
+
+export type Mechanism =
+  | { readonly kind: 'all'; readonly qualifier: Qualifier }
+  | { readonly kind: 'ip'; readonly qualifier: Qualifier; readonly block: AddressBlock }
+  | {
+      readonly kind: 'a' | 'mx'
+      readonly qualifier: Qualifier
+      /** The record's own domain where it is absent. */
+      readonly name?: DomainSpec
+      readonly prefixes: Prefixes
+    }
+  | { readonly kind: 'ptr'; readonly qualifier: Qualifier; readonly name?: DomainSpec }
+  | { readonly kind: 'include' | 'exists'; readonly qualifier: Qualifier; readonly name: DomainSpec }
+
+export interface SpfRecord {
+  readonly mechanisms: readonly Mechanism[]
+  /** Absent also where `all` makes it without effect. */
+  readonly redirect?: DomainSpec
+}
+
+const VERSION = /^v=spf1(?: |$)/i
+
+/** What may stand in a record at all. */
+const TEXT = /^[ -~]*$/
+
+const MODIFIER = /^([a-z][a-z0-9_.-]*)=(.*)$/i
+const DIRECTIVE = /^([+?~-]?)([a-z0-9]+)(.*)$/i
+const QUALIFIERS: Readonly<Record<string, Qualifier>> = {
+  '': 'pass',
+  '+': 'pass',
+  '-': 'fail',
+  '~': 'softfail',
+  '?': 'neutral',
+}
+
+/** A network's prefix length, and that of IPv6 behind it (RFC 7208 section 5.6 and section 12). */
+const PREFIX = /^(.*?)(?:\/(0|[1-9]\d{0,2}))?$/
+const DUAL_PREFIX = /^(.*?)(?:\/(0|[1-9]\d?))?(?:\/\/(0|[1-9]\d{0,2}))?$/
+
+/** Whether a TXT record, its strings joined, claims to be an SPF record. */
+export function isSpfRecord(text: string): boolean {
+  return VERSION.test(text)
+}
+
+/** Reads what `isSpfRecord` says yes to; `undefined` for a mistake anywhere in it, which makes a permerror. */
+export function parseRecord(text: string): SpfRecord | undefined {
+  if (!TEXT.test(text)) return undefined
+  const mechanisms: Mechanism[] = []
+  let redirect: DomainSpec | undefined
+  const seen = new Set<string>()
+  for (const term of text.split(' ').slice(1)) {
+    if (term === '') continue
+    const [, name, value = ''] = MODIFIER.exec(term) ?? []
+    if (name === undefined) {
+      const mechanism = parseDirective(term)
+      if (!mechanism) return undefined
+      if (mechanism !== 'never') mechanisms.push(mechanism)
+      continue
+    }
+    const modifier = name.toLowerCase()
+    if (modifier === 'redirect' || modifier === 'exp') {
+      const spec = parseDomainSpec(value)
+      if (!spec || seen.has(modifier)) return undefined
+      seen.add(modifier)
+      if (modifier === 'redirect') redirect = spec
+    } else if (!isMacroString(value)) return undefined
+  }
+  const hasAll = mechanisms.some(({ kind }) => kind === 'all')
+  return redirect && !hasAll ? { mechanisms, redirect } : { mechanisms }
+}
+
+/** `never` for what is right and matches no client. */
+function parseDirective(term: string): Mechanism | 'never' | undefined {
+  const [, sign = '', name = '', rest = ''] = DIRECTIVE.exec(term) ?? []
+  const qualifier = QUALIFIERS[sign]
+  if (qualifier === undefined) return undefined
+  switch (name.toLowerCase()) {
+    case 'all':
+      return rest === '' ? { kind: 'all', qualifier } : undefined
+    case 'ip4':
+      return parseIpMechanism(qualifier, rest, 'ipv4')
+    case 'ip6':
+      return parseIpMechanism(qualifier, rest, 'ipv6')
+    case 'a':
+      return parseHostMechanism('a', qualifier, rest)
+    case 'mx':
+      return parseHostMechanism('mx', qualifier, rest)
+    case 'ptr': {
+      if (rest === '') return { kind: 'ptr', qualifier }
+      const spec = rest.startsWith(':') ? parseDomainSpec(rest.slice(1)) : undefined
+      return spec && { kind: 'ptr', qualifier, name: spec }
+    }
+    case 'include':
+    case 'exists': {
+      const spec = rest.startsWith(':') ? parseDomainSpec(rest.slice(1)) : undefined
+      return spec && { kind: name.toLowerCase() === 'include' ? 'include' : 'exists', qualifier, name: spec }
+    }
+    default:
+      return undefined
+  }
+}
+
+function parseIpMechanism(
+  qualifier: Qualifier,
+  rest: string,
+  kind: 'ipv4' | 'ipv6',
+): Mechanism | 'never' | undefined {
+  const [, host = '', digits] = PREFIX.exec(rest) ?? []
+  const address = host.slice(1)
+  if (!host.startsWith(':') || !(kind === 'ipv4' ? isIPv4(address) : isPlainIpv6(address))) return undefined
+  const bits = ADDRESS_BITS[kind]
+  const prefix = digits === undefined ? bits : Number(digits)
+  if (prefix > bits) return undefined
+  const bytes = parseBytes(address) ?? []
+  // An IPv4 address in the form of IPv6: to SPF, a client with it is one of IPv4 (RFC 7208 section 5).
+  if (bytes.length * 8 !== bits) return 'never'
+  return { kind: 'ip', qualifier, block: { bytes, prefix } }
+}
+
+/** Without a zone, which no client from elsewhere has. */
+function isPlainIpv6(text: string): boolean {
+  return isIPv6(text) && !text.includes('%')
+}
+
+function parseHostMechanism(kind: 'a' | 'mx', qualifier: Qualifier, rest: string): Mechanism | undefined {
+  const [, host = '', digits4, digits6] = DUAL_PREFIX.exec(rest) ?? []
+  const prefixes = {
+    ipv4: digits4 === undefined ? ADDRESS_BITS.ipv4 : Number(digits4),
+    ipv6: digits6 === undefined ? ADDRESS_BITS.ipv6 : Number(digits6),
+  }
+  if (prefixes.ipv4 > ADDRESS_BITS.ipv4 || prefixes.ipv6 > ADDRESS_BITS.ipv6) return undefined
+  if (host === '') return { kind, qualifier, prefixes }
+  const name = host.startsWith(':') ? parseDomainSpec(host.slice(1)) : undefined
+  return name && { kind, qualifier, name, prefixes }
+}
