@@ -9,7 +9,7 @@ import { compileExempt } from '../src/exempt/exempt.ts'
 import { createFilter } from '../src/filter.ts'
 import { createGreylister, observing } from '../src/greylister.ts'
 import { createIdentify } from '../src/identity/identity.ts'
-import { createInvestigate } from '../src/investigate.ts'
+import { createInvestigate, type Investigate } from '../src/investigate.ts'
 import type { Connection } from '../src/milter/command.ts'
 import { Macros } from '../src/milter/macros.ts'
 import { type Reply, smtpLines } from '../src/milter/reply.ts'
@@ -28,7 +28,7 @@ interface Bench {
   now: number
 }
 
-function setUp(settings = '', store?: Store): Bench {
+function setUp(settings = '', store?: Store, inquire?: Investigate): Bench {
   const loaded = parseConfig('test', settings)
   assert.equal(loaded.kind, 'config', JSON.stringify(loaded))
   if (loaded.kind !== 'config') throw new Error('unreachable')
@@ -38,10 +38,12 @@ function setUp(settings = '', store?: Store): Bench {
   const greylister = createGreylister({
     settings: config.greylist,
     exempt: compileExempt(config.exempt, { clients: [], senders: [], recipients: [] }),
-    investigate: createInvestigate({
-      settings: config.investigate,
-      identify: createIdentify({ ...config.identity, asksSpf: false }, dns),
-    }),
+    investigate:
+      inquire ??
+      createInvestigate({
+        settings: config.investigate,
+        identify: createIdentify({ ...config.identity, asksSpf: false }, dns),
+      }),
     stores: { store: store ?? new MemoryStore(() => bench.now) },
   })
   const handler = createFilter({
@@ -73,6 +75,51 @@ async function attempt(bench: Bench, sender: string, ...recipients: string[]): P
   for (const recipient of recipients) codes.push(await codeOf(handler.rcpt(`<${recipient}>`, macros)))
   return codes
 }
+
+/** Who clients are is never found out; keeps what was asked, and whether anybody still waits. */
+function recordingInquiries() {
+  const inquiries: Array<{ readonly sender: string; readonly isWanted: () => boolean }> = []
+  const inquire: Investigate = (_, sender, isWanted) => {
+    inquiries.push({ sender: sender.text, isWanted })
+    return new Promise(() => undefined)
+  }
+  return { inquiries, inquire }
+}
+
+test('nothing is asked before a recipient that is not exempt, and then once for all of them', () => {
+  for (const sender of ['a@b.test', '']) {
+    const { inquiries, inquire } = recordingInquiries()
+    const { handler, macros } = setUp('', undefined, inquire)
+    handler.connect({ hostName: '[192.0.2.7]', family: 'inet', port: 25, address: '192.0.2.7' }, macros)
+    void handler.mail(`<${sender}>`, macros)
+    void handler.rcpt('<postmaster@example.com>', macros)
+    assert.equal(inquiries.length, 0)
+    for (const recipient of ['one', 'two', 'three']) void handler.rcpt(`<${recipient}@example.com>`, macros)
+    assert.deepEqual(
+      inquiries.map((inquiry) => inquiry.sender),
+      [sender],
+    )
+  }
+})
+
+test('what is asked of a transaction ends with it, and with no other', () => {
+  const { inquiries, inquire } = recordingInquiries()
+  const { handler, macros } = setUp('', undefined, inquire)
+  handler.connect({ hostName: '[192.0.2.7]', family: 'inet', port: 25, address: '192.0.2.7' }, macros)
+  for (const sender of ['a@b.test', '', 'c@b.test']) {
+    void handler.mail(`<${sender}>`, macros)
+    void handler.rcpt('<u@example.com>', macros)
+    assert.deepEqual(
+      inquiries.map(({ isWanted }) => isWanted()),
+      [...inquiries.slice(1).map(() => false), true],
+    )
+    handler.endTransaction()
+    assert.equal(
+      inquiries.some(({ isWanted }) => isWanted()),
+      false,
+    )
+  }
+})
 
 test('the longest wait of the recipients that passed first stands in X-Greylist', async () => {
   const bench = setUp()
