@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatNetwork, networkOf, parseIp, parseNetwork } from '../src/ip.ts'
+import { formatNetwork, networkOf, parseBytes, parseIp, parseNetwork } from '../src/ip.ts'
 
 test('parseIp() reads each form an MTA or a list writes, into one text', () => {
   const cases: Array<[text: string, kind: 'ipv4' | 'ipv6', normal: string]> = [
@@ -150,6 +150,31 @@ test('parseIp() gives back the bytes that were written', () => {
 })
 
 // The network of so many leading bits is the address as one big number, with the other bits cleared.
+// However many zeros are left out, wherever they stand, and with the last two groups as a dotted quad or not.
+test('parseBytes() reads IPv6 in every form it can be written in', () => {
+  const group = fc.oneof(fc.constant(0), fc.nat(0xffff))
+  fc.assert(
+    fc.property(
+      fc.array(group, { minLength: 8, maxLength: 8 }),
+      fc.nat(8),
+      fc.nat(8),
+      fc.boolean(),
+      (groups, start, count, isDotted) => {
+        const end = Math.min(start + count, isDotted ? 6 : 8)
+        const all = groups.map((value, index) => (index >= start && index < end ? 0 : value))
+        const bytes = all.flatMap((value) => [value >> 8, value & 255])
+        const texts = all.map((value) => value.toString(16))
+        if (isDotted) texts.splice(6, 2, bytes.slice(12).join('.'))
+        const head = texts.slice(0, start).join(':')
+        const text = end > start ? `${head}::${texts.slice(end).join(':')}` : texts.join(':')
+        const isMapped = all.slice(0, 6).join() === '0,0,0,0,0,65535'
+        assert.deepEqual(parseBytes(text), isMapped ? bytes.slice(12) : bytes, text)
+      },
+    ),
+    { numRuns: 2000 },
+  )
+})
+
 test('networkOf() keeps the leading bits and no other', () => {
   fc.assert(
     fc.property(ANY_IP, fc.nat(128), (bytes, wish) => {

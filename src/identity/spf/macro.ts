@@ -42,8 +42,9 @@ export interface DomainSpec {
 const NAME_LETTERS = 'slodiphv'
 const TEXT_LETTERS = `${NAME_LETTERS}crt`
 
-/** Characters of a label (RFC 1035 section 2.3.4). */
+/** Characters of a label and of a name (RFC 1035 section 2.3.4). */
 const MAX_LABEL = 63
+const MAX_NAME = 253
 
 const MACRO = /^%\{([a-z])(\d{0,3})(r?)([-.+,/_=]*)\}/i
 const ESCAPES: Readonly<Record<string, string>> = { '%%': '%', '%_': ' ', '%-': '%20' }
@@ -76,7 +77,12 @@ export function isMacroString(text: string): boolean {
 
 /** The name that a `domain-spec` stands for, without a final dot, and without what is beyond the longest name. */
 export function expand({ parts }: DomainSpec, values: MacroValues): string {
-  const name = parts.map((part) => (typeof part === 'string' ? part : expandMacro(part, values))).join('')
+  // From the end on, as what makes a name too long is dropped at its beginning: a record may have thousands of macros.
+  let name = ''
+  for (let index = parts.length - 1; index >= 0 && name.length <= 2 * MAX_NAME; index -= 1) {
+    const part = parts[index] ?? ''
+    name = (typeof part === 'string' ? part : expandMacro(part, values)) + name
+  }
   return withinLength(name.endsWith('.') ? name.slice(0, -1) : name)
 }
 
@@ -190,5 +196,5 @@ function escapeOf(character: string): string {
 
 /** Without as many of its first labels as make it too long for the DNS (RFC 7208 section 7.3). */
 function withinLength(name: string): string {
-  return name.length > 253 ? name.slice(name.indexOf('.', name.length - 254) + 1) : name
+  return name.length > MAX_NAME ? name.slice(name.indexOf('.', name.length - MAX_NAME - 1) + 1) : name
 }

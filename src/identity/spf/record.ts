@@ -1,7 +1,6 @@
 // The text of an SPF record → its terms, or the fact that it is none by the grammar. Nothing is asked of the DNS here.
 // Source: RFC 7208 sections 4.5, 4.6, 5, 6 and 12.
 
-import { isIPv4, isIPv6 } from 'node:net'
 import { ADDRESS_BITS, parseBytes } from '../../ip.ts'
 import { type DomainSpec, isMacroString, parseDomainSpec } from './macro.ts'
 
@@ -46,17 +45,17 @@ const VERSION = /^v=spf1(?: |$)/i
 const TEXT = /^[ -~]*$/
 
 const MODIFIER = /^([a-z][a-z0-9_.-]*)=(.*)$/i
-const DIRECTIVE = /^([+?~-]?)([a-z0-9]+)(.*)$/i
+/** The name of a mechanism, before what belongs to it. */
+const MECHANISM_NAME = /^[a-z0-9]+/i
 const QUALIFIERS: Readonly<Record<string, Qualifier>> = {
-  '': 'pass',
   '+': 'pass',
   '-': 'fail',
   '~': 'softfail',
   '?': 'neutral',
 }
 
-/** A network's prefix length, and that of IPv6 behind it (RFC 7208 section 5.6 and section 12). */
-const PREFIX = /^(.*?)(?:\/(0|[1-9]\d{0,2}))?$/
+/** A prefix length without leading zeros; and that of IPv4, that of IPv6, or both at the end of a name (section 12). */
+const PREFIX = /^(?:0|[1-9]\d{0,2})$/
 const DUAL_PREFIX = /^(.*?)(?:\/(0|[1-9]\d?))?(?:\/\/(0|[1-9]\d{0,2}))?$/
 
 /** Whether a TXT record, its strings joined, claims to be an SPF record. */
@@ -72,7 +71,7 @@ export function parseRecord(text: string): SpfRecord | undefined {
   const seen = new Set<string>()
   for (const term of text.split(' ').slice(1)) {
     if (term === '') continue
-    const [, name, value = ''] = MODIFIER.exec(term) ?? []
+    const [, name, value = ''] = (term.includes('=') && MODIFIER.exec(term)) || []
     if (name === undefined) {
       const mechanism = parseDirective(term)
       if (!mechanism) return undefined
@@ -93,9 +92,11 @@ export function parseRecord(text: string): SpfRecord | undefined {
 
 /** `never` for what is right and matches no client. */
 function parseDirective(term: string): Mechanism | 'never' | undefined {
-  const [, sign = '', name = '', rest = ''] = DIRECTIVE.exec(term) ?? []
-  const qualifier = QUALIFIERS[sign]
-  if (qualifier === undefined) return undefined
+  const sign = QUALIFIERS[term.charAt(0)]
+  const qualifier = sign ?? 'pass'
+  const directive = sign ? term.slice(1) : term
+  const [name = ''] = MECHANISM_NAME.exec(directive) ?? []
+  const rest = directive.slice(name.length)
   switch (name.toLowerCase()) {
     case 'all':
       return rest === '' ? { kind: 'all', qualifier } : undefined
@@ -127,21 +128,19 @@ function parseIpMechanism(
   rest: string,
   kind: 'ipv4' | 'ipv6',
 ): Mechanism | 'never' | undefined {
-  const [, host = '', digits] = PREFIX.exec(rest) ?? []
-  const address = host.slice(1)
-  if (!host.startsWith(':') || !(kind === 'ipv4' ? isIPv4(address) : isPlainIpv6(address))) return undefined
+  if (!rest.startsWith(':')) return undefined
+  const slash = rest.indexOf('/')
+  const address = rest.slice(1, slash === -1 ? undefined : slash)
   const bits = ADDRESS_BITS[kind]
-  const prefix = digits === undefined ? bits : Number(digits)
-  if (prefix > bits) return undefined
-  const bytes = parseBytes(address) ?? []
+  const digits = slash === -1 ? String(bits) : rest.slice(slash + 1)
+  const prefix = PREFIX.test(digits) ? Number(digits) : Number.NaN
+  if (!(prefix <= bits) || address.includes(':') !== (kind === 'ipv6')) return undefined
+  // No client from elsewhere has a zone; and the grammar has no other way to write an IPv6 address than its own.
+  const bytes = /[%v]/i.test(address) ? undefined : parseBytes(address)
+  if (!bytes) return undefined
   // An IPv4 address in the form of IPv6: to SPF, a client with it is one of IPv4 (RFC 7208 section 5).
   if (bytes.length * 8 !== bits) return 'never'
   return { kind: 'ip', qualifier, block: { bytes, prefix } }
-}
-
-/** Without a zone, which no client from elsewhere has. */
-function isPlainIpv6(text: string): boolean {
-  return isIPv6(text) && !text.includes('%')
 }
 
 function parseHostMechanism(kind: 'a' | 'mx', qualifier: Qualifier, rest: string): Mechanism | undefined {
