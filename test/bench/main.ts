@@ -14,6 +14,10 @@
 //   npm run bench -- --start [--runs 20]
 //
 // How long greymx takes to its first decision: see start.ts.
+//
+//   npm run bench -- --hostile [--seconds 240] [--seed 1]
+//
+// What mail costs whose sender's zone is made to be costly, and what others have to bear meanwhile: see hostile.ts.
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -26,6 +30,7 @@ import { startRedis } from '../support/redis.ts'
 import { freePort, scratch } from '../support/scratch.ts'
 import { cpuSeconds } from './cpu.ts'
 import { median, quantile } from './figures.ts'
+import { benchHostile } from './hostile.ts'
 import { Load, type LoadOptions, newTally, type Tally } from './load.ts'
 import { benchStart } from './start.ts'
 
@@ -37,6 +42,7 @@ const { values } = parseArgs({
   options: {
     rules: { type: 'boolean', default: false },
     start: { type: 'boolean', default: false },
+    hostile: { type: 'boolean', default: false },
     runs: { type: 'string', default: '20' },
     seconds: { type: 'string' },
     connections: { type: 'string', default: '64' },
@@ -66,6 +72,7 @@ try {
     const { benchRules } = await import('./rules.ts') // which compiles long lists
     await benchRules({ dir, seconds: Number(values.seconds ?? 35), seed: Number(values.seed) })
   } else if (values.start) await benchStart(dir, Number(values.runs))
+  else if (values.hostile) await benchHostile(dir, Number(values.seconds ?? 240), Number(values.seed))
   else await benchLoad(dir, Number(values.seconds ?? 120))
 } finally {
   for (const end of endings.reverse()) await end()

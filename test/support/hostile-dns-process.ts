@@ -81,10 +81,8 @@ function ordinary({ name, type }: DnsQuestion): Reaction {
   const records = (): DnsRecord[] => {
     if (name === '') return [{ type: 'NS', host: 'localhost' }]
     if (name.endsWith('.arpa')) {
-      const names = Array.from(
-        { length: REVERSE_NAMES },
-        (_, n) => `p${n}.${name.slice(0, 20)}.rptr.ptr.example`,
-      )
+      const domain = `r${name.replace(/[^a-z0-9]/g, '').slice(0, 40)}.ptr.example`
+      const names = Array.from({ length: REVERSE_NAMES }, (_, n) => `p${n}.${domain}`)
       return names.map((host) => ({ type: 'PTR', host }))
     }
     if (/(^|\.)example\.org$/.test(name) && type === 'TXT') {

@@ -23,6 +23,8 @@ export interface HostileZone {
   readonly local?: string
   /** Milliseconds before each reaction. */
   readonly delay?: number
+  /** Whether its mail waits for the DNS rather than for greymx. */
+  readonly isSlow?: true
   /** What becomes of a question for `name` and `type`: `below` is the part of the name below `base`, the sender's domain. */
   react(question: { readonly below: string; readonly base: string; readonly type: string }): Reaction
 }
@@ -36,6 +38,9 @@ const PLAIN = 'v=spf1 ip4:192.0.2.0/24 -all'
 
 /** Terms of some 4,000 characters that match nobody. */
 const FILLER = networks(0, 4000 - 300)
+
+/** The reversed addresses that hostile mail comes from: 20.0.0.0/8 and 2a00::/16. */
+const OWN_CLIENT = /(?:\.20|\.0\.0\.a\.2)\.e$/
 
 const LONG_LOCAL = 'a.bb.ccc.dddd.eeeee.f.g.h.i.j.k.l.m.n.o.p.q.r.s.t.u.v.w.x.yz'
 
@@ -153,14 +158,27 @@ export const HOSTILE_ZONES: readonly HostileZone[] = [
     'slow',
     'answers after 400 ms, five includes in each other',
     ({ below, base }) => txt(`v=spf1 include:${child('i', below, base)} ${FILLER} ?all`),
-    { delay: 400 },
+    { delay: 400, isSlow: true },
   ),
   zone('slower', 'answers after 1.4 s', ({ below, base }) => txt(`v=spf1 ${includes(below, base, 9)} ?all`), {
     delay: 1400,
+    isSlow: true,
   }),
-  zone('silent', 'no answers', () => SILENCE),
-  zone('silentbelow', 'a record whose ten hosts nobody answers for', ({ below, base }) =>
-    below === '' ? txt(`v=spf1 ${times(10, (n) => `a:h${n}.${base}`)} -all`) : SILENCE,
+  zone('silent', 'no answers', () => SILENCE, { isSlow: true }),
+  zone(
+    'silentbelow',
+    'a record whose ten hosts nobody answers for',
+    ({ below, base }) => (below === '' ? txt(`v=spf1 ${times(10, (n) => `a:h${n}.${base}`)} -all`) : SILENCE),
+    { isSlow: true },
+  ),
+  zone(
+    'silentothers',
+    'passes its own clients, and is silent about all others',
+    ({ below, base }) => {
+      if (below === '') return txt(`v=spf1 exists:%{ir}.e.${base} -all`)
+      return OWN_CLIENT.test(below) ? addresses('A', 1) : SILENCE
+    },
+    { isSlow: true },
   ),
   zone('servfail', 'SERVFAIL for each of nine includes', ({ below, base }) =>
     below === ''
@@ -168,12 +186,14 @@ export const HOSTILE_ZONES: readonly HostileZone[] = [
       : { kind: 'answer', rcode: 'SERVFAIL', records: [] },
   ),
   zone('refused', 'REFUSED for everything', () => ({ kind: 'answer', rcode: 'REFUSED', records: [] })),
-  zone('garbage', 'answers that are none', () => ({ kind: 'garbage' })),
-  zone('wrongid', 'answers to the id of another question', () => ({ kind: 'wrong-id' })),
-  zone('half', 'half an answer over TCP', () => ({
-    kind: 'half',
-    records: [record(`v=spf1 ${FILLER} -all`)],
-  })),
+  zone('garbage', 'answers that are none', () => ({ kind: 'garbage' }), { isSlow: true }),
+  zone('wrongid', 'answers to the id of another question', () => ({ kind: 'wrong-id' }), { isSlow: true }),
+  zone(
+    'half',
+    'half an answer over TCP',
+    () => ({ kind: 'half', records: [record(`v=spf1 ${FILLER} -all`)] }),
+    { isSlow: true },
+  ),
 ]
 
 /** A sender in the zone whose domain none before it had; with a registrable domain of its own where that is wished. */
@@ -195,7 +215,7 @@ function zone(
   name: string,
   meaning: string,
   react: HostileZone['react'],
-  more: Pick<HostileZone, 'local' | 'delay'> = {},
+  more: Pick<HostileZone, 'local' | 'delay' | 'isSlow'> = {},
 ): HostileZone {
   return { name, meaning, react, ...more }
 }

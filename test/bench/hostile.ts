@@ -1,0 +1,268 @@
+// npm run bench -- --hostile: what a MAIL costs whose sender's zone is made to be costly, next to one with a short
+// record; then what another client and /healthz have to bear through Postfix while three sessions send such mail as fast
+// as they can. The daemon is measured from outside: its sockets, its CPU time, and what a DNS server is asked.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { verdictOf } from '../mta/scenarios.ts'
+import { type Greymx, startGreymx } from '../support/greymx.ts'
+import { type HostileDns, NO_COUNT, startHostileDns, totalOf } from '../support/hostile-dns.ts'
+import { Flood, HealthWatch, hostileAddress, sendPlain, type Traffic } from '../support/hostile-mail.ts'
+import { HostilePeer } from '../support/hostile-peer.ts'
+import { HOSTILE_ZONES, type HostileZone, hostileSender } from '../support/hostile-zones.ts'
+import { startPostfix } from '../support/postfix.ts'
+import { cpuSeconds } from './cpu.ts'
+import { median, quantile } from './figures.ts'
+import { Model } from './model.ts'
+
+/** What the bench fails beyond: the CPU of a MAIL next to a plain one's, DNS questions of one, and milliseconds. */
+const MAX_RATIO = 3
+const MAX_QUESTIONS = 40
+const MAX_P99 = 100
+const MAX_HEALTH = 1000
+
+const DELAY = 1000
+/** Connections at once, half of them with clients of IPv4 and half of IPv6; more where mail waits for the DNS. */
+const LANES = 4
+const WAITING_LANES = 32
+/** MAILs that a connection carries, at most. */
+const MAILS_OF_CONNECTION = 50
+/** CPU seconds that a turn is to take, of which the clock counts hundredths; and how many MAILs it may have. */
+const TURN_CPU = 0.15
+const FIRST_MAILS = 2 * LANES
+const MOST_MAILS = 1600
+const MOST_WAITING_MAILS = 128
+/** Milliseconds after which a turn sends nothing more, and after which it is not waited any longer for the daemon's rest. */
+const TURN = 1500
+const LONGEST_REST = 15_000
+/** How long nothing must have happened then: c-ares repeats what is not answered after longer and longer pauses. */
+const QUIET = 200
+const QUIET_WAITING = 1500
+const FEWEST_ROUNDS = 3
+/** SMTP sessions with hostile mail at once. */
+const SESSIONS = 3
+
+interface Manner {
+  readonly name: string
+  readonly hasRecipient: boolean
+  /** Whether each MAIL comes from a network of its own and has a registrable domain of its own. */
+  readonly isSpread: boolean
+}
+
+const MANNERS: readonly Manner[] = [
+  { name: 'RCPT, one network', hasRecipient: true, isSpread: false },
+  { name: 'RCPT, all different', hasRecipient: true, isSpread: true },
+  { name: 'MAIL only, one network', hasRecipient: false, isSpread: false },
+  { name: 'MAIL only, all different', hasRecipient: false, isSpread: true },
+]
+
+interface Cell {
+  readonly zone: HostileZone
+  readonly zoneNumber: number
+  readonly manner: Manner
+  /** How many MAILs its next turn has. */
+  mails: number
+  /** Of each turn, for one MAIL: CPU seconds, and DNS questions and packets. */
+  readonly cpu: number[]
+  readonly questions: number[]
+  readonly packets: number[]
+  /** Most questions for one sender's domain. */
+  most: number
+}
+
+/** `dir` is a folder of `scratch`. Takes `seconds` or more for the table, and again half of it with Postfix. */
+export async function benchHostile(dir: string, seconds: number, seed: number): Promise<void> {
+  const dns = await startHostileDns({ dir })
+  await table(dir, dns, seconds, seed)
+  await throughPostfix(dir, dns, seconds / 4, seed)
+}
+
+async function table(dir: string, dns: HostileDns, seconds: number, seed: number): Promise<void> {
+  const settings = `store: "memory:"\ndns_servers: [${dns.server}]\nlog: { level: warn }`
+  const greymx = await startGreymx({ dir, name: 'table', settings })
+  const bench = new Turns(greymx, dns, seed)
+  await bench.learnIdleCost()
+  const cells = HOSTILE_ZONES.flatMap((zone, zoneNumber) =>
+    MANNERS.map((manner): Cell => {
+      const figures = { cpu: [], questions: [], packets: [], most: 0 }
+      return { zone, zoneNumber, manner, mails: FIRST_MAILS, ...figures }
+    }),
+  )
+  // Not counted: code is compiled, and it turns out how many MAILs a turn can have.
+  for (const cell of cells) await bench.turn(cell)
+  for (const cell of cells) cell.cpu.length = cell.questions.length = cell.packets.length = cell.most = 0
+  const startedAt = performance.now()
+  let rounds = 0
+  while (rounds < FEWEST_ROUNDS || performance.now() - startedAt < seconds * 1000) {
+    for (const cell of cells) await bench.turn(cell)
+    rounds += 1
+    console.log(`turn ${rounds}: ${((performance.now() - startedAt) / 1000).toFixed(0)} s`)
+  }
+  await greymx.stop()
+  print(cells, rounds, seed)
+}
+
+class Turns {
+  readonly #greymx: Greymx
+  readonly #dns: HostileDns
+  readonly #seed: number
+  /** CPU seconds a second while nothing happens. */
+  #idleCost = 0
+  #made = 0
+
+  constructor(greymx: Greymx, dns: HostileDns, seed: number) {
+    this.#greymx = greymx
+    this.#dns = dns
+    this.#seed = seed
+  }
+
+  async learnIdleCost(): Promise<void> {
+    await sleep(1000)
+    const before = await this.#cpu()
+    await sleep(4000)
+    this.#idleCost = ((await this.#cpu()) - before) / 4
+  }
+
+  async turn(cell: Cell): Promise<void> {
+    await this.#dns.reset()
+    const [cpuBefore, startedAt] = [await this.#cpu(), performance.now()]
+    const { isSlow } = cell.zone
+    const lanes = isSlow ? WAITING_LANES : LANES
+    const share = Math.ceil(cell.mails / lanes)
+    const sending = Array.from({ length: lanes }, (_, lane) =>
+      this.#lane(cell, lane, share, startedAt + TURN),
+    )
+    const mails = (await Promise.all(sending)).reduce((sum, count) => sum + count, 0)
+    await this.#rest(isSlow ? QUIET_WAITING : QUIET)
+    const elapsed = (performance.now() - startedAt) / 1000
+    const cpu = Math.max(0, (await this.#cpu()) - cpuBefore - elapsed * this.#idleCost)
+    const { questions, packets, most } = (await this.#dns.counts())[cell.zone.name] ?? NO_COUNT
+    cell.cpu.push(cpu / mails)
+    cell.questions.push(questions / mails)
+    cell.packets.push(packets / mails)
+    cell.most = Math.max(cell.most, most)
+    const wanted = Math.max(FIRST_MAILS, (TURN_CPU * mails) / cpu)
+    // What a few MAILs cost is not known well, and the daemon's rest after too many could be endless.
+    cell.mails = Math.min(wanted, mails * 16, isSlow ? MOST_WAITING_MAILS : MOST_MAILS)
+  }
+
+  /** Sends a lane's share of the MAILs, as many as there is time for, and returns how many those were. */
+  async #lane(cell: Cell, lane: number, share: number, deadline: number): Promise<number> {
+    const { zone, zoneNumber, manner } = cell
+    let sent = 0
+    while (sent < share && performance.now() < deadline) {
+      const peer = await HostilePeer.open(this.#greymx.socketPath)
+      for (let count = 0; count < MAILS_OF_CONNECTION && sent < share; count += 1) {
+        const number = this.#made++
+        if (manner.isSpread || count === 0)
+          await peer.client(hostileAddress(manner.isSpread ? number : 60_000 + zoneNumber, lane % 2 === 1))
+        const sender = hostileSender(zone, `r${this.#seed}x${number}`, manner.isSpread)
+        await peer.message(sender, manner.hasRecipient ? `u${number}@example.com` : undefined)
+        sent += 1
+        if (performance.now() > deadline) break
+      }
+      await peer.quit()
+    }
+    return sent
+  }
+
+  /** Waits until for so many milliseconds the daemon has done nothing and has asked nothing. */
+  async #rest(quiet: number): Promise<void> {
+    const deadline = performance.now() + LONGEST_REST
+    let [cpu, packets, quietSince] = [await this.#cpu(), -1, performance.now()]
+    while (performance.now() - quietSince < quiet && performance.now() < deadline) {
+      await sleep(100)
+      const [cpuNow, packetsNow] = [await this.#cpu(), totalOf(await this.#dns.counts()).packets]
+      if (cpuNow - cpu > 0.015 || packetsNow !== packets) quietSince = performance.now()
+      cpu = cpuNow
+      packets = packetsNow
+    }
+  }
+
+  #cpu(): Promise<number> {
+    return cpuSeconds([this.#greymx.pid])
+  }
+}
+
+function print(cells: readonly Cell[], rounds: number, seed: number): void {
+  console.log(
+    `${rounds} turns of each, seed ${seed}. For one MAIL, median of turns: CPU in ms, ratio to plain,`,
+  )
+  console.log('DNS questions (with repetitions), and most questions for one domain')
+  const heads = MANNERS.map(({ name }) => name.padEnd(34))
+  console.log(`${''.padEnd(13)}${heads.join('')}`)
+  const tooCostly: string[] = []
+  const tooCurious: string[] = []
+  for (const zone of HOSTILE_ZONES) {
+    const columns = cells
+      .filter((cell) => cell.zone === zone)
+      .map((cell) => {
+        const base = cells.find(({ zone, manner }) => zone === HOSTILE_ZONES[0] && manner === cell.manner)
+        const [cpu, ratio] = [median(cell.cpu), median(cell.cpu) / median(base?.cpu ?? [])]
+        const [questions, packets] = [median(cell.questions), median(cell.packets)]
+        if (!(ratio <= MAX_RATIO)) tooCostly.push(`${zone.name} (${cell.manner.name}) ${ratio.toFixed(1)}`)
+        if (cell.most > MAX_QUESTIONS) tooCurious.push(`${zone.name} (${cell.manner.name}) ${cell.most}`)
+        const asked = `${questions.toFixed(1)} (${packets.toFixed(1)}) ${cell.most}`
+        return `${(cpu * 1000).toFixed(2).padStart(7)} ${ratio.toFixed(1).padStart(6)}x ${asked.padStart(17)}  `
+      })
+    console.log(`${zone.name.padEnd(13)}${columns.join('')}`)
+  }
+  verdict(`CPU of a MAIL at most ${MAX_RATIO} times a plain one's`, tooCostly)
+  verdict(`at most ${MAX_QUESTIONS} DNS questions for a MAIL`, tooCurious)
+}
+
+async function throughPostfix(dir: string, dns: HostileDns, seconds: number, seed: number): Promise<void> {
+  const times = `greylist: { delay: ${DELAY}ms, retry_window: 1h, lifetime: 1h }`
+  const settings = `store: "lmdb:${dir}/state"\ndns_servers: [${dns.server}]\nlog: { level: warn }\n${times}`
+  const greymx = await startGreymx({ dir, name: 'postfix', settings })
+  // Over TCP, Postfix keeps up to 128 KiB of what needs no reply to itself: MAIL after MAIL would not reach greymx.
+  const mta = await startPostfix({ dir, milter: `unix:${greymx.socketPath}` })
+  const model = new Model(`s${seed}`, seed, DELAY)
+  const send = async (length: number) => {
+    const until = performance.now() + length * 1000
+    const health = new HealthWatch(greymx.adminPort)
+    const traffic = await sendPlain(mta, model, verdictOf, () => performance.now() > until)
+    return { traffic, health: await health.end() }
+  }
+  await send(2) // until all is warm
+  const alone = await send(seconds / 2)
+  await dns.reset()
+  const zones = HOSTILE_ZONES.slice(1)
+  const flood = new Flood(mta, SESSIONS, {
+    zones,
+    token: `p${seed}x`,
+    recipients: 'by turns',
+    isSpread: true,
+  })
+  const beside = await send(seconds)
+  await flood.end()
+  const { questions } = totalOf(await dns.counts())
+  console.log(
+    `through Postfix, ${SESSIONS} sessions: ${(flood.judged / seconds).toFixed(0)} hostile MAILs a second with RCPT, ` +
+      `${(flood.unjudged / seconds).toFixed(0)} without; ${(questions / seconds).toFixed(0)} DNS questions a second`,
+  )
+  describe('alone', alone)
+  describe('beside them', beside)
+  const p99 = quantile(beside.traffic.waits, 0.99)
+  verdict(`RCPT's p99 below ${MAX_P99} ms`, p99 < MAX_P99 ? [] : [`${p99.toFixed(1)} ms`])
+  verdict(
+    `/healthz within ${MAX_HEALTH} ms`,
+    beside.health <= MAX_HEALTH ? [] : [`${beside.health.toFixed(0)} ms`],
+  )
+  verdict('every verdict right', [...alone.traffic.wrong, ...beside.traffic.wrong])
+}
+
+function describe(name: string, { traffic, health }: { traffic: Traffic; health: number }): void {
+  const [p50, p99, most] = [0.5, 0.99, 1].map((share) => quantile(traffic.waits, share).toFixed(1))
+  console.log(
+    `${name.padEnd(12)} RCPT of another client: ${traffic.waits.length}, ${traffic.wrong.length} answered wrongly, ` +
+      `p50 ${p50} ms, p99 ${p99} ms, longest ${most} ms; /healthz longest ${health.toFixed(0)} ms`,
+  )
+}
+
+/** Prints whether a promise is kept; each of `broken` is a case where it is not. */
+function verdict(promise: string, broken: readonly string[]): void {
+  console.log(`${broken.length === 0 ? 'kept' : 'BROKEN'}: ${promise}${broken.length > 0 ? ':' : ''}`)
+  for (const line of broken.slice(0, 40)) console.log(`  ${line}`)
+  if (broken.length > 40) console.log(`  and ${broken.length - 40} more`)
+  if (broken.length > 0) process.exitCode = 1
+}
