@@ -15,7 +15,7 @@
 //
 // How long greymx takes to its first decision: see start.ts.
 //
-//   npm run bench -- --hostile [--seconds 240] [--seed 1]
+//   npm run bench -- --hostile [--seconds 600] [--seed 1]
 //
 // What mail costs whose sender's zone is made to be costly, and what others have to bear meanwhile: see hostile.ts.
 
@@ -72,7 +72,7 @@ try {
     const { benchRules } = await import('./rules.ts') // which compiles long lists
     await benchRules({ dir, seconds: Number(values.seconds ?? 35), seed: Number(values.seed) })
   } else if (values.start) await benchStart(dir, Number(values.runs))
-  else if (values.hostile) await benchHostile(dir, Number(values.seconds ?? 240), Number(values.seed))
+  else if (values.hostile) await benchHostile(dir, Number(values.seconds ?? 600), Number(values.seed))
   else await benchLoad(dir, Number(values.seconds ?? 120))
 } finally {
   for (const end of endings.reverse()) await end()

@@ -33,6 +33,8 @@ const SESSIONS = 3
 /** As many connections as Postfix's default_process_limit lets an MTA have, but for those of other clients. */
 const CROWD = 90
 const CROWD_MAILS = 180
+/** Hostile MAILs with a recipient that three sessions have got answered before a flood is over. */
+const JUDGED_MAILS = 60
 /** Transactions without a recipient, of which 900 have been seen to turn SPF and DNS lists off. */
 const UNJUDGED_MAILS = 1200
 
@@ -52,6 +54,7 @@ interface Running {
 async function start(t: Scope, more = ''): Promise<Running> {
   const dir = await scratch(t)
   const dns = await startHostileDns({ dir })
+  // With the time for the store, a busy machine is not to be taken for a store that is down.
   const greymx = await startGreymx({
     dir,
     settings: `store: "lmdb:${dir}/state"\ndns_servers: [${dns.server}]\nstore_timeout: 2s\ngreylist: { delay: ${DELAY}ms, auto_whitelist: false }\n${more}`,
@@ -129,9 +132,10 @@ describe('while strangers send mail of hostile zones,', () => {
     }, async (t) => {
       const running = await start(t)
       const flood = new Flood(running.mta, SESSIONS, { zones, token: 'f', recipients: 'by turns', isSpread })
-      const traffic = await sendBeside(t, running, soon()).finally(() => flood.end())
+      const isOver = soon()
+      const isEnough = () => isOver() && flood.judged >= JUDGED_MAILS
+      const traffic = await sendBeside(t, running, isEnough).finally(() => flood.end())
       t.diagnostic(`${flood.judged} hostile MAILs with RCPT, ${flood.unjudged} without`)
-      assert.ok(flood.judged + flood.unjudged > 0)
       const counts = Object.entries(await running.dns.counts()).filter(([zone]) => zone !== 'others')
       const beyond = counts.filter(([, { most }]) => most > MAX_QUESTIONS)
       assert.deepEqual(
@@ -168,7 +172,6 @@ describe('while strangers send mail of hostile zones,', () => {
 const SILENT_ZONES = ['silentothers', 'silent', 'silentbelow', 'half', 'wrongid']
 const UNJUDGED: ReadonlyArray<[kind: string, zones: readonly string[]]> = [
   ['costly', ['deep', 'deeppass', 'halves', 'chain', 'mxmx', 'longest']],
-  ['silent', SILENT_ZONES],
   // Every address that a record is evaluated for makes another name that has to be asked for.
   ['partly silent', ['silentothers']],
 ]
