@@ -26,7 +26,7 @@ export interface FloodOptions {
   readonly token: string
   /** Whether each SMTP session's transactions have a recipient, none, or have one by turns. */
   readonly recipients: 'all' | 'none' | 'by turns'
-  /** Whether greymx sees each handful of transactions come from a network, and with a registrable domain, of their own. */
+  /** Whether each SMTP session comes from a network of its own, and each sender has a registrable domain of its own. */
   readonly isSpread: boolean
 }
 
@@ -56,7 +56,7 @@ export class Flood {
 
   async #run(index: number): Promise<void> {
     for (let turn = index; !this.#isOver; turn += 1) {
-      // The MTA may well lose the patience with the filter, and whoever floods it connects anew.
+      // Whoever floods an MTA connects anew where that has closed the connection.
       await this.#session(index, turn).catch(() => sleep(20))
     }
   }
