@@ -1,5 +1,5 @@
 // How much of the address space some blocks cover together, against what the largest real senders cover: a record that
-// passes for more than that says nothing of a client.
+// passes for more than that, or in more places, says nothing of a client.
 
 import type { AddressBlock } from './record.ts'
 
@@ -15,11 +15,24 @@ export type Family = 'ipv4' | 'ipv6'
  */
 const MAX_COVERED: Readonly<Record<Family, number>> = { ipv4: 2 ** 21, ipv6: 2 ** 20 }
 
+/** Regions are networks of so many leading bits: what a large provider has many of, and a bot has one of. */
+const REGION_BITS: Readonly<Record<Family, number>> = { ipv4: 16, ipv6: 32 }
+
+/** In how many regions a record may pass: the ten largest providers together are in about a hundred. */
+const MAX_REGIONS = 150
+
 /** Bits of an address by which blocks are compared: as many of IPv6 as a number holds exactly. */
 const COMPARED_BITS: Readonly<Record<Family, number>> = { ipv4: 32, ipv6: 48 }
 
-/** Whether blocks of one family cover so much that their owner vouches for nobody. Blocks within others count once. */
-export function coverTooMuch(blocks: readonly AddressBlock[], family: Family): boolean {
+export interface Coverage {
+  /** Whether it is so much, or so scattered, that the record vouches for nobody. */
+  readonly isTooMuch: boolean
+  /** A number that differs, as good as always, where other addresses are covered. */
+  readonly digest: number
+}
+
+/** What blocks of one family cover together, whatever their order; blocks within others count once. */
+export function coverageOf(blocks: readonly AddressBlock[], family: Family): Coverage {
   const bits = COMPARED_BITS[family]
   const ranges = blocks
     .map(({ bytes, prefix }) => {
@@ -28,15 +41,27 @@ export function coverTooMuch(blocks: readonly AddressBlock[], family: Family): b
       return { start: size > 1 ? first - (first % size) : first, size }
     })
     .sort((a, b) => a.start - b.start || b.size - a.size)
+  const regionSize = 2 ** (bits - REGION_BITS[family])
   let covered = 0
   let end = 0
+  let regions = 0
+  let lastRegion = -1
+  let digest = FNV_START
   for (const { start, size } of ranges) {
     if (start + size <= end) continue
     covered += start + size - Math.max(start, end)
     end = start + size
+    const region = Math.floor(start / regionSize)
+    if (region !== lastRegion) regions += 1
+    lastRegion = region
+    digest = Math.imul(digest ^ (start % 2 ** 32), FNV_PRIME)
+    digest = Math.imul(digest ^ Math.floor(start / 2 ** 32) ^ Math.log2(size), FNV_PRIME)
   }
-  return covered > MAX_COVERED[family]
+  return { isTooMuch: covered > MAX_COVERED[family] || regions > MAX_REGIONS, digest }
 }
+
+const FNV_START = 0x811c9dc5
+const FNV_PRIME = 0x01000193
 
 function leadingNumber(bytes: readonly number[], bits: number): number {
   let number = 0

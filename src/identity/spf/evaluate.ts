@@ -5,7 +5,7 @@
 
 import { LRUCache } from 'lru-cache'
 import { type IpAddress, parseBytes } from '../../ip.ts'
-import { coverTooMuch } from './coverage.ts'
+import { type Coverage, coverageOf } from './coverage.ts'
 import type { Lookup, Lookups } from './lookups.ts'
 import { type DomainSpec, expand, type MacroValues, reverseName } from './macro.ts'
 import { type AddressBlock, isSpfRecord, type Mechanism, parseRecord, type SpfRecord } from './record.ts'
@@ -26,10 +26,10 @@ export interface SpfAnswer {
   /** `unknown` where a budget was used up, or nobody waited any more. */
   readonly result: SpfResult | 'unknown'
   /**
-   * Whether a pass says that the client is one of the domain's own: it passed by its address, and the record passes for
-   * no more addresses than the largest senders have.
+   * What the record passes for by address. Present where the client passed by its own address, and the record passes for
+   * no more than the largest senders have: then the client is one of the domain's own.
    */
-  readonly isVouchedFor: boolean
+  readonly vouched?: Coverage
   /** Whether another sender of the domain, or another HELO name, gets the same answer. */
   readonly isForAllSenders: boolean
 }
@@ -86,11 +86,14 @@ export async function checkHost(
   lookups: Lookups,
   takeTurn: TakeTurn,
 ): Promise<SpfAnswer> {
-  if (!isDomain(question.domain)) return { result: 'none', isVouchedFor: false, isForAllSenders: true }
+  if (!isDomain(question.domain)) return { result: 'none', isForAllSenders: true }
   const evaluation = new Evaluation(question, lookups, takeTurn)
   const { result, isByAddress } = await evaluation.check(question.domain)
-  const isVouchedFor = result === 'pass' && isByAddress && (await evaluation.isBounded())
-  return { result, isVouchedFor, isForAllSenders: !evaluation.asksForSender }
+  const coverage = result === 'pass' && isByAddress ? await evaluation.coverage() : undefined
+  const isForAllSenders = !evaluation.asksForSender
+  return coverage && !coverage.isTooMuch
+    ? { result, vouched: coverage, isForAllSenders }
+    : { result, isForAllSenders }
 }
 
 class Evaluation {
@@ -142,18 +145,18 @@ class Evaluation {
   }
 
   /**
-   * Whether the addresses for which the sender's domain passes are no more than the largest senders have. Goes through
-   * the same terms as an evaluation for a client that nothing matches, up to the first that would end it; those behind
-   * pass nobody.
+   * The addresses of the client's family for which the sender's domain passes; `undefined` where that is not known. Goes
+   * through the same terms as an evaluation for a client that nothing matches, up to the first that would end it; those
+   * behind pass nobody.
    */
-  async isBounded(): Promise<boolean> {
+  async coverage(): Promise<Coverage | undefined> {
     const { client, domain } = this.#question
     const blocks: AddressBlock[] = []
     this.#askingTerms = 0
     this.#voidLookups = 0
     this.#addresses = 0
     const end = await this.#cover(domain, blocks)
-    return end !== 'unknown' && !coverTooMuch(blocks, client.kind)
+    return end === 'unknown' ? undefined : coverageOf(blocks, client.kind)
   }
 
   /** Adds to `blocks` what passes in the record of a domain; gives what would end an evaluation there. */

@@ -36,19 +36,28 @@ const EVALUATIONS = { all: 512, each: 32 }
 
 const UNKNOWN: SpfIdentity = { standing: 'unknown' }
 
+/**
+ * What a domain's record may come to on one day and still vouch for its clients: one that passes for somebody else each
+ * time that it is asked passes for anyone in the end. Addresses of load balancers come in some variety.
+ */
+const MAX_COVERAGES = 16
+const DAY = 86_400_000
+
 interface Cached {
   readonly standing: SpfStanding
   readonly expiresAt: number
 }
 
 export class SpfStandings {
-  readonly #dns: Dns
+  readonly #dns: Pick<Dns, 'ask' | 'within'>
   /** By domain and client; for domains without record, by domain alone. */
   readonly #cache = new LRUCache<string, Cached>({ max: MAX_ANSWERS })
+  /** Digests of what records came to within a day, by domain and family. */
+  readonly #coverages = new LRUCache<string, Set<number>>({ max: MAX_ANSWERS, ttl: DAY, noUpdateTTL: true })
   readonly #evaluations = new OpenShares(EVALUATIONS)
   readonly #turns = new Turns()
 
-  constructor(dns: Dns) {
+  constructor(dns: Pick<Dns, 'ask' | 'within'>) {
     this.#dns = dns
   }
 
@@ -96,20 +105,29 @@ export class SpfStandings {
       lookups,
       () => new Promise((resolve) => this.#turns.wait(resolve)),
     )
-    const standing = standingOf(answer)
     const { domain, client } = question
+    const isVouched = answer.vouched && this.#isSteady(`${domain} ${client.kind}`, answer.vouched.digest)
+    const standing = standingOf(answer.result, isVouched ?? false)
     if (standing !== 'unknown' && answer.isForAllSenders) {
       const key = standing === 'none' ? domain : `${domain} ${client.text}`
       this.#cache.set(key, { standing, expiresAt: lookups.expiresAt })
     }
     return standing
   }
+
+  #isSteady(key: string, digest: number): boolean {
+    const coverages = this.#coverages.get(key) ?? new Set()
+    if (coverages.has(digest)) return true
+    if (coverages.size >= MAX_COVERAGES) return false
+    this.#coverages.set(key, coverages.add(digest))
+    return true
+  }
 }
 
-function standingOf({ result, isVouchedFor }: SpfAnswer): SpfStanding {
+function standingOf(result: SpfAnswer['result'], isVouched: boolean): SpfStanding {
   switch (result) {
     case 'pass':
-      return isVouchedFor ? 'pass' : 'open'
+      return isVouched ? 'pass' : 'open'
     case 'none':
       return 'none'
     case 'temperror':

@@ -1,0 +1,103 @@
+// How a client stands to the sender's domain where many ask at once, or where the DNS says something else each time.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseAddress } from '../../../src/address.ts'
+import { type Asker, type DnsAnswer, NOT_ASKED } from '../../../src/dns.ts'
+import { type SpfStanding, SpfStandings } from '../../../src/identity/spf/standing.ts'
+import { ip } from './support.ts'
+
+type Answers = (name: string, asker: Asker, isFirst: boolean) => Promise<DnsAnswer> | DnsAnswer
+
+function standingsWith(answers: Answers): SpfStandings {
+  return new SpfStandings({
+    ask: async (name, _, asker, isFirst = false) => answers(name, asker, isFirst),
+    within: (_, answer) => answer,
+  })
+}
+
+/** Good for once: nothing of it is kept. */
+function record(text: string): DnsAnswer {
+  return { value: [[text]], expiresAt: 0 }
+}
+
+async function standing(
+  standings: SpfStandings,
+  client: string,
+  domain = 'sender.example.org',
+): Promise<SpfStanding> {
+  return (await standings.of(ip(client), parseAddress(`a@${domain}`), undefined, () => true)).standing
+}
+
+test('a record that passes for somebody else each time vouches for nobody in the end', async () => {
+  let now = ''
+  const standings = standingsWith(() => record(`v=spf1 ip4:${now} -all`))
+  const found: SpfStanding[] = []
+  for (let bot = 0; bot < 40; bot += 1) {
+    now = `10.${bot}.0.1`
+    found.push(await standing(standings, now))
+  }
+  assert.equal(found.filter((each) => each === 'pass').length, 16)
+  assert.ok(found.slice(16).every((each) => each === 'open'))
+  // What it came to at first still counts, and so does another domain.
+  now = '10.0.0.1'
+  assert.equal(await standing(standings, now), 'pass')
+  now = '10.200.0.1'
+  assert.equal(await standing(standings, now, 'other.example.org'), 'pass')
+})
+
+test('a record whose addresses come in another order each time is the same', async () => {
+  let turn = 0
+  const hosts = Array.from({ length: 30 }, (_, n) => `ip4:10.0.${n}.1`)
+  const standings = standingsWith(() => {
+    turn += 1
+    return record(`v=spf1 ${[...hosts.slice(turn), ...hosts.slice(0, turn)].join(' ')} -all`)
+  })
+  for (let count = 0; count < 29; count += 1) assert.equal(await standing(standings, '10.0.3.1'), 'pass')
+})
+
+test('one network has so many evaluations at once, and no other is refused for it', async () => {
+  const waiting: Array<() => void> = []
+  const standings = standingsWith(async () => {
+    await new Promise<void>((resolve) => waiting.push(resolve))
+    return record('v=spf1 ip4:10.0.0.0/16 -all')
+  })
+  const flood = Array.from({ length: 50 }, (_, n) => standing(standings, `10.0.0.${n}`, `d${n}.example.org`))
+  const other = standing(standings, '10.0.1.1')
+  const late = standing(standings, '10.0.0.200')
+  assert.equal(await late, 'unknown')
+  assert.equal(waiting.length, 33)
+  for (const answer of waiting.splice(0)) answer()
+  assert.equal(await other, 'pass')
+  assert.deepEqual(
+    (await Promise.all(flood)).map((each) => each === 'pass'),
+    flood.map((_, n) => n < 32),
+  )
+  const again = standing(standings, '10.0.0.201')
+  for (const answer of waiting.splice(0)) answer()
+  assert.equal(await again, 'pass')
+})
+
+test('questions are asked on behalf of the network and of the domain that somebody has registered', async () => {
+  const asked: string[] = []
+  const standings = standingsWith((name, { purpose, shares }, isFirst) => {
+    asked.push(`${purpose} ${name} ${shares.join(' ')} ${isFirst}`)
+    return record(name.startsWith('x') ? 'v=spf1 include:a.example.net -all' : 'v=spf1 ?all')
+  })
+  await standing(standings, '10.0.0.1', 'x1.deep.example.org')
+  await standing(standings, '2001:db8:1:2::3', 'x2.example.co.uk')
+  assert.deepEqual(asked, [
+    'spf x1.deep.example.org 10.0.0.0/24 example.org true',
+    'spf a.example.net 10.0.0.0/24 example.org false',
+    'spf x2.example.co.uk 2001:db8:1::/48 example.co.uk true',
+    'spf a.example.net 2001:db8:1::/48 example.co.uk false',
+  ])
+})
+
+test('nothing is known where nothing was asked, and that is not kept', async () => {
+  let isAsked = false
+  const standings = standingsWith(() => (isAsked ? record('v=spf1 ip4:10.0.0.1 -all') : NOT_ASKED))
+  assert.equal(await standing(standings, '10.0.0.1'), 'unknown')
+  isAsked = true
+  assert.equal(await standing(standings, '10.0.0.1'), 'pass')
+})
