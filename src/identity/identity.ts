@@ -28,7 +28,9 @@ export interface Identity {
   readonly spf: SpfStanding
   /** The domain whose SPF record passes for the client, and not for just anyone. */
   readonly spfDomain?: string | undefined
-  /** Whether it has a confirmed host name that does not look like that of a dynamic address. */
+  /** By its confirmed host name, where that tells of its owner: the registrable domain, and whether it is a mailer's. */
+  readonly host?: { readonly domain: string; readonly isMail: boolean } | undefined
+  /** Whether it has a confirmed host name that tells of its owner. */
   readonly isNamed: boolean
 }
 
@@ -53,11 +55,11 @@ export function createIdentify(settings: IdentitySettings, dns: Dns): Identify {
     const network = `network:${formatNetwork(networkOf(address, prefix))}`
     const spf = settings.asksSpf ? await standings.of(address, sender, helo, isWanted) : NOT_ASKED
     const spfDomain = spf.standing === 'pass' ? spf.domain : undefined
-    const host = name === undefined ? undefined : readHostName(name, address)
-    const isNamed = host !== undefined && !host.isDynamic
-    const hostDomain = settings.hostDomain && isNamed ? host.domain : undefined
+    const { isTelling, isMail, domain } = readHostName(name ?? '', address)
+    const host = isTelling && domain !== undefined ? { domain, isMail } : undefined
+    const hostDomain = settings.hostDomain ? host?.domain : undefined
     const wide =
       settings.spfDomain && spfDomain !== undefined ? `spf:${spfDomain}` : hostDomain && `host:${hostDomain}`
-    return { id: wide ?? network, network, spf: spf.standing, spfDomain, isNamed }
+    return { id: wide ?? network, network, spf: spf.standing, spfDomain, host, isNamed: isTelling }
   }
 }

@@ -12,17 +12,17 @@ function ip(text: string): IpAddress {
   return address
 }
 
-function looksDynamic(name: string, address: IpAddress): boolean {
-  return readHostName(name, address).isDynamic
+function isTelling(name: string, address: IpAddress): boolean {
+  return readHostName(name, address).isTelling
 }
 
 /** What stands for a client of that name. */
 function hostDomain(name: string, address: IpAddress): string | undefined {
-  const { isDynamic, domain } = readHostName(name, address)
-  return isDynamic ? undefined : domain
+  const { isTelling, domain } = readHostName(name, address)
+  return isTelling ? domain : undefined
 }
 
-test('names that spell their address look dynamic', () => {
+test('names that spell their address tell nothing', () => {
   const cases: Array<[address: string, ...names: string[]]> = [
     // Comcast, Verizon, Deutsche Telekom, Amazon EC2, OVH, Scaleway, Hetzner.
     ['24.62.201.179', 'c-24-62-201-179.hsd1.ma.comcast.net'],
@@ -92,13 +92,13 @@ test('names that spell their address look dynamic', () => {
   ]
   for (const [address, ...names] of cases) {
     for (const name of names) {
-      assert.equal(looksDynamic(name, ip(address)), true, `${name} [${address}]`)
+      assert.equal(isTelling(name, ip(address)), false, `${name} [${address}]`)
       assert.equal(hostDomain(name, ip(address)), undefined, `${name} [${address}]`)
     }
   }
 })
 
-test('names with a word for lines or pools below their domain look dynamic', () => {
+test('names with a word for lines or pools below their domain tell nothing', () => {
   const names = [
     'dsl12.example.net',
     'adsl.example.net',
@@ -141,9 +141,173 @@ test('names with a word for lines or pools below their domain look dynamic', () 
     'mail.home.example.co.uk',
   ]
   for (const name of names) {
-    assert.equal(looksDynamic(name, ip('203.0.113.99')), true, name)
-    assert.equal(looksDynamic(name, ip('2001:db8::99')), true, name)
+    assert.equal(isTelling(name, ip('203.0.113.99')), false, name)
+    assert.equal(isTelling(name, ip('2001:db8::99')), false, name)
     assert.equal(hostDomain(name, ip('203.0.113.99')), undefined, name)
+  }
+})
+
+// Each of these opened its provider for everybody, once one customer had come back.
+test('names that a provider has numbered its machines with tell nothing', () => {
+  const names = [
+    // Contabo, OVH, Strato, Ionos, Hostwinds, Linode, DigitalOcean, Hetzner Cloud, Google, Azure, Scaleway.
+    'vmi1937462.contaboserver.net',
+    'vmi1000001.contaboserver.example',
+    'vmd64148.contaboserver.net',
+    'vps-d0669a91.vps.ovh.net',
+    'vps-d0669a91.vps.example',
+    'ns3033412.kimsufi.com',
+    'h2553182.stratoserver.net',
+    'c70ca0b.online-server.cloud',
+    '5f297e.online-server.cloud',
+    'hwsrv-1234567.hostwindsdns.com',
+    'li1234-56.members.linode.com',
+    'droplet-7.example.net',
+    'instance-1.example.net',
+    'static-instance-20240101-1234.example.net',
+    'vm-12.cloud.example.net',
+    'myvps7.example.net',
+    'kvm-3.example.net',
+    'ded-17.example.net',
+    'server1.example.net',
+    'webserver3.example.net',
+    'srv01.example.net',
+    'host-berlin2.example.net',
+    'node7.cluster.example.net',
+    'cloud9.example.net',
+    'ubuntu-4gb.example.net',
+    '7.vps.example.net',
+    'ip-9.example.net',
+    // Lines.
+    'p1234-ipngn.tokyo.example',
+    'p1234-ipngn100101osakachuo.osaka.ocn.ne.jp',
+    'pl12345.nas81a.p-tokyo.nttpc.ne.jp',
+    'zaq7d04a1b2.zaq.ne.jp',
+    'softbank126012345678.bbtec.net',
+    // MAC addresses, however they are written.
+    '001a2b3c4d5e.example.net',
+    'h001a2b3c4d5e.example.net',
+    '00-1a-2b-3c-4d-5e.example.net',
+    'm-00-1a-2b-3c-4d-5e.example.net',
+    '001a-2b3c-4d5e.example.net',
+    '001a.2b3c.4d5e.example.net',
+    'mail-001a2b3c4d5e.example.net',
+    'mail-d0669a91.vps.example.net',
+    'mail-12-345-6789.example.net',
+    '00-1a-2b-3c-4d-5e.mail.example.net',
+    // Customers' numbers.
+    '12345.example.net',
+    '4711.example.net',
+    'k4711.example.net',
+    'kd-10023.example.net',
+    'k-123-456-7.example.net',
+    'customer10023.example.net',
+    'mail.k10023.example.net',
+    'mail.vps123.example.net',
+    'vmi1937462-mail.example.net',
+    'mail1000001.example.net',
+    'x7k2m9q4.example.net',
+    '550e8400-e29b-41d4-a716-446655440000.example.net',
+    // Below the suffix that a company lets to its customers.
+    'd0669a91.github.io',
+    'mail.d0669a91.github.io',
+  ]
+  for (const name of names) assert.equal(isTelling(name, ip('203.0.113.99')), false, name)
+})
+
+test('words for lines are found within longer words, too', () => {
+  const names = [
+    'internetdsl',
+    'adslgp',
+    'adslstats',
+    'cabletel',
+    'cables',
+    'dynamicip',
+    'dinamico',
+    'dyndsl',
+  ]
+  names.push('dynip', 'ippool', 'mydhcp', 'abonnes', 'clientes', 'kunde', 'subscriber', 'broadbandline')
+  for (const name of names) {
+    assert.equal(isTelling(`${name}.example.net`, ip('203.0.113.99')), false, name)
+    assert.equal(isTelling(`a7.${name}.example.net`, ip('203.0.113.99')), false, name)
+  }
+})
+
+test('what mail servers are called tells, with their numbers', () => {
+  const names = [
+    'mail.example.net',
+    'mx1.example.net',
+    'mx01.example.net',
+    'smtp-out-2.example.net',
+    'mailserver2.example.net',
+    'mail-vm3.example.net',
+    'itdmail1.nd.gov',
+    'mail-ed1-f51.google.com',
+    'mail-dm6nam10on2045.outbound.protection.outlook.com',
+    'mail-northeuropeazon11012027.outbound.protection.outlook.com',
+    'a27-42.smtp-out.eu-west-1.amazonses.com',
+    'o1.ptr1234.sendgrid.net',
+    'o6.ptr5219.mediaoutreach.meltwater.com',
+    'mta-70-27.sparkpostmail.com',
+    'mail12.atl31.rsgsv.net',
+    'mout.kundenserver.de',
+    'sonic301-3.consmr.mail.ne1.yahoo.com',
+    'out-12.mta1.migadu.com',
+    'mx0a-001b2d01.pphosted.com',
+    'mx0b-00082601.pphosted.com',
+    'outbound-ip168b.ess.barracuda.com',
+    'p3plsmtpa06-07.prod.phx3.secureserver.net',
+    'forward501b.mail.yandex.net',
+    'a1i912.smtp2go.com',
+    'us-smtp-delivery-124.mimecast.com',
+    'mail6.bemta26.messagelabs.com',
+    'relay8-d.mail.gandi.net',
+    'mail.server1.example.net',
+    'esa1.hc123-45.iphmx.com',
+    'esa9.hc3550-4.iphmx.com',
+    'lists.debian.org',
+    'bendel.debian.org',
+    'vger.kernel.org',
+    'english-breakfast.cloud9.net',
+    'fout-a1-smtp.messagingengine.com',
+    'wfhigh3-smtp.messagingengine.com',
+    'mail-4316.protonmail.ch',
+    'out-171.mta0.migadu.com',
+    'dedi.example.net',
+    'cloud.example.net',
+  ]
+  for (const name of names) assert.equal(isTelling(name, ip('203.0.113.99')), true, name)
+})
+
+test('a name that says that its host handles mail is told from others', () => {
+  const cases: Array<[name: string, isMail: boolean]> = [
+    ['mx1.example.net', true],
+    ['out4.farm.example.net', true],
+    ['a27-42.smtp-out.eu-west-1.amazonses.com', true],
+    ['web.example.net', false],
+    ['mail.com', false],
+    ['bendel.debian.org', false],
+  ]
+  for (const [name, isMail] of cases)
+    assert.equal(readHostName(name, ip('203.0.113.99')).isMail, isMail, name)
+})
+
+// Of such a network there is more than one.
+test('names below no public suffix tell nothing, but for the suffixes of tests and documents', () => {
+  for (const suffix of [
+    'internal',
+    'lan',
+    'local',
+    'localdomain',
+    'corp',
+    'home.arpa',
+    'in-addr.arpa',
+    'invalid',
+  ]) {
+    assert.equal(isTelling(`mail.host.${suffix}`, ip('203.0.113.99')), false, suffix)
+  }
+  for (const suffix of ['test', 'example']) {
+    assert.equal(isTelling(`mail.host.${suffix}`, ip('203.0.113.99')), true, suffix)
   }
 })
 
@@ -173,8 +337,6 @@ test('hostDomain() gives the registrable domain of a name that somebody chose', 
     ['medial.example.net', '198.51.100.7', 'example.net'],
     ['carpool.example.net', '198.51.100.7', 'example.net'],
     ['poolside.example.net', '198.51.100.7', 'example.net'],
-    ['adslstats.example.net', '198.51.100.7', 'example.net'],
-    ['cables.example.net', '198.51.100.7', 'example.net'],
     ['homer.example.net', '198.51.100.7', 'example.net'],
     ['userland.example.net', '198.51.100.7', 'example.net'],
     ['custom.example.net', '198.51.100.7', 'example.net'],
@@ -190,21 +352,21 @@ test('hostDomain() gives the registrable domain of a name that somebody chose', 
     ['h198a51.example.net', '198.51.100.7', 'example.net'],
     ['h198-100.example.net', '198.51.100.7', 'example.net'],
     ['h7-198.example.net', '198.51.100.7', 'example.net'],
-    ['h1198-51.example.net', '198.51.100.7', 'example.net'],
+    ['mx1198-51.example.net', '198.51.100.7', 'example.net'],
     ['h198-511.example.net', '198.51.100.7', 'example.net'],
-    ['h1000070.example.net', '198.51.100.7', 'example.net'],
-    ['x6407y.example.net', '198.51.100.7', 'example.net'],
+    ['h1000070.mx.example.net', '198.51.100.7', 'example.net'],
+    ['mx6407y.example.net', '198.51.100.7', 'example.net'],
     ['ac633.example.net', '198.51.100.7', 'example.net'],
     ['mail-0001.example.net', '203.0.0.1', 'example.net'],
     ['cafe.mx1.example.net', '202.254.0.7', 'example.net'],
     ['smtp-13.126.com', '220.181.13.126', '126.com'],
-    ['2001-db8.example.net', '2001:db8:1:2:3:4:5:6', 'example.net'],
+    ['mx-2001-db8.example.net', '2001:db8:1:2:3:4:5:6', 'example.net'],
     ['mx-0-0-0-1.example.net', '2001:db8::1', 'example.net'],
     ['mx--1.example.net', '2001:db8::1', 'example.net'],
-    ['h20010db80001.example.net', '2001:db8:1:2:3:4:5:6', 'example.net'],
+    ['h20010db8.mx.example.net', '2001:db8:1:2:3:4:5:6', 'example.net'],
   ]
   for (const [name, address, domain] of cases) {
-    assert.equal(looksDynamic(name, ip(address)), false, `${name} [${address}]`)
+    assert.equal(isTelling(name, ip(address)), true, `${name} [${address}]`)
     assert.equal(hostDomain(name, ip(address)), domain, `${name} [${address}]`)
   }
 })
@@ -248,14 +410,14 @@ test('any text can be asked about', () => {
       const domain = hostDomain(name, address)
       if (domain === undefined) return
       assert.ok(name.endsWith(domain))
-      assert.equal(looksDynamic(name, address), false)
+      assert.equal(isTelling(name, address), true)
     }),
     { numRuns: 2000 },
   )
 })
 
 // However a provider spells the address of a line, the name does not stand for its customer.
-test('an address written out looks dynamic', () => {
+test('a name with the address written out tells nothing', () => {
   const spelling = fc.constantFrom<(address: IpAddress) => string>(
     ({ text }) => text.replaceAll(/[.:]/g, '-'),
     ({ bytes }) => hexOf(bytes),
@@ -279,7 +441,7 @@ test('an address written out looks dynamic', () => {
       fc.pre(address.kind === 'ipv4' || spell !== backwards)
       fc.pre(address.kind === 'ipv4' || spelled.replace(/[^1-9a-f]/g, '').length >= 8)
       fc.pre(/\d/.test(spelled))
-      assert.equal(looksDynamic(put(spelled), address), true, `${put(spelled)} [${address.text}]`)
+      assert.equal(isTelling(put(spelled), address), false, `${put(spelled)} [${address.text}]`)
     }),
     { numRuns: 1000 },
   )

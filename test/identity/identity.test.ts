@@ -99,6 +99,7 @@ test('each kind of identity can be turned off, and an SPF pass is known all the 
     network: 'network:192.0.0.0/16',
     spf: 'unknown',
     spfDomain: undefined,
+    host: { domain: 'host.test', isMail: true },
     isNamed: true,
   })
 })
@@ -119,7 +120,7 @@ test('how a client stands to the sender’s domain is told apart', async (t) => 
   }
 })
 
-test('a client is named when its name does not look dynamic', async (t) => {
+test('a client is named when its name tells of its owner', async (t) => {
   const identify = open(t)
   for (const [name, isNamed] of [
     ['mx.host.test', true],
