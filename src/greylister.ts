@@ -9,7 +9,7 @@ import type { Exempt, Exemption } from './exempt/exempt.ts'
 import { type Decision, decide, isDue, strongest, type Times } from './greylist/decide.ts'
 import type { Entry } from './greylist/entry.ts'
 import { senderForm } from './greylist/sender.ts'
-import { deferralsKey, tripletKey, tripletRef, whitelistKeys } from './greylist/triplet.ts'
+import { attemptRef, deferralsKey, tripletKey, whitelistKeys } from './greylist/triplet.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Findings, Investigate } from './investigate.ts'
 import { messageOf } from './message.ts'
@@ -111,7 +111,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     // Mail submitted on the MTA's own host comes over no network; there is nobody who could retry from elsewhere.
     if (!identity) return exempted(attempt, { reason: 'exempt-client', rule: 'no-address' })
     const keys = tripletKeys(attempt, identity)
-    const subject = { attempt, identity: identity.id, ref: tripletRef(keys[0]) }
+    const subject = { attempt, identity: identity.id, ref: attemptRef(formOf(attempt), attempt.recipient) }
     const question = { attempt, identity, keys }
     const { store, local } = stores
     const fallback = settings.onStoreError === 'local' ? local : undefined
@@ -144,7 +144,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   }
 
   /** That of the identity, and that of the network beside it: the identity may not be known at the next try. */
-  function tripletKeys(attempt: Attempt, { id, network }: Identity): [string, ...string[]] {
+  function tripletKeys(attempt: Attempt, { id, network }: Identity): string[] {
     const { recipient } = attempt
     const form = formOf(attempt)
     const key = tripletKey(id, form, recipient)

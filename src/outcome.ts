@@ -30,7 +30,7 @@ export interface Outcome {
   readonly waited: number
   /** Milliseconds until a retry passes; 0 on a pass. */
   readonly retryIn: number
-  /** Short name of the triplet, the same on every host; in reply and log. */
+  /** Short name of what the sender sends to the recipient, the same on every host; in reply and log. */
   readonly ref?: string
   /** With reason `max-deferrals`: after how many of them, and the setting that would spare the sender so many. */
   readonly deferrals?: number

@@ -43,8 +43,12 @@ function boundedKey(start: string, sender: string, recipient: Address | undefine
   return key.length <= MAX_KEY ? key : `${start}${SEPARATOR}\\sha256:${hash('sha256', key, 'hex')}`
 }
 
-/** A short name for a triplet, the same on every host: what a deferred sender quotes leads to its log lines. */
-export function tripletRef(key: string): string {
+/**
+ * A short name for what a sender form sends to a recipient, the same on every host: what a deferred sender quotes leads to
+ * its log lines. The client has no part in it: it can be known in another way at the next attempt.
+ */
+export function attemptRef(sender: string, recipient: Address | undefined): string {
+  const key = boundedKey('', sender, recipient)
   // FNV-1a: it has to be short and quick, made for every attempt; two triplets with one reference do no harm.
   let hash = 0x811c9dc5
   for (let index = 0; index < key.length; index += 1) {

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseAddress } from '../../src/address.ts'
-import { deferralsKey, tripletKey, tripletRef, whitelistKeys } from '../../src/greylist/triplet.ts'
+import { attemptRef, deferralsKey, tripletKey, whitelistKeys } from '../../src/greylist/triplet.ts'
 import { decodeText } from '../../src/milter/text.ts'
 
 const NETWORK = 'network:198.51.100.0/24'
@@ -37,14 +37,15 @@ test('tripletKey() is readable text of identity, sender and recipient in normal 
   for (const [actual, expected] of cases) assert.equal(actual, expected)
 })
 
-test('tripletRef() is eight hexadecimal digits, the same for the same key and another for its neighbours', () => {
-  const keys = ['', 't:', 't:network:198.51.100.0/24|a@example.org|b@example.com', `t:${'ю'.repeat(598)}`]
-  for (const each of keys) {
-    assert.match(tripletRef(each), /^[0-9a-f]{8}$/)
-    assert.equal(tripletRef(each), tripletRef(`${each}`))
+test('attemptRef() is eight hexadecimal digits, the same for the same attempt and another for its neighbours', () => {
+  const recipient = parseAddress('b@example.com')
+  for (const sender of ['', 'a@example.org', 'ю'.repeat(598), 'x'.repeat(700)]) {
+    assert.match(attemptRef(sender, recipient), /^[0-9a-f]{8}$/)
+    assert.equal(attemptRef(sender, recipient), attemptRef(`${sender}`, parseAddress('B@Example.com')))
+    assert.notEqual(attemptRef(sender, recipient), attemptRef(sender, undefined))
   }
   const neighbours = Array.from({ length: 1000 }, (_, index) =>
-    tripletRef(key('a@example.org', `b${index}@example.com`)),
+    attemptRef('a@example.org', parseAddress(`b${index}@example.com`)),
   )
   assert.ok(new Set(neighbours).size >= 999, `${new Set(neighbours).size} of 1000`)
 })
