@@ -4,14 +4,17 @@
 //
 // Nothing is asked on behalf of a stranger before there is a recipient for whom the answer matters.
 
+import type { Address } from './address.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exempt, Exemption } from './exempt/exempt.ts'
 import { type Decision, decide, isDue, strongest, type Times } from './greylist/decide.ts'
 import type { Entry } from './greylist/entry.ts'
 import { senderForm } from './greylist/sender.ts'
-import { attemptRef, deferralsKey, tripletKey, whitelistKeys } from './greylist/triplet.ts'
+import { attemptRef, loopKey, loopNetworkKey, tripletKey, whitelistKeys } from './greylist/triplet.ts'
 import type { Identity } from './identity/identity.ts'
+import { organisationOf } from './identity/organisation.ts'
 import type { Findings, Investigate } from './investigate.ts'
+import { formatNetwork, type IpAddress, networkOf } from './ip.ts'
 import { messageOf } from './message.ts'
 import type { Outcome } from './outcome.ts'
 import type { Store } from './store/store.ts'
@@ -20,13 +23,15 @@ export interface GreylistSettings {
   readonly times: Times
   /** Whether a client may be known by the sender's domain. */
   readonly widensBySpf: boolean
+  /** Leading bits that a client and its neighbours share. */
+  readonly prefixes: Readonly<Record<IpAddress['kind'], number>>
   /** Whether senders that differ only by what is made up for each message are one sender. */
   readonly normalizeSender: boolean
   /** Absent when turned off. */
   readonly autoWhitelist?: AutoWhitelist
   /**
-   * Deferrals of a sender's domain to a recipient within the retry window until the next attempt passes; of a sender,
-   * where keys have no recipient; 0 for never.
+   * Deferrals of a sender form to a recipient within the retry window, a delay apart and from three networks or more,
+   * until the next attempt passes; of a sender form, where keys have no recipient; 0 for never.
    */
   readonly maxDeferrals: number
   /** What becomes of an attempt when the store fails; `local`, where there is no local store, is accept. */
@@ -83,6 +88,14 @@ const LOCAL_SHARE = 200
 /** A client whose name says nothing, or that it is anybody's, has to complete so many first passes at least. */
 const PASSES_OF_UNNAMED = 5
 
+/**
+ * The loop breaker takes no two networks for two that one stranger can have at once: providers give a customer a /48 of
+ * IPv6 (RFC 6177), and many addresses in one /24 of IPv4.
+ */
+const LOOP_PREFIX = { ipv4: 24, ipv6: 48 } as const
+/** Networks that the attempts have to come from at least before the loop breaker lets one through. */
+const LOOP_NETWORKS = 3
+
 /** A greylister that learns all the same, and defers nothing. */
 export function observing({ prepare, judge }: Greylister): Greylister {
   return {
@@ -97,6 +110,9 @@ export function observing({ prepare, judge }: Greylister): Greylister {
 
 export function createGreylister({ settings, exempt, investigate, stores }: GreylisterParts): Greylister {
   const { times, autoWhitelist, maxDeferrals } = settings
+  /** The first attempt is the first of them. No two networks together can reach it. */
+  const deferralsNeeded = Math.max(maxDeferrals, LOOP_NETWORKS)
+  const shareOfNetwork = Math.floor((deferralsNeeded - 1) / (LOOP_NETWORKS - 1))
 
   async function judge(
     attempt: Attempt,
@@ -110,9 +126,10 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const { identity } = found
     // Mail submitted on the MTA's own host comes over no network; there is nobody who could retry from elsewhere.
     if (!identity) return exempted(attempt, { reason: 'exempt-client', rule: 'no-address' })
-    const keys = tripletKeys(attempt, identity)
-    const subject = { attempt, identity: identity.id, ref: attemptRef(formOf(attempt), attempt.recipient) }
-    const question = { attempt, identity, keys }
+    const form = formOf(attempt)
+    const keys = tripletKeys(form, attempt, identity)
+    const subject = { attempt, identity: identity.id, ref: attemptRef(form, attempt.recipient) }
+    const question = { attempt, form, identity, keys }
     const { store, local } = stores
     const fallback = settings.onStoreError === 'local' ? local : undefined
     try {
@@ -144,9 +161,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   }
 
   /** That of the identity, and that of the network beside it: the identity may not be known at the next try. */
-  function tripletKeys(attempt: Attempt, { id, network }: Identity): string[] {
-    const { recipient } = attempt
-    const form = formOf(attempt)
+  function tripletKeys(form: string, { recipient }: Attempt, { id, network }: Identity): string[] {
     const key = tripletKey(id, form, recipient)
     return id === network ? [key] : [key, tripletKey(network, form, recipient)]
   }
@@ -155,27 +170,26 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     return settings.normalizeSender ? senderForm(sender, recipient) : sender.normal
   }
 
-  /** Whose deferrals are counted: those of a domain to one recipient, but not to all of them, who hear from many. */
-  function deferred(attempt: Attempt, { id }: Identity): string {
-    const { sender, recipient } = attempt
-    if (recipient) return deferralsKey(sender.domain || sender.normal, recipient)
-    return deferralsKey(formOf(attempt) || id, undefined)
-  }
-
   /** Rejects when the store fails, or has not said at `endsAt` what there is to know. */
   async function weigh(question: Question): Promise<Judgement> {
-    const { identity, keys, store, endsAt } = question
+    const { attempt, form, identity, keys, store, endsAt } = question
+    const isLoop = mayLoop(attempt)
+    const firstKey = isLoop ? [loopKey('first', form, attempt.recipient)] : []
     const { listed } = whitelistKeys(identity.id)
-    const [whitelisted, ...entries] = autoWhitelist
-      ? await by(endsAt, store.find([listed, ...keys]))
-      : [undefined, ...(await by(endsAt, store.find(keys)))]
+    const listings = autoWhitelist ? [listed] : []
+    const found = await by(endsAt, store.find([...keys, ...listings, ...firstKey]))
+    const entries = found.slice(0, keys.length)
+    const whitelisted = autoWhitelist && found[keys.length]
     if (autoWhitelist && whitelisted?.passed) {
       const isKept = isDue(whitelisted.age, autoWhitelist.lifetime)
       await orLeave(endsAt, [isKept && keepPassed(store, [listed], autoWhitelist.lifetime)])
       return { verdict: 'pass', reason: 'auto-whitelist', waited: 0, retryIn: 0 }
     }
     const decision = decide(strongest(entries), times)
-    if (decision.verdict === 'tempfail') return by(endsAt, defer(question, entries, decision))
+    if (decision.verdict === 'tempfail') {
+      const first = isLoop ? found.at(-1) : undefined
+      return by(endsAt, defer({ question, entries, decision, isLoop, first }))
+    }
     const { verdict, reason, waited, keep } = decision
     // What only one of the keys knew, the other knows from now on.
     const isKept = keep || entries.some((entry) => !entry?.passed)
@@ -186,36 +200,78 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     return { verdict, reason, waited, retryIn: 0 }
   }
 
-  /** Writes down a first attempt, or one that came too early, unless the sender has been deferred too often by now. */
-  async function defer(
-    { attempt, identity, keys, store }: Question,
-    entries: ReadonlyArray<Entry | undefined>,
-    { reason, waited, retryIn }: Deferral,
-  ): Promise<Judgement> {
-    const counted = deferred(attempt, identity)
+  /** Writes down a first attempt, or one that came too early, unless the loop breaker lets it through. */
+  async function defer({ question, entries, decision, isLoop, first }: Deferring): Promise<Judgement> {
+    const { attempt, form, identity, keys, store } = question
+    const { reason, waited, retryIn } = decision
     const missing = keys.filter((_, index) => !entries[index])
-    const [deferrals, ...added] = await Promise.all([
-      maxDeferrals > 0 ? store.count(counted, times.retryWindow) : 0,
+    const [isThrough, ...added] = await Promise.all([
+      isLoop && countAttempt(question, first),
       ...missing.map((key) => store.add(key, times.retryWindow, waited)),
     ])
-    if (maxDeferrals > 0 && deferrals > maxDeferrals) {
-      await Promise.all([
-        keepPassed(store, keys, times.lifetime),
-        store.forget(counted).catch(() => undefined),
-      ])
+    if (isThrough) {
+      await Promise.all([keepPassed(store, keys, times.lifetime), endLoop(store, form, attempt.recipient)])
       const hint = hintFor(attempt, identity)
-      return { verdict: 'pass', reason: 'max-deferrals', waited, retryIn: 0, deferrals: maxDeferrals, hint }
+      const pass = { verdict: 'pass', reason: 'max-deferrals', waited, retryIn: 0 } as const
+      return { ...pass, deferrals: deferralsNeeded, ...(hint === undefined ? {} : { hint }) }
     }
     const wasFirst = !added.includes(false) // else another frontend was, a moment ago
     return { verdict: 'tempfail', reason: wasFirst ? reason : 'early', waited, retryIn }
   }
 
-  /** The setting with which the sender would not have been deferred so often. */
-  function hintFor({ sender }: Attempt, { network }: Identity): string {
-    if (!settings.widensBySpf) return 'greylist.client.spf_domain'
-    return sender.domain === ''
-      ? `exempt.clients: ${network.replace('network:', '')}`
-      : `exempt.senders: ${sender.domain}`
+  // The loop breaker. A sender whose every retry comes from a network that nobody has seen would be deferred until it
+  // gives up. It looks just like strangers who forge one sender, so that it counts only what is like a queue that retries.
+
+  /**
+   * Whether the loop breaker looks at attempts of the sender. Bounces have the same sender form for everybody, and nothing
+   * that several networks could share but a name or SPF; by these, a retry from a sister host is known as it is.
+   */
+  function mayLoop({ sender }: Attempt): boolean {
+    return maxDeferrals > 0 && sender.text !== ''
+  }
+
+  /**
+   * Counts an attempt that is to be deferred, and says whether it has to pass instead. `first` is what is known of the
+   * first attempt. Until a delay after that, nothing is counted, and then one attempt in each delay.
+   */
+  async function countAttempt(
+    { attempt: { client, recipient }, form, identity, store }: Question,
+    first: Entry | undefined,
+  ): Promise<boolean> {
+    if (identity.spf === 'fail') {
+      // No host of the domain: strangers are at work in its name. What was counted while DNS did not say so was theirs.
+      if (first) await endLoop(store, form, recipient)
+      return false
+    }
+    if (!first) {
+      await store.add(loopKey('first', form, recipient), times.retryWindow)
+      return false
+    }
+    if (first.age < times.delay || !client.address) return false
+    const { kind } = client.address
+    const prefix = Math.min(LOOP_PREFIX[kind], settings.prefixes[kind])
+    const network = formatNetwork(networkOf(client.address, prefix))
+    // Before the spacing: a network that has had its share must not keep others from being counted.
+    const ofNetwork = await store.count(loopNetworkKey(network, form, recipient), times.retryWindow)
+    if (ofNetwork > shareOfNetwork) return false
+    if (!(await store.add(loopKey('spacing', form, recipient), times.delay))) return false
+    return (await store.count(loopKey('counted', form, recipient), times.retryWindow)) >= deferralsNeeded
+  }
+
+  /** The next attempt is the first again. */
+  async function endLoop(store: Store, form: string, recipient: Address | undefined): Promise<void> {
+    const keys = [loopKey('first', form, recipient), loopKey('counted', form, recipient)]
+    await Promise.all(keys.map((key) => store.forget(key).catch(() => undefined)))
+  }
+
+  /**
+   * The setting with which the sender would not have been deferred so often; none where it is not proven who sends: the
+   * operator would exempt whom a stranger names.
+   */
+  function hintFor({ sender }: Attempt, { spf, host }: Identity): string | undefined {
+    if (spf === 'pass' && !settings.widensBySpf) return 'greylist.client.spf_domain'
+    const isHosts = host !== undefined && organisationOf(sender.domain) === host.domain
+    return spf === 'pass' || isHosts ? `exempt.senders: ${sender.domain}` : undefined
   }
 
   /** The wait is over whether or not it can be written down; the next attempt writes it again. */
@@ -249,12 +305,22 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
 interface Question {
   readonly store: Store
   readonly attempt: Attempt
+  /** What stands for the sender. */
+  readonly form: string
   readonly identity: Identity
   readonly keys: readonly string[]
   readonly endsAt: number
 }
 
-type Deferral = Extract<Decision, { verdict: 'tempfail' }>
+/** An attempt that is to be deferred, and what is known of it and of its sender's first one. */
+interface Deferring {
+  readonly question: Question
+  readonly entries: ReadonlyArray<Entry | undefined>
+  readonly decision: Extract<Decision, { verdict: 'tempfail' }>
+  /** Whether the loop breaker is for it. */
+  readonly isLoop: boolean
+  readonly first: Entry | undefined
+}
 
 type Judgement = Omit<Outcome, 'attempt' | 'identity' | 'ref'>
 

@@ -32,7 +32,10 @@ export interface Outcome {
   readonly retryIn: number
   /** Short name of what the sender sends to the recipient, the same on every host; in reply and log. */
   readonly ref?: string
-  /** With reason `max-deferrals`: after how many of them, and the setting that would spare the sender so many. */
+  /**
+   * With reason `max-deferrals`: after how many of them, and the setting that would spare the sender so many, where it
+   * is known who the sender is.
+   */
   readonly deferrals?: number
   readonly hint?: string
   /** The store failed, and this was decided by what this host knows alone. */

@@ -163,6 +163,7 @@ export function readConfig(reader: ConfigReader): Config {
     greylist: {
       times,
       widensBySpf: client.spfDomain,
+      prefixes: { ipv4: client.ipv4Prefix, ipv6: client.ipv6Prefix },
       normalizeSender,
       ...(autoWhitelist ? { autoWhitelist } : {}),
       maxDeferrals,

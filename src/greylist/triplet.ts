@@ -1,6 +1,5 @@
 // What the store remembers, and under which keys: a triplet of identity, sender and recipient; how an identity comes to
-// be whitelisted; how often a sender's domain was deferred. Keys are readable text; two different things never share
-// one.
+// be whitelisted; how often a sender was deferred. Keys are readable text; two different things never share one.
 
 import { hash } from 'node:crypto'
 import type { Address } from '../address.ts'
@@ -25,9 +24,23 @@ export function tripletKey(identity: string, sender: string, recipient: Address 
   return boundedKey(`t:${escapePart(identity)}`, sender, recipient)
 }
 
-/** How often mail of `sender` to the recipient was deferred, from wherever it came. */
-export function deferralsKey(sender: string, recipient: Address | undefined): string {
-  return boundedKey('d:', sender, recipient)
+const LOOP_KEYS = { first: 'f:', spacing: 'g:', counted: 'd:' } as const
+
+/**
+ * Of a sender form and a recipient, for the loop breaker: that there was a first attempt, that one was counted a moment
+ * ago, and how many were counted.
+ */
+export function loopKey(
+  kind: keyof typeof LOOP_KEYS,
+  sender: string,
+  recipient: Address | undefined,
+): string {
+  return boundedKey(LOOP_KEYS[kind], sender, recipient)
+}
+
+/** How many of the attempts came from one network. */
+export function loopNetworkKey(network: string, sender: string, recipient: Address | undefined): string {
+  return boundedKey(`n:${network}`, sender, recipient)
 }
 
 /** Of an identity: that it is whitelisted, how many first passes it has completed, and that one was a moment ago. */

@@ -77,19 +77,16 @@ export const regulars: Maker = (random, count) =>
     expected: 'auto-whitelist',
   }))
 
-/** Deferred as often as it may be. */
+/** Deferred as often as it may be, from another network each time, more than a delay apart. */
 export function deferred(times: number): Maker {
   return (random, count) =>
     numbers(count).map((n) => {
       const attempt = attemptOf(n, random)
-      return {
-        attempt,
-        before: tries(
-          attempt,
-          numbers(times).map(() => MINUTE),
-        ),
-        expected: 'max-deferrals',
-      }
+      const before = numbers(times).map((index) => ({
+        attempt: { ...attempt, client: clientOf(n, random, n + 1 + index) },
+        ago: (times - index) * 5 * MINUTE,
+      }))
+      return { attempt, before, expected: 'max-deferrals' }
     })
 }
 

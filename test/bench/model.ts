@@ -13,8 +13,6 @@ export interface Attempt {
 export interface Triplet {
   readonly sender: string
   readonly recipient: string
-  /** Retries that came too early. */
-  earlies: number
   /** When the first attempt was sent and when it was answered, in milliseconds. */
   sentAt: number
   answeredAt: number
@@ -33,9 +31,6 @@ const SHARES: ReadonlyArray<readonly [Kind, number]> = [
 
 /** Room for what the clocks of two processes and a busy machine may differ by, in milliseconds. */
 const MARGIN = 50
-
-/** More would be let through by greymx's loop breaker. */
-const MOST_EARLIES = 5
 
 /** As many known ones as tell enough; a run of hours would gather millions. */
 const MOST_PASSED = 5000
@@ -64,7 +59,7 @@ export class Model {
     const recipient = `${this.#name}-${this.#made}@example.com`
     return {
       kind: 'new',
-      triplet: { sender, recipient, earlies: 0, sentAt: now, answeredAt: now, passed: false },
+      triplet: { sender, recipient, sentAt: now, answeredAt: now, passed: false },
     }
   }
 
@@ -103,12 +98,8 @@ export class Model {
         return undefined
       case 'known':
         return this.#passed[Math.floor(this.#random() * this.#passed.length)]
-      case 'early': {
-        const youngest = this.#waiting.at(-1)
-        if (!youngest || youngest.earlies === MOST_EARLIES) return undefined
-        youngest.earlies += 1
-        return youngest
-      }
+      case 'early':
+        return this.#waiting.at(-1)
       case 'retry': {
         const oldest = this.#waiting[0]
         if (!oldest || now - oldest.answeredAt < this.#delay + MARGIN) return undefined

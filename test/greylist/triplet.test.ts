@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseAddress } from '../../src/address.ts'
-import { attemptRef, deferralsKey, tripletKey, whitelistKeys } from '../../src/greylist/triplet.ts'
+import { attemptRef, loopKey, loopNetworkKey, tripletKey, whitelistKeys } from '../../src/greylist/triplet.ts'
 import { decodeText } from '../../src/milter/text.ts'
 
 const NETWORK = 'network:198.51.100.0/24'
@@ -30,7 +30,8 @@ test('tripletKey() is readable text of identity, sender and recipient in normal 
     [key('{x}a@b', 'c}@d'), 't:network:198.51.100.0/24|\\u007bx\\u007da@b|c\\u007d@d'],
     [key('a@b', 'c@d', 'spf:{x}.b'), 't:spf:\\u007bx\\u007d.b|a@b|c@d'],
     [whitelistKeys('spf:{x}.b').listed, 'w:spf:\\u007bx\\u007d.b'],
-    [deferralsKey('{x}.b', parseAddress('c@d')), 'd:|\\u007bx\\u007d.b|c@d'],
+    [loopKey('counted', '{x}.b', parseAddress('c@d')), 'd:|\\u007bx\\u007d.b|c@d'],
+    [loopNetworkKey('2001:db8::/48', 'a@b', undefined), 'n:2001:db8::/48|a@b'],
     [key('ю@c', '\u001b[31m@f'), 't:network:198.51.100.0/24|ю@c|\\u001b[31m@f'],
     [key(decodeText(Buffer.from([0xe9, 0x40, 0x63]))), 't:network:198.51.100.0/24|\\udce9@c'],
   ]

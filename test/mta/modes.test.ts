@@ -185,20 +185,23 @@ exempt: { clients: [] }`
     )
   })
 
-  test(`${name}: a sender that is deferred again and again, from ever new addresses, gets through`, async (t) => {
-    const { greymx, mta, client } = await start(t, storeOf, 'greylist: { max_deferrals: 3 }')
+  test(`${name}: a sender that is deferred again and again, from ever new networks, gets through`, async (t) => {
+    const settings = 'greylist: { delay: 300ms, max_deferrals: 3 }'
+    const { greymx, mta, client } = await start(t, storeOf, settings)
     await client.quit()
     const replies: string[] = []
     for (const host of [1, 2, 3, 4, 5]) {
       const session = await startSession(mta, { ADDR: `10.${host}.1.1` })
       replies.push((await send(session, `bounce-${host}@loop.test`, ['u@example.com'])).slice(0, 3))
       await session.quit()
+      await sleep(400)
     }
     assert.deepEqual(replies, ['451', '451', '451', '250', '451'])
     const [message] = await deliveriesOf(mta, 'bounce-4@loop.test', 1)
     assert.match(headerOf(message), /^X-Greylist: deferred 3 times by mx\.postfix\.test; /m)
     assert.deepEqual(await waitForOutcomes(greymx, 'bounce-4@loop.test', 1), ['pass max-deferrals'])
-    assert.match(greymx.log().join('\n'), /reason=max-deferrals .* hint="exempt\.senders: loop\.test"/)
+    // Nobody has proved who the sender is.
+    assert.doesNotMatch(greymx.log().join('\n'), /hint=/)
     assert.match(await metricsOf(greymx), /greymx_decisions_total\{verdict="pass",reason="max-deferrals"\} 1/)
   })
 

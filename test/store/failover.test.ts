@@ -81,6 +81,7 @@ async function newFrontend(
       settings: {
         times: TIMES,
         widensBySpf: true,
+        prefixes: { ipv4: 24, ipv6: 64 },
         normalizeSender: false,
         maxDeferrals: 0,
         onStoreError: 'local',
