@@ -10,11 +10,20 @@ import type { Exempt, Exemption } from './exempt/exempt.ts'
 import { type Decision, decide, isDue, strongest, type Times } from './greylist/decide.ts'
 import type { Entry } from './greylist/entry.ts'
 import { senderForm } from './greylist/sender.ts'
-import { attemptRef, loopKey, loopNetworkKey, tripletKey, whitelistKeys } from './greylist/triplet.ts'
+import {
+  attemptRef,
+  hostsInNetwork,
+  loopKey,
+  loopNetworkKey,
+  passedInNetworkKey,
+  tripletKey,
+  whitelistKeys,
+  witnessKeys,
+} from './greylist/triplet.ts'
 import type { Identity } from './identity/identity.ts'
 import { organisationOf } from './identity/organisation.ts'
 import type { Findings, Investigate } from './investigate.ts'
-import { formatNetwork, type IpAddress, networkOf } from './ip.ts'
+import { formatNetwork, type IpAddress, isPrivate, networkOf } from './ip.ts'
 import { messageOf } from './message.ts'
 import type { Outcome } from './outcome.ts'
 import type { Store } from './store/store.ts'
@@ -88,11 +97,14 @@ const LOCAL_SHARE = 200
 /** A client whose name says nothing, or that it is anybody's, has to complete so many first passes at least. */
 const PASSES_OF_UNNAMED = 5
 
+/** Networks, and senders' domains, of which a host's domain needs first passes before one network vouches for another. */
+const WITNESSES = 3
+
 /**
- * The loop breaker takes no two networks for two that one stranger can have at once: providers give a customer a /48 of
- * IPv6 (RFC 6177), and many addresses in one /24 of IPv4.
+ * Where several networks are asked for, those within one of these are one, as a stranger can have them all: providers
+ * give some customers a /48 of IPv6 (RFC 6177), and many addresses in one /24 of IPv4.
  */
-const LOOP_PREFIX = { ipv4: 24, ipv6: 48 } as const
+const STRANGER_PREFIX = { ipv4: 24, ipv6: 48 } as const
 /** Networks that the attempts have to come from at least before the loop breaker lets one through. */
 const LOOP_NETWORKS = 3
 
@@ -175,14 +187,13 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const { attempt, form, identity, keys, store, endsAt } = question
     const isLoop = mayLoop(attempt)
     const firstKey = isLoop ? [loopKey('first', form, attempt.recipient)] : []
-    const { listed } = whitelistKeys(identity.id)
-    const listings = autoWhitelist ? [listed] : []
+    const listings = autoWhitelist ? listingKeys(identity) : []
     const found = await by(endsAt, store.find([...keys, ...listings, ...firstKey]))
     const entries = found.slice(0, keys.length)
-    const whitelisted = autoWhitelist && found[keys.length]
-    if (autoWhitelist && whitelisted?.passed) {
-      const isKept = isDue(whitelisted.age, autoWhitelist.lifetime)
-      await orLeave(endsAt, [isKept && keepPassed(store, [listed], autoWhitelist.lifetime)])
+    const listing = standing(listings, found.slice(keys.length, keys.length + listings.length))
+    if (autoWhitelist && listing) {
+      const isKept = isDue(listing.age, autoWhitelist.lifetime)
+      await orLeave(endsAt, [isKept && keepPassed(store, [listing.key], autoWhitelist.lifetime)])
       return { verdict: 'pass', reason: 'auto-whitelist', waited: 0, retryIn: 0 }
     }
     const decision = decide(strongest(entries), times)
@@ -195,7 +206,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const isKept = keep || entries.some((entry) => !entry?.passed)
     await orLeave(endsAt, [
       isKept && keepPassed(store, keys, times.lifetime),
-      reason === 'retry' && countPass(store, identity),
+      reason === 'retry' && countPass(store, attempt, identity),
     ])
     return { verdict, reason, waited, retryIn: 0 }
   }
@@ -248,14 +259,18 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
       return false
     }
     if (first.age < times.delay || !client.address) return false
-    const { kind } = client.address
-    const prefix = Math.min(LOOP_PREFIX[kind], settings.prefixes[kind])
-    const network = formatNetwork(networkOf(client.address, prefix))
     // Before the spacing: a network that has had its share must not keep others from being counted.
-    const ofNetwork = await store.count(loopNetworkKey(network, form, recipient), times.retryWindow)
+    const networkKey = loopNetworkKey(strangerNetwork(client.address), form, recipient)
+    const ofNetwork = await store.count(networkKey, times.retryWindow)
     if (ofNetwork > shareOfNetwork) return false
     if (!(await store.add(loopKey('spacing', form, recipient), times.delay))) return false
     return (await store.count(loopKey('counted', form, recipient), times.retryWindow)) >= deferralsNeeded
+  }
+
+  /** What counts as one network where several are asked for. */
+  function strangerNetwork(address: IpAddress): string {
+    const { kind } = address
+    return formatNetwork(networkOf(address, Math.min(STRANGER_PREFIX[kind], settings.prefixes[kind])))
   }
 
   /** The next attempt is the first again. */
@@ -279,18 +294,87 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     await Promise.all(keys.map((key) => store.pass(key, lifetime).catch(() => undefined)))
   }
 
+  // The auto-whitelist. What a host has proven holds for the hosts of its domain in its network. A host's domain is
+  // often that of a provider with strangers for customers, so that it holds elsewhere only once it has passes of several
+  // networks and senders' domains; and then only in networks that have completed one themselves, or for a host whose
+  // name, which is the domain owner's to give, says that it handles mail.
+
+  /** Where to look whether the client is whitelisted; under the first key, it is without regard to others. */
+  function listingKeys({ id, network, host }: Identity): string[] {
+    if (!id.startsWith('host:')) return [whitelistKeys(id).listed]
+    const keys = [whitelistKeys(hostsInNetwork(id, network)).listed, whitelistKeys(id).listed]
+    return host?.isMail ? keys : [...keys, passedInNetworkKey(id, network)]
+  }
+
+  /** The listing that holds, if any, by what was found under `listingKeys`. */
+  function standing(
+    [ownKey, domainKey, passedHereKey]: readonly string[],
+    [own, domain, passedHere]: ReadonlyArray<Entry | undefined>,
+  ): (Entry & { key: string }) | undefined {
+    if (ownKey !== undefined && own?.passed) return { ...own, key: ownKey }
+    if (domainKey === undefined || !domain?.passed) return undefined
+    return passedHereKey === undefined || passedHere?.passed ? { ...domain, key: domainKey } : undefined
+  }
+
   /** Towards the auto-whitelist. What cannot be counted is not: the mail passes all the same. */
-  async function countPass(store: Store, { id, isNamed }: Identity): Promise<void> {
-    if (!autoWhitelist) return
-    const { listed, passes, spacing } = whitelistKeys(id)
+  async function countPass(
+    store: Store,
+    { client, sender }: Attempt,
+    { id, network, isNamed }: Identity,
+  ): Promise<void> {
+    // Behind a private address there can be anybody: it is that of a proxy, or of a container's gateway.
+    if (!autoWhitelist || !client.address || isPrivate(client.address)) return
     const needed = isNamed ? autoWhitelist.after : Math.max(autoWhitelist.after, PASSES_OF_UNNAMED)
     try {
-      if (!(await store.add(spacing, autoWhitelist.spacing))) return
-      if ((await store.count(passes, autoWhitelist.lifetime)) < needed) return
-      await store.pass(listed, autoWhitelist.lifetime)
+      if (!id.startsWith('host:')) return await countFor(store, id, needed, autoWhitelist)
+      await Promise.all([
+        store.pass(passedInNetworkKey(id, network), autoWhitelist.lifetime),
+        countFor(store, hostsInNetwork(id, network), needed, autoWhitelist),
+        countForDomain(
+          store,
+          id,
+          [strangerNetwork(client.address), organisationOf(sender.domain)],
+          autoWhitelist,
+        ),
+      ])
     } catch {
       // The guard around the store has counted and logged it.
     }
+  }
+
+  async function countFor(
+    store: Store,
+    id: string,
+    needed: number,
+    { spacing, lifetime }: AutoWhitelist,
+  ): Promise<void> {
+    const keys = whitelistKeys(id)
+    if (!(await store.add(keys.spacing, spacing))) return
+    if ((await store.count(keys.passes, lifetime)) >= needed) await store.pass(keys.listed, lifetime)
+  }
+
+  /** Whitelists the domain of a host once there are passes of enough networks and of enough senders' domains. */
+  async function countForDomain(
+    store: Store,
+    id: string,
+    [network, sender]: readonly [network: string, sender: string],
+    { spacing, lifetime }: AutoWhitelist,
+  ): Promise<void> {
+    const { listed, spacing: spacingKey } = whitelistKeys(id)
+    // Bounces, and senders without a domain of their own, name nobody.
+    if (sender === '' || !(await store.add(spacingKey, spacing))) return
+    const kinds = [witnessKeys(id, 'networks', network), witnessKeys(id, 'senders', sender)]
+    const isMore = await Promise.all(
+      kinds.map(async ({ witness, count, enough }) => {
+        if (!(await store.add(witness, lifetime))) return false
+        if ((await store.count(count, lifetime)) < WITNESSES) return false
+        await store.pass(enough, lifetime)
+        return true
+      }),
+    )
+    if (!isMore.includes(true)) return
+    const enough = await store.find(kinds.map((keys) => keys.enough))
+    if (enough.every((entry) => entry?.passed)) await store.pass(listed, lifetime)
   }
 
   return {

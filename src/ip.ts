@@ -155,3 +155,14 @@ function fromBytes(bytes: number[]): IpAddress {
   // Dotted quads are made for each attempt; only IPv6's shortest form is worth a library.
   return { kind, bytes, text: kind === 'ipv4' ? bytes.join('.') : ipaddr.fromByteArray(bytes).toString() }
 }
+
+/** RFC 1918, 6598 (carriers' NAT), 3927, 4193, 4291 and loopback. */
+const PRIVATE = [
+  ...['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '169.254.0.0/16', '127.0.0.0/8'],
+  ...['fc00::/7', 'fe80::/10', '::1/128'],
+].flatMap((text) => parseNetwork(text) ?? [])
+
+/** Whether the address means another host in each network, so that nobody can be known by it. */
+export function isPrivate(address: IpAddress): boolean {
+  return PRIVATE.some((network) => isInNetwork(address, network))
+}

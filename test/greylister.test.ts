@@ -230,6 +230,74 @@ test('without auto-whitelist everybody waits for each triplet', async () => {
   }
 })
 
+test('what hosts have proven holds for the hosts of their domain in their network, and for nobody else', async () => {
+  const bench = setUp()
+  const wide = 'host:hoster.example'
+  for (const [count, sender] of ['a@one.test', 'a@two.test'].entries()) {
+    await firstPass(bench, { wide, address: '192.0.2.7', sender }, count)
+    bench.wait(HOUR)
+  }
+  const { attempt } = bench
+  const sender = 'x@spam.test'
+  assert.equal(await attempt({ wide, sender, address: '192.0.2.99' }), 'auto-whitelist')
+  assert.equal(await attempt({ wide, sender, address: '198.51.100.7' }), 'new')
+  assert.equal(await attempt({ wide, sender, address: '198.51.100.8', isMail: true }), 'early')
+  assert.equal(await attempt({ wide: 'host:other.example', sender, address: '192.0.2.99' }), 'new')
+  assert.equal(await attempt({ sender, address: '192.0.2.99', isNamed: false, recipient: 'v@b.test' }), 'new')
+})
+
+test('a host’s domain is whitelisted by three networks and three sender domains, where its hosts are mailers or have passed', async () => {
+  const [networks, senders] = [
+    ['192.0.2', '198.51.100', '203.0.113'],
+    ['one.test', 'two.test', 'three.test'],
+  ]
+  assert.ok(networks && senders)
+  const cases: Array<
+    [name: string, networks: string[], senders: string[], spacing: number, listed: boolean]
+  > = [
+    ['several of both', networks, senders, HOUR, true],
+    ['one network', ['192.0.2', '192.0.2', '192.0.2'], senders, HOUR, false],
+    ['one sender domain', networks, ['one.test', 'a.one.test', 'b.one.test'], HOUR, false],
+    ['two networks', ['192.0.2', '198.51.100', '198.51.100'], senders, HOUR, false],
+    ['one /48', ['2001:db8:1:1:', '2001:db8:1:2:', '2001:db8:1:3:'], senders, HOUR, false],
+    ['all at once', networks, senders, 0, false],
+    ['bounces', networks, ['', '', ''], HOUR, false],
+  ]
+  const wide = 'host:farm.example'
+  for (const [name, prefixes, domains, spacing, isListed] of cases) {
+    // More than the networks by themselves could earn.
+    const bench = setUp({ autoWhitelist: { after: 5, spacing: HOUR, lifetime: 36 * DAY } })
+    for (const [index, prefix] of prefixes.entries()) {
+      const separator = prefix.includes(':') ? ':' : '.'
+      const [address, domain] = [`${prefix}${separator}${index + 1}`, domains[index]]
+      const sender = domain ? `a${index}@${domain}` : '<>'
+      await firstPass(bench, { wide, address, sender, recipient: `r${index}@b.test` }, index)
+      bench.wait(spacing)
+    }
+    const elsewhere = { wide, sender: 'x@new.test', recipient: 'x@b.test' }
+    const mailer = await bench.attempt({ ...elsewhere, address: '100.200.1.1', isMail: true })
+    assert.equal(mailer, isListed ? 'auto-whitelist' : 'new', name)
+    // Three cheap machines at a provider do not open it for the machines of others.
+    const other = { ...elsewhere, recipient: 'y@b.test' }
+    assert.equal(await bench.attempt({ ...other, address: '100.200.2.1' }), 'new', name)
+    if (isListed) assert.equal(await bench.attempt({ ...other, address: '203.0.113.99' }), 'auto-whitelist')
+  }
+})
+
+test('a private address never earns a place on the auto-whitelist, whatever it is known by', async () => {
+  for (const address of ['10.0.0.1', '172.18.0.1', '100.64.0.1', 'fd00::1', 'fe80::1']) {
+    for (const wide of [undefined, 'host:example.org', 'spf:example.org']) {
+      const bench = setUp()
+      for (let count = 1; count <= 6; count += 1) {
+        await firstPass(bench, { address, wide }, count)
+        bench.wait(HOUR)
+      }
+      const from = { address, wide, sender: 'x@example.org', isMail: true }
+      assert.equal(await bench.attempt(from), 'new', `${address} ${wide}`)
+    }
+  }
+})
+
 test('the reference is the same for all attempts of a sender to a recipient, however the client is known', async () => {
   const { outcomeOf } = setUp()
   const refOf = async (from: From) => (await outcomeOf(from)).ref

@@ -49,6 +49,33 @@ export function whitelistKeys(identity: string): { listed: string; passes: strin
   return { listed: `w:${id}`, passes: `p:${id}`, spacing: `s:${id}` }
 }
 
+/** Of the hosts of one domain in one network: what stands for them in `whitelistKeys`. */
+export function hostsInNetwork(host: string, network: string): string {
+  return `${host}+${network}`
+}
+
+/** Of a host's domain: that its hosts in a network have completed a first pass. */
+export function passedInNetworkKey(host: string, network: string): string {
+  return `v:${escapePart(hostsInNetwork(host, network))}`
+}
+
+/**
+ * Of a host's domain: that a network, or a sender's domain, is one of those whose first passes were counted; how many
+ * they are; and that they are enough.
+ */
+export function witnessKeys(
+  host: string,
+  kind: 'networks' | 'senders',
+  witness: string,
+): { witness: string; count: string; enough: string } {
+  const id = escapePart(host)
+  return {
+    witness: boundedKey(`m:${id}${SEPARATOR}${kind}`, witness, undefined),
+    count: `c:${id}${SEPARATOR}${kind}`,
+    enough: `e:${id}${SEPARATOR}${kind}`,
+  }
+}
+
 /** A key too long for a store ends in its SHA-256. */
 function boundedKey(start: string, sender: string, recipient: Address | undefined): string {
   const pair = `${start}${SEPARATOR}${escapePart(sender)}`

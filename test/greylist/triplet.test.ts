@@ -5,7 +5,14 @@ import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseAddress } from '../../src/address.ts'
-import { attemptRef, loopKey, loopNetworkKey, tripletKey, whitelistKeys } from '../../src/greylist/triplet.ts'
+import {
+  attemptRef,
+  loopKey,
+  loopNetworkKey,
+  tripletKey,
+  whitelistKeys,
+  witnessKeys,
+} from '../../src/greylist/triplet.ts'
 import { decodeText } from '../../src/milter/text.ts'
 
 const NETWORK = 'network:198.51.100.0/24'
@@ -32,6 +39,7 @@ test('tripletKey() is readable text of identity, sender and recipient in normal 
     [whitelistKeys('spf:{x}.b').listed, 'w:spf:\\u007bx\\u007d.b'],
     [loopKey('counted', '{x}.b', parseAddress('c@d')), 'd:|\\u007bx\\u007d.b|c@d'],
     [loopNetworkKey('2001:db8::/48', 'a@b', undefined), 'n:2001:db8::/48|a@b'],
+    [witnessKeys('host:b', 'senders', '{x}.c').witness, 'm:host:b|senders|\\u007bx\\u007d.c'],
     [key('ю@c', '\u001b[31m@f'), 't:network:198.51.100.0/24|ю@c|\\u001b[31m@f'],
     [key(decodeText(Buffer.from([0xe9, 0x40, 0x63]))), 't:network:198.51.100.0/24|\\udce9@c'],
   ]

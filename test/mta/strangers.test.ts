@@ -37,8 +37,8 @@ const RECORDS: Readonly<Record<string, string>> = {
 }
 
 /** The host that retries, then bots of three networks; the records above pass for all of them. */
-const HOST = '10.20.1.1'
-const BOTS = ['10.30.1.1', '10.40.1.1', '10.50.1.1']
+const HOST = '26.20.1.1'
+const BOTS = ['26.30.1.1', '26.40.1.1', '26.50.1.1']
 
 const OWNERS: Readonly<Record<string, string>> = {
   [HOST]: 'retrier',
@@ -48,10 +48,10 @@ const OWNERS: Readonly<Record<string, string>> = {
 const ZONES = {
   test: [
     ...Object.entries(RECORDS).map(([name, record]) => `${name} TXT "${record}"`),
-    'any A 10.20.1.1',
+    'any A 26.20.1.1',
     '*.any A 127.0.0.2',
     'mx MX 10 any',
-    'farm TXT "v=spf1 ip4:10.20.0.0/16 ip4:10.30.0.0/16 ip4:10.40.0.0/16 ip4:10.50.0.0/16 -all"',
+    'farm TXT "v=spf1 ip4:26.20.0.0/16 ip4:26.30.0.0/16 ip4:26.40.0.0/16 ip4:26.50.0.0/16 -all"',
     ...[HOST, ...BOTS].flatMap((address) => [
       `${address}.host A ${address}`,
       `${address}.policy TXT "v=spf1 ip4:${address} -all"`,
