@@ -15,7 +15,6 @@ import {
   hostsInNetwork,
   loopKey,
   loopNetworkKey,
-  passedInNetworkKey,
   tripletKey,
   whitelistKeys,
   witnessKeys,
@@ -23,7 +22,7 @@ import {
 import type { Identity } from './identity/identity.ts'
 import { organisationOf } from './identity/organisation.ts'
 import type { Findings, Investigate } from './investigate.ts'
-import { formatNetwork, type IpAddress, isPrivate, networkOf } from './ip.ts'
+import { CUSTOMER_PREFIX, formatNetwork, type IpAddress, isPrivate, networkOf } from './ip.ts'
 import { messageOf } from './message.ts'
 import type { Outcome } from './outcome.ts'
 import type { Store } from './store/store.ts'
@@ -100,11 +99,6 @@ const PASSES_OF_UNNAMED = 5
 /** Networks, and senders' domains, of which a host's domain needs first passes before one network vouches for another. */
 const WITNESSES = 3
 
-/**
- * Where several networks are asked for, those within one of these are one, as a stranger can have them all: providers
- * give some customers a /48 of IPv6 (RFC 6177), and many addresses in one /24 of IPv4.
- */
-const STRANGER_PREFIX = { ipv4: 24, ipv6: 48 } as const
 /** Networks that the attempts have to come from at least before the loop breaker lets one through. */
 const LOOP_NETWORKS = 3
 
@@ -184,23 +178,19 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
 
   /** Rejects when the store fails, or has not said at `endsAt` what there is to know. */
   async function weigh(question: Question): Promise<Judgement> {
-    const { attempt, form, identity, keys, store, endsAt } = question
-    const isLoop = mayLoop(attempt)
-    const firstKey = isLoop ? [loopKey('first', form, attempt.recipient)] : []
+    const { attempt, identity, keys, store, endsAt } = question
     const listings = autoWhitelist ? listingKeys(identity) : []
-    const found = await by(endsAt, store.find([...keys, ...listings, ...firstKey]))
+    const found = await by(endsAt, store.find([...keys, ...listings]))
     const entries = found.slice(0, keys.length)
-    const listing = standing(listings, found.slice(keys.length, keys.length + listings.length))
-    if (autoWhitelist && listing) {
-      const isKept = isDue(listing.age, autoWhitelist.lifetime)
-      await orLeave(endsAt, [isKept && keepPassed(store, [listing.key], autoWhitelist.lifetime)])
+    const listed = found.slice(keys.length).findIndex((entry) => entry?.passed)
+    if (autoWhitelist && listed !== -1) {
+      const isKept = isDue(found[keys.length + listed]?.age ?? 0, autoWhitelist.lifetime)
+      const listing = listings.slice(listed, listed + 1)
+      await orLeave(endsAt, [isKept && keepPassed(store, listing, autoWhitelist.lifetime)])
       return { verdict: 'pass', reason: 'auto-whitelist', waited: 0, retryIn: 0 }
     }
     const decision = decide(strongest(entries), times)
-    if (decision.verdict === 'tempfail') {
-      const first = isLoop ? found.at(-1) : undefined
-      return by(endsAt, defer({ question, entries, decision, isLoop, first }))
-    }
+    if (decision.verdict === 'tempfail') return by(endsAt, defer(question, entries, decision))
     const { verdict, reason, waited, keep } = decision
     // What only one of the keys knew, the other knows from now on.
     const isKept = keep || entries.some((entry) => !entry?.passed)
@@ -212,12 +202,15 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   }
 
   /** Writes down a first attempt, or one that came too early, unless the loop breaker lets it through. */
-  async function defer({ question, entries, decision, isLoop, first }: Deferring): Promise<Judgement> {
+  async function defer(
+    question: Question,
+    entries: ReadonlyArray<Entry | undefined>,
+    { reason, waited, retryIn }: Deferral,
+  ): Promise<Judgement> {
     const { attempt, form, identity, keys, store } = question
-    const { reason, waited, retryIn } = decision
     const missing = keys.filter((_, index) => !entries[index])
     const [isThrough, ...added] = await Promise.all([
-      isLoop && countAttempt(question, first),
+      mayLoop(attempt) && countAttempt(question),
       ...missing.map((key) => store.add(key, times.retryWindow, waited)),
     ])
     if (isThrough) {
@@ -242,35 +235,33 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   }
 
   /**
-   * Counts an attempt that is to be deferred, and says whether it has to pass instead. `first` is what is known of the
-   * first attempt. Until a delay after that, nothing is counted, and then one attempt in each delay.
+   * Counts an attempt that is to be deferred, and says whether it has to pass instead. Until a delay after the first
+   * attempt, nothing is counted, and then one attempt in each delay.
    */
-  async function countAttempt(
-    { attempt: { client, recipient }, form, identity, store }: Question,
-    first: Entry | undefined,
-  ): Promise<boolean> {
+  async function countAttempt(question: Question): Promise<boolean> {
+    const { attempt, form, identity, store } = question
+    const { client, recipient } = attempt
     if (identity.spf === 'fail') {
       // No host of the domain: strangers are at work in its name. What was counted while DNS did not say so was theirs.
-      if (first) await endLoop(store, form, recipient)
+      await endLoop(store, form, recipient)
       return false
     }
-    if (!first) {
-      await store.add(loopKey('first', form, recipient), times.retryWindow)
-      return false
-    }
-    if (first.age < times.delay || !client.address) return false
+    const firstKey = loopKey('first', form, recipient)
+    if (!client.address || (await store.add(firstKey, times.retryWindow))) return false
+    const [first] = await store.find([firstKey])
+    if (!first || first.age < times.delay) return false
     // Before the spacing: a network that has had its share must not keep others from being counted.
-    const networkKey = loopNetworkKey(strangerNetwork(client.address), form, recipient)
+    const networkKey = loopNetworkKey(countedNetwork(client.address), form, recipient)
     const ofNetwork = await store.count(networkKey, times.retryWindow)
     if (ofNetwork > shareOfNetwork) return false
     if (!(await store.add(loopKey('spacing', form, recipient), times.delay))) return false
     return (await store.count(loopKey('counted', form, recipient), times.retryWindow)) >= deferralsNeeded
   }
 
-  /** What counts as one network where several are asked for. */
-  function strangerNetwork(address: IpAddress): string {
+  /** What counts as one network where several are asked for: no less than the operator takes for one client. */
+  function countedNetwork(address: IpAddress): string {
     const { kind } = address
-    return formatNetwork(networkOf(address, Math.min(STRANGER_PREFIX[kind], settings.prefixes[kind])))
+    return formatNetwork(networkOf(address, Math.min(CUSTOMER_PREFIX[kind], settings.prefixes[kind])))
   }
 
   /** The next attempt is the first again. */
@@ -296,24 +287,14 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
 
   // The auto-whitelist. What a host has proven holds for the hosts of its domain in its network. A host's domain is
   // often that of a provider with strangers for customers, so that it holds elsewhere only once it has passes of several
-  // networks and senders' domains; and then only in networks that have completed one themselves, or for a host whose
-  // name, which is the domain owner's to give, says that it handles mail.
+  // networks and senders' domains; and then only for a host whose name, which is the domain owner's to give, says that
+  // it handles mail. Any other host of such a domain needs one first pass in its network.
 
-  /** Where to look whether the client is whitelisted; under the first key, it is without regard to others. */
+  /** Where to look whether the client is whitelisted. */
   function listingKeys({ id, network, host }: Identity): string[] {
     if (!id.startsWith('host:')) return [whitelistKeys(id).listed]
-    const keys = [whitelistKeys(hostsInNetwork(id, network)).listed, whitelistKeys(id).listed]
-    return host?.isMail ? keys : [...keys, passedInNetworkKey(id, network)]
-  }
-
-  /** The listing that holds, if any, by what was found under `listingKeys`. */
-  function standing(
-    [ownKey, domainKey, passedHereKey]: readonly string[],
-    [own, domain, passedHere]: ReadonlyArray<Entry | undefined>,
-  ): (Entry & { key: string }) | undefined {
-    if (ownKey !== undefined && own?.passed) return { ...own, key: ownKey }
-    if (domainKey === undefined || !domain?.passed) return undefined
-    return passedHereKey === undefined || passedHere?.passed ? { ...domain, key: domainKey } : undefined
+    const inNetwork = whitelistKeys(hostsInNetwork(id, network)).listed
+    return host?.isMail ? [inNetwork, whitelistKeys(id).listed] : [inNetwork]
   }
 
   /** Towards the auto-whitelist. What cannot be counted is not: the mail passes all the same. */
@@ -327,15 +308,11 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const needed = isNamed ? autoWhitelist.after : Math.max(autoWhitelist.after, PASSES_OF_UNNAMED)
     try {
       if (!id.startsWith('host:')) return await countFor(store, id, needed, autoWhitelist)
+      const [domain] = await store.find([whitelistKeys(id).listed])
+      const witnesses = [countedNetwork(client.address), organisationOf(sender.domain)] as const
       await Promise.all([
-        store.pass(passedInNetworkKey(id, network), autoWhitelist.lifetime),
-        countFor(store, hostsInNetwork(id, network), needed, autoWhitelist),
-        countForDomain(
-          store,
-          id,
-          [strangerNetwork(client.address), organisationOf(sender.domain)],
-          autoWhitelist,
-        ),
+        countFor(store, hostsInNetwork(id, network), domain?.passed ? 1 : needed, autoWhitelist),
+        countForDomain(store, id, witnesses, autoWhitelist),
       ])
     } catch {
       // The guard around the store has counted and logged it.
@@ -396,15 +373,7 @@ interface Question {
   readonly endsAt: number
 }
 
-/** An attempt that is to be deferred, and what is known of it and of its sender's first one. */
-interface Deferring {
-  readonly question: Question
-  readonly entries: ReadonlyArray<Entry | undefined>
-  readonly decision: Extract<Decision, { verdict: 'tempfail' }>
-  /** Whether the loop breaker is for it. */
-  readonly isLoop: boolean
-  readonly first: Entry | undefined
-}
+type Deferral = Extract<Decision, { verdict: 'tempfail' }>
 
 type Judgement = Omit<Outcome, 'attempt' | 'identity' | 'ref'>
 

@@ -132,8 +132,11 @@ function withHexTail(ip: string): string {
   })
 }
 
-/** Leading bits of the addresses that a provider gives to one customer. */
-const CUSTOMER_PREFIX = { ipv4: 24, ipv6: 48 } as const
+/**
+ * Leading bits of the addresses that a provider may give to one customer: a /48 of IPv6 (RFC 6177), and many addresses in
+ * one /24 of IPv4.
+ */
+export const CUSTOMER_PREFIX = { ipv4: 24, ipv6: 48 } as const
 
 /** The network of which a stranger may have every address: what is shared among strangers is shared among these. */
 export function customerNetwork(address: IpAddress): string {

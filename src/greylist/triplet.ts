@@ -54,11 +54,6 @@ export function hostsInNetwork(host: string, network: string): string {
   return `${host}+${network}`
 }
 
-/** Of a host's domain: that its hosts in a network have completed a first pass. */
-export function passedInNetworkKey(host: string, network: string): string {
-  return `v:${escapePart(hostsInNetwork(host, network))}`
-}
-
 /**
  * Of a host's domain: that a network, or a sender's domain, is one of those whose first passes were counted; how many
  * they are; and that they are enough.
