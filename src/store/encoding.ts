@@ -10,6 +10,9 @@ export interface StoredEntry {
   readonly ttl: number
 }
 
+/** How far the clocks of two readers, and rounding, may be apart, in milliseconds. */
+const TOLERANCE = 50
+
 const STORED = /^1:(pending|passed):(\d{1,15})$/
 const COUNT = /^\d{1,15}$/
 
@@ -29,6 +32,21 @@ export function decodeEntry(key: string, text: string): StoredEntry {
   return { passed: state === 'passed', ttl: Number(digits) }
 }
 
+/** For how many milliseconds an entry was set to be kept; `undefined` for a count, and for what is none of ours. */
+export function ttlOf(text: string): number | undefined {
+  const digits = STORED.exec(text)?.[2]
+  return digits === undefined ? undefined : Number(digits)
+}
+
+/**
+ * Whether more is left of an entry than it was set with. No time that goes by leads there: a clock was set back, or a
+ * replica of Redis whose clock is behind was promoted. Such an entry begins anew now; else it would not grow older until
+ * the clock has caught up.
+ */
+export function hasTooMuchLeft(remaining: number, ttl: number): boolean {
+  return remaining > ttl + TOLERANCE
+}
+
 export function encodeCount(sum: number): string {
   return String(sum)
 }
@@ -44,7 +62,7 @@ export function isStored(text: string): boolean {
   return STORED.test(text) || COUNT.test(text)
 }
 
-/** `remaining` milliseconds are left; an age is never negative, even where somebody lengthened the entry's life. */
+/** `remaining` milliseconds are left; an age is never negative, as an entry with too much left begins anew. */
 export function ageEntry({ passed, ttl }: StoredEntry, remaining: number): Entry {
   return { passed, age: Math.max(0, ttl - remaining) }
 }

@@ -19,8 +19,11 @@ export interface Journal {
 export interface Contents {
   has(key: string): boolean
   texts(): Iterable<Text>
-  /** Takes up what was written down before a restart, as far as it is of use. */
-  take(found: readonly Text[]): void
+  /**
+   * Takes up what was written down before a restart, as far as it is of use. Says whether some of it has changed by
+   * that, so that all is to be written down again.
+   */
+  take(found: readonly Text[]): boolean
 }
 
 export interface JournalWatch {
@@ -81,12 +84,13 @@ export class SteadyJournal {
     this.#isCatchingUp = true
     try {
       const unknown = await this.#loadUnknown(contents)
-      if (!this.#hasTaken) contents.take(unknown)
+      const isChanged = !this.#hasTaken && contents.take(unknown)
       this.#hasTaken = true
       this.#state = 'catching up'
       const useless = unknown.filter(([key]) => !contents.has(key))
       await this.#inBatches(useless, ([key]) => this.#journal.remove(key))
-      if (this.#hasFailed) await this.#inBatches(contents.texts(), (text) => this.#journal.put(...text))
+      if (this.#hasFailed || isChanged)
+        await this.#inBatches(contents.texts(), (text) => this.#journal.put(...text))
       this.#caughtUp()
     } catch (error) {
       this.fail(messageOf(error))

@@ -3,6 +3,8 @@
 //
 // LMDB knows no expiry: an entry's value begins with the instant at which it ends, by the clock of whoever asks (which
 // must go on across restarts), and writes sweep a little as they go, so that no cleaner is needed and none can stall.
+// That clock is the date, which somebody may set back: an entry of which more is left than it was set with begins anew
+// by the new date, and so do the windows of counts.
 // The key `version` says whose environment it is and how it is kept; the keys of entries have a colon in them.
 
 import { mkdirSync } from 'node:fs'
@@ -16,7 +18,9 @@ import {
   decodeEntry,
   encodeCount,
   encodeEntry,
+  hasTooMuchLeft,
   isStored,
+  ttlOf,
   UnreadableEntry,
 } from './encoding.ts'
 import type { Text } from './journal.ts'
@@ -98,6 +102,8 @@ export class LmdbFile {
   #failed = { problem: '', until: 0 }
   #writes = 0
   #sweptTo = ''
+  /** Keys of entries that were found with more left than they were set with. */
+  readonly #ahead = new Set<string>()
 
   /** Throws `CannotOpen`. What is damaged may end this process instead: LMDB maps the file, and trusts what it reads. */
   constructor(directory: string, contents: Contents) {
@@ -129,18 +135,53 @@ export class LmdbFile {
       const answers: Answer[] = []
       const failure = await this.#run(writes, () => {
         for (const operation of operations) answers.push(this.#answer(operation, now))
+        if (writes) this.#beginAnew(now)
       })
-      if (failure === undefined) return answers
-      const problem = messageOf(failure)
-      if (!writes || obstacleOf(failure) === 'damage') throw new CannotOpen('damage', problem, failure)
-      this.#failed = { problem, until: performance.now() + REST }
+      if (failure === undefined) {
+        if (this.#ahead.size > 0) await this.#beginAnewLater(now)
+        return answers
+      }
+      if (!writes) throw new CannotOpen('damage', messageOf(failure), failure)
+      this.#writeFailed(failure)
     }
     const failed = { error: this.#failed.problem, isUnreadable: false }
-    return operations.map((operation) => (isWrite(operation) ? failed : this.#answer(operation, now)))
+    const answers = operations.map((operation) =>
+      isWrite(operation) ? failed : this.#answer(operation, now),
+    )
+    this.#ahead.clear()
+    return answers
   }
 
   async close(): Promise<void> {
     await this.#database.close()
+  }
+
+  /** After reads, which have no transaction. Where it cannot be written, as on a full disk, the next find tries again. */
+  async #beginAnewLater(now: number): Promise<void> {
+    if (performance.now() < this.#failed.until) {
+      this.#ahead.clear()
+      return
+    }
+    const failure = await this.#run(true, () => this.#beginAnew(now))
+    if (failure !== undefined) this.#writeFailed(failure)
+  }
+
+  /** Has time go by for what was found ahead of the clock. Looks again: others may have written since. */
+  #beginAnew(now: number): void {
+    for (const key of this.#ahead) {
+      const value = this.#database.get(key)
+      const ttl = value === undefined ? undefined : excessiveTtl(value, now)
+      if (value !== undefined && ttl !== undefined)
+        void this.#database.put(key, `${now + ttl} ${textOf(value)}`)
+    }
+    this.#ahead.clear()
+  }
+
+  #writeFailed(failure: unknown): void {
+    this.#ahead.clear()
+    const problem = messageOf(failure)
+    if (obstacleOf(failure) === 'damage') throw new CannotOpen('damage', problem, failure)
+    this.#failed = { problem, until: performance.now() + REST }
   }
 
   /** In a transaction where `isTransaction`; what went wrong, then none of it was done. */
@@ -189,7 +230,7 @@ export class LmdbFile {
         const [, key, window] = operation
         const found = this.#alive(key, now)
         const sum = (found ? decodeCount(key, found.text) : 0) + 1
-        this.#put(key, encodeCount(sum), found?.endsAt ?? now + window, now)
+        this.#put(key, encodeCount(sum), Math.min(found?.endsAt ?? Infinity, now + window), now)
         return sum
       }
       case 'forget':
@@ -217,7 +258,7 @@ export class LmdbFile {
     const found = this.#alive(key, now)
     if ('counted' in learnt) {
       const sum = (found ? decodeCount(key, found.text) : 0) + learnt.counted
-      this.#put(key, encodeCount(sum), found?.endsAt ?? now + learnt.left, now)
+      this.#put(key, encodeCount(sum), Math.min(found?.endsAt ?? Infinity, now + learnt.left), now)
       return
     }
     const entry = mergeEntry(found && { ...decodeEntry(key, found.text), left: found.endsAt - now }, learnt)
@@ -236,12 +277,19 @@ export class LmdbFile {
     return texts.slice(0, most).map(({ key, value }) => [key, value])
   }
 
-  /** What has no end that could be read is alive, and refused by whoever decodes it. */
+  /**
+   * What has no end that could be read is alive, and refused by whoever decodes it. An entry that is ahead of the clock
+   * ends as if it began now, which is written down by the end of `perform`.
+   */
   #alive(key: string, now: number): { readonly endsAt: number; readonly text: string } | undefined {
     const value = this.#database.get(key)
     if (value === undefined) return undefined
     const endsAt = Number.parseInt(value, 10)
-    return endsAt <= now ? undefined : { endsAt, text: textOf(value) }
+    if (endsAt <= now) return undefined
+    const ttl = excessiveTtl(value, now)
+    if (ttl === undefined) return { endsAt, text: textOf(value) }
+    this.#ahead.add(key)
+    return { endsAt: now + ttl, text: textOf(value) }
   }
 
   /** Only within a transaction, which tells whether all of it could be done. */
@@ -256,6 +304,7 @@ export class LmdbFile {
     for (const { key, value } of batch) {
       // What cannot be read stays, for whoever looks into why; it fails only attempts of its own key.
       if (key !== VERSION_KEY && Number.parseInt(value, 10) <= now) void this.#database.remove(key)
+      else if (excessiveTtl(value, now) !== undefined) this.#ahead.add(key)
     }
     this.#sweptTo = batch.length < SWEEP_BATCH ? '' : (batch.at(-1)?.key ?? '')
   }
@@ -310,6 +359,13 @@ function strangerIn(version: string, contents: Contents): string | undefined {
 function isOurs(value: string, contents: Contents): boolean {
   const words = value.split(' ')
   return words.length === (contents === 'entries' ? 2 : 3) && isStored(words.at(-1) ?? '')
+}
+
+/** The time that an entry was set with, in milliseconds, where more is left of it than that. */
+function excessiveTtl(value: string, now: number): number | undefined {
+  const ttl = ttlOf(textOf(value))
+  if (ttl === undefined) return undefined
+  return hasTooMuchLeft(Number.parseInt(value, 10) - now, ttl) ? ttl : undefined
 }
 
 /** Without the instant at which it ends. */

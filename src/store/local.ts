@@ -3,7 +3,15 @@
 // restarts.
 
 import type { Entry } from '../greylist/entry.ts'
-import { ageEntry, decodeCount, decodeEntry, encodeCount, encodeEntry, type StoredEntry } from './encoding.ts'
+import {
+  ageEntry,
+  decodeCount,
+  decodeEntry,
+  encodeCount,
+  encodeEntry,
+  hasTooMuchLeft,
+  type StoredEntry,
+} from './encoding.ts'
 import type { Contents, SteadyJournal, Text } from './journal.ts'
 import type { Learnt } from './merge.ts'
 import type { Store } from './store.ts'
@@ -103,7 +111,7 @@ export class LocalStore implements Store, Contents {
   async count(key: string, window: number): Promise<number> {
     const kept = this.#alive(key)
     const value = (typeof kept?.value === 'number' ? kept.value : 0) + 1
-    const endsAt = kept?.endsAt ?? this.#now() + window
+    const endsAt = Math.min(kept?.endsAt ?? Infinity, this.#now() + window)
     await this.#learn(key, { value, endsAt, unmerged: (kept?.unmerged ?? 0) + 1 })
     return value
   }
@@ -149,7 +157,8 @@ export class LocalStore implements Store, Contents {
   counted(key: string, sum: number, window: number): number {
     const kept = this.#alive(key)
     const unmerged = kept?.unmerged ?? 0
-    const next = { value: sum + unmerged, endsAt: kept?.endsAt ?? this.#now() + window, unmerged }
+    const endsAt = Math.min(kept?.endsAt ?? Infinity, this.#now() + window)
+    const next = { value: sum + unmerged, endsAt, unmerged }
     if (this.#hasRoomFor(key, next)) void this.#write(key, next)
     return next.value
   }
@@ -187,16 +196,32 @@ export class LocalStore implements Store, Contents {
       for (const [key, kept] of keys) yield [key, encodeKept(kept)]
   }
 
-  /** But for what is known by now, has ended, cannot be read or has no room any more. */
-  take(found: readonly Text[]): void {
+  /**
+   * But for what is known by now, has ended, cannot be read or has no room any more. What has more left than it was set
+   * with, as the date was set back since, begins anew.
+   */
+  take(found: readonly Text[]): boolean {
+    const now = this.#now()
+    let isChanged = false
     const alive = found.flatMap(([key, text]) => {
       const kept = decodeKept(key, text)
-      return kept && kept.endsAt > this.#now() && !this.has(key) ? [{ key, kept }] : []
+      if (!kept || kept.endsAt <= now || this.has(key)) return []
+      const ttl = this.#longest(kept)
+      if (!hasTooMuchLeft(kept.endsAt - now, ttl)) return [{ key, kept }]
+      isChanged = true
+      return [{ key, kept: { ...kept, endsAt: now + ttl } }]
     })
     alive.sort((a, b) => a.kept.endsAt - b.kept.endsAt)
     for (const { key, kept } of alive) {
       if (this.#hasRoomFor(key, kept)) this.#mapFor(kept).set(key, kept)
     }
+    return isChanged
+  }
+
+  /** How long it may be kept from now on; of a count, the window is known only when it is counted again. */
+  #longest({ value }: Kept): number {
+    if (typeof value !== 'number') return value.ttl
+    return Math.max(this.#times.retryWindow, this.#times.lifetime)
   }
 
   #alive(key: string): Kept | undefined {

@@ -47,7 +47,7 @@ export class MemoryStore implements SharedStore {
   async count(key: string, window: number): Promise<number> {
     const kept = this.#alive(key)
     const sum = (typeof kept?.value === 'number' ? kept.value : 0) + 1
-    this.#keep(key, sum, kept?.endsAt ?? this.#now() + window)
+    this.#keep(key, sum, Math.min(kept?.endsAt ?? Infinity, this.#now() + window))
     return sum
   }
 
@@ -60,7 +60,7 @@ export class MemoryStore implements SharedStore {
     const now = this.#now()
     if ('counted' in learnt) {
       const sum = typeof kept?.value === 'number' ? kept.value : 0
-      this.#keep(key, sum + learnt.counted, kept?.endsAt ?? now + learnt.left)
+      this.#keep(key, sum + learnt.counted, Math.min(kept?.endsAt ?? Infinity, now + learnt.left))
       return
     }
     const found =

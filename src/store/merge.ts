@@ -18,7 +18,9 @@ export interface LearntCount {
 export type Learnt = LearntEntry | LearntCount
 
 /** What takes the place of `found`; `undefined` when it stays as it is. */
-export function mergeEntry(found: LearntEntry | undefined, learnt: LearntEntry): LearntEntry | undefined {
+export function mergeEntry(found: LearntEntry | undefined, given: LearntEntry): LearntEntry | undefined {
+  // By a clock that was set back, more may be left of it than it was set with: it begins now then.
+  const learnt = { ...given, left: Math.min(given.left, given.ttl) }
   if (!found) return learnt
   if (found.passed) return learnt.passed && learnt.left > found.left ? learnt : undefined
   if (learnt.passed) return learnt

@@ -1,11 +1,14 @@
 // Entries in Redis, shared by any number of hosts. A key's TTL is its window: a pending key is set with the retry
 // window, a passed one with the lifetime, and set again as it is used; so nothing has to clean up, and how old an
 // entry is follows from what is left of its TTL, by Redis's clock alone.
+//
+// Redis keeps the instant at which a key ends. On a replica that is promoted while its clock is behind, or on a server
+// whose date was set back, more is left of a key than it was set with: such an entry begins anew when it is found.
 
 import { randomUUID } from 'node:crypto'
 import type { Entry } from '../greylist/entry.ts'
 import { messageOf } from '../message.ts'
-import { ageEntry, decodeEntry, encodeEntry, UnreadableEntry } from './encoding.ts'
+import { ageEntry, decodeEntry, encodeEntry, hasTooMuchLeft, ttlOf, UnreadableEntry } from './encoding.ts'
 import type { Learnt } from './merge.ts'
 import { createRedisClient, type RedisClient, serversOf, streamsOf } from './redis-client.ts'
 import { ExplainedProblem, explainProblem, isOfReplica, isRefusal } from './redis-problem.ts'
@@ -20,7 +23,7 @@ export interface RedisEvents {
   onWarning(warning: string): void
 }
 
-/** The first Redis with PEXPIRE … NX. */
+/** The first Redis with PEXPIRE … LT and GT. */
 const OLDEST_REDIS = 7
 
 /** How long what a check writes is kept, in milliseconds, should it not come to deleting it. */
@@ -43,6 +46,10 @@ if found then
   local had, window = string.match(found, '^1:(%a+):(%d+)$')
   if had ~= 'pending' and had ~= 'passed' then return found end
   local remaining = redis.call('PTTL', KEYS[1])
+  if remaining > tonumber(window) then
+    remaining = tonumber(window)
+    redis.call('PEXPIRE', KEYS[1], window)
+  end
   if had == 'passed' and (state == 'pending' or remaining < 0 or remaining >= left) then return false end
   if had == 'pending' and state == 'pending' then
     local age = ttl - left
@@ -123,6 +130,7 @@ export class RedisStore implements SharedStore {
     // Callbacks, as each promise that is spared counts here: this is most of what an attempt costs.
     return new Promise((resolve, reject) => {
       const entries: Array<Entry | undefined> = []
+      const ahead: Array<readonly [key: string, found: string]> = []
       let awaited = keys.length
       keys.forEach((key, index) => {
         const name = this.#settings.prefix + key
@@ -137,8 +145,11 @@ export class RedisStore implements SharedStore {
             failure ??= error
             if (failure) throw this.#explain(failure, name)
             entries[index] = found == null ? undefined : readEntry(name, found, remaining)
+            if (found != null && isAhead(found, remaining)) ahead.push([key, found])
             awaited -= 1
-            if (awaited === 0) resolve(entries)
+            if (awaited > 0) return
+            if (ahead.length === 0) resolve(entries)
+            else Promise.all(ahead.map((each) => this.#beginAnew(...each))).then(() => resolve(entries))
           } catch (failure) {
             reject(failure)
           }
@@ -152,7 +163,9 @@ export class RedisStore implements SharedStore {
     const done = await this.#ask(key, (redis, name) =>
       redis.set(name, pending, 'PX', retryWindow - age, 'NX'),
     )
-    return done === 'OK'
+    if (done === 'OK') return true
+    await this.find([key]).catch(() => undefined) // so that it begins anew where it has too much left
+    return false
   }
 
   async pass(key: string, lifetime: number): Promise<void> {
@@ -160,10 +173,13 @@ export class RedisStore implements SharedStore {
     await this.#ask(key, (redis, name) => redis.set(name, passed, 'PX', lifetime))
   }
 
-  /** The end is set wherever it is missing, so that a process that dies in between leaves nothing for ever. */
+  /**
+   * LT sets the end where it is missing, so that a process that dies in between leaves nothing for ever, and where it is
+   * further away than the window, by a clock that is behind.
+   */
   async count(key: string, window: number): Promise<number> {
     const [sum] = await this.#ask(key, (redis, name) =>
-      Promise.all([redis.incr(name), redis.pexpire(name, window, 'NX')]),
+      Promise.all([redis.incr(name), redis.pexpire(name, window, 'LT')]),
     )
     return sum
   }
@@ -173,10 +189,10 @@ export class RedisStore implements SharedStore {
   }
 
   async merge(key: string, learnt: Learnt): Promise<void> {
-    const left = Math.ceil(learnt.left)
+    const left = Math.ceil('ttl' in learnt ? Math.min(learnt.left, learnt.ttl) : learnt.left)
     if ('counted' in learnt) {
       await this.#ask(key, (redis, name) =>
-        Promise.all([redis.incrby(name, learnt.counted), redis.pexpire(name, left, 'NX')]),
+        Promise.all([redis.incrby(name, learnt.counted), redis.pexpire(name, left, 'LT')]),
       )
       return
     }
@@ -195,6 +211,25 @@ export class RedisStore implements SharedStore {
     this.#isClosed = true
     clearTimeout(this.#timer)
     this.#client.disconnect()
+  }
+
+  /**
+   * Has time go by for an entry that was `found` with more left than it was set with. Another host may have written
+   * since, such as a pass, which is kept for longer: what stands there now gets its own time back. Never rejects, as the
+   * next find tries again.
+   */
+  async #beginAnew(key: string, found: string): Promise<void> {
+    const ttl = ttlOf(found) ?? 0 // always an entry
+    try {
+      const [, now] = await this.#ask(key, (redis, name) =>
+        Promise.all([redis.pexpire(name, ttl, 'LT'), redis.get(name)]),
+      )
+      const ttlNow = now === null || now === found ? undefined : ttlOf(now)
+      if (ttlNow === undefined || ttlNow <= ttl) return
+      await this.#ask(key, (redis, name) => redis.pexpire(name, ttlNow, 'GT'))
+    } catch {
+      // `#ask` has made known what is wrong with Redis.
+    }
   }
 
   /**
@@ -321,7 +356,7 @@ function checkKey(name: string): string {
 async function writeReadDelete(redis: RedisClient, name: string): Promise<void> {
   const [, , , , found] = await Promise.all([
     redis.incr(name),
-    redis.pexpire(name, CHECK_LIFETIME, 'NX'),
+    redis.pexpire(name, CHECK_LIFETIME, 'LT'),
     redis.set(name, 'written', 'PX', CHECK_LIFETIME),
     redis.pttl(name),
     redis.get(name),
@@ -334,7 +369,7 @@ async function writeReadDelete(redis: RedisClient, name: string): Promise<void> 
 export function unsupportedServer(info: string): string | undefined {
   const version = /^redis_version:(\S+)/m.exec(info)?.[1]
   if (version === undefined || Number.parseInt(version, 10) >= OLDEST_REDIS) return undefined
-  return `this is Redis ${version}: greymx needs Redis 7.0 or later (PEXPIRE with NX), or Valkey`
+  return `this is Redis ${version}: greymx needs Redis 7.0 or later (PEXPIRE with LT), or Valkey`
 }
 
 /** What an evicting server is warned about, from its INFO; `undefined` when it keeps all, or does not say. */
@@ -342,6 +377,12 @@ export function evictionWarning(info: string): string | undefined {
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1]
   if (policy === undefined || policy === 'noeviction') return undefined
   return `maxmemory-policy is ${policy}: Redis drops entries when it runs short of memory, expected noeviction`
+}
+
+/** Of what is no entry, nobody knows. */
+function isAhead(found: string, remaining: number): boolean {
+  const ttl = ttlOf(found)
+  return ttl !== undefined && hasTooMuchLeft(remaining, ttl)
 }
 
 /** An entry without a TTL has waited for all of its window, and its use mends it. */

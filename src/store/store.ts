@@ -4,6 +4,8 @@
 //   one adds; of many `count`, each gets a sum of its own.
 // - How old an entry is, the store says by its own clock; no two hosts' clocks are ever compared.
 // - An entry past its end is absent, swept or not.
+// - An entry of which more is left than it was set with, as after its clock was set back, begins anew now. So does the
+//   window of a count when it is counted again.
 // - What the outside does (Redis gone, disk full, contents that are not ours) rejects with a message that names it.
 
 import type { Entry } from '../greylist/entry.ts'

@@ -13,6 +13,11 @@ export interface StoreUnderTest {
   advance(milliseconds: number): Promise<void>
 }
 
+export interface SetBackStoreUnderTest extends SharedStoreUnderTest {
+  /** Sets the store's clock back, so that so many milliseconds more are left of what is under `keys`. */
+  setBack(milliseconds: number, keys: readonly string[]): Promise<void>
+}
+
 export interface SharedStoreUnderTest extends StoreUnderTest {
   readonly store: SharedStore
   readonly other: SharedStore
@@ -267,6 +272,111 @@ export function describeSharedStore(
         ]),
       )
       assert.ok((await store.find(keys)).every((entry) => entry?.passed))
+    })
+  })
+}
+
+/** What a store promises whose clock is the date of a machine, or of one machine after another. */
+export function describeSetBackStore(
+  name: string,
+  tolerance: number,
+  open: (t: TestContext) => Promise<SetBackStoreUnderTest>,
+): void {
+  const assertAge = assertAgeWithin(tolerance)
+  const look = async (store: Store) => (await store.find(['a']))[0]
+  /** A window that is still open once the clock has been set back, however busy the machine is. */
+  const LONG = 3 * WINDOW
+
+  describe(`${name} believes no date, when its clock is set back:`, { concurrency: true }, () => {
+    test('who waits, waits the delay once from then on, and not for the difference', async (t) => {
+      const { store, other, advance, setBack } = await open(t)
+      await store.add('a', 2 * DAY)
+      await advance(300)
+      await setBack(DAY, ['a'])
+      const found = await look(store)
+      assert.equal(found?.passed, false)
+      assertAge(found?.age, 0)
+      await advance(300)
+      assertAge((await look(other))?.age, 300)
+      await advance(300)
+      assertAge((await look(store))?.age, 600)
+    })
+
+    test('a pass stays one, for its lifetime from then on', async (t) => {
+      const { store, advance, setBack } = await open(t)
+      await store.pass('a', LONG)
+      await setBack(DAY, ['a'])
+      const found = await look(store)
+      assert.equal(found?.passed, true)
+      assertAge(found?.age, 0)
+      await advance(LONG + 100)
+      assert.equal(await look(store), undefined)
+    })
+
+    test('what is added again without being looked at ends a window later', async (t) => {
+      const { store, advance, setBack } = await open(t)
+      await store.add('a', LONG)
+      await setBack(DAY, ['a'])
+      assert.equal(await store.add('a', LONG), false)
+      await advance(LONG + 100)
+      assert.equal(await store.add('a', LONG), true)
+    })
+
+    test('a count goes on, and ends a window later', async (t) => {
+      const { store, advance, setBack } = await open(t)
+      await store.count('a', LONG)
+      await store.count('b', LONG)
+      await setBack(DAY, ['a', 'b'])
+      assert.equal(await store.count('a', LONG), 2)
+      await store.merge('b', { counted: 2, left: LONG })
+      await advance(LONG + 100)
+      assert.equal(await store.count('a', LONG), 1)
+      assert.equal(await store.count('b', LONG), 1)
+    })
+
+    test('what was learnt elsewhere is taken in, and nothing of it is older or later than now', async (t) => {
+      const { store, advance, setBack } = await open(t)
+      const ttl = LONG
+      for (const key of ['a', 'b', 'd']) await store.add(key, ttl)
+      await store.pass('c', ttl)
+      await setBack(DAY, ['a', 'b', 'c', 'd'])
+      await store.merge('a', { passed: false, ttl, left: ttl - 500 })
+      await store.merge('b', { passed: false, ttl, left: ttl + DAY })
+      await store.merge('c', { passed: true, ttl, left: ttl - 500 })
+      await store.merge('d', { passed: true, ttl, left: ttl + DAY })
+      await store.merge('e', { passed: false, ttl, left: ttl + DAY })
+      const found = await store.find(['a', 'b', 'c', 'd', 'e'])
+      assert.deepEqual(
+        found.map((entry) => entry?.passed),
+        [false, false, true, true, false],
+      )
+      for (const [index, age] of [500, 0, 0, 0, 0].entries()) assertAge(found[index]?.age, age)
+      await advance(LONG + 100)
+      assert.ok((await store.find(['a', 'b', 'c', 'd', 'e'])).every((entry) => entry === undefined))
+    })
+
+    test('a clock that is set back by less than has gone by changes nothing but the age', async (t) => {
+      const { store, advance, setBack } = await open(t)
+      await store.add('a', DAY, 100_000)
+      await setBack(40_000, ['a'])
+      const { age = 0 } = (await look(store)) ?? {}
+      assert.ok(age >= 60_000 - 2 && age < 80_000, `age ${age}`)
+      await advance(200)
+      assert.ok(((await look(store))?.age ?? 0) >= age + 200 - 2)
+    })
+
+    test('whoever passes meanwhile, through another frontend, has passed for the whole lifetime', async (t) => {
+      const { store, other, setBack } = await open(t)
+      const keys = Array.from({ length: 100 }, (_, index) => `key ${index}`)
+      await Promise.all(keys.map((key) => store.add(key, 2 * DAY)))
+      await setBack(DAY, keys)
+      await Promise.all(
+        keys.flatMap((key) => [store.find([key]), other.pass(key, 36 * DAY), store.find([key])]),
+      )
+      for (const found of await store.find(keys)) {
+        assert.equal(found?.passed, true)
+        assertAge(found?.age, 0)
+      }
     })
   })
 }

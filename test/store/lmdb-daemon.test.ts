@@ -240,3 +240,22 @@ test('killed again and again under load, greymx finds every pass that it gave, a
   }
   assert.deepEqual((await readdir(join(dir, 'state'))).sort(), ['data.mdb', 'lock.mdb'])
 })
+
+test('on a machine whose date was a day ahead, who waits waits the delay once by the new date', async (t) => {
+  const dir = await scratch(t)
+  const settings = `store: "lmdb:${dir}/state"\n${STRICT}
+greylist: { delay: 1s, retry_window: 2d, lifetime: 36d, auto_whitelist: false }`
+  const ahead = await startGreymx({ dir, name: 'ahead', clockOffset: '+1d', settings })
+  const before = await milterSession(ahead)
+  for (const sender of ['waits@a.test', 'passed@a.test']) assert.equal(await ask(before, sender), 'tempfail')
+  await sleep(1100)
+  assert.equal(await ask(before, 'passed@a.test'), 'pass')
+  await ahead.stop()
+
+  const greymx = await startGreymx({ dir, settings })
+  const client = await milterSession(greymx)
+  assert.equal(await ask(client, 'passed@a.test'), 'pass')
+  assert.equal(await ask(client, 'waits@a.test'), 'tempfail')
+  await sleep(1100)
+  assert.equal(await ask(client, 'waits@a.test'), 'pass')
+})

@@ -9,8 +9,8 @@ import { UnreadableEntry } from '../../src/store/encoding.ts'
 import type { Text } from '../../src/store/journal.ts'
 import { type LmdbStore, openLmdbJournal, openLmdbStore } from '../../src/store/lmdb.ts'
 import { childrenOf } from '../support/daemon.ts'
-import { endWith, scratch, waitFor } from '../support/scratch.ts'
-import { describeSharedStore } from './conformance.ts'
+import { endWith, type Scope, scratch, waitFor } from '../support/scratch.ts'
+import { describeSetBackStore, describeSharedStore } from './conformance.ts'
 
 const DAY = 86_400_000
 const SILENT = { onReady() {}, onProblem() {}, onMovedAside() {} }
@@ -31,7 +31,7 @@ async function openIn(dir: string, now: () => number = Date.now): Promise<Opened
   return { store, events }
 }
 
-describeSharedStore('LmdbStore', 0, async (t) => {
+async function openByHand(t: Scope) {
   let now = 1_700_000_000_000
   const dir = await scratch(t)
   const { store } = await openIn(dir, () => now)
@@ -41,10 +41,49 @@ describeSharedStore('LmdbStore', 0, async (t) => {
   return {
     store,
     other,
-    async advance(milliseconds) {
+    async advance(milliseconds: number) {
       now += milliseconds
     },
+    async setBack(milliseconds: number) {
+      now -= milliseconds
+    },
   }
+}
+
+describeSharedStore('LmdbStore', 0, openByHand)
+describeSetBackStore('LmdbStore', 0, openByHand)
+
+test('LmdbStore leaves what it was not asked for while its clock was set back as it is', async (t) => {
+  const { store, advance, setBack } = await openByHand(t)
+  await store.add('touched', 2 * DAY)
+  await store.add('untouched', 2 * DAY)
+  await advance(300)
+  await setBack(DAY)
+  await store.find(['touched'])
+  await advance(DAY)
+  assert.deepEqual(await store.find(['touched', 'untouched']), [
+    { passed: false, age: DAY },
+    { passed: false, age: 300 },
+  ])
+})
+
+test('LmdbStore sweeps away what was written before its clock was set back, and not asked for since', async (t) => {
+  let now = 1_700_000_000_000
+  const dir = await scratch(t)
+  const { store } = await openIn(dir, () => now)
+  for (let index = 0; index < 200; index += 1) await store.add(`t:old ${index}`, 1000)
+  now -= DAY
+  const writeSome = async () => {
+    for (let index = 0; index < 200; index += 1) await store.pass(`t:${index}`, 10 * DAY)
+  }
+  await writeSome()
+  now += 2000
+  await writeSome()
+  await store.close()
+  const database = open({ path: dir, noSubdir: false, encoding: 'string' })
+  const old = [...database.getKeys()].filter((key) => String(key).startsWith('t:old'))
+  await database.close()
+  assert.deepEqual(old, [])
 })
 
 test('LmdbStore finds what it kept when it is opened again', async (t) => {

@@ -42,6 +42,40 @@ describeStore('LocalStore with a journal in LMDB', 0, async (t) => {
   return { store, ...rest }
 })
 
+test('LocalStore begins anew what its journal has from a date that was set back since, once', async (t) => {
+  const dir = await scratch(t)
+  const restart = async (journal: Journal, now: number) => {
+    const clock = { now }
+    const local = new LocalStore(() => clock.now, 1000, TIMES, steady(journal))
+    await local.restore()
+    return { local, clock }
+  }
+  const NOW = 1_700_000_000_000
+  const { local: first } = await restart(await openLmdbJournal(dir, SILENT), NOW)
+  await first.add('pending', DAY)
+  await first.pass('passed', 36 * DAY)
+  await first.count('count', DAY)
+  await first.close()
+
+  const { local: second } = await restart(await openLmdbJournal(dir, SILENT), NOW - 100 * DAY)
+  assert.deepEqual(await second.find(['pending', 'passed']), [
+    { passed: false, age: 0 },
+    { passed: true, age: 0 },
+  ])
+  for (const { learnt } of second.unmerged(10)) assert.ok(learnt.left <= 36 * DAY)
+  await second.close()
+
+  const { local: third, clock } = await restart(await openLmdbJournal(dir, SILENT), NOW - 100 * DAY + 500)
+  assert.deepEqual(await third.find(['pending', 'passed']), [
+    { passed: false, age: 500 },
+    { passed: true, age: 500 },
+  ])
+  assert.equal(await third.count('count', DAY), 2)
+  clock.now += DAY
+  assert.equal(await third.count('count', DAY), 1)
+  await third.close()
+})
+
 test('LocalStore finds everything again in its journal, and what is still to be merged', async (t) => {
   const dir = await scratch(t)
   const { local: first } = await setUp(1000, await openLmdbJournal(dir, SILENT))
