@@ -5,21 +5,8 @@
 // throws where nobody can catch it, which ends the process (dispatch and shiftCommand of its DataHandler). Here the
 // connection ends, as it does over what is no reply at all, and another one is made.
 
-import { require } from '../require.ts'
+import { requireDataHandler } from './ioredis-internals.ts'
 import { ExplainedProblem } from './redis-problem.ts'
-
-interface Item {
-  readonly command: { readonly name: string }
-}
-
-/** What is used of the class, which is private there. */
-interface DataHandler {
-  readonly redis: {
-    readonly commandQueue: { peekFront(): Item | undefined; shift(): Item | undefined }
-  }
-  dispatch(handle: () => void): void
-  shiftCommand(reply: unknown): Item | undefined
-}
 
 type IsOfKind = (reply: unknown) => boolean
 
@@ -36,9 +23,9 @@ const KINDS: ReadonlyMap<string, IsOfKind> = new Map([
   ['del', isNumber],
 ])
 
-/** To be called before the first connection is made; a second time changes nothing. */
+/** To be called once, before the first connection is made. Throws where ioredis is not as greymx knows it. */
 export function endOnStrayReplies(): void {
-  const { prototype } = require('ioredis/built/DataHandler.js').default as { readonly prototype: DataHandler }
+  const prototype = requireDataHandler()
 
   // What is thrown meets whoever reads the stream, as what is no reply at all does.
   prototype.dispatch = (handle) => handle()
