@@ -3,7 +3,8 @@
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
 import { LONGEST_DECISION } from '../greylister.ts'
-import type { SocketSpec } from '../milter/socket.ts'
+import { bareHost, isInNetwork, parseIp, parseNetwork } from '../ip.ts'
+import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import type { RedisServers } from '../store/redis-settings.ts'
 
@@ -74,6 +75,20 @@ function lintTimes({ greylist, storeTimeout }: Config): Warning[] {
 }
 
 function lintSockets({ listen, socketMode }: Config): Warning[] {
+  return [...lintPorts(listen), ...lintSocketMode(listen, socketMode)]
+}
+
+function lintPorts(listen: readonly SocketSpec[]): Warning[] {
+  return listen
+    .filter((spec) => spec.kind !== 'unix' && !isLoopback(spec.host))
+    .map(
+      (spec) =>
+        `listen ${formatSocketSpec(spec)} can be reached from other machines: expected a unix socket, or a loopback address, ` +
+        'as whoever reaches it can say that he is an MTA, and have any triplet passed for any client',
+    )
+}
+
+function lintSocketMode(listen: readonly SocketSpec[], socketMode: number): Warning[] {
   if ((socketMode & 0o002) === 0) return []
   const mode = `"0${socketMode.toString(8).padStart(3, '0')}"`
   return listen
@@ -108,6 +123,11 @@ function hostsOf(servers: RedisServers): string[] {
   }
 }
 
+const LOOPBACK = ['127.0.0.0/8', '::1/128'].flatMap((text) => parseNetwork(text) ?? [])
+
+/** Of an address in any spelling, or of a name that stands for nothing else. */
 export function isLoopback(host: string): boolean {
-  return /^(localhost|127\.\d+\.\d+\.\d+|::1)$/i.test(host)
+  const address = parseIp(bareHost(host))
+  if (address) return LOOPBACK.some((network) => isInNetwork(address, network))
+  return /^(localhost|localhost\.localdomain|ip6-localhost|ip6-loopback)\.?$/i.test(host)
 }

@@ -13,6 +13,7 @@ const QUIET = [
   'greylist: { lifetime: 2d }',
   'socket_mode: "0666"', // no unix socket
   'listen: unix:/run/greymx/s\nsocket_mode: "0660"',
+  'listen: ["inet:1@127.8.0.1", "inet:1@localhost", "inet6:1@::1", "inet6:1@0:0:0:0:0:0:0:1"]',
   'listen: unix:/run/greymx/s\nsocket_mode: "0664"',
   'store: redis://127.0.0.1:6379/0',
   'store: redis://localhost:6379/0',
@@ -43,6 +44,15 @@ const WARNED: Array<[text: string, warnings: RegExp[]]> = [
     [
       /^socket_mode "0666" lets every user of this machine write to \/run\/a: expected "0660", /,
       /^socket_mode "0666" lets every user of this machine write to \/run\/b: /,
+    ],
+  ],
+  [
+    'listen: ["inet:8891@0.0.0.0", "inet6:8891@::", "inet:8891@192.0.2.7", "inet:8891@mx1.test", "inet:8891@127.0.0.1"]',
+    [
+      /^listen inet:8891@0\.0\.0\.0 can be reached from other machines: expected a unix socket, or a loopback address, /,
+      /^listen inet6:8891@:: can be reached .* any triplet passed/,
+      /^listen inet:8891@192\.0\.2\.7 can be reached /,
+      /^listen inet:8891@mx1\.test can be reached /,
     ],
   ],
   [
