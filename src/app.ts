@@ -19,6 +19,7 @@ import type { InheritedSocket, ListenOn } from './milter/listener.ts'
 import { startServer } from './milter/server.ts'
 import type { Handler } from './milter/session.ts'
 import { formatSocketSpec, type SocketSpec } from './milter/socket.ts'
+import { OneAddressWatch } from './one-address.ts'
 import { Reporter } from './report.ts'
 import { openStores, type Stores } from './stores.ts'
 
@@ -74,9 +75,14 @@ async function openParts(
   closers: Array<() => Promise<void>>,
 ): Promise<Omit<App, 'close'>> {
   const metrics = new Metrics()
+  const watch = new OneAddressWatch(
+    () => performance.now(),
+    ({ client, warning }) => log.event('warn', 'all clients seem to have one address', { client, warning }),
+  )
   const reporter = new Reporter([
     (outcome) => log.outcome(outcome),
     (outcome, took) => metrics.outcome(outcome, took),
+    (outcome) => watch.take(outcome),
   ])
   const stores = await openStores(config, log, metrics)
   closers.push(() => stores.close())
@@ -105,7 +111,10 @@ async function openParts(
         reporter.handOn()
         return metrics.exposition()
       },
-      health: () => healthOf(stores, sockets()),
+      health() {
+        reporter.handOn()
+        return healthOf(stores, sockets(), watch.warnings)
+      },
     })
   let admin: AdminServer | undefined = await openAdmin(config.admin)
   closers.push(async () => admin?.close())
@@ -162,7 +171,11 @@ async function openParts(
   }
 }
 
-async function healthOf(stores: Stores, listening: readonly SocketSpec[]): Promise<Health> {
+async function healthOf(
+  stores: Stores,
+  listening: readonly SocketSpec[],
+  warnings: readonly string[],
+): Promise<Health> {
   await stores.check().catch(() => undefined) // the state says it
   const { local } = stores
   return {
@@ -171,6 +184,7 @@ async function healthOf(stores: Stores, listening: readonly SocketSpec[]): Promi
       ? { local: { name: stores.localName, entries: local.size, unmerged: local.unmergedSize } }
       : {}),
     listeners: listening.map(formatSocketSpec),
+    warnings,
   }
 }
 

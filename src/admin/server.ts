@@ -10,6 +10,8 @@ export interface Health {
   /** What goes on while the store is away; `unmerged` is how many of its entries the store does not know yet. */
   readonly local?: { readonly name: string; readonly entries: number; readonly unmerged: number }
   readonly listeners: readonly string[]
+  /** What the operator should look at, though greymx is well; empty where there is nothing. */
+  readonly warnings: readonly string[]
 }
 
 export interface AdminParts {

@@ -1,5 +1,5 @@
 // greymx check: reads the configuration and says what is wrong with it; and what is not, but will not do well, by
-// itself or with the MTAs' own configurations. With --print, what it comes to.
+// itself, with the MTAs' own configurations, or as the running daemon has seen it. With --print, what it comes to.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import { printSettings } from '../config/print.ts'
 import type { Setting } from '../config/reader.ts'
 import type { Config } from '../config/schema.ts'
 import { readLists } from '../exempt/lists.ts'
+import { lintListeners, withListeners } from '../lint/daemon.ts'
 import { lintPostfix } from '../lint/postfix.ts'
 import { lintSendmail } from '../lint/sendmail.ts'
 import { lintSettings } from '../lint/settings.ts'
@@ -14,16 +15,27 @@ import { messageOf } from '../message.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import type { CheckArgs } from './args.ts'
 import { loadFileOrComplain } from './config.ts'
+import { askDaemon } from './daemon.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 
 /** Warnings leave the status at 0: they may be meant. */
-export function check({ configFile, print, ...mtas }: CheckArgs & { configFile?: string }): ExitStatus {
+export async function check({
+  configFile,
+  print,
+  ...mtas
+}: CheckArgs & { configFile?: string }): Promise<ExitStatus> {
   const loaded = loadFileOrComplain(configFile)
   if (!loaded) return EXIT.config
   const { fileName, config, settings } = loaded
   const { problems, warnings } = readLists(config.listFiles)
+  const daemon = await askDaemon(config.admin)
   try {
-    const lint = [...inFile(fileName, lintSettings(config)), ...lintMtas(mtas, config)]
+    const lint = [
+      ...inFile(fileName, lintSettings(config)),
+      ...(daemon ? inFile(fileName, lintListeners(config, daemon.listeners)) : []),
+      ...(daemon ? inFile(daemon.url, daemon.warnings) : []),
+      ...lintMtas(mtas, withListeners(config, daemon?.listeners ?? [])),
+    ]
     process.stderr.write([...problems, ...warnings, ...lint].map((remark) => `${remark}\n`).join(''))
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n`)
@@ -55,8 +67,8 @@ function lintMtas({ postfix, sendmail }: Omit<CheckArgs, 'print'>, config: Confi
   return remarks
 }
 
-function inFile(fileName: string, warnings: readonly string[]): string[] {
-  return warnings.map((warning) => `${fileName}: warning: ${warning}`)
+function inFile(source: string, warnings: readonly string[]): string[] {
+  return warnings.map((warning) => `${source}: warning: ${warning}`)
 }
 
 function read(file: string): string {

@@ -566,6 +566,7 @@ test('/healthz answers 200 with JSON', async (t) => {
       status: 'ok',
       store: { name: 'memory:', up: true },
       listeners: [`inet:${port}@127.0.0.1`],
+      warnings: [],
     },
   )
 })

@@ -1,0 +1,41 @@
+// What greymx check has against the daemon that runs: it listens elsewhere than the configuration says.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { lintListeners, withListeners } from '../../src/lint/daemon.ts'
+import { formatSocketSpec, parseSocketSpec, type SocketSpec } from '../../src/milter/socket.ts'
+import { assertWarnings, configOf } from './support.ts'
+
+const SYSTEMD = ['unix:/run/greymx/greymx.sock', 'unix:/var/spool/postfix/greymx/greymx.sock']
+
+function specs(texts: readonly string[]): SocketSpec[] {
+  return texts.flatMap((text) => parseSocketSpec(text) ?? [])
+}
+
+test('lintListeners() warns of what the daemon does not listen on', () => {
+  for (const [listen, listeners, expected] of [
+    ['inet:8891@127.0.0.1', ['inet:8891@127.0.0.1'], []],
+    ['inet:8891@localhost', ['inet:8891@127.0.0.1'], []],
+    ['inet:8891@mx.test', ['inet:8891@192.0.2.7'], []],
+    ['inet:0@127.0.0.1', ['inet:34567@127.0.0.1'], []],
+    [`[${SYSTEMD.join(', ')}]`, SYSTEMD, []],
+    [
+      'inet:8891@127.0.0.1',
+      SYSTEMD,
+      [
+        /^listen inet:8891@127\.0\.0\.1: the daemon that runs does not listen there, but on unix:\/run\/\S+, unix:\/var/,
+      ],
+    ],
+    ['unix:/run/a', [], [/^listen unix:\/run\/a: .* but on no socket: expected a reload, /]],
+  ] as const) {
+    assertWarnings(listen, lintListeners(configOf(`listen: ${listen}`), specs(listeners)), expected)
+  }
+})
+
+test('withListeners() has each socket once', () => {
+  const { listen } = withListeners(
+    configOf('listen: inet:1@localhost'),
+    specs(['inet:1@127.0.0.1', ...SYSTEMD]),
+  )
+  assert.deepEqual(listen.map(formatSocketSpec), ['inet:1@localhost', ...SYSTEMD])
+})
