@@ -6,12 +6,13 @@ import type { Config } from '../config/schema.ts'
 import { bracketedHost } from '../ip.ts'
 import { createLog, type Log, StandardOutput } from '../log.ts'
 import { messageOf } from '../message.ts'
-import { formatSocketSpec, postfixService, type SocketSpec } from '../milter/socket.ts'
+import { formatSocketSpec } from '../milter/socket.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import { inheritedSockets } from '../systemd/activation.ts'
 import { Notifier } from '../systemd/notify.ts'
 import { loadOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
+import { type MtaLines, mtaLines } from './mta-lines.ts'
 import { Signals } from './signals.ts'
 import { version } from './version.ts'
 
@@ -85,43 +86,33 @@ function socketsOf({ sockets }: Listening): string {
   return sockets.map(formatSocketSpec).join(', ')
 }
 
-interface StartMessage {
+interface StartMessage extends MtaLines {
   readonly listen: string
   readonly state: string
   readonly admin: string
-  /** What to write into the MTAs' configurations. */
-  readonly postfix: string
-  readonly sendmail: string
 }
 
 function startMessage(config: Config, listening: Listening, isInherited: boolean): StartMessage {
   const { sockets, adminPort } = listening
-  const [first] = sockets
   const isOn = config.admin && adminPort !== undefined
   return {
     listen: `${socketsOf(listening)}${isInherited ? ' (inherited)' : ''}`,
     state: formatStoreSpec(config.store),
     admin: isOn ? `http://${bracketedHost(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off',
-    postfix: `smtpd_milters = { ${first ? postfixService(first) : ''}, default_action=accept }`,
-    sendmail: `INPUT_MAIL_FILTER(\`greymx', \`S=${sendmailSocket(sockets)}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
+    ...mtaLines(sockets),
   }
 }
 
-function startText({ listen, state, admin, postfix, sendmail }: StartMessage): string {
+function startText({ listen, state, admin, postfix, sendmail, hint }: StartMessage): string {
   const lines = [
     `${version()} is listening on ${listen}`,
     `state: ${state}`,
     `admin: ${admin}`,
+    ...(hint === undefined ? [] : [`hint: ${hint}`]),
     '',
     `Postfix, in main.cf:    ${postfix}`,
     `Sendmail, in its .mc:   ${sendmail}`,
     '',
   ]
   return `${lines.join('\n')}\n`
-}
-
-/** A unix socket where there is one: Sendmail waits for each recipient over TCP. */
-function sendmailSocket(sockets: readonly SocketSpec[]): string {
-  const spec = sockets.find(({ kind }) => kind === 'unix') ?? sockets[0]
-  return spec ? formatSocketSpec(spec) : ''
 }

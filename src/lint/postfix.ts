@@ -1,6 +1,7 @@
 // Postfix's main.cf, and what of master.cf replaces it, against the configuration of greymx. Read without Postfix, so
 // that a copy from another host will do. Pure.
-// Source: postconf(5), "smtpd_milters" and "main.cf file format"; MILTER_README; mac_expand.c, milter.c in its source.
+// Source: postconf(5), "smtpd_milters" and "main.cf file format"; MILTER_README; master(5), "chroot"; mac_expand.c, milter.c
+// and master_ent.c in its source.
 
 import type { Config } from '../config/schema.ts'
 import { postfixService, type SocketSpec } from '../milter/socket.ts'
@@ -13,11 +14,14 @@ export interface PostfixFiles {
   readonly masterCf?: string
 }
 
+/** Where Postfix's programs work, and where a chrooted one sees all files, unless main.cf says otherwise. */
+export const QUEUE_DIRECTORY = '/var/spool/postfix'
+
 /** What Postfix has where main.cf says nothing. */
 const DEFAULTS: Readonly<Record<string, string>> = {
   milter_default_action: 'tempfail',
   milter_command_timeout: '30s',
-  queue_directory: '/var/spool/postfix',
+  queue_directory: QUEUE_DIRECTORY,
 }
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }
@@ -34,18 +38,20 @@ interface Milter {
 export function lintPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Config): Warning[] {
   const main = parseMainCf(mainCf)
   const value = (name: string) => settingOf(main, name)
+  const queueDirectory = value('queue_directory')
   const replaced = parseOverrides(masterCf).map(([name, text]) => [name, expand(text, main)] as const)
   const milters = (name: string) =>
     [value(name), ...replaced.filter(([other]) => other === name).map(([, text]) => text)]
       .flatMap(parseMilters)
-      .filter(({ service }) => isOurs(service, config.listen, value('queue_directory')))
+      .filter(({ service }) => isOurs(service, config.listen, queueDirectory))
   const ours = milters('smtpd_milters')
   const inOthers = milters('non_smtpd_milters').length === 0 ? [] : [nonSmtpd()]
-  if (ours.length === 0) return [noneIsOurs(config), ...inOthers]
+  if (ours.length === 0) return [noneIsOurs(config, queueDirectory), ...inOthers]
   const needed = neededMacros(config)
   const macros = (name: string) => (main.has(name) ? parseMacros(value(name)) : undefined)
   const warnings = [
     ...ours.flatMap((milter) => lintMilter(milter, value)),
+    ...lintChroot(ours, chrootsOfSmtpd(masterCf), config.listen, queueDirectory),
     ...lintMacros('milter_connect_macros', macros('milter_connect_macros'), needed.connect),
     ...lintMacros('milter_mail_macros', macros('milter_mail_macros'), needed.mail),
     ...inOthers,
@@ -77,10 +83,47 @@ function lintAction(setting: string, action: string, { service }: Milter): Warni
   ]
 }
 
-function noneIsOurs({ listen }: Config): Warning {
-  return (
-    `no milter in smtpd_milters is greymx: expected ${listen.map(postfixService).join(' or ')}, as in listen; ` +
-    'nothing is greylisted'
+function noneIsOurs({ listen }: Config, queueDirectory: string): Warning {
+  const expected = listen.map((spec) => postfixMilter(spec, queueDirectory)).join(' or ')
+  return `no milter in smtpd_milters is greymx: expected ${expected}, as in listen; nothing is greylisted`
+}
+
+/**
+ * Postfix's notation for a socket in smtpd_milters. A unix socket below the queue directory is written relative to it:
+ * smtpd finds it so with and without chroot, while a path from the root is looked for within the chroot.
+ */
+export function postfixMilter(spec: SocketSpec, queueDirectory = QUEUE_DIRECTORY): string {
+  const below = `${queueDirectory}/`
+  if (spec.kind === 'unix' && spec.path.startsWith(below)) return `unix:${spec.path.slice(below.length)}`
+  return postfixService(spec)
+}
+
+/** Of a unix socket that smtpd does not find where it looks for it. */
+function lintChroot(
+  milters: readonly Milter[],
+  chroots: ReadonlySet<boolean>,
+  listen: readonly SocketSpec[],
+  queueDirectory: string,
+): Warning[] {
+  return milters.flatMap(({ service }) => {
+    const path = unixPathOf(service)
+    const isFound = (isChrooted: boolean) =>
+      isOurPath(pathFor(path ?? '', queueDirectory, isChrooted), listen)
+    const [missedBy] = [...chroots].filter((isChrooted) => path !== undefined && !isFound(isChrooted))
+    if (path === undefined || missedBy === undefined) return []
+    const seenAt = pathFor(path, queueDirectory, missedBy)
+    return [
+      `smtpd ${missedBy ? 'is' : 'is not'} chrooted in master.cf, so that ${service} is ${seenAt}, where greymx does not listen: ` +
+        `expected a socket below ${queueDirectory}, written relative to it, such as unix:greymx/greymx.sock`,
+    ]
+  })
+}
+
+/** Whether the smtpd processes of master.cf are chrooted; `-` means that they are not, since Postfix 3.0. */
+function chrootsOfSmtpd(masterCf: string): ReadonlySet<boolean> {
+  const services = logicalLines(masterCf).map((line) => line.split(/\s+/))
+  return new Set(
+    services.filter(([, , , , , , , command]) => command === 'smtpd').map((fields) => fields[4] === 'y'),
   )
 }
 
@@ -209,15 +252,28 @@ function splitOutsideBraces(text: string): string[] {
 
 /** `inet:host:port`, `inet:[IPv6]:port` or `unix:path`, which below a chroot counts from the queue directory. */
 function isOurs(service: string, listen: readonly SocketSpec[], queueDirectory: string): boolean {
-  const [, path] = /^unix:(.+)$/.exec(service) ?? []
+  const path = unixPathOf(service)
   if (path !== undefined) {
-    const candidates = [path, `${queueDirectory}/${path.replace(/^\//, '')}`]
-    return candidates.some((each) => listen.some((spec) => leadsTo({ kind: 'unix', path: each }, spec)))
+    return [true, false].some((isChrooted) => isOurPath(pathFor(path, queueDirectory, isChrooted), listen))
   }
   const [, host = '', port] = /^inet:(.*):(\d+)$/.exec(service) ?? []
   if (port === undefined) return false
   const theirs = { kind: 'inet', host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) } as const
   return listen.some((spec) => leadsTo(theirs, spec))
+}
+
+function unixPathOf(service: string): string | undefined {
+  return /^unix:(.+)$/.exec(service)?.[1]
+}
+
+function isOurPath(path: string, listen: readonly SocketSpec[]): boolean {
+  return listen.some((spec) => leadsTo({ kind: 'unix', path }, spec))
+}
+
+/** Where smtpd looks for a path: it works in the queue directory, which is its root too where it is chrooted. */
+function pathFor(path: string, queueDirectory: string, isChrooted: boolean): string {
+  if (path.startsWith('/')) return isChrooted ? `${queueDirectory}${path}` : path
+  return `${queueDirectory}/${path}`
 }
 
 /** Milliseconds; `undefined` for what is none. Without a unit these are seconds. */

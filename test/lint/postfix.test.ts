@@ -22,6 +22,9 @@ smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated
   defer_unauth_destination
 `
 
+const SYSTEMD_LISTEN = 'listen: [unix:/run/greymx/greymx.sock, unix:/var/spool/postfix/greymx/greymx.sock]'
+const SYSTEMD_MILTER = 'smtpd_milters = { unix:greymx/greymx.sock, default_action=accept }'
+
 const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?: string, masterCf?: string]> =
   [
     ['the line of the README', 'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }', []],
@@ -62,6 +65,42 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     ],
     ['no setting', '', [/^no milter in smtpd_milters is greymx/]],
     ['another port', 'smtpd_milters = inet:127.0.0.1:8892', [/^no milter/]],
+    [
+      'the line for systemd’s sockets, with and without chroot',
+      SYSTEMD_MILTER,
+      [],
+      SYSTEMD_LISTEN,
+      'smtp inet n - y - - smtpd\nsubmission inet n - n - - smtpd\n  -o syslog_name=postfix/submission\n',
+    ],
+    [
+      'a path from the root, without chroot',
+      'smtpd_milters = { unix:/run/greymx/greymx.sock, default_action=accept }',
+      [],
+      SYSTEMD_LISTEN,
+      'smtp inet n - n - - smtpd\ncleanup unix n - y - 0 cleanup\nsubmission inet n - - - - smtpd',
+    ],
+    [
+      'a path from the root, in the chroot of Debian',
+      'smtpd_milters = { unix:/run/greymx/greymx.sock, default_action=accept }',
+      [
+        /^smtpd is chrooted in master\.cf, so that unix:\/run\/greymx\/greymx\.sock is \/var\/spool\/postfix\/run\/greymx\/greymx\.sock, where greymx does not listen: expected a socket below \/var\/spool\/postfix, /,
+      ],
+      SYSTEMD_LISTEN,
+      '# service type\nsmtp      inet  n       -       y       -       -       smtpd\n',
+    ],
+    [
+      'a path within a chroot that smtpd does not have',
+      'queue_directory = /q\nsmtpd_milters = { unix:/g/s, default_action=accept }',
+      [/^smtpd is not chrooted in master\.cf, so that unix:\/g\/s is \/g\/s, where greymx does not listen: /],
+      'listen: unix:/q/g/s',
+      'smtp inet n - n - - smtpd',
+    ],
+    [
+      'none, with a socket below the queue directory',
+      'queue_directory = /q',
+      [/^no milter in smtpd_milters is greymx: expected unix:g\/s or unix:\/run\/s, as in listen; /],
+      'listen: [unix:/q/g/s, unix:/run/s]',
+    ],
     [
       'Postfix’s own default',
       'smtpd_milters = inet:127.0.0.1:8891',

@@ -19,15 +19,21 @@ export interface PostfixOptions {
   readonly dir: string
   /** Settings of main.cf that add to or replace those of the harness. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Has smtpd see nothing but the queue directory, as Debian sets it up. */
+  readonly chroot?: boolean
+}
+
+export interface ReceivingPostfix extends Mta {
+  readonly queueDirectory: string
 }
 
 /** The receiving end. Its clients may say XCLIENT; authenticated ones are those that claim a LOGIN there. */
-export async function startPostfix(options: PostfixOptions): Promise<Mta> {
-  const { milter, dir, settings } = options
+export async function startPostfix(options: PostfixOptions): Promise<ReceivingPostfix> {
+  const { milter, dir, settings, chroot = false } = options
   const sink = await startSink()
   endWith(dir, sink.close)
   const hostname = 'mx.postfix.test'
-  const instance = await startInstance(dir, {
+  const main = {
     myhostname: hostname,
     relay_domains: 'example.com example.net',
     // Not even its own network may send elsewhere: a refused recipient must be possible for every client.
@@ -44,8 +50,10 @@ export async function startPostfix(options: PostfixOptions): Promise<Mta> {
     milter_command_timeout: '5s',
     milter_content_timeout: '10s',
     ...settings,
-  })
+  }
+  const instance = await startInstance(dir, main, chroot)
   return {
+    queueDirectory: instance.queueDirectory,
     host: '127.0.0.1',
     hostname,
     port: instance.port,
@@ -104,11 +112,16 @@ export async function startQueueingPostfix(options: QueueingPostfixOptions): Pro
 
 interface Instance {
   readonly port: number
+  readonly queueDirectory: string
   log(): Promise<string>
   stop(): Promise<void>
 }
 
-async function startInstance(parent: string, settings: Readonly<Record<string, string>>): Promise<Instance> {
+async function startInstance(
+  parent: string,
+  settings: Readonly<Record<string, string>>,
+  chroot = false,
+): Promise<Instance> {
   const port = await freePort()
   const dir = await mkdtemp(join(parent, 'postfix-'))
   const config = join(dir, 'config')
@@ -150,14 +163,19 @@ async function startInstance(parent: string, settings: Readonly<Record<string, s
   }
   const lines = Object.entries(main).map(([name, value]) => `${name} = ${value}\n`)
   await writeFile(join(config, 'main.cf'), lines.join(''))
-  await writeFile(join(config, 'master.cf'), masterCf(port))
+  await writeFile(join(config, 'master.cf'), masterCf(port, chroot))
   // Every program of Postfix waits and reads again while a file is so young that it might still be being written
   // (dict_load_file_xt): seconds in all.
   for (const name of ['main.cf', 'master.cf']) await utimes(join(config, name), 0, 0)
 
   const daemon = await startMaster(config, dir, port)
   endWith(parent, () => daemon.stop())
-  return { port, log: () => readFile(mailLog, 'utf8').catch(() => ''), stop: () => daemon.stop() }
+  return {
+    port,
+    queueDirectory: queue,
+    log: () => readFile(mailLog, 'utf8').catch(() => ''),
+    stop: () => daemon.stop(),
+  }
 }
 
 // The checks that `postfix start` begins with, which also make the queue, and then the master as `postfix start-fg` runs
@@ -177,10 +195,10 @@ async function startMaster(config: string, dir: string, port: number): Promise<D
   })
 }
 
-// Debian's master.cf without chroot, and without services for other transports; log entries go through postlogd.
-function masterCf(port: number): string {
+// Debian's master.cf with chroot for smtpd at most, and without services for other transports; log entries go through postlogd.
+function masterCf(port: number, chroot: boolean): string {
   return `
-127.0.0.1:${port} inet n - n - - smtpd
+127.0.0.1:${port} inet n - ${chroot ? 'y' : 'n'} - - smtpd
 cleanup    unix n - n -     0 cleanup
 qmgr       unix n - n 300   1 qmgr
 tlsmgr     unix - - n 1000? 1 tlsmgr

@@ -1,0 +1,49 @@
+// What `serve` says at its start for the MTAs' configurations: the lines to write, for the best of its sockets, and what
+// would be better. A unix socket comes first, as its permissions say who may be an MTA; a TCP port takes anybody.
+
+import { postfixMilter, QUEUE_DIRECTORY } from '../lint/postfix.ts'
+import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
+
+export interface MtaLines {
+  /** For main.cf. */
+  readonly postfix: string
+  /** For the .mc file. */
+  readonly sendmail: string
+  /** Absent where both MTAs have a socket that is theirs alone. */
+  readonly hint?: string
+}
+
+export function mtaLines(sockets: readonly SocketSpec[]): MtaLines {
+  const forPostfix = sockets.find(isBelowQueue) ?? sockets.find(isUnix) ?? sockets[0]
+  const forSendmail =
+    sockets.find((spec) => isUnix(spec) && !isBelowQueue(spec)) ?? sockets.find(isUnix) ?? sockets[0]
+  const hint = hintFor(forPostfix, sockets)
+  return {
+    postfix: `smtpd_milters = { ${forPostfix ? postfixMilter(forPostfix) : ''}, default_action=accept }`,
+    sendmail: `INPUT_MAIL_FILTER(\`greymx', \`S=${forSendmail ? formatSocketSpec(forSendmail) : ''}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
+    ...(hint === undefined ? {} : { hint }),
+  }
+}
+
+function hintFor(forPostfix: SocketSpec | undefined, sockets: readonly SocketSpec[]): string | undefined {
+  if (!forPostfix) return undefined
+  const below = `unix:${QUEUE_DIRECTORY}/greymx/greymx.sock`
+  if (!isUnix(forPostfix)) {
+    return (
+      'whoever reaches a TCP socket can have any mail passed, every user of this machine among them: better ' +
+      `listen: ${below} for Postfix, listen: unix:/run/greymx/greymx.sock for Sendmail`
+    )
+  }
+  if (isBelowQueue(forPostfix)) return undefined
+  const tcp = sockets.find((spec) => !isUnix(spec))
+  const instead = tcp ? `, unless it has ${postfixMilter(tcp)} in the line below` : ''
+  return `a chrooted Postfix, as Debian's, needs listen: ${below}${instead}`
+}
+
+function isUnix(spec: SocketSpec): boolean {
+  return spec.kind === 'unix'
+}
+
+function isBelowQueue(spec: SocketSpec): boolean {
+  return spec.kind === 'unix' && spec.path.startsWith(`${QUEUE_DIRECTORY}/`)
+}

@@ -1,0 +1,40 @@
+// The lines for the MTAs that serve prints: a unix socket first, in the way that each MTA finds it.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { mtaLines } from '../../src/cli/mta-lines.ts'
+import { parseSocketSpec } from '../../src/milter/socket.ts'
+
+const TCP = 'inet:8891@127.0.0.1'
+const TCP6 = 'inet6:8891@::1'
+const RUN = 'unix:/run/greymx/greymx.sock'
+const QUEUE = 'unix:/var/spool/postfix/greymx/greymx.sock'
+
+const NONE = /^$/
+const OVER_TCP =
+  /^whoever reaches a TCP socket can have any mail passed, .* better listen: unix:\/var\/spool\/postfix\/greymx\//
+const CHROOT =
+  /^a chrooted Postfix, as Debian's, needs listen: unix:\/var\/spool\/postfix\/greymx\/greymx\.sock$/
+const CHROOT_OR_TCP =
+  /^a chrooted Postfix, .*greymx\.sock, unless it has inet:127\.0\.0\.1:8891 in the line below$/
+
+for (const [listen, postfix, sendmail, hint] of [
+  [[TCP], 'inet:127.0.0.1:8891', TCP, OVER_TCP],
+  [[TCP6], 'inet:[::1]:8891', TCP6, OVER_TCP],
+  [[RUN], RUN, RUN, CHROOT],
+  [[TCP, RUN], RUN, RUN, CHROOT_OR_TCP],
+  [[QUEUE], 'unix:greymx/greymx.sock', QUEUE, NONE],
+  [[TCP, QUEUE], 'unix:greymx/greymx.sock', QUEUE, NONE],
+  [[RUN, QUEUE], 'unix:greymx/greymx.sock', RUN, NONE],
+  [[QUEUE, TCP, RUN], 'unix:greymx/greymx.sock', RUN, NONE],
+] as const) {
+  test(`listening on ${listen.join(' and ')}, Postfix has ${postfix} and Sendmail ${sendmail}`, () => {
+    const lines = mtaLines(listen.flatMap((text) => parseSocketSpec(text) ?? []))
+    assert.equal(lines.postfix, `smtpd_milters = { ${postfix}, default_action=accept }`)
+    assert.equal(
+      lines.sendmail,
+      `INPUT_MAIL_FILTER(\`greymx', \`S=${sendmail}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
+    )
+    assert.match(lines.hint ?? '', hint)
+  })
+}
