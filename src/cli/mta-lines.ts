@@ -30,8 +30,8 @@ function hintFor(forPostfix: SocketSpec | undefined, sockets: readonly SocketSpe
   const below = `unix:${QUEUE_DIRECTORY}/greymx/greymx.sock`
   if (!isUnix(forPostfix)) {
     return (
-      'whoever reaches a TCP socket can have any mail passed, every user of this machine among them: better ' +
-      `listen: ${below} for Postfix, listen: unix:/run/greymx/greymx.sock for Sendmail`
+      'whoever reaches a TCP socket can have any mail passed, every user of this machine among them; better is a unix ' +
+      `socket in listen: ${below} for Postfix, unix:/run/greymx/greymx.sock for Sendmail`
     )
   }
   if (isBelowQueue(forPostfix)) return undefined

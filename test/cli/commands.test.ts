@@ -259,7 +259,7 @@ test('greymx serve says where it listens and what to write into the MTAs, and en
 greymx ${version} is listening on inet:${port}@127.0.0.1
 state: memory:
 admin: http://127.0.0.1:${adminPort}/healthz and /metrics
-hint: whoever reaches a TCP socket can have any mail passed, every user of this machine among them: better listen: unix:/var/spool/postfix/greymx/greymx.sock for Postfix, listen: unix:/run/greymx/greymx.sock for Sendmail
+hint: whoever reaches a TCP socket can have any mail passed, every user of this machine among them; better is a unix socket in listen: unix:/var/spool/postfix/greymx/greymx.sock for Postfix, unix:/run/greymx/greymx.sock for Sendmail
 
 Postfix, in main.cf:    smtpd_milters = { inet:127.0.0.1:${port}, default_action=accept }
 Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=inet:${port}@127.0.0.1, T=C:10s;S:10s;R:10s;E:1m')dnl

@@ -12,7 +12,7 @@ const QUEUE = 'unix:/var/spool/postfix/greymx/greymx.sock'
 
 const NONE = /^$/
 const OVER_TCP =
-  /^whoever reaches a TCP socket can have any mail passed, .* better listen: unix:\/var\/spool\/postfix\/greymx\//
+  /^whoever reaches a TCP socket can have any mail passed, .* better is a unix socket in listen: unix:\/var\/spool\/postfix\/greymx\//
 const CHROOT =
   /^a chrooted Postfix, as Debian's, needs listen: unix:\/var\/spool\/postfix\/greymx\/greymx\.sock$/
 const CHROOT_OR_TCP =

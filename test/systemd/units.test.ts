@@ -7,6 +7,10 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { mtaLines } from '../../src/cli/mta-lines.ts'
+import { lintPostfix } from '../../src/lint/postfix.ts'
+import { lintSendmail } from '../../src/lint/sendmail.ts'
+import { configOf } from '../lint/support.ts'
 import { scratch } from '../support/scratch.ts'
 
 const run = promisify(execFile)
@@ -41,11 +45,31 @@ test('systemd-analyze verify finds no fault in the units', async (t) => {
   assert.deepEqual(faults, [])
 })
 
-test('the socket unit listens where README and the default of listen send the MTAs', () => {
-  const [first, second] = settings('greymx.socket', 'ListenStream')
-  const listen = /^listen: inet:(\d+)@(\S+)$/m.exec(readFileSync('milter.yaml', 'utf8'))
-  assert.equal(first, `${listen?.[2]}:${listen?.[1]}`)
-  assert.ok(readFileSync('README.md', 'utf8').includes(`S=unix:${second},`))
+test('the socket unit listens on unix sockets alone, for the group of the MTA', () => {
+  const listen = settings('greymx.socket', 'ListenStream')
+  assert.equal(listen.length, 2)
+  for (const each of listen) assert.match(each, /^\//)
+  assert.deepEqual(settings('greymx.socket', 'SocketMode'), ['0660'])
+  assert.deepEqual(settings('greymx.socket', 'SocketGroup'), ['postfix'])
+})
+
+test('README sends both MTAs, probe and check to the sockets of the unit', async (t) => {
+  const dir = await scratch(t)
+  const readme = readFileSync('README.md', 'utf8')
+  // What README has the operator run, on another file than the machine's own.
+  const [command = ''] = /^ {4}sed '.*milter\.yaml > .*$/m.exec(readme) ?? []
+  const file = join(dir, 'milter.yaml')
+  await run('sh', ['-c', command.replace('/etc/greymx/milter.yaml', file)])
+  const config = configOf(readFileSync(file, 'utf8'))
+  const sockets = settings('greymx.socket', 'ListenStream').map((path) => ({ kind: 'unix', path }) as const)
+  assert.deepEqual(config.listen, sockets)
+
+  const { postfix, sendmail, hint } = mtaLines(sockets)
+  assert.equal(hint, undefined)
+  for (const line of [postfix, sendmail]) assert.ok(readme.includes(`    ${line}\n`), line)
+  const masterCf = 'smtp inet n - y - - smtpd\nsubmission inet n - n - - smtpd\n'
+  assert.deepEqual(lintPostfix({ mainCf: `${postfix}\n`, masterCf }, config), [])
+  assert.deepEqual(lintSendmail(`${sendmail}\n`, config), [])
 })
 
 // systemd removes it, and the socket in it, whenever the service stops.
