@@ -159,13 +159,24 @@ function fromBytes(bytes: number[]): IpAddress {
   return { kind, bytes, text: kind === 'ipv4' ? bytes.join('.') : ipaddr.fromByteArray(bytes).toString() }
 }
 
-/** RFC 1918, 6598 (carriers' NAT), 3927, 4193, 4291 and loopback. */
-const PRIVATE = [
-  ...['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '169.254.0.0/16', '127.0.0.0/8'],
-  ...['fc00::/7', 'fe80::/10', '::1/128'],
-].flatMap((text) => parseNetwork(text) ?? [])
+const LOOPBACK = networks('127.0.0.0/8', '::1/128')
 
-/** Whether the address means another host in each network, so that nobody can be known by it. */
+/** RFC 1918, 6598 (carriers' NAT), 3927, 4193 and 4291, and loopback. */
+const PRIVATE = [
+  ...networks('10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '169.254.0.0/16'),
+  ...networks('fc00::/7', 'fe80::/10'),
+  ...LOOPBACK,
+]
+
+export function isLoopback(address: IpAddress): boolean {
+  return LOOPBACK.some((network) => isInNetwork(address, network))
+}
+
+/** Whether the address means another host in each network, so that nobody from outside is known by it. */
 export function isPrivate(address: IpAddress): boolean {
   return PRIVATE.some((network) => isInNetwork(address, network))
+}
+
+function networks(...texts: readonly string[]): readonly Network[] {
+  return texts.flatMap((text) => parseNetwork(text) ?? [])
 }

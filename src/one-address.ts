@@ -5,7 +5,7 @@
 // public one may be a busy sender's, or that of a spammer who makes up sender domains: it has to have nearly all
 // attempts, of a whole day at least. Memory is bounded, whoever sends what.
 
-import { type IpAddress, isInNetwork, type Network, parseNetwork } from './ip.ts'
+import { isLoopback, isPrivate } from './ip.ts'
 import type { Outcome } from './outcome.ts'
 
 /** A private address with mail of so many sender domains within a day is that of a gateway, a proxy or a relay. */
@@ -21,14 +21,6 @@ const MAX_PRIVATE = 64
 const MAX_FOUND = 5
 
 const DAY = 86_400_000
-
-const LOOPBACK = networks(['127.0.0.0/8', '::1/128'])
-/** What no client from outside can have: RFC 1918, RFC 6598 (CGNAT), RFC 3927; RFC 4193, RFC 4291. */
-const PRIVATE = [
-  ...networks(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '169.254.0.0/16']),
-  ...networks(['fc00::/7', 'fe80::/10']),
-  ...LOOPBACK,
-]
 
 const MEND =
   'expected an MTA that sees its clients: behind a proxy, the PROXY protocol (smtpd_upstream_proxy_protocol = haproxy); in ' +
@@ -79,7 +71,7 @@ export class OneAddressWatch {
     const { address } = attempt.client
     if (!address) return
     // Loopback is exempt by default, so that a proxy on the MTA's own machine has everybody pass at once.
-    const isExemptLoopback = reason === 'exempt-client' && isIn(LOOPBACK, address)
+    const isExemptLoopback = reason === 'exempt-client' && isLoopback(address)
     if (!isJudged(reason) && !isExemptLoopback) return
     const now = this.#now()
     const found = this.#found.get(address.text)
@@ -88,7 +80,7 @@ export class OneAddressWatch {
       return
     }
     const { domain } = attempt.sender
-    if (!isExemptLoopback && isIn(PRIVATE, address)) this.#takePrivate(address.text, domain, now)
+    if (!isExemptLoopback && isPrivate(address)) this.#takePrivate(address.text, domain, now)
     this.#takeAny(address.text, domain, now, isExemptLoopback ? (rule ?? 'loopback') : undefined)
   }
 
@@ -158,12 +150,4 @@ function asExempt(client: string, rule: string): string {
 /** Exempt clients are no evidence: the operator knows them, and they earn nothing. */
 function isJudged(reason: Outcome['reason']): boolean {
   return !reason.startsWith('exempt-') && reason !== 'authenticated' && reason !== 'not-greylisted'
-}
-
-function isIn(ranges: readonly Network[], address: IpAddress): boolean {
-  return ranges.some((range) => isInNetwork(address, range))
-}
-
-function networks(texts: readonly string[]): readonly Network[] {
-  return texts.flatMap((text) => parseNetwork(text) ?? [])
 }
