@@ -25,14 +25,21 @@ export function parseAddressRule(text: string): AddressRule {
   if (text === '<>') return { kind: 'address', normal: '' }
   if (text.includes('*'))
     throw new Error(`expected ${ADDRESS_RULE_FORMS}, and no *: example.org is all of that domain`)
-  if (/^[^@]+@$/.test(text)) return { kind: 'local', local: parseAddress(text.slice(0, -1)).local }
+  if (/^[^@]+@$/.test(text)) return { kind: 'local', local: wholeAddress(text.slice(0, -1)).local }
   if (text.includes('@')) {
-    const address = parseAddress(text)
+    const address = wholeAddress(text)
     if (address.local === '' || address.domain === '') throw new Error(`expected ${ADDRESS_RULE_FORMS}`)
     return { kind: 'address', normal: address.normal }
   }
   if (!isDomain(text)) throw new Error(`expected ${ADDRESS_RULE_FORMS}`)
   return { kind: 'domain', domain: normalDomain(text) }
+}
+
+/** Throws where an MTA would drop part of the text: in a rule that is a slip. */
+function wholeAddress(text: string): Address {
+  const address = parseAddress(text)
+  if (address.text !== text.replace(/^<(.*)>$/s, '$1')) throw new Error(`expected ${ADDRESS_RULE_FORMS}`)
+  return address
 }
 
 /** Costs the same however many rules there are. */

@@ -30,6 +30,10 @@ test('parseAddressRule() refuses the rest', () => {
     '.example.org',
 
     'a b',
+    'a b@',
+    'a@example.org NOTIFY=NEVER',
+    'a(b)@example.org',
+    '<a@example.org>,',
     '//',
     '192.0.2.0/24',
     '-',

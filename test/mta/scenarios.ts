@@ -129,6 +129,30 @@ function scenarios({ mta, greymx, session }: Running): void {
     ])
   })
 
+  test('an address that is spelt otherwise is the same one, and what follows it is no part of it', async () => {
+    const client = await session('127.5.1.1')
+    const ask = async (from: string, to: string) => {
+      assert.match(await client.command(`MAIL FROM:${from}`), /^250 /, from)
+      const reply = await client.command(`RCPT TO:${to}`)
+      await client.command('RSET')
+      assert.match(reply, /^451/, `${from} ${to}`)
+    }
+    const pairs: Array<[from: string, to: string]> = [
+      ['<spelt@a.test>', '<spelt@example.com>'],
+      ['<spelt@a.test> BODY=8BITMIME', '<spelt@example.com> NOTIFY=NEVER'],
+      ['spelt@a.test BODY=8BITMIME', 'spelt@example.com NOTIFY=NEVER'],
+      ['<spelt@a.test>(x)', '<spelt@example.com(x)>'],
+      ['(x)spelt@a.test', 'x<spelt@example.com>'],
+      ['<(x)spelt@(y)a.test>', '<spelt @ example.com>'],
+    ]
+    for (const [from, to] of pairs) await ask(from, to)
+    await client.quit()
+    assert.deepEqual(await waitForOutcomes(greymx, 'spelt@a.test', pairs.length), [
+      'tempfail new',
+      ...pairs.slice(1).map(() => 'tempfail early'),
+    ])
+  })
+
   test('mixed recipients get mixed replies, and the message goes to those who passed', async () => {
     const client = await session('127.4.1.1')
     await rcptOnce(client, 'mixed@a.test', 'known@example.com')
