@@ -46,6 +46,9 @@ const HEADER_TEXTS: Partial<Record<Reason, (outcome: Outcome) => string>> = {
   'auto-whitelist': () => 'auto-whitelisted',
 }
 
+/** The reasons for which one recipient passes, and which say nothing of the next. */
+const OF_RECIPIENT: ReadonlySet<Reason> = new Set(['exempt-recipient', 'not-greylisted'])
+
 /** What may stand in a header as it is (RFC 5322 section 2.2); an MTA can be named otherwise. */
 const HEADER_WORD = /^[!-~]+$/
 
@@ -80,6 +83,8 @@ interface Transaction {
   readonly inquiry: Inquiry
   /** The recipients whose verdict waits for DATA. */
   readonly undecided: Address[]
+  /** The reply to the last recipient whose verdict says something of others. */
+  standing?: Reply | undefined
   /** What the message's recipients that passed say in a header: the one that waited longest has the word. */
   delayed?: Outcome | undefined
 }
@@ -126,7 +131,7 @@ class Filter implements Handler {
     }
     this.#transaction = transaction
     if (this.#parts.settings.judgeAt === 'rcpt' || this.#isJudgedAtData(sender)) return CONTINUE
-    return this.#judgeOne(this.#attempt(transaction, undefined, macros), transaction.inquiry)
+    return this.#judgeOne(this.#attempt(transaction, undefined, macros), transaction)
   }
 
   rcpt(address: string, macros: Macros): Reply | Promise<Reply> {
@@ -134,11 +139,23 @@ class Filter implements Handler {
     if (!transaction || this.#parts.settings.judgeAt === 'mail') return CONTINUE
     const recipient = parseAddress(address.slice(0, MAX_ADDRESS))
     const attempt = this.#attempt(transaction, recipient, macros)
-    if (!this.#isJudgedAtData(transaction.sender)) return this.#judgeOne(attempt, transaction.inquiry)
+    if (!this.#isJudgedAtData(transaction.sender)) return this.#judgeOne(attempt, transaction)
     this.#parts.greylister.prepare(attempt, transaction.inquiry)
     transaction.undecided.push(recipient)
     this.#held += RECIPIENT + FORMS_OF_ADDRESS * recipient.text.length
     return CONTINUE
+  }
+
+  /**
+   * The last verdict stands for all recipients beyond the limit. Where there is none yet, since all before were exempt or
+   * wait for DATA, this one is judged: else a message would carry any number of recipients behind thousands of postmaster@.
+   */
+  rcptBeyondLimit(address: string, macros: Macros): Reply | Promise<Reply> {
+    const transaction = this.#transaction
+    if (!transaction || this.#parts.settings.judgeAt === 'mail') return CONTINUE
+    if (transaction.standing) return transaction.standing
+    const recipient = parseAddress(address.slice(0, MAX_ADDRESS))
+    return this.#judgeOne(this.#attempt(transaction, recipient, macros), transaction)
   }
 
   data(macros: Macros): Reply | Promise<Reply> {
@@ -175,11 +192,13 @@ class Filter implements Handler {
     }
   }
 
-  async #judgeOne(attempt: Attempt, inquiry: Inquiry): Promise<Reply> {
+  async #judgeOne(attempt: Attempt, transaction: Transaction): Promise<Reply> {
     const startedAt = performance.now()
-    const outcome = await this.#parts.greylister.judge(attempt, inquiry)
+    const outcome = await this.#parts.greylister.judge(attempt, transaction.inquiry)
     this.#note(outcome, startedAt)
-    return this.#replyTo(outcome)
+    const reply = this.#replyTo(outcome)
+    if (!OF_RECIPIENT.has(outcome.reason)) transaction.standing = reply
+    return reply
   }
 
   /**

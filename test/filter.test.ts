@@ -348,6 +348,51 @@ test('a pass that cannot be written down still passes', async () => {
   assert.equal(bench.outcomes[0]?.reason, 'retry')
 })
 
+test('beyond the limit the last verdict stands for every recipient, and costs nothing', async () => {
+  const settings = 'exempt: { recipients: [postmaster@] }\nrecipients: { except: [free@] }'
+  let finds = 0
+  const store = new MemoryStore(() => bench.now)
+  const find = store.find.bind(store)
+  store.find = (keys) => {
+    finds += 1
+    return find(keys)
+  }
+  const bench = setUp(settings, store)
+  const { handler, macros } = bench
+  const beyond = (address: string) => codeOf(handler.rcptBeyondLimit(`<${address}>`, macros))
+  connectFrom(bench, '192.0.2.7')
+  // Deferred, and an exempt one behind it.
+  assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com', 'postmaster@example.com'), ['451', 'c'])
+  assert.deepEqual([await beyond('v@example.com'), await beyond('postmaster@example.com')], ['451', '451'])
+  assert.deepEqual([bench.outcomes.length, finds], [2, 1])
+  // Passed.
+  bench.now += 5 * MINUTE
+  assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), ['c'])
+  assert.equal(await beyond('w@example.com'), 'c')
+  assert.deepEqual([bench.outcomes.length, finds], [3, 2])
+  // Exempt ones only: the first that is not is judged, and stands for the rest.
+  assert.deepEqual(await attempt(bench, 'a@b.test', 'postmaster@example.com', 'free@example.com'), ['c', 'c'])
+  assert.deepEqual(
+    [await beyond('postmaster@example.com'), await beyond('x@example.com'), await beyond('y@example.com')],
+    ['c', '451', '451'],
+  )
+  assert.equal(finds, 3)
+})
+
+test('a bounce to more recipients than the limit holds none of those beyond it, and none of them passes unjudged', async () => {
+  const bench = setUp()
+  const { handler, macros } = bench
+  connectFrom(bench, '192.0.2.7')
+  await attempt(bench, '', 'postmaster@example.com')
+  const { held } = handler
+  const codes = ['u@example.com', 'v@example.com'].map((address) =>
+    codeOf(handler.rcptBeyondLimit(`<${address}>`, macros)),
+  )
+  assert.deepEqual(await Promise.all(codes), ['451', '451'])
+  assert.equal(handler.held, held)
+  assert.equal(await codeOf(handler.data(macros)), 'c')
+})
+
 test('nothing of a transaction outlives it', async () => {
   const bench = setUp()
   connectFrom(bench, '192.0.2.7')

@@ -35,6 +35,8 @@ export interface Handler {
   helo(name: string, macros: Macros): Answer
   mail(address: string, macros: Macros): Answer
   rcpt(address: string, macros: Macros): Answer
+  /** A recipient beyond the limit, which must cost next to nothing. */
+  rcptBeyondLimit(address: string, macros: Macros): Answer
   data(macros: Macros): Answer
   endOfMessage(macros: Macros): MessageEnd
   /** Whatever was remembered of the transaction is over: end of message, ABORT, a new MAIL, the end of all. */
@@ -232,12 +234,14 @@ export class Session {
         if (this.#recipients === this.#limits.recipients + 1) {
           this.#peer.exceeded(
             'recipients',
-            `more than ${this.#limits.recipients} recipients: the others pass`,
+            `more than ${this.#limits.recipients} recipients: the others get the last one's reply`,
           )
         }
         this.#answer(
           STEPS.NR_RCPT,
-          this.#recipients > this.#limits.recipients ? CONTINUE : handler.rcpt(command.address, macros),
+          this.#recipients > this.#limits.recipients
+            ? handler.rcptBeyondLimit(command.address, macros)
+            : handler.rcpt(command.address, macros),
         )
         return
       case 'DATA':

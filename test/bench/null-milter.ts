@@ -20,6 +20,7 @@ const handler: Handler = {
   helo: () => CONTINUE,
   mail: () => CONTINUE,
   rcpt: () => CONTINUE,
+  rcptBeyondLimit: () => CONTINUE,
   data: () => CONTINUE,
   endOfMessage: () => ({ headers: [], reply: CONTINUE }),
   endTransaction: () => undefined,

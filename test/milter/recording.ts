@@ -143,7 +143,7 @@ export class RecordingPeer implements Peer {
   }
 }
 
-export type Stage = 'connect' | 'helo' | 'mail' | 'rcpt' | 'data'
+export type Stage = 'connect' | 'helo' | 'mail' | 'rcpt' | 'beyond' | 'data'
 
 /** The same use of all stages, but for CONNECT and MAIL, which are always seen. */
 export function wantsAll(use: StageUse): Wants {
@@ -187,6 +187,10 @@ export class RecordingHandler implements Handler {
 
   rcpt(address: string, macros: Macros): Reply | Promise<Reply> {
     return this.#stage('rcpt', address, macros)
+  }
+
+  rcptBeyondLimit(address: string, macros: Macros): Reply | Promise<Reply> {
+    return this.#stage('beyond', address, macros)
   }
 
   data(macros: Macros): Reply | Promise<Reply> {

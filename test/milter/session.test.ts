@@ -589,14 +589,18 @@ describe('Session at its limits:', () => {
     return { handler, peer, session: new Session(handler, peer, { ...LIMITS, ...limits }) }
   }
 
-  test('recipients beyond it are answered with continue and not shown to the handler; said once a transaction', () => {
+  test('recipients beyond it are shown to the handler as such; said once a transaction', () => {
     const { handler, peer, session } = limited({ recipients: 2 })
     handler.answer = (stage) => (stage === 'rcpt' ? grey('x') : CONTINUE)
     const many = [mail('<s>'), rcpt('<1>'), rcpt('<2>'), rcpt('<3>'), rcpt('<4>'), COMMAND.BODYEOB]
     session.receive(encode(OFFERED_BARE, COMMAND.CONNECT, ...many, ...many))
     assert.equal(peer.codes, 'Occ' + 'yyccc' + 'cyyccc')
     assert.equal(handler.count('rcpt'), 4)
-    const said = { kind: 'recipients', reason: 'more than 2 recipients: the others pass' }
+    assert.equal(handler.count('beyond'), 4)
+    const said = {
+      kind: 'recipients',
+      reason: "more than 2 recipients: the others get the last one's reply",
+    }
     assert.deepEqual(peer.met, [said, said])
     assert.equal(peer.closings, 0)
   })

@@ -25,6 +25,7 @@ exempt:
   clients: [127.66.0.0/16, trusted.test]
   senders: [exempt-sender.test]
   recipients: [postmaster@, abuse@]
+limits: { recipients: 100 }
 reply: |
   451 4.7.1 100% greylisted <{recipient}>
   Retry in {seconds}s, reference {ref}
@@ -151,6 +152,29 @@ function scenarios({ mta, greymx, session }: Running): void {
       'tempfail new',
       ...pairs.slice(1).map(() => 'tempfail early'),
     ])
+  })
+
+  test('a recipient beyond the limit does not pass for being beyond it', async () => {
+    const client = await session('127.6.1.1')
+    const ask = async (recipients: readonly string[]) => {
+      assert.match(await client.command('MAIL FROM:<beyond@a.test>'), /^250 /)
+      const replies: string[] = []
+      for (const recipient of recipients)
+        replies.push(await client.command(`RCPT TO:<${recipient}@example.com>`))
+      await client.command('RSET')
+      return replies.map((reply) => reply.slice(0, 3))
+    }
+    const exempt = Array.from({ length: 100 }, () => 'postmaster')
+    assert.deepEqual(await ask([...exempt, 'u', 'v', 'postmaster']), [
+      ...exempt.map(() => '250'),
+      '451',
+      '451',
+      '451',
+    ])
+    const deferred = Array.from({ length: 100 }, (_, index) => `u${index}`)
+    assert.deepEqual(new Set(await ask([...deferred, 'w', 'postmaster'])), new Set(['451']))
+    await client.quit()
+    assert.equal((await waitForOutcomes(greymx, 'beyond@a.test', 201)).length, 201)
   })
 
   test('mixed recipients get mixed replies, and the message goes to those who passed', async () => {
