@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { after, type TestContext, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { type Asker, Dns } from '../src/dns.ts'
+import { parseDnsList } from '../src/exempt/dnsfilter.ts'
 import { createDnsLists, reversedName } from '../src/exempt/dnslists.ts'
 import { parseIp } from '../src/ip.ts'
 import { startDns } from './support/dns.ts'
@@ -295,7 +296,8 @@ test('a client is on a DNS list when its reversed address has an address in 127/
     const address = parseIp(text)
     assert.ok(address)
     const expected = listedBy === undefined ? { kind: 'not listed' } : { kind: 'listed', zone: listedBy }
-    assert.deepEqual(await createDnsLists(zones, dns)(address), expected, `${text} ${zones}`)
+    const lists = zones.map((zone) => parseDnsList(zone, 'trusted'))
+    assert.deepEqual(await createDnsLists(lists, dns)(address), expected, `${text} ${zones}`)
   }
 })
 
@@ -307,7 +309,9 @@ test('a list that was not asked has not said that the client is not on it', asyn
   const open1 = Array.from({ length: 200 }, (_, n) =>
     dns.ask(`n${n}.one.test`, 'A', { purpose: 'list', shares }),
   )
-  assert.deepEqual(await createDnsLists(['other.test'], dns)(address), { kind: 'not asked' })
+  assert.deepEqual(await createDnsLists([parseDnsList('other.test', 'trusted')], dns)(address), {
+    kind: 'not asked',
+  })
   dns.close()
   await Promise.all(open1)
 })

@@ -2,11 +2,10 @@
 // test holds to these defaults.
 
 import { isIP, isIPv6 } from 'node:net'
-import { normalDomain } from '../address.ts'
 import type { DnsSettings } from '../dns.ts'
 import { type AddressRule, parseAddressRule } from '../exempt/addresses.ts'
 import { type ClientRule, parseClientRule } from '../exempt/clients.ts'
-import { isDomain } from '../exempt/domains.ts'
+import { type DnsList, parseDnsList } from '../exempt/dnsfilter.ts'
 import type { ExemptSettings, GreylistedRecipients } from '../exempt/exempt.ts'
 import type { ListFiles } from '../exempt/lists.ts'
 import type { FilterSettings } from '../filter.ts'
@@ -53,9 +52,9 @@ export interface Config {
   readonly listFiles: ListFiles
   readonly investigate: InvestigateSettings
   readonly dns: DnsSettings
-  /** Zones of DNS lists: of clients to be trusted, and of those that alone are greylisted. */
-  readonly dnswl: readonly string[]
-  readonly onlyIfListed: readonly string[]
+  /** DNS lists of clients to be trusted, and of those that alone are greylisted. */
+  readonly dnswl: readonly DnsList[]
+  readonly onlyIfListed: readonly DnsList[]
   readonly filter: FilterSettings
   readonly limits: Limits
   readonly log: LogSettings
@@ -135,8 +134,8 @@ export function readConfig(reader: ConfigReader): Config {
     recipients: reader.list('exempt.recipient_files', [], expectPath),
   }
   const exemptSpf = reader.boolean('exempt.spf', false)
-  const dnswl = reader.list('dnswl', [], expectZone)
-  const onlyIfListed = reader.list('only_if_listed', [], expectZone)
+  const dnswl = reader.list('dnswl', [], (text) => parseDnsList(text, 'trusted'))
+  const onlyIfListed = reader.list('only_if_listed', [], (text) => parseDnsList(text, 'blocked'))
   const onlyIf = reader.choice('only_if', 'all', ['all', 'suspicious'])
   const servers = reader.list('dns_servers', [], expectDnsServer)
   const reply = reader.text(
@@ -273,11 +272,6 @@ function expectKeyPart(text: string): string {
 function expectPath(text: string): string {
   if (text === '') throw new Error('expected the path of a file')
   return text
-}
-
-function expectZone(text: string): string {
-  if (!text.includes('.') || !isDomain(text)) throw new Error('expected a DNS zone like list.dnswl.org')
-  return normalDomain(text)
 }
 
 /** As node:dns takes it. */

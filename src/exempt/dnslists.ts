@@ -1,7 +1,9 @@
-// DNS lists of client addresses (DNSWL, DNSBL), one zone after another. Source: RFC 5782.
+// DNS lists of client addresses (DNSWL, DNSBL), all of them asked at once. Which answers count is dnsfilter.ts's affair.
+// Source: RFC 5782.
 
 import { type Asker, type Dns, NOT_ASKED } from '../dns.ts'
 import { customerNetwork, type IpAddress } from '../ip.ts'
+import type { DnsList } from './dnsfilter.ts'
 
 export type DnsListing =
   | { readonly kind: 'listed'; readonly zone: string }
@@ -16,29 +18,21 @@ export type DnsListing =
 /** What the first of the zones, in their order, says that lists the address. Never rejects. */
 export type DnsListMatcher = (address: IpAddress) => Promise<DnsListing>
 
-export function createDnsLists(zones: readonly string[], dns: Dns): DnsListMatcher {
+export function createDnsLists(lists: readonly DnsList[], dns: Dns): DnsListMatcher {
   return async (address) => {
     const name = reversedName(address)
     const asker: Asker = { purpose: 'list', shares: [customerNetwork(address)] }
     const answers = await Promise.all(
-      zones.map((zone) => dns.within(`list ${zone}`, dns.ask(`${name}.${zone}`, 'A', asker))),
+      lists.map(({ zone }) => dns.within(`list ${zone}`, dns.ask(`${name}.${zone}`, 'A', asker))),
     )
-    const zone = zones.find((_, index) => isListed(answers[index]?.value))
-    if (zone !== undefined) return { kind: 'listed', zone }
+    const list = lists.find((list, index) => isListed(list, answers[index]?.value))
+    if (list) return { kind: 'listed', zone: list.zone }
     return { kind: answers.includes(NOT_ASKED) ? 'not asked' : 'not listed' }
   }
 }
 
-function isListed(addresses: unknown): boolean {
-  return Array.isArray(addresses) && addresses.some(isListing)
-}
-
-/**
- * A listing is an address in 127.0.0.0/8 (RFC 5782 section 2.1). 127.0.0.255 and 127.255.255.x are how lists say that
- * they do not answer this asker (dnswl.org, Spamhaus); any other address comes from a zone that is none any more.
- */
-function isListing(address: unknown): boolean {
-  return /^127\./.test(String(address)) && !/^127\.(0\.0\.255|255\.255\.\d+)$/.test(String(address))
+function isListed({ matches }: DnsList, addresses: unknown): boolean {
+  return Array.isArray(addresses) && addresses.some((address) => matches(String(address)))
 }
 
 /** `7.100.51.198`; for IPv6 its nibbles (RFC 5782 section 2.4). */

@@ -2,6 +2,7 @@
 
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
+import { type DnsList, type DnsListUse, isWrongUse } from '../exempt/dnsfilter.ts'
 import { LONGEST_DECISION } from '../greylister.ts'
 import { bareHost, isInNetwork, parseIp, parseNetwork } from '../ip.ts'
 import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
@@ -36,7 +37,7 @@ const LEAST_WINDOW = 4 * HOUR
 export const LEAST_PATIENCE = LONGEST_DECISION + 1000
 
 export function lintSettings(config: Config): Warning[] {
-  return [...lintTimes(config), ...lintSockets(config), ...lintStore(config)]
+  return [...lintTimes(config), ...lintSockets(config), ...lintStore(config), ...lintDnsLists(config)]
 }
 
 function lintTimes({ greylist, storeTimeout }: Config): Warning[] {
@@ -107,6 +108,22 @@ function lintStore({ store }: Config): Warning[] {
   return [
     `store ${formatStoreSpec(store)} is another machine, without TLS: expected rediss in place of redis, as mail ` +
       'addresses, and the password, go over the network in clear',
+  ]
+}
+
+function lintDnsLists({ dnswl, onlyIfListed }: Config): Warning[] {
+  const wrong = (lists: readonly DnsList[], use: DnsListUse) =>
+    lists.filter(({ zone }) => isWrongUse(zone, use)).map(({ zone }) => zone)
+  return [
+    ...wrong(dnswl, 'trusted').map(
+      (zone) =>
+        `dnswl ${zone} is a list of bad clients: expected it in only_if_listed, as who is on it must not be exempt`,
+    ),
+    ...wrong(onlyIfListed, 'blocked').map(
+      (zone) =>
+        `only_if_listed ${zone} is a list of trustworthy clients: expected it in dnswl, as only who is on a list in ` +
+        'only_if_listed is greylisted',
+    ),
   ]
 }
 

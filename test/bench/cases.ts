@@ -4,6 +4,7 @@ import { parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { parseAddressRule } from '../../src/exempt/addresses.ts'
 import { parseClientRule } from '../../src/exempt/clients.ts'
+import { parseDnsList } from '../../src/exempt/dnsfilter.ts'
 import { readAddressLists, readClientLists } from '../../src/exempt/lists.ts'
 import { parseNetwork } from '../../src/ip.ts'
 import { postgreyClients, postgreyRecipients } from '../support/postgrey.ts'
@@ -145,7 +146,7 @@ export const CASES: readonly Case[] = [
   },
   {
     name: 'dnswl, from memory',
-    rules: { ...NO_RULES, dnswl: ['list.example.net'] },
+    rules: { ...NO_RULES, dnswl: [parseDnsList('list.example.net', 'trusted')] },
     attempts: plain,
     decided: changed('exempt-client', (n) => ({ address: `203.0.113.${n % 256}` })),
   },

@@ -212,8 +212,9 @@ admin: "[::1]:80"
     senders: ['senders'],
     recipients: [],
   })
-  assert.deepEqual(config.dnswl, ['list.dnswl.org'])
-  assert.deepEqual(config.onlyIfListed, ['zen.example.org', 'bl.example.net'])
+  const zones = (lists: typeof config.dnswl) => lists.map(({ zone }) => zone)
+  assert.deepEqual(zones(config.dnswl), ['list.dnswl.org'])
+  assert.deepEqual(zones(config.onlyIfListed), ['zen.example.org', 'bl.example.net'])
   assert.deepEqual(config.dns.servers, ['127.0.0.1:5353', '[::1]:53', '::1', '192.0.2.53'])
   const { authenticated, clients, senders, recipients } = config.exempt
   assert.deepEqual(
@@ -475,6 +476,8 @@ test('the auto-whitelist is a group of settings, or false', () => {
 test('DNS servers and zones are read strictly', () => {
   const server = 'expected IP or IP:PORT, with [IP]:PORT for IPv6'
   const zone = 'expected a DNS zone like list.dnswl.org'
+  const filter =
+    'expected four numbers from 0 to 255 after =, or lists of them in brackets, like 127.0.[0..255].[1;3..5]'
   assertFaults([
     ['dns_servers: [localhost]\n', `1:15: Cannot read dns_servers "localhost": ${server}`],
     ['dns_servers: 127.0.0.1:0\n', `1:14: Cannot read dns_servers "127.0.0.1:0": ${server}`],
@@ -482,6 +485,12 @@ test('DNS servers and zones are read strictly', () => {
     ['dns_servers: "::1:5353x"\n', `1:14: Cannot read dns_servers "::1:5353x": ${server}`],
     ['dnswl: list\n', `1:8: Cannot read dnswl "list": ${zone}`],
     ['only_if_listed: [a b.c]\n', `1:18: Cannot read only_if_listed "a b.c": ${zone}`],
+    ['dnswl: [a.b, "a.b=127.0.0"]\n', `1:14: Cannot read dnswl "a.b=127.0.0": ${filter}`],
+    ['dnswl: "a.b=127.0.0.2*3"\n', `1:8: Cannot read dnswl "a.b=127.0.0.2*3": ${filter}`],
+    [
+      'only_if_listed:\n  - a.b=127.0.0.[5..2]\n',
+      '2:5: Cannot read only_if_listed "a.b=127.0.0.[5..2]": expected numbers from 0 to 255, and ranges from less to more, in place of 5..2',
+    ],
     ['only_if: odd\n', '1:10: Cannot read only_if "odd": expected all or suspicious'],
     [
       'exempt: { client_files: [""] }\n',

@@ -73,6 +73,11 @@ const WARNED: Array<[text: string, warnings: RegExp[]]> = [
     'greylist: { delay: 10m, retry_window: 30m, lifetime: 20m }',
     [/^greylist\.delay 10m/, /^greylist\.retry_window 30m/, /^greylist\.lifetime 20m/],
   ],
+  ['dnswl: [zen.spamhaus.org, list.dnswl.org]', [/^dnswl zen\.spamhaus\.org is a list of bad clients: /]],
+  [
+    'only_if_listed: [list.dnswl.org, zen.spamhaus.org, hostkarma.junkemailfilter.com]',
+    [/^only_if_listed list\.dnswl\.org is a list of trustworthy clients: /],
+  ],
 ]
 
 test('lintSettings() says what will not do well, with its value, what is expected, and why', () => {

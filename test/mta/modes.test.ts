@@ -219,6 +219,10 @@ exempt: { clients: [] }`
         'sender.test': '@ TXT "v=spf1 ip4:10.1.0.0/16 -all"\nopen TXT "v=spf1 +all"',
         'good.lists': '1.1.3.10 A 127.0.5.1\n2.1.3.10 A 127.0.0.255\n3.1.3.10 A 192.0.2.1',
         'bad.lists': '1.1.4.10 A 127.0.0.2',
+        'list.dnswl.org':
+          '1.1.8.10 A 127.0.10.1\n2.1.8.10 A 127.0.10.0\n3.1.8.10 A 127.0.0.255\n4.1.8.10 A 127.0.0.1',
+        'hostkarma.junkemailfilter.com':
+          '1.2.8.10 A 127.0.0.1\n2.2.8.10 A 127.0.0.2\n3.2.8.10 A 127.0.0.3\n4.2.8.10 A 127.255.255.254',
       },
     })
     type Case = [address: string, name: string, sender: string, verdict: string]
@@ -245,6 +249,28 @@ exempt: { clients: [] }`
         [
           ['10.4.1.1', '[UNAVAILABLE]', 'h@sender.test', 'tempfail new'],
           ['10.4.1.2', '[UNAVAILABLE]', 'i@sender.test', 'pass not-greylisted'],
+        ],
+      ],
+      [
+        'dnswl: [list.dnswl.org, hostkarma.junkemailfilter.com, "good.lists=127.0.[0..4].[1..3;5]"]',
+        [
+          ['10.8.1.1', '[UNAVAILABLE]', 'da@white.test', 'pass exempt-client'],
+          ['10.8.1.2', '[UNAVAILABLE]', 'db@white.test', 'tempfail new'],
+          ['10.8.1.3', '[UNAVAILABLE]', 'dc@white.test', 'tempfail new'],
+          ['10.8.1.4', '[UNAVAILABLE]', 'dd@white.test', 'tempfail new'],
+          ['10.8.2.1', '[UNAVAILABLE]', 'de@white.test', 'pass exempt-client'],
+          ['10.8.2.2', '[UNAVAILABLE]', 'df@white.test', 'tempfail new'],
+          ['10.8.2.3', '[UNAVAILABLE]', 'dg@white.test', 'tempfail new'],
+          ['10.8.2.4', '[UNAVAILABLE]', 'dh@white.test', 'tempfail new'],
+          ['10.3.1.1', '[UNAVAILABLE]', 'di@white.test', 'tempfail new'],
+        ],
+      ],
+      [
+        'only_if_listed: [hostkarma.junkemailfilter.com]',
+        [
+          ['10.8.2.1', '[UNAVAILABLE]', 'dj@black.test', 'pass not-greylisted'],
+          ['10.8.2.2', '[UNAVAILABLE]', 'dk@black.test', 'tempfail new'],
+          ['10.8.2.3', '[UNAVAILABLE]', 'dl@black.test', 'pass not-greylisted'],
         ],
       ],
       [
