@@ -7,6 +7,8 @@ import type { IpAddress } from './ip.ts'
 export interface Client {
   /** Absent when the MTA has none, as for mail submitted locally. */
   readonly address?: IpAddress | undefined
+  /** The IPv6 address that the MTA gave, where `address` is the IPv4 address within it. */
+  readonly ipv6Form?: IpAddress | undefined
   /** Host name, lower case, only when forward-confirmed by the MTA. */
   readonly name?: string | undefined
   /** What it called itself in HELO or EHLO; anybody can claim anything there. */

@@ -7,7 +7,7 @@
 import { type Address, normalDomain, parseAddress } from './address.ts'
 import type { Attempt, Client } from './attempt.ts'
 import { type Greylister, type Inquiry, LONGEST_DECISION } from './greylister.ts'
-import { parseIp } from './ip.ts'
+import { type Network, parseIp } from './ip.ts'
 import { DATA_VERSION } from './milter/codes.ts'
 import type { Connection } from './milter/command.ts'
 import type { Macros } from './milter/macros.ts'
@@ -15,6 +15,7 @@ import type { Wants } from './milter/negotiate.ts'
 import type { Header, Reply } from './milter/reply.ts'
 import type { Handler, MessageEnd } from './milter/session.ts'
 import type { Outcome, Reason } from './outcome.ts'
+import { ipv4Within } from './ranges.ts'
 import type { ReplyTemplate } from './reply.ts'
 import type { TakeOutcome } from './report.ts'
 
@@ -23,6 +24,8 @@ export interface FilterSettings {
   readonly judgeAt: 'mail' | 'rcpt'
   /** Where mail from the null sender is judged; at DATA, callouts that stop after RCPT leave no trace. */
   readonly nullSenderAt: 'rcpt' | 'data'
+  /** The prefixes of translators behind which an IPv6 client is the IPv4 client within its address. */
+  readonly nat64Prefixes: readonly Network[]
   /** Whether who calls itself what in HELO can matter. */
   readonly needsHelo: boolean
   readonly reply: ReplyTemplate
@@ -111,8 +114,13 @@ class Filter implements Handler {
   }
 
   connect(connection: Connection, macros: Macros): Reply {
-    const address = isInternet(connection) ? parseIp(connection.address ?? '') : undefined
-    this.#client = { address, name: confirmedName(connection, macros) }
+    const given = isInternet(connection) ? parseIp(connection.address ?? '') : undefined
+    const within = given && ipv4Within(given, this.#parts.settings.nat64Prefixes)
+    this.#client = {
+      address: within ?? given,
+      ...(within ? { ipv6Form: given } : {}),
+      name: confirmedName(connection, macros),
+    }
     return CONTINUE
   }
 

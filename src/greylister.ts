@@ -22,9 +22,10 @@ import {
 import type { Identity } from './identity/identity.ts'
 import { organisationOf } from './identity/organisation.ts'
 import type { Findings, Investigate } from './investigate.ts'
-import { CUSTOMER_PREFIX, formatNetwork, type IpAddress, isPrivate, networkOf } from './ip.ts'
+import { formatNetwork, type IpAddress, networkOf } from './ip.ts'
 import { messageOf } from './message.ts'
 import type { Outcome } from './outcome.ts'
+import { CUSTOMER_PREFIX, isPrivate } from './ranges.ts'
 import type { Store } from './store/store.ts'
 
 export interface GreylistSettings {

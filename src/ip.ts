@@ -24,7 +24,7 @@ export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const
 /** Reads `192.0.2.7`, `2001:db8::7`, Sendmail's `IPv6:2001:db8::7` and zones (`fe80::1%eth0`); else `undefined`. */
 export function parseIp(text: string): IpAddress | undefined {
   const bytes = parseBytes(text)
-  return bytes && fromBytes(bytes)
+  return bytes && ipFromBytes(bytes)
 }
 
 /** The 4 or 16 bytes of what `parseIp` reads. */
@@ -55,7 +55,7 @@ export function networkOf(address: IpAddress, prefix: number): Network {
     const kept = Math.min(Math.max(prefix - index * 8, 0), 8)
     return byte & (0xff << (8 - kept))
   })
-  return { address: fromBytes(masked), prefix }
+  return { address: ipFromBytes(masked), prefix }
 }
 
 export function isInNetwork(address: IpAddress, network: Network): boolean {
@@ -132,17 +132,6 @@ function withHexTail(ip: string): string {
   })
 }
 
-/**
- * Leading bits of the addresses that a provider may give to one customer: a /48 of IPv6 (RFC 6177), and many addresses in
- * one /24 of IPv4.
- */
-export const CUSTOMER_PREFIX = { ipv4: 24, ipv6: 48 } as const
-
-/** The network of which a stranger may have every address: what is shared among strangers is shared among these. */
-export function customerNetwork(address: IpAddress): string {
-  return formatNetwork(networkOf(address, CUSTOMER_PREFIX[address.kind]))
-}
-
 /** A host as it stands before a colon and a port: an IPv6 address in brackets. */
 export function bracketedHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host
@@ -153,30 +142,9 @@ export function bareHost(host: string): string {
   return host.replace(/^\[(.*)\]$/, '$1')
 }
 
-function fromBytes(bytes: number[]): IpAddress {
+/** The address of 4 or 16 bytes. */
+export function ipFromBytes(bytes: number[]): IpAddress {
   const kind = bytes.length === 4 ? 'ipv4' : 'ipv6'
   // Dotted quads are made for each attempt; only IPv6's shortest form is worth a library.
   return { kind, bytes, text: kind === 'ipv4' ? bytes.join('.') : ipaddr.fromByteArray(bytes).toString() }
-}
-
-const LOOPBACK = networks('127.0.0.0/8', '::1/128')
-
-/** RFC 1918, 6598 (carriers' NAT), 3927, 4193 and 4291, and loopback. */
-const PRIVATE = [
-  ...networks('10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '169.254.0.0/16'),
-  ...networks('fc00::/7', 'fe80::/10'),
-  ...LOOPBACK,
-]
-
-export function isLoopback(address: IpAddress): boolean {
-  return LOOPBACK.some((network) => isInNetwork(address, network))
-}
-
-/** Whether the address means another host in each network, so that nobody from outside is known by it. */
-export function isPrivate(address: IpAddress): boolean {
-  return PRIVATE.some((network) => isInNetwork(address, network))
-}
-
-function networks(...texts: readonly string[]): readonly Network[] {
-  return texts.flatMap((text) => parseNetwork(text) ?? [])
 }

@@ -5,8 +5,8 @@
 // public one may be a busy sender's, or that of a spammer who makes up sender domains: it has to have nearly all
 // attempts, of a whole day at least. Memory is bounded, whoever sends what.
 
-import { isLoopback, isPrivate } from './ip.ts'
 import type { Outcome } from './outcome.ts'
+import { isLoopback, isPrivate } from './ranges.ts'
 
 /** A private address with mail of so many sender domains within a day is that of a gateway, a proxy or a relay. */
 const DOMAINS_OF_PRIVATE = 10

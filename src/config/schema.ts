@@ -13,10 +13,11 @@ import type { Times } from '../greylist/decide.ts'
 import type { AutoWhitelist, GreylistSettings } from '../greylister.ts'
 import type { IdentitySettings } from '../identity/identity.ts'
 import type { InvestigateSettings } from '../investigate.ts'
-import { ADDRESS_BITS, bareHost } from '../ip.ts'
+import { ADDRESS_BITS, bareHost, type Network, parseNetwork } from '../ip.ts'
 import { LOG_LEVELS, type LogSettings } from '../log.ts'
 import type { Limits } from '../milter/limits.ts'
 import { parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../milter/socket.ts'
+import { NAT64_PREFIXES } from '../ranges.ts'
 import { parseReplyTemplate } from '../reply.ts'
 import {
   formatStoreSpec,
@@ -116,6 +117,7 @@ export function readConfig(reader: ConfigReader): Config {
     ipv4Prefix: reader.integer('greylist.client.ipv4_prefix', 24, 1, ADDRESS_BITS.ipv4),
     ipv6Prefix: reader.integer('greylist.client.ipv6_prefix', 64, 1, ADDRESS_BITS.ipv6),
   }
+  const nat64Prefixes = reader.list('greylist.client.nat64_prefixes', ['64:ff9b::/96'], expectNat64Prefix)
   const normalizeSender = reader.boolean('greylist.normalize_sender', true)
   const nullSenderAt = reader.choice('greylist.null_sender_at', 'data', ['rcpt', 'data'])
   const autoWhitelist = readAutoWhitelist(reader)
@@ -175,7 +177,14 @@ export function readConfig(reader: ConfigReader): Config {
     dns: { servers },
     dnswl,
     onlyIfListed,
-    filter: { judgeAt, nullSenderAt, needsHelo: asksSpf, reply, header: header && mode === 'enforce' },
+    filter: {
+      judgeAt,
+      nullSenderAt,
+      nat64Prefixes,
+      needsHelo: asksSpf,
+      reply,
+      header: header && mode === 'enforce',
+    },
     limits,
     log,
     ...(admin ? { admin } : {}),
@@ -272,6 +281,16 @@ function expectKeyPart(text: string): string {
 function expectPath(text: string): string {
   if (text === '') throw new Error('expected the path of a file')
   return text
+}
+
+function expectNat64Prefix(text: string): Network {
+  const network = parseNetwork(text)
+  if (network?.address.kind !== 'ipv6' || !NAT64_PREFIXES.includes(network.prefix)) {
+    throw new Error(
+      `expected an IPv6 network with a prefix of ${NAT64_PREFIXES.join(', ')} bits, like 64:ff9b::/96`,
+    )
+  }
+  return network
 }
 
 /** As node:dns takes it. */

@@ -32,11 +32,16 @@ export function compileClients(rules: readonly ClientRule[]): ClientMatcher {
   const inNetworks = compileNetworks(rules.flatMap((rule) => (rule.kind === 'network' ? [rule.network] : [])))
   const inDomains = compileDomains(rules.flatMap((rule) => (rule.kind === 'name' ? [rule.name] : [])))
   const patternOf = compilePatterns(rules.flatMap((rule) => (rule.kind === 'pattern' ? [rule.pattern] : [])))
-  return ({ address, name }) => {
-    const network = address && inNetworks(address)
+  return ({ address, ipv6Form, name }) => {
+    const network = (address && inNetworks(address)) ?? (ipv6Form && inNetworks(ipv6Form))
     if (network) return network
     const domain = name && inDomains(name)
     if (domain) return domain
-    return (name && patternOf(name)) ?? (address && patternOf(address.text))
+    const subjects = [name, address?.text, ipv6Form?.text]
+    for (const subject of subjects) {
+      const pattern = subject && patternOf(subject)
+      if (pattern) return pattern
+    }
+    return undefined
   }
 }

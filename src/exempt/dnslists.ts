@@ -2,7 +2,8 @@
 // Source: RFC 5782.
 
 import { type Asker, type Dns, NOT_ASKED } from '../dns.ts'
-import { customerNetwork, type IpAddress } from '../ip.ts'
+import type { IpAddress } from '../ip.ts'
+import { customerNetwork } from '../ranges.ts'
 import type { DnsList } from './dnsfilter.ts'
 
 export type DnsListing =

@@ -12,6 +12,7 @@ import { loadConfig, parseConfig } from '../../src/config/load.ts'
 import { ConfigReader } from '../../src/config/reader.ts'
 import { type Config, readConfig } from '../../src/config/schema.ts'
 import { parseClientRule } from '../../src/exempt/clients.ts'
+import { parseNetwork } from '../../src/ip.ts'
 import { LIMITS } from '../milter/recording.ts'
 
 const TOP =
@@ -80,6 +81,7 @@ test('a file without settings is one with all defaults', () => {
   const { reply, ...filter } = defaults.filter
   assert.deepEqual(filter, {
     judgeAt: 'rcpt',
+    nat64Prefixes: [parseNetwork('64:ff9b::/96')],
     nullSenderAt: 'data',
     needsHelo: true,
     header: true,
@@ -136,7 +138,7 @@ greylist:
   retry_window: 1.5h
   lifetime: 1w
   key: [client, sender]
-  client: { spf_domain: false, host_domain: false, ipv4_prefix: 32, ipv6_prefix: 48 }
+  client: { spf_domain: false, host_domain: false, ipv4_prefix: 32, ipv6_prefix: 48, nat64_prefixes: ['2001:db8::/32'] }
   normalize_sender: false
   null_sender_at: rcpt
   auto_whitelist: { after: 3, spacing: 10m, lifetime: 1w }
@@ -226,7 +228,13 @@ admin: "[::1]:80"
     ['address', 'pattern'],
   )
   const { reply, ...filter } = config.filter
-  assert.deepEqual(filter, { judgeAt: 'mail', nullSenderAt: 'rcpt', needsHelo: false, header: false })
+  assert.deepEqual(filter, {
+    judgeAt: 'mail',
+    nullSenderAt: 'rcpt',
+    nat64Prefixes: [parseNetwork('2001:db8::/32')],
+    needsHelo: false,
+    header: false,
+  })
   assert.deepEqual(reply.fill(REPLY_VALUES), { code: '450', enhanced: '4.2.0', lines: ['One REF', 'two 9'] })
   assert.deepEqual(config.limits, {
     connections: 100,
@@ -275,7 +283,7 @@ test('an unknown setting is named with what is known in its place', () => {
     ],
     [
       'greylist:\n  client: { ipv4_prefix: 24, ipv5_prefix: 24 }\n',
-      '2:30: unknown setting greylist.client.ipv5_prefix: expected spf_domain, host_domain, ipv4_prefix, ipv6_prefix',
+      '2:30: unknown setting greylist.client.ipv5_prefix: expected spf_domain, host_domain, ipv4_prefix, ipv6_prefix, nat64_prefixes',
     ],
     ['exempt:\n  client: []\n', `2:3: unknown setting exempt.client: ${known}`],
     ['log: { levle: info }\n', '1:8: unknown setting log.levle: expected level, format'],
@@ -471,6 +479,15 @@ test('the auto-whitelist is a group of settings, or false', () => {
       '1:38: Cannot read greylist.auto_whitelist.after "0": expected a whole number from 1 to 1000000',
     ],
   ])
+})
+
+test('prefixes of NAT64 are read strictly', () => {
+  const expected = 'expected an IPv6 network with a prefix of 32, 40, 48, 56, 64, 96 bits, like 64:ff9b::/96'
+  for (const prefix of ['64:ff9b::/97', '2001:db8::/36', '64:ff9b::', '192.0.2.0/24', '::ffff:0:0/96', 'x']) {
+    assert.deepEqual(faultsOf(`greylist: { client: { nat64_prefixes: ["${prefix}"] } }\n`), [
+      `milter.yaml:1:40: Cannot read greylist.client.nat64_prefixes "${prefix}": ${expected}`,
+    ])
+  }
 })
 
 test('DNS servers and zones are read strictly', () => {

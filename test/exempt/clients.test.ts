@@ -104,3 +104,18 @@ function client(address: string | undefined, name: string | undefined): Client {
   const ip = address === undefined ? undefined : parseIp(address)
   return { ...(ip ? { address: ip } : {}), ...(name === undefined ? {} : { name }) }
 }
+
+test('a client that is the IPv4 address within its IPv6 one is met by rules for either', () => {
+  const [address, ipv6Form] = [parseIp('192.0.2.7'), parseIp('64:ff9b::c000:207')]
+  for (const [rule, matched] of [
+    ['192.0.2.0/24', '192.0.2.0/24'],
+    ['64:ff9b::192.0.2.7', '64:ff9b::c000:207/128'],
+    ['64:ff9b::/96', '64:ff9b::/96'],
+    ['::ffff:192.0.2.0/120', '192.0.2.0/24'],
+    ['/^64:ff9b::/', '/^64:ff9b::/'],
+    ['/^192\\.0\\.2\\./', '/^192\\.0\\.2\\./'],
+    ['64:ff9b::/104', undefined],
+  ] as const) {
+    assert.equal(compileClients([parseClientRule(rule)])({ address, ipv6Form }), matched, rule)
+  }
+})

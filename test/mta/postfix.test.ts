@@ -55,6 +55,41 @@ describeMta(
       assert.match(greymx.log().join('\n'), /client=2001:db8:1:2::7 identity=network:2001:db8:1:2::\/64/)
     })
 
+    test('a client behind NAT64 or 6to4 is the IPv4 address within, to all who look at it', async () => {
+      const { mta, greymx } = running()
+      const client = await connect(mta)
+      await client.ehlo('client.test')
+      const ask = async (sender: string, address: string) => {
+        await client.xclient({ ADDR: address, NAME: '[UNAVAILABLE]' })
+        return (await rcptOnce(client, sender, 'u@example.com')).slice(0, 3)
+      }
+      // 192.0.2.7 and .8, as in one network, and 198.51.100.7, as in another, behind the same translator.
+      assert.equal(await ask('nat@a.test', 'IPV6:64:ff9b::c000:207'), '451')
+      assert.equal(await ask('nat@a.test', 'IPV6:64:ff9b::c633:6407'), '451')
+      await sleep(DELAY + MARGIN)
+      assert.equal(await ask('nat@a.test', 'IPV6:2002:c000:208:1::1'), '250')
+      assert.equal(await ask('nat@a.test', '192.0.2.9'), '250')
+      assert.equal(await ask('nat@a.test', 'IPV6:64:ff9b::cb00:7107'), '451')
+      // exempt.clients has 127.66.0.0/16, which nobody can be from elsewhere, and 64:ff9b::198.51.100.99.
+      assert.equal(await ask('loop@a.test', 'IPV6:2002:7f42:1::1'), '451')
+      assert.equal(await ask('loop@a.test', 'IPV6:64:ff9b::7f42:1'), '451')
+      assert.equal(await ask('written@a.test', 'IPV6:64:ff9b::c633:6463'), '250')
+      await client.quit()
+      assert.deepEqual(await waitForOutcomes(greymx, 'written@a.test', 1), ['pass exempt-client'])
+      await waitForOutcomes(greymx, 'nat@a.test', 5)
+      const networks = greymx
+        .log()
+        .filter((line) => line.includes('sender=nat@a.test'))
+        .map((line) => / (client=\S+ identity=\S+)/.exec(line)?.[1])
+      assert.deepEqual(networks, [
+        'client=192.0.2.7 identity=network:192.0.2.0/24',
+        'client=198.51.100.7 identity=network:198.51.100.0/24',
+        'client=192.0.2.8 identity=network:192.0.2.0/24',
+        'client=192.0.2.9 identity=network:192.0.2.0/24',
+        'client=203.0.113.7 identity=network:203.0.113.0/24',
+      ])
+    })
+
     test('an authenticated client passes', async () => {
       const { mta, greymx } = running()
       const client = await startSession(mta, { ADDR: '192.0.2.7', LOGIN: 'joe' })

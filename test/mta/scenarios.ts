@@ -22,7 +22,7 @@ export const SETTINGS = `
 store: "lmdb:STATE"
 greylist: { delay: ${DELAY}ms, retry_window: ${RETRY_WINDOW}ms, lifetime: ${LIFETIME}ms, max_deferrals: 0 }
 exempt:
-  clients: [127.66.0.0/16, trusted.test]
+  clients: [127.66.0.0/16, trusted.test, "64:ff9b::198.51.100.99"]
   senders: [exempt-sender.test]
   recipients: [postmaster@, abuse@]
 limits: { recipients: 100 }
