@@ -1,6 +1,7 @@
 // One attempt to hand in mail: a recipient (or, where the key has none, a sender) with its circumstances.
 
 import type { Address } from './address.ts'
+import type { ClientCertificate } from './certificate.ts'
 import type { IpAddress } from './ip.ts'
 
 /** The SMTP client whose mail is judged. */
@@ -17,8 +18,10 @@ export interface Client {
 
 export interface Attempt {
   readonly client: Client
-  /** By SMTP AUTH, or by a client certificate that the MTA verified. */
+  /** By SMTP AUTH. */
   readonly authenticated: boolean
+  /** That of the client, where the settings have rules for certificates. */
+  readonly certificate?: ClientCertificate | undefined
   readonly sender: Address
   /** Absent where the key has no recipient and the sender is judged. */
   readonly recipient?: Address | undefined

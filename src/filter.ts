@@ -6,6 +6,7 @@
 
 import { type Address, normalDomain, parseAddress } from './address.ts'
 import type { Attempt, Client } from './attempt.ts'
+import { CERTIFICATE_MACROS, type ClientCertificate, readCertificate } from './certificate.ts'
 import { type Greylister, type Inquiry, LONGEST_DECISION } from './greylister.ts'
 import { type Network, parseIp } from './ip.ts'
 import { DATA_VERSION } from './milter/codes.ts'
@@ -28,6 +29,8 @@ export interface FilterSettings {
   readonly nat64Prefixes: readonly Network[]
   /** Whether who calls itself what in HELO can matter. */
   readonly needsHelo: boolean
+  /** Whether a client's TLS certificate can matter. */
+  readonly needsCertificate: boolean
   readonly reply: ReplyTemplate
   readonly header: boolean
 }
@@ -82,6 +85,7 @@ export function createFilter(parts: FilterParts): () => Handler {
 interface Transaction {
   readonly sender: Address
   readonly authenticated: boolean
+  readonly certificate: ClientCertificate | undefined
   /** What has to be asked about client and sender; asked from the first recipient on that the MTA lets through. */
   readonly inquiry: Inquiry
   /** The recipients whose verdict waits for DATA. */
@@ -134,6 +138,7 @@ class Filter implements Handler {
     const transaction: Transaction = {
       sender,
       authenticated: isAuthenticated(macros),
+      certificate: this.#parts.settings.needsCertificate ? readCertificate(macros) : undefined,
       inquiry: { isOver: false },
       undecided: [],
     }
@@ -193,6 +198,7 @@ class Filter implements Handler {
     return {
       client: this.#client,
       authenticated: transaction.authenticated,
+      certificate: transaction.certificate,
       sender: transaction.sender,
       recipient,
       mta: asHostName(macros.get('j')),
@@ -269,7 +275,7 @@ class Filter implements Handler {
   }
 }
 
-function wantsOf({ judgeAt, nullSenderAt, needsHelo, header }: FilterSettings): Wants {
+function wantsOf({ judgeAt, nullSenderAt, needsHelo, needsCertificate, header }: FilterSettings): Wants {
   return {
     stages: {
       connect: 'note',
@@ -281,7 +287,7 @@ function wantsOf({ judgeAt, nullSenderAt, needsHelo, header }: FilterSettings): 
     macros: {
       connect: ['j', 'v', '_', 'client_resolve'],
       helo: [],
-      mail: ['i', 'auth_type', 'auth_authen', 'verify', 'cert_subject'],
+      mail: ['i', 'auth_type', 'auth_authen', ...(needsCertificate ? CERTIFICATE_MACROS : [])],
       rcpt: ['i'],
       // Sendmail sends macros in a packet of their own, and over TCP waits 40 ms before the command that follows them.
       data: [],
@@ -311,13 +317,15 @@ function confirmedName({ hostName }: Connection, macros: Macros): string | undef
 }
 
 /**
- * SMTP AUTH, or a client certificate that the MTA verified: Sendmail says so in {verify}; Postfix has no such macro
- * and sends {cert_subject} for trusted certificates only (smtpd_milter.c, IF_TRUSTED).
+ * SASL mechanisms by which nobody has shown a password. With EXTERNAL, Sendmail takes any certificate that one of its
+ * authorities has signed, a public one among them, for a login: who that is, the rules for certificates say.
  */
+const WITHOUT_LOGIN = new Set(['ANONYMOUS', 'EXTERNAL'])
+
+/** Both MTAs send these macros after an AUTH that has succeeded, and empty or not at all else. */
 function isAuthenticated(macros: Macros): boolean {
-  if (macros.get('auth_authen') || macros.get('auth_type')) return true
-  const isPostfix = macros.get('v')?.startsWith('Postfix') ?? false
-  return macros.get('verify') === 'OK' || (isPostfix && Boolean(macros.get('cert_subject')))
+  const mechanism = macros.get('auth_type')?.toUpperCase() ?? ''
+  return !WITHOUT_LOGIN.has(mechanism) && Boolean(mechanism || macros.get('auth_authen'))
 }
 
 /** Hours, minutes and seconds, rounded down: 1000000 → `00:16:40`. */

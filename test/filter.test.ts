@@ -189,16 +189,13 @@ test('who counts as authenticated, by the macros of both MTAs', async () => {
   > = [
     ['nobody', {}, {}, false],
     ['SMTP AUTH', {}, { auth_type: 'PLAIN', auth_authen: 'joe' }, true],
-    ['Sendmail, verified certificate', { v: '8.17.1.9' }, { verify: 'OK', cert_subject: '/CN=x' }, true],
-    [
-      'Sendmail, certificate of unknown issuer',
-      { v: '8.17.1.9' },
-      { verify: 'FAIL', cert_subject: '/CN=x' },
-      false,
-    ],
-    ['Sendmail, no certificate asked for', { v: '8.17.1.9' }, { verify: 'NOT' }, false],
-    ['Postfix, trusted certificate', { v: 'Postfix 3.7.11' }, { cert_subject: 'x' }, true],
-    ['Postfix, no trusted certificate', { v: 'Postfix 3.7.11' }, { cert_subject: '' }, false],
+    ['SMTP AUTH, by its type alone', {}, { auth_type: 'PLAIN' }, true],
+    ['SMTP AUTH, by its user alone', {}, { auth_authen: 'joe' }, true],
+    ['nobody, in macros that are there', {}, { auth_type: '', auth_authen: '' }, false],
+    ['anybody', {}, { auth_type: 'ANONYMOUS', auth_authen: 'anonymous' }, false],
+    ['a certificate, by way of AUTH', {}, { auth_type: 'EXTERNAL', auth_authen: '/CN=x' }, false],
+    ['Sendmail, verified certificate', { v: '8.17.1.9' }, { verify: 'OK', cert_subject: '/CN=x' }, false],
+    ['Postfix, trusted certificate', { v: 'Postfix 3.7.11' }, { cert_subject: 'x' }, false],
   ]
   for (const [name, connect, mail, passes] of cases) {
     const bench = setUp()
@@ -207,6 +204,27 @@ test('who counts as authenticated, by the macros of both MTAs', async () => {
     bench.macros.set('MAIL', Object.entries(mail))
     assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), [passes ? 'c' : '451'], name)
   }
+})
+
+test('macros of certificates are asked for, and count, only where there are rules for them', async () => {
+  const bench = setUp('exempt: { tls_clients: ["subject:/CN=x issuer:/CN=My CA"] }')
+  assert.ok(
+    ['verify', 'cert_fp', 'cn_issuer'].every((name) => bench.handler.wants.macros.mail?.includes(name)),
+  )
+  assert.deepEqual(setUp().handler.wants.macros.mail, ['i', 'auth_type', 'auth_authen'])
+  connectFrom(bench, '192.0.2.7')
+  const macros = { verify: 'OK', cert_subject: '/CN=x', cert_issuer: '/CN=My+20CA' }
+  for (const [changed, code] of [
+    [{}, 'c'],
+    [{ verify: 'FAIL' }, '451'],
+    [{ cert_subject: '/CN=xy' }, '451'],
+    [{ cert_issuer: '/CN=Other+20CA' }, '451'],
+  ] as const) {
+    bench.macros.set('MAIL', Object.entries({ ...macros, ...changed }))
+    assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), [code], JSON.stringify(changed))
+  }
+  const [first] = bench.outcomes
+  assert.deepEqual([first?.reason, first?.rule], ['authenticated', 'subject:/CN=x issuer:/CN=My CA'])
 })
 
 test('a host name counts only when the MTA found it confirmed', async () => {

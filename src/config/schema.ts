@@ -8,6 +8,7 @@ import { type ClientRule, parseClientRule } from '../exempt/clients.ts'
 import { type DnsList, parseDnsList } from '../exempt/dnsfilter.ts'
 import type { ExemptSettings, GreylistedRecipients } from '../exempt/exempt.ts'
 import type { ListFiles } from '../exempt/lists.ts'
+import { parseTlsClientRule, type TlsClientRule } from '../exempt/tlsclients.ts'
 import type { FilterSettings } from '../filter.ts'
 import type { Times } from '../greylist/decide.ts'
 import type { AutoWhitelist, GreylistSettings } from '../greylister.ts'
@@ -124,6 +125,7 @@ export function readConfig(reader: ConfigReader): Config {
   const maxDeferrals = reader.integer('greylist.max_deferrals', 10, 0, 1_000_000)
   const exempt = {
     authenticated: reader.boolean('exempt.authenticated', true),
+    tlsClients: reader.list<TlsClientRule>('exempt.tls_clients', [], parseTlsClientRule),
     clients: reader.list<ClientRule>('exempt.clients', ['127.0.0.0/8', '::1/128'], parseClientRule),
     senders: reader.list<AddressRule>('exempt.senders', [], parseAddressRule),
     recipients: reader.list<AddressRule>('exempt.recipients', ['postmaster@', 'abuse@'], parseAddressRule),
@@ -182,6 +184,7 @@ export function readConfig(reader: ConfigReader): Config {
       nullSenderAt,
       nat64Prefixes,
       needsHelo: asksSpf,
+      needsCertificate: exempt.tlsClients.length > 0,
       reply,
       header: header && mode === 'enforce',
     },

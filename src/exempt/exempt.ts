@@ -3,10 +3,13 @@
 import type { Attempt } from '../attempt.ts'
 import { type AddressRule, compileAddresses } from './addresses.ts'
 import { type ClientRule, compileClients } from './clients.ts'
+import { compileTlsClients, type TlsClientRule } from './tlsclients.ts'
 
 export interface ExemptSettings {
-  /** Exempts clients that authenticated. */
+  /** Exempts clients that authenticated by SMTP AUTH. */
   readonly authenticated: boolean
+  /** Exempts clients that authenticated by one of these certificates. */
+  readonly tlsClients: readonly TlsClientRule[]
   readonly clients: readonly ClientRule[]
   readonly senders: readonly AddressRule[]
   readonly recipients: readonly AddressRule[]
@@ -39,13 +42,16 @@ export type Exempt = (attempt: Attempt) => Exemption | undefined
 export type ExemptLists = Pick<ExemptSettings, 'clients' | 'senders' | 'recipients'>
 
 export function compileExempt(settings: ExemptSettings, lists: ExemptLists): Exempt {
+  const tlsClientRule = compileTlsClients(settings.tlsClients)
   const clientRule = compileClients([...settings.clients, ...settings.trustedRelays, ...lists.clients])
   const senderRule = compileAddresses([...settings.senders, ...lists.senders])
   const recipientRule = compileAddresses([...settings.recipients, ...lists.recipients])
   const exceptRule = compileAddresses(settings.greylisted.except)
   const onlyRule = settings.greylisted.only && compileAddresses(settings.greylisted.only)
-  return ({ authenticated, client, sender, recipient }) => {
+  return ({ authenticated, certificate, client, sender, recipient }) => {
     if (authenticated && settings.authenticated) return { reason: 'authenticated', rule: 'authenticated' }
+    const tlsClientMatch = certificate && tlsClientRule(certificate)
+    if (tlsClientMatch) return { reason: 'authenticated', rule: tlsClientMatch }
     const clientMatch = clientRule(client)
     if (clientMatch) return { reason: 'exempt-client', rule: clientMatch }
     const senderMatch = senderRule(sender)

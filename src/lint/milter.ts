@@ -3,6 +3,7 @@
 import { isIP } from 'node:net'
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
+import type { TlsClientRule } from '../exempt/tlsclients.ts'
 import { LONGEST_DECISION } from '../greylister.ts'
 import type { SocketSpec } from '../milter/socket.ts'
 import { isLoopback, LEAST_PATIENCE, type Warning } from './settings.ts'
@@ -59,4 +60,15 @@ export function parseMacros(text: string): string[] {
     .split(/[\s,]+/)
     .filter((name) => name !== '')
     .map((name) => name.replace(/^\{(.*)\}$/, '$1'))
+}
+
+/** Rules for certificates that can never apply, by what `isVain` knows of the MTA. */
+export function lintTlsClients(
+  { exempt }: Config,
+  isVain: (rule: TlsClientRule) => boolean,
+  expected: string,
+): Warning[] {
+  return exempt.tlsClients
+    .filter(isVain)
+    .map(({ text }) => `exempt.tls_clients ${text} never applies with this MTA: expected ${expected}`)
 }

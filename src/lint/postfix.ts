@@ -4,8 +4,9 @@
 // and master_ent.c in its source.
 
 import type { Config } from '../config/schema.ts'
+import { hasDistinguishedName } from '../exempt/tlsclients.ts'
 import { postfixService, type SocketSpec } from '../milter/socket.ts'
-import { leadsTo, lintMacros, lintPatience, neededMacros, parseMacros } from './milter.ts'
+import { leadsTo, lintMacros, lintPatience, lintTlsClients, neededMacros, parseMacros } from './milter.ts'
 import type { Warning } from './settings.ts'
 
 export interface PostfixFiles {
@@ -54,6 +55,16 @@ export function lintPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Con
     ...lintChroot(ours, chrootsOfSmtpd(masterCf), config.listen, queueDirectory),
     ...lintMacros('milter_connect_macros', macros('milter_connect_macros'), needed.connect),
     ...lintMacros('milter_mail_macros', macros('milter_mail_macros'), needed.mail),
+    ...lintTlsClients(
+      config,
+      (rule) => rule.fingerprint !== undefined || hasDistinguishedName(rule),
+      'subject: and issuer: with common names, as Postfix tells filters nothing else of a certificate',
+    ),
+    ...lintAskCcert(config, [
+      value('smtpd_tls_ask_ccert'),
+      value('smtpd_tls_req_ccert'),
+      ...ccertOverrides(replaced),
+    ]),
     ...inOthers,
   ]
   return [...new Set(warnings)] // main.cf and master.cf may both have the same
@@ -80,6 +91,17 @@ function lintAction(setting: string, action: string, { service }: Milter): Warni
   return [
     `${setting} ${action} for ${service} ${action === 'quarantine' ? 'puts all mail on hold' : becomes} while greymx is ` +
       `away: expected { ${service}, default_action=accept }, so that mail flows`,
+  ]
+}
+
+function ccertOverrides(replaced: ReadonlyArray<readonly [name: string, value: string]>): string[] {
+  return replaced.filter(([name]) => /^smtpd_tls_(ask|req)_ccert$/.test(name)).map(([, text]) => text)
+}
+
+function lintAskCcert({ exempt }: Config, answers: readonly string[]): Warning[] {
+  if (exempt.tlsClients.length === 0 || answers.includes('yes')) return []
+  return [
+    'smtpd_tls_ask_ccert is not yes: expected it, as no client shows the certificate that exempt.tls_clients asks for',
   ]
 }
 

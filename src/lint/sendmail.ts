@@ -3,7 +3,7 @@
 
 import type { Config } from '../config/schema.ts'
 import { formatSocketSpec, parseSocketSpec } from '../milter/socket.ts'
-import { leadsTo, lintMacros, lintPatience, neededMacros, parseMacros } from './milter.ts'
+import { leadsTo, lintMacros, lintPatience, lintTlsClients, neededMacros, parseMacros } from './milter.ts'
 import type { Warning } from './settings.ts'
 
 interface SendmailSettings {
@@ -12,6 +12,8 @@ interface SendmailSettings {
   /** Names, in order; absent where all that are defined are used. */
   readonly used?: readonly string[]
   /** Macro lists by milter stage; absent where the .mc leaves them at their defaults. */
+  /** Digest of the fingerprints that it tells filters; in lower case. */
+  readonly fingerprintAlgorithm: string
   readonly macros: { readonly connect?: readonly string[]; readonly mail?: readonly string[] }
 }
 
@@ -22,6 +24,17 @@ const UNITS: Readonly<Record<string, number>> = {
   d: 86_400_000,
   w: 604_800_000,
 }
+
+/** Hexadecimal digits of the digests that CertFingerprintAlgorithm may name; it is MD5 where it names none. */
+const DIGITS: Readonly<Record<string, number>> = {
+  md5: 32,
+  sha1: 40,
+  sha224: 56,
+  sha256: 64,
+  sha384: 96,
+  sha512: 128,
+}
+const DEFAULT_FINGERPRINT = 'md5'
 
 /** What Sendmail waits for an answer where T= does not say, in milliseconds: T=R:10s. */
 const DEFAULT_REPLY_TIMEOUT = 10_000
@@ -35,7 +48,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
 
 export function lintSendmail(text: string, config: Config): Warning[] {
   const isCf = /^(V\d|O [\w.]+ *=)/m.test(text)
-  const { filters, used, macros } = isCf ? parseCf(text) : parseMc(text)
+  const { filters, used, fingerprintAlgorithm, macros } = isCf ? parseCf(text) : parseMc(text)
   const ours = [...filters].find(([, equates]) => isOurs(equates.get('S') ?? '', config))
   const socket = config.listen.map(formatSocketSpec).join(' or ')
   if (!ours) {
@@ -49,6 +62,13 @@ export function lintSendmail(text: string, config: Config): Warning[] {
     ...lintPatience(`T=R: of ${name},`, replyTimeout(equates.get('T') ?? '')),
     ...lintMacros('Milter.macros.connect', macros.connect, needed.connect),
     ...lintMacros('Milter.macros.envfrom', macros.mail, needed.mail),
+    ...lintTlsClients(
+      config,
+      ({ fingerprint }) =>
+        fingerprint !== undefined &&
+        fingerprint.length !== (DIGITS[fingerprintAlgorithm] ?? fingerprint.length),
+      `the digits of ${fingerprintAlgorithm}, as CertFingerprintAlgorithm (confCERT_FINGERPRINT_ALGORITHM) is that`,
+    ),
   ]
 }
 
@@ -91,6 +111,7 @@ function parseCf(text: string): SendmailSettings {
   return {
     filters,
     used: parseNames(options.get('inputmailfilters') ?? ''),
+    fingerprintAlgorithm: (options.get('certfingerprintalgorithm') ?? DEFAULT_FINGERPRINT).toLowerCase(),
     macros: {
       connect: parseMacros(options.get('milter.macros.connect') ?? ''),
       mail: parseMacros(options.get('milter.macros.envfrom') ?? ''),
@@ -122,6 +143,7 @@ function parseMc(text: string): SendmailSettings {
   return {
     filters,
     used: named === undefined ? inputs : parseNames(named),
+    fingerprintAlgorithm: (defined('confCERT_FINGERPRINT_ALGORITHM') ?? DEFAULT_FINGERPRINT).toLowerCase(),
     macros: { ...(connect ? { connect } : {}), ...(mail ? { mail } : {}) },
   }
 }

@@ -84,6 +84,7 @@ test('a file without settings is one with all defaults', () => {
     nat64Prefixes: [parseNetwork('64:ff9b::/96')],
     nullSenderAt: 'data',
     needsHelo: true,
+    needsCertificate: false,
     header: true,
   })
   assert.deepEqual(reply.fill(REPLY_VALUES), {
@@ -145,6 +146,7 @@ greylist:
   max_deferrals: 0
 exempt:
   authenticated: false
+  tls_clients: [subject:mail.example.org]
   clients: []
   senders: example.org
   recipients: [a@example.org, /x/]
@@ -233,6 +235,7 @@ admin: "[::1]:80"
     nullSenderAt: 'rcpt',
     nat64Prefixes: [parseNetwork('2001:db8::/32')],
     needsHelo: false,
+    needsCertificate: true,
     header: false,
   })
   assert.deepEqual(reply.fill(REPLY_VALUES), { code: '450', enhanced: '4.2.0', lines: ['One REF', 'two 9'] })
@@ -274,7 +277,7 @@ test('a setting without a value, or with null, has its default', () => {
 
 test('an unknown setting is named with what is known in its place', () => {
   const known =
-    'expected authenticated, clients, senders, recipients, client_files, sender_files, recipient_files, spf'
+    'expected authenticated, tls_clients, clients, senders, recipients, client_files, sender_files, recipient_files, spf'
   assertFaults([
     ['listen: inet:1@h\nlissten: inet:2@h\n', `2:1: unknown setting lissten: expected ${TOP}`],
     [
@@ -355,6 +358,10 @@ test('a value that cannot be read is shown, with its place and what is expected'
     [
       'greylist: { null_sender_at: mail }\n',
       '1:29: Cannot read greylist.null_sender_at "mail": expected rcpt or data',
+    ],
+    [
+      'exempt:\n  tls_clients:\n    - mail.example.org\n',
+      '3:7: Cannot read exempt.tls_clients "mail.example.org": expected fingerprint:HEX, subject:NAME, issuer:NAME, or several of them like "subject:NAME issuer:NAME"',
     ],
     [
       'exempt: { authenticated: yes }\n',

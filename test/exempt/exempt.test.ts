@@ -7,12 +7,14 @@ import type { Attempt } from '../../src/attempt.ts'
 import { parseAddressRule } from '../../src/exempt/addresses.ts'
 import { parseClientRule } from '../../src/exempt/clients.ts'
 import { compileExempt, type ExemptLists, type ExemptSettings } from '../../src/exempt/exempt.ts'
+import { parseTlsClientRule } from '../../src/exempt/tlsclients.ts'
 import { parseIp } from '../../src/ip.ts'
 
 const NO_LISTS = { clients: [], senders: [], recipients: [] }
 const EVERYBODY = { except: [] }
 const NONE: ExemptSettings = {
   authenticated: false,
+  tlsClients: [],
   clients: [],
   senders: [],
   recipients: [],
@@ -21,6 +23,7 @@ const NONE: ExemptSettings = {
 }
 const ALL: ExemptSettings = {
   authenticated: true,
+  tlsClients: [parseTlsClientRule('subject:mail.example.net')],
   clients: [parseClientRule('192.0.2.0/24')],
   senders: [parseAddressRule('example.org')],
   recipients: [parseAddressRule('postmaster@')],
@@ -34,6 +37,10 @@ const ATTEMPT: Attempt = {
   sender: parseAddress('a@example.org'),
   recipient: parseAddress('postmaster@example.com'),
 }
+const CERTIFIED: Attempt = {
+  ...ATTEMPT,
+  certificate: { subjects: ['mail.example.net'], issuers: ['Any CA'] },
+}
 
 test('compileExempt() gives the first exemption that applies', () => {
   const { recipient, ...withoutRecipient } = ATTEMPT
@@ -43,6 +50,8 @@ test('compileExempt() gives the first exemption that applies', () => {
     [ALL, ATTEMPT, 'authenticated', 'authenticated'],
     [ALL, { ...ATTEMPT, authenticated: false }, 'exempt-client', '192.0.2.0/24'],
     [{ ...ALL, authenticated: false }, ATTEMPT, 'exempt-client', '192.0.2.0/24'],
+    [{ ...ALL, authenticated: false }, CERTIFIED, 'authenticated', 'subject:mail.example.net'],
+    [{ ...ALL, tlsClients: [] }, { ...CERTIFIED, authenticated: false }, 'exempt-client', '192.0.2.0/24'],
     [{ ...ALL, authenticated: false, clients: [] }, ATTEMPT, 'exempt-sender', 'example.org'],
     [{ ...NONE, recipients: ALL.recipients }, ATTEMPT, 'exempt-recipient', 'postmaster@'],
     [{ ...NONE, recipients: ALL.recipients }, withoutRecipient, undefined],

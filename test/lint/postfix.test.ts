@@ -154,6 +154,22 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
       'exempt: { authenticated: false }',
     ],
     [
+      'certificates of which it tells nothing',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }',
+      [
+        /^exempt\.tls_clients fingerprint:0{32} never applies with this MTA: expected subject: and issuer: with common names, /,
+        /^exempt\.tls_clients issuer:\/CN=x never applies with this MTA: /,
+        /^smtpd_tls_ask_ccert is not yes: expected it, /,
+      ],
+      `exempt: { tls_clients: ["fingerprint:${'0'.repeat(32)}", issuer:/CN=x, subject:x] }`,
+    ],
+    [
+      'certificates that it asks for',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nsmtpd_tls_ask_ccert = yes',
+      [],
+      'exempt: { tls_clients: ["subject:x issuer:y"] }',
+    ],
+    [
       'a unix socket',
       'smtpd_milters = { unix:/run/greymx/s, default_action=accept }',
       [],

@@ -86,6 +86,18 @@ const CASES: Array<[name: string, filters: string, expected: RegExp[], settings?
     "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')\ndefine(`confMILTER_MACROS_CONNECT', confMILTER_MACROS_CONNECT`, {if_addr}')",
     [],
   ],
+  [
+    'fingerprints as it tells them by default',
+    "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')",
+    [/^exempt\.tls_clients fingerprint:0{64} never applies with this MTA: expected the digits of md5, /],
+    `exempt: { tls_clients: ["fingerprint:${'0'.repeat(64)}", "fingerprint:${'0'.repeat(32)}", subject:x] }`,
+  ],
+  [
+    'fingerprints of another digest',
+    "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')\ndefine(`confCERT_FINGERPRINT_ALGORITHM', `sha256')",
+    [/^exempt\.tls_clients fingerprint:0{32} never applies with this MTA: expected the digits of sha256, /],
+    `exempt: { tls_clients: ["fingerprint:${'0'.repeat(64)}", "fingerprint:${'0'.repeat(32)}", issuer:/CN=x] }`,
+  ],
 ]
 
 test('lintSendmail() says what would lose, hold up or never greylist mail', async (t) => {

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fingerprint, makeCertificates } from '../support/certificates.ts'
 import { startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import type { Mta } from '../support/mta.ts'
 import { startPostfix, startQueueingPostfix, startSession } from '../support/postfix.ts'
@@ -15,13 +16,13 @@ import {
   describeMta,
   HOSTS,
   headerOf,
+  listedCertificatePasses,
   MARGIN,
   MESSAGE,
   rcptOnce,
   SETTINGS,
   send,
   senderIsJudgedAtMail,
-  verifiedCertificatePasses,
 } from './scenarios.ts'
 
 const names: Readonly<Record<string, string>> = HOSTS
@@ -182,21 +183,39 @@ test('with the key [client, sender] Postfix is answered at MAIL FROM', async (t)
   })
 })
 
-test('a client certificate that Postfix verified exempts its client', async (t) => {
+test('a client certificate exempts its client where a rule has its names, and Postfix has verified it', async (t) => {
   const dir = await scratch(t)
-  await verifiedCertificatePasses(dir, {
-    start: (greymx, { authority, server }) =>
-      startPostfix({
-        dir,
-        milter: `inet:127.0.0.1:${greymx.port}`,
-        settings: {
-          smtpd_tls_security_level: 'may',
-          smtpd_tls_cert_file: server.cert,
-          smtpd_tls_key_file: server.key,
-          smtpd_tls_CAfile: authority,
-          smtpd_tls_ask_ccert: 'yes',
-        },
-      }),
-    session,
-  })
+  const tls = await makeCertificates(dir)
+  const withIssuer = 'subject:trusted.client.test issuer:authority'
+  await listedCertificatePasses(
+    dir,
+    {
+      start: (greymx, { authority, server }) =>
+        startPostfix({
+          dir,
+          milter: `inet:127.0.0.1:${greymx.port}`,
+          settings: {
+            smtpd_tls_security_level: 'may',
+            smtpd_tls_cert_file: server.cert,
+            smtpd_tls_key_file: server.key,
+            smtpd_tls_CAfile: authority,
+            smtpd_tls_ask_ccert: 'yes',
+          },
+        }),
+      session,
+    },
+    tls,
+    [
+      [[], {}],
+      [['subject:stranger.client.test', 'subject:client.test', withIssuer], { trusted: withIssuer }],
+      [
+        [
+          'subject:trusted.client.test issuer:Other',
+          `fingerprint:${fingerprint(tls.trusted.cert, 'sha256')}`,
+        ],
+        {},
+      ],
+      [['issuer:authority'], { trusted: 'issuer:authority', other: 'issuer:authority' }],
+    ],
+  )
 })

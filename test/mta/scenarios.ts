@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Certificate, type Certificates, makeCertificates } from '../support/certificates.ts'
+import type { Certificate, Certificates } from '../support/certificates.ts'
 import { type Greymx, startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import type { DeliveredMessage, Mta } from '../support/mta.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
@@ -336,26 +336,50 @@ export async function senderIsJudgedAtMail(dir: string, subject: Subject): Promi
   assert.match(headerOf(message), /^X-Greylist: delayed/m)
 }
 
-/** A scenario with a daemon and an MTA of its own: a certificate exempts only where the MTA verified it. */
-export async function verifiedCertificatePasses(
+export type CertifiedClient = 'none' | 'stranger' | 'other' | 'trusted'
+
+/**
+ * A scenario with a daemon and an MTA of its own: a certificate exempts only where a rule names it. `passing` are those
+ * that pass by each list of rules, and the rule that is logged.
+ */
+export async function listedCertificatePasses(
   dir: string,
   { start, session }: Pick<Subject, 'session'> & { start(greymx: Greymx, tls: Certificates): Promise<Mta> },
+  tls: Certificates,
+  lists: ReadonlyArray<
+    readonly [rules: readonly string[], passing: Partial<Record<CertifiedClient, string>>]
+  >,
 ): Promise<void> {
-  const tls = await makeCertificates(dir)
-  const greymx = await startGreymx({ dir, settings: SETTINGS.replace('STATE', `${dir}/state`) })
-  const mta = await start(greymx, tls)
-  const cases: Array<[sender: string, certificate: Certificate | undefined, reply: RegExp]> = [
-    ['none@tls.test', undefined, /^451/],
-    ['stranger@tls.test', tls.stranger, /^451/],
-    ['trusted@tls.test', tls.trusted, /^250 /],
-  ]
-  for (const [sender, certificate, reply] of cases) {
-    const client = await session(mta, '127.1.1.1')
-    assert.match(await client.startTls(certificate), /^250/)
-    assert.match(await rcptOnce(client, sender, 'u@example.com'), reply, sender)
-    await client.quit()
+  for (const [index, [rules, passing]] of lists.entries()) {
+    const settings = SETTINGS.replace('STATE', `${dir}/state${index}`).replace(
+      'exempt:',
+      `exempt:\n  tls_clients: ${JSON.stringify(rules)}`,
+    )
+    const greymx = await startGreymx({ dir, name: `greymx${index}`, settings })
+    const mta = await start(greymx, tls)
+    const clients: Array<[who: CertifiedClient, certificate: Certificate | undefined]> = [
+      ['none', undefined],
+      ['stranger', tls.stranger],
+      ['other', tls.other],
+      ['trusted', tls.trusted],
+    ]
+    for (const [who, certificate] of clients) {
+      const client = await session(mta, '127.1.1.1')
+      assert.match(await client.startTls(certificate), /^250/)
+      const sender = `${who}@tls.test`
+      const rule = passing[who]
+      const reply = await rcptOnce(client, sender, 'u@example.com')
+      assert.match(reply, rule === undefined ? /^451/ : /^250 /, `${who} by ${rules}`)
+      await client.quit()
+      const verdict = rule === undefined ? 'tempfail new' : 'pass authenticated'
+      assert.deepEqual(await waitForOutcomes(greymx, sender, 1), [verdict])
+      if (rule === undefined) continue
+      const line = greymx.log().find((each) => each.includes(` sender=${sender} `)) ?? ''
+      assert.ok(line.includes(`rule=${/[ "=]/.test(rule) ? JSON.stringify(rule) : rule} `), line)
+    }
+    await mta.stop()
+    await greymx.stop()
   }
-  assert.deepEqual(await waitForOutcomes(greymx, 'trusted@tls.test', 1), ['pass authenticated'])
 }
 
 export const BODY = 'Hello.\r\n.. two dots, a tab\tand =20 trailing  \r\n\r\nBye\r\n'

@@ -1,7 +1,8 @@
-// A certificate authority for one test, with a certificate for a server (of 127.0.0.1, too), one for a client that the
-// server is to trust, and one for a client that it cannot trust.
+// A certificate authority for one test, with a certificate for a server (of 127.0.0.1, too), two for clients whose names
+// the server can trust, and one for a client that it cannot trust.
 
 import { execFile } from 'node:child_process'
+import { createHash, X509Certificate } from 'node:crypto'
 import { mkdtemp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -25,6 +26,8 @@ export interface Certificates {
   readonly authority: string
   readonly server: CertificateFiles
   readonly trusted: Certificate
+  /** Signed by the same authority. */
+  readonly other: Certificate
   readonly stranger: Certificate
 }
 
@@ -34,14 +37,22 @@ export async function makeCertificates(dir: string): Promise<Certificates> {
   const authority = await selfSigned(folder, 'authority')
   const server = await signed(folder, authority, 'mx.example.com')
   const trusted = await signed(folder, authority, 'trusted.client.test')
+  const other = await signed(folder, authority, 'other.client.test')
   const stranger = await selfSigned(folder, 'stranger.client.test')
   return {
     folder,
     authority: authority.cert,
     server,
     trusted: await contents(trusted),
+    other: await contents(other),
     stranger: await contents(stranger),
   }
+}
+
+/** The digest of a PEM text, as `openssl x509 -fingerprint` writes it. */
+export function fingerprint(pem: string, algorithm: 'md5' | 'sha256'): string {
+  const digest = createHash(algorithm).update(new X509Certificate(pem).raw).digest('hex')
+  return digest.toUpperCase().replace(/..(?=.)/g, '$&:')
 }
 
 async function selfSigned(folder: string, name: string): Promise<CertificateFiles> {

@@ -31,11 +31,13 @@ export interface SendmailOptions {
   readonly hosts?: Readonly<Record<string, string>>
   /** Offers STARTTLS, and asks clients for a certificate. */
   readonly tls?: Certificates
+  /** Lines of the .mc file before its features, such as `define(…)`. */
+  readonly definitions?: string
 }
 
 /** Starts Sendmail. Clients are told apart by the loopback address they connect from: it knows no XCLIENT. */
 export async function startSendmail(options: SendmailOptions): Promise<Mta> {
-  const { milter, dir: parent, hosts = {}, tls } = options
+  const { milter, dir: parent, hosts = {}, tls, definitions = '' } = options
   const hostname = 'mx.sendmail.test'
   const port = await freePort()
   const dir = await mkdtemp(join(parent, 'sendmail-'))
@@ -51,7 +53,10 @@ export async function startSendmail(options: SendmailOptions): Promise<Mta> {
   await addUser(dir, hostname, env)
   const sink = await startSink()
   endWith(parent, sink.close)
-  await file('sendmail.mc', masterConfig({ dir, hostname, port, sinkPort: sink.port, milter, tls }))
+  await file(
+    'sendmail.mc',
+    masterConfig({ dir, hostname, port, sinkPort: sink.port, milter, tls, definitions }),
+  )
   const { stdout } = await run('m4', [
     `-D_CF_DIR_=${sendmailRoot}/usr/share/sendmail/cf/`,
     join(dir, 'sendmail.mc'),
@@ -121,11 +126,12 @@ interface Settings {
   readonly sinkPort: number
   readonly milter: string
   readonly tls: Certificates | undefined
+  readonly definitions: string
 }
 
 // Every recipient goes to the sink by SMTP, its body as it came: no limit to the length of a line (L=0) and no recoding
 // (F=8). The machine's aliases and statistics are not to be touched.
-function masterConfig({ dir, hostname, port, sinkPort, milter, tls }: Settings): string {
+function masterConfig({ dir, hostname, port, sinkPort, milter, tls, definitions }: Settings): string {
   return `
 include(\`${sendmailRoot}/usr/share/sendmail/cf/m4/cf.m4')
 OSTYPE(\`linux')
@@ -142,7 +148,8 @@ define(\`confBAD_RCPT_THROTTLE', \`0')
 dnl A machine that is busy with tests would have its mail queued, and its clients refused.
 define(\`confQUEUE_LA', \`1000')
 define(\`confREFUSE_LA', \`1000')
-define(\`confAUTH_MECHANISMS', \`CRAM-MD5')${tls ? tlsSettings(tls) : ''}
+define(\`confAUTH_MECHANISMS', \`EXTERNAL CRAM-MD5')${tls ? tlsSettings(tls) : ''}
+${definitions}
 FEATURE(\`accept_unresolvable_domains')
 FEATURE(\`accept_unqualified_senders')
 FEATURE(\`nocanonify')
@@ -191,7 +198,7 @@ function saslSettings(dir: string): string[] {
   return [
     'pwcheck_method: auxprop',
     'auxprop_plugin: sasldb',
-    'mech_list: CRAM-MD5',
+    'mech_list: CRAM-MD5 EXTERNAL',
     `sasldb_path: ${join(dir, 'sasldb2')}`,
   ]
 }
