@@ -36,8 +36,17 @@ export function parseAddress(raw: string): Address {
   // A quoted local part may hold an @; without a domain behind it, it is all there is.
   const at = mailbox.endsWith('"') || mailbox.endsWith('@') ? -1 : mailbox.lastIndexOf('@')
   const local = normalLocal(at === -1 ? mailbox : trimmed(mailbox.slice(0, at)))
-  const domain = at === -1 ? '' : normalDomain(mailbox.slice(at + 1).replace(/[ \t]+/g, ''))
+  const domain = at === -1 ? '' : normalDomain(domainIn(mailbox.slice(at + 1)))
   return { text, local, domain, normal: domain === '' ? local : `${local}@${domain}` }
+}
+
+/**
+ * Whether it is an address by RFC 5321 that names one mailbox of one domain. Postfix delivers to what it can make of any
+ * other, such as `"u@example.com"` or `u@example.com@`, and there is no telling what that is.
+ */
+export function isByTheBook({ local, domain }: Address): boolean {
+  const isLocal = ATOMS.test(local) ? !/[%!]/.test(local) : /^"[^@%!]*"$/s.test(local)
+  return isLocal && domain !== '' && (HOST_NAME.test(domain) || /^\[[^[\]]*\]$/.test(domain))
 }
 
 export function normalDomain(domain: string): string {
@@ -69,18 +78,14 @@ function addressIn(argument: string): string {
   let opened = -1
   let depth = 0
   let bracketed: string | undefined
-  let hasComments = true
   for (let index = 0; index < argument.length; index += 1) {
     const character = argument.charAt(index)
     const quoted = character === '"' || character === '\\' ? quotedAt(argument, index) : undefined
     if (quoted !== undefined) {
       text += quoted
       index += quoted.length - 1
-    } else if (character === '(' && hasComments) {
-      const end = commentEnd(argument, index)
-      hasComments = end !== -1
-      if (hasComments) index = end
-      else text += character
+    } else if (character === '(') {
+      index = commentEnd(argument, index)
     } else if (depth === 0 && isSpace(character)) {
       if (text !== '') break
     } else {
@@ -105,7 +110,7 @@ function quotedAt(text: string, start: number): string | undefined {
   return pattern.exec(text)?.[0]
 }
 
-/** Where the comment that begins at `start` ends, with those in it; -1 where it does not. */
+/** Where the comment that begins at `start` ends, with those in it: at the last character where it is not closed. */
 function commentEnd(text: string, start: number): number {
   let depth = 0
   for (let index = start; index < text.length; index += 1) {
@@ -114,7 +119,7 @@ function commentEnd(text: string, start: number): number {
     else if (text[index] === ')') depth -= 1
     if (depth === 0) return index
   }
-  return -1
+  return text.length
 }
 
 /** `list: a@example.org;` is the address in it. */
@@ -125,7 +130,17 @@ function withoutGroup(text: string): string {
 }
 
 function isSpace(character: string): boolean {
-  return character === ' ' || character === '\t'
+  return /[ \t\v\f\r\n]/.test(character)
+}
+
+/** Without the space in it, and the stray marks behind it, that Postfix drops. */
+function domainIn(text: string): string {
+  const bare = text.replace(/[ \t\v\f\r\n]+/g, '')
+  if (bare.startsWith('[')) return bare
+  // Not by a pattern, which would try anew at each mark of a long row of them.
+  let end = bare.length
+  while (end > 0 && '<>()[],;:\\"'.includes(bare.charAt(end - 1))) end -= 1
+  return bare.slice(0, end) || bare
 }
 
 /**

@@ -47,8 +47,10 @@ test('parseAddress() reads what Postfix and Sendmail hand on', () => {
     ['<"a@b.test>', '"a@b.test', '"a', 'b.test'],
     ['<"a@b.test> X=1', '"a@b.test', '"a', 'b.test'],
     ['<a@b.test', '<a@b.test', '<a', 'b.test'],
-    ['a(b@c.test', 'a(b@c.test', 'a(b', 'c.test'],
-    ['((a@c.test', '((a@c.test', '((a', 'c.test'],
+    ['a@c.test(b', 'a@c.test', 'a', 'c.test'],
+    ['<a@c.test>(<b@d.test>', 'a@c.test', 'a', 'c.test'],
+    ['a@c.test>,', 'a@c.test>,', 'a', 'c.test'],
+    ['\v<a@c.test>', 'a@c.test', 'a', 'c.test'],
   ]
   for (const [raw, text, local, domain] of cases) {
     const { normal: _, ...parts } = parseAddress(raw)

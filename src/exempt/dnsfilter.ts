@@ -20,9 +20,10 @@ type Answers = { readonly [use in DnsListUse]?: string }
 
 /**
  * What well-known lists answer for clients to be trusted and for bad ones, by their own documentation:
- * https://www.dnswl.org/?page_id=15 (trust is the last octet, and 0 is none), https://wiki.junkemailfilter.com (1 white,
- * 2 black, 3 yellow, 4 brown, 5 not to be blocked), https://docs.spamhaus.com/datasets/docs ("Available Zones"),
- * https://mailspike.io/ip_verify (10 worst to 20 best), and those that answer 127.0.0.2 alone.
+ * https://www.dnswl.org/?page_id=15 (trust is the last octet, and 0 is none),
+ * http://wiki.junkemailfilter.com/index.php/Spam_DNS_Lists (1 white, 2 black, 3 yellow, 4 brown, 5 not to be blocked),
+ * https://docs.spamhaus.com/datasets/docs ("Available Zones"); Mailspike's (10 worst to 20 best) as SpamAssassin's rules
+ * have them; and those that answer 127.0.0.2 alone.
  */
 const KNOWN_LISTS: ReadonlyArray<readonly [zones: RegExp, answers: Answers]> = [
   [/^list\.dnswl\.org$/, { trusted: '127.0.[2..255].[1..3]' }],

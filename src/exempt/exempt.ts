@@ -1,5 +1,6 @@
 // Who is never greylisted, by configuration: the lists in order → the first rule that applies.
 
+import { isByTheBook } from '../address.ts'
 import type { Attempt } from '../attempt.ts'
 import { type AddressRule, compileAddresses } from './addresses.ts'
 import { type ClientRule, compileClients } from './clients.ts'
@@ -61,7 +62,10 @@ export function compileExempt(settings: ExemptSettings, lists: ExemptLists): Exe
     if (recipientMatch) return { reason: 'exempt-recipient', rule: recipientMatch }
     const exceptMatch = exceptRule(recipient)
     if (exceptMatch) return { reason: 'not-greylisted', rule: exceptMatch }
-    if (onlyRule && !onlyRule(recipient)) return { reason: 'not-greylisted', rule: 'only' }
+    // A stranger can spell a recipient so that it is on no list and Postfix still finds it: such a one is greylisted.
+    if (onlyRule && !onlyRule(recipient) && isByTheBook(recipient)) {
+      return { reason: 'not-greylisted', rule: 'only' }
+    }
     return undefined
   }
 }

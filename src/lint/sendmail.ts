@@ -11,9 +11,9 @@ interface SendmailSettings {
   readonly filters: ReadonlyMap<string, ReadonlyMap<string, string>>
   /** Names, in order; absent where all that are defined are used. */
   readonly used?: readonly string[]
-  /** Macro lists by milter stage; absent where the .mc leaves them at their defaults. */
   /** Digest of the fingerprints that it tells filters; in lower case. */
   readonly fingerprintAlgorithm: string
+  /** Macro lists by milter stage; absent where the .mc leaves them at their defaults. */
   readonly macros: { readonly connect?: readonly string[]; readonly mail?: readonly string[] }
 }
 

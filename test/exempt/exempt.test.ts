@@ -75,6 +75,16 @@ test('whose mail is greylisted can be said by recipient', () => {
     [{ except: rules('a@example.com') }, 'b@example.com', undefined],
     [{ only: rules('example.com'), except: [] }, 'a@example.com', undefined],
     [{ only: rules('example.com'), except: [] }, 'a@example.net', 'only'],
+    [{ only: rules('example.com'), except: [] }, '"a b"@[192.0.2.7]', 'only'],
+    // Postfix delivers each of these to a@example.com.
+    [{ only: rules('example.com'), except: [] }, 'a@example.com>', undefined],
+    [{ only: rules('example.com'), except: [] }, 'a@example.com(', undefined],
+    [{ only: rules('example.com'), except: [] }, 'a@example.com@', undefined],
+    [{ only: rules('example.com'), except: [] }, '<"a@example.com">', undefined],
+    [{ only: rules('a@example.com'), except: [] }, ',a@example.com', undefined],
+    [{ only: rules('a@example.com'), except: [] }, '\\a@example.com', undefined],
+    [{ only: rules('a@example.com'), except: [] }, '"a"@example.com', undefined],
+    [{ only: rules('example.com'), except: [] }, 'a', undefined],
     [{ only: rules('example.com'), except: rules('a@') }, 'A@example.com', 'a@'],
   ]
   for (const [greylisted, recipient, rule] of cases) {

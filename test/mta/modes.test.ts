@@ -135,6 +135,17 @@ for (const [name, storeOf] of STORES) {
       '250',
       '250',
     ])
+    for (const spelt of [
+      'u@example.com>',
+      'u@example.com(x',
+      '<"u@example.com">',
+      'u@example.com@',
+      '(x)<u@example.com>',
+    ]) {
+      await client.command('MAIL FROM:<spelt@a.test>')
+      assert.match(await client.command(`RCPT TO:${spelt}`), /^451 /, spelt)
+      await client.command('RSET')
+    }
     await client.quit()
     assert.deepEqual(await waitForOutcomes(greymx, 'who@a.test', 3), [
       'tempfail new',
