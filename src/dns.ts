@@ -80,11 +80,11 @@ const OPEN_QUESTIONS = {
  * how many a second. One question costs some 100 µs of CPU time. The first question of a message, for the sender's own
  * record, needs no such share, unless the answers of questions before were so long that they have to be paid for first.
  */
-const FURTHER_QUESTIONS = { all: 2000, each: 100 }
-const FURTHER_QUESTIONS_PER_SECOND = { all: 500, each: 10 }
+const FURTHER_QUESTIONS = { all: 1000, each: 60 }
+const FURTHER_QUESTIONS_PER_SECOND = { all: 300, each: 10 }
 
-/** Characters of an answer that cost as much as one more question. */
-const CHARACTERS_OF_A_QUESTION = 1024
+/** Characters of an answer that cost as much as one more question; longer ones come over TCP, too. */
+const CHARACTERS_OF_A_QUESTION = 512
 
 /**
  * Where the servers of one name are silent, a resolver is as silent on that name, for longer than anybody waits; but
@@ -275,9 +275,16 @@ export class Dns {
   }
 }
 
+/** What an item of an answer takes beside its characters. */
+const ITEM_OVERHEAD = 4
+
 /** Roughly, in characters. */
 function sizeOf(value: unknown): number {
-  return value === undefined ? 0 : JSON.stringify(value).length
+  if (typeof value === 'string') return value.length + ITEM_OVERHEAD
+  if (!Array.isArray(value)) return typeof value === 'object' ? sizeOf(JSON.stringify(value)) : ITEM_OVERHEAD
+  let size = ITEM_OVERHEAD
+  for (const item of value) size += sizeOf(item)
+  return size
 }
 
 /** Leaves what is known already the time to be handed over. */

@@ -58,6 +58,9 @@ interface Level {
   at: number
 }
 
+/** How often the share of a key its debt may be at most: some time, it is paid back. */
+const MAX_DEBT = 10
+
 /** Keys whose use is remembered; one that was forgotten has used nothing. */
 const MAX_KEYS = 20_000
 
@@ -81,7 +84,8 @@ export class RateShares {
   take(keys: readonly string[]): boolean {
     const { used } = this.#current(this.#all, this.#refill.all)
     if (!keys.every((key) => mayHoldMore(this.#level(key).used, used, this.#capacity))) return false
-    this.charge(keys, 1)
+    this.#all.used += 1
+    for (const key of keys) this.#level(key).used += 1
     return true
   }
 
@@ -90,10 +94,12 @@ export class RateShares {
     return keys.some((key) => this.#level(key).used > this.#capacity.each)
   }
 
-  /** Counts what was used already, also beyond the share. */
+  /** Counts what was used already under all of `keys`, also beyond their share; all together pay for none of it. */
   charge(keys: readonly string[], amount: number): void {
-    for (const key of keys) this.#level(key).used += amount
-    this.#current(this.#all, this.#refill.all).used += amount
+    for (const key of keys) {
+      const level = this.#level(key)
+      level.used = Math.min(level.used + amount, MAX_DEBT * this.#capacity.each)
+    }
   }
 
   #level(key: string): Level {

@@ -246,16 +246,22 @@ test('the first question of a message is asked, whatever others have had asked b
     }),
   )
   const asked = all.filter(isAsked).length
-  assert.ok(asked >= 1000 && asked < 3500, `${asked} asked`)
+  assert.ok(asked >= 500 && asked < 2500, `${asked} asked`)
   assert.ok(isAsked(await dns.ask('first.other.test', 'A', ASKER, true)))
 })
 
 test('a long answer counts as many questions', async (t) => {
   const { dns } = open(t)
   const shares = ['long']
-  for (let count = 0; count < 3; count += 1)
-    assert.ok((await dns.ask(`${count}.long.test`, 'TXT', { purpose: 'spf', shares })).value)
-  assert.ok(!isAsked(await dns.ask('3.long.test', 'TXT', { purpose: 'spf', shares }, true)))
+  assert.ok((await dns.ask('1.long.test', 'TXT', { purpose: 'spf', shares }, true)).value)
+  assert.ok(!isAsked(await dns.ask('2.long.test', 'TXT', { purpose: 'spf', shares }, true)))
+  // Nobody else pays for it.
+  for (let count = 3; count < 30; count += 1)
+    assert.ok(
+      isAsked(await dns.ask(`${count}.long.test`, 'TXT', { purpose: 'spf', shares: [`${count}`] }, true)),
+    )
+  for (let count = 0; count < 20; count += 1)
+    assert.ok(isAsked(await dns.ask(`s${count}.other.test`, 'A', ASKER)))
 })
 
 test('a subject that was slow while others answered is not waited for again', async (t) => {

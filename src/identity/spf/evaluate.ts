@@ -43,13 +43,17 @@ const MAX_HOSTS = 10
  * Characters of all records of an evaluation. Section 3.4 wants a record to fit into 512; flattened ones in use have two
  * thousand.
  */
-const MAX_TEXT = 16_384
+const MAX_TEXT = 8192
 /** Addresses of all hosts that are compared with the client. Section 5.3 sets no limit; large farms have a hundred. */
 const MAX_ADDRESSES = 1000
 /** Characters of a local part and of a HELO name; some mailers exceed the 64 and 255 of RFC 5321 section 4.5.3.1. */
 const MAX_MACRO_VALUE = 512
-/** Questions that are asked ahead, before the evaluation comes to the terms that need them. */
-const MAX_PREFETCHED = 20
+/**
+ * Questions that are asked ahead, before the evaluation comes to the terms that need them; and those for addresses among
+ * them, as an answer with thousands of addresses costs more than any other, and one of these ends the evaluation.
+ */
+const MAX_PREFETCHED = 10
+const MAX_PREFETCHED_HOSTS = 2
 
 /** Characters of records whose terms are kept. In memory, terms take some ten times as much. */
 const MAX_CACHED_TEXT = 2 * 1024 * 1024
@@ -106,6 +110,7 @@ class Evaluation {
   #text = 0
   #addresses = 0
   #prefetched = 0
+  #prefetchedHosts = 0
   /** Domains for whose records that was done. */
   readonly #hasPrefetched = new Set<string>()
   #clientName: Promise<string> | undefined
@@ -282,7 +287,7 @@ class Evaluation {
     // A null MX (RFC 7505) has no host.
     const hosts = lookup.value.map(exchangeOf).filter((host) => host !== '')
     if (hosts.length > MAX_HOSTS) return { kind: 'end', end: 'permerror' }
-    for (const host of hosts) void this.#lookups.ask(host, this.#addressType())
+    for (const host of hosts) this.#prefetchHost(host, this.#addressType())
     return { kind: 'found', value: hosts }
   }
 
@@ -412,29 +417,37 @@ class Evaluation {
   #prefetch({ mechanisms, redirect }: SpfRecord, domain: string): void {
     if (this.#hasPrefetched.has(domain)) return
     this.#hasPrefetched.add(domain)
-    const ask = (name: DomainSpec | undefined, type: string) => {
-      if (this.#prefetched >= MAX_PREFETCHED || name?.isOfClient) return
-      this.#prefetched += 1
-      void this.#prefetchOne(name, type, domain)
-    }
     for (const mechanism of mechanisms) {
       if (mechanism.kind === 'all') return
-      if (mechanism.kind === 'include') ask(mechanism.name, 'TXT')
-      else if (mechanism.kind === 'mx') ask(mechanism.name, 'MX')
-      else if (mechanism.kind === 'a') ask(mechanism.name, this.#addressType())
-      else if (mechanism.kind === 'exists') ask(mechanism.name, 'A')
+      if (mechanism.kind === 'ip' || mechanism.kind === 'ptr' || mechanism.name?.isOfClient) continue
+      void this.#prefetchFor(mechanism.kind, mechanism.name, domain)
     }
-    if (redirect) ask(redirect, 'TXT')
+    if (redirect && !redirect.isOfClient) void this.#prefetchFor('include', redirect, domain)
   }
 
-  async #prefetchOne(name: DomainSpec | undefined, type: string, domain: string): Promise<void> {
+  async #prefetchFor(
+    kind: 'a' | 'mx' | 'exists' | 'include',
+    name: DomainSpec | undefined,
+    domain: string,
+  ): Promise<void> {
     const target = name ? await this.#expand(name, domain) : domain
-    if (type !== 'TXT') {
-      await this.#lookups.ask(withoutFinalDot(target), type)
+    if (kind === 'a') return this.#prefetchHost(target, this.#addressType())
+    if (kind === 'exists') return this.#prefetchHost(target, 'A')
+    if (this.#prefetched >= MAX_PREFETCHED) return
+    this.#prefetched += 1
+    if (kind === 'mx') {
+      void this.#lookups.ask(withoutFinalDot(target), 'MX')
       return
     }
     const found = isDomain(target) ? await this.#record(target) : undefined
     if (found?.kind === 'found') this.#prefetch(found.value, target)
+  }
+
+  #prefetchHost(host: string, type: 'A' | 'AAAA'): void {
+    if (this.#prefetched >= MAX_PREFETCHED || this.#prefetchedHosts >= MAX_PREFETCHED_HOSTS) return
+    this.#prefetched += 1
+    this.#prefetchedHosts += 1
+    void this.#lookups.ask(withoutFinalDot(host), type)
   }
 }
 

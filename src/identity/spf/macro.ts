@@ -46,7 +46,8 @@ const TEXT_LETTERS = `${NAME_LETTERS}crt`
 const MAX_LABEL = 63
 const MAX_NAME = 253
 
-const MACRO = /^%\{([a-z])(\d{0,3})(r?)([-.+,/_=]*)\}/i
+/** Text, an escape, or a macro; visible characters only. */
+const TOKEN = /([!-$&-~]+)|(%[%_-])|%\{([a-z])(\d{0,3})(r?)([-.+,/_=]*)\}/iy
 const ESCAPES: Readonly<Record<string, string>> = { '%%': '%', '%_': ' ', '%-': '%20' }
 
 /** Visible characters without a macro among them, as most names are. */
@@ -99,33 +100,25 @@ function specOf(parts: DomainSpec['parts']): DomainSpec {
 function parseMacroString(text: string, letters: string): Array<string | Macro> | undefined {
   const parts: Array<string | Macro> = []
   let literal = ''
-  for (let index = 0; index < text.length; ) {
-    const character = text.charAt(index)
-    if (character !== '%') {
-      if (character < '!' || character > '~') return undefined
-      literal += character
-      index += 1
+  TOKEN.lastIndex = 0
+  while (TOKEN.lastIndex < text.length) {
+    const [all, plain, escaped, letter = '', digits = '', reversed, delimiters] = TOKEN.exec(text) ?? []
+    if (all === undefined) return undefined
+    if (plain !== undefined || escaped !== undefined) {
+      literal += plain ?? ESCAPES[all]
       continue
     }
-    const escaped = ESCAPES[text.slice(index, index + 2)]
-    if (escaped !== undefined) {
-      literal += escaped
-      index += 2
-      continue
-    }
-    const [all, letter = '', digits = '', reversed, delimiters] = MACRO.exec(text.slice(index)) ?? []
-    if (all === undefined || !letters.includes(letter.toLowerCase())) return undefined
-    if (digits !== '' && Number(digits) === 0) return undefined
+    const lower = letter.toLowerCase()
+    if (!letters.includes(lower) || (digits !== '' && Number(digits) === 0)) return undefined
     if (literal !== '') parts.push(literal)
     literal = ''
     parts.push({
-      letter: letter.toLowerCase(),
+      letter: lower,
       ...(digits === '' ? {} : { keep: Number(digits) }),
       isReversed: reversed !== '',
       delimiters: delimiters || '.',
-      isEscaped: letter !== letter.toLowerCase(),
+      isEscaped: letter !== lower,
     })
-    index += all.length
   }
   if (literal !== '') parts.push(literal)
   return parts
