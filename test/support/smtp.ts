@@ -165,6 +165,8 @@ function lineReader(socket: Socket): LineReader {
     lines.push(line)
     wake()
   })
+  // It passes on the errors of its input, as when Sendmail resets a TLS connection after QUIT.
+  reader.on('error', end)
   const next = async () => {
     const deadline = setTimeout(
       () => end(new Error(`The server said nothing for ${replyTimeout} ms`)),

@@ -1,0 +1,16 @@
+// How many packages an operator has to trust: each can run code in front of other people's mail.
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+
+/** Those of ioredis, lmdb and prom-client among them, with what has to be built for this machine. */
+const MAX_PACKAGES = 31
+
+test('greymx runs on few packages', async () => {
+  const { stdout } = await promisify(execFile)('npm', ['ls', '--omit=dev', '--all', '--parseable'])
+  const [, ...packages] = new Set(stdout.trim().split('\n'))
+  assert.ok(packages.length > 10, stdout)
+  assert.ok(packages.length <= MAX_PACKAGES, `${packages.length} packages: ${packages.join(' ')}`)
+})
