@@ -8,7 +8,7 @@
 import { Resolver } from 'node:dns/promises'
 import { LRUCache } from 'lru-cache'
 import { messageOf } from './message.ts'
-import { OpenShares, RateShares } from './shares.ts'
+import { OpenShares, RateShares, type Share } from './shares.ts'
 
 export interface DnsSettings {
   /** `IP` or `IP:PORT` (`[IP]:PORT` for IPv6); none for the machine's own resolvers. */
@@ -30,11 +30,15 @@ export interface DnsAnswer {
   readonly expiresAt: number
 }
 
-/** On whose behalf a question is asked, and for what. */
+/** On whose behalf questions are asked, and for what. */
 export interface Asker {
   readonly purpose: 'spf' | 'list'
-  /** The names under which the stranger behind it has shares, such as the client's network and the sender's domain. */
-  readonly shares: readonly string[]
+  /** The client's network, in which a stranger may have every address. */
+  readonly network: string
+  /** The domain that the owner of the sender's has registered; absent for lists, which are asked of clients alone. */
+  readonly organisation?: string
+  /** How many questions beyond the first were asked; counted here. */
+  further: number
 }
 
 /** Longest wait for DNS, whatever is asked of it, in milliseconds: it leaves the store its share of a decision's time. */
@@ -80,8 +84,13 @@ const OPEN_QUESTIONS = {
  * how many a second. One question costs some 100 µs of CPU time. The first question of a message, for the sender's own
  * record, needs no such share, unless the answers of questions before were so long that they have to be paid for first.
  */
-const FURTHER_QUESTIONS = { all: 1000, each: 60 }
-const FURTHER_QUESTIONS_PER_SECOND = { all: 300, each: 10 }
+const FURTHER_QUESTIONS = {
+  all: { most: 1000, perSecond: 300 },
+  ofNetwork: { most: 120, perSecond: 30 },
+  ofOrganisation: { most: 200, perSecond: 30 },
+  // Of one network for one organisation, as many as one message may need: nobody uses up the share of another's domain.
+  ofBoth: { most: 40, perSecond: 5 },
+} as const
 
 /** Characters of an answer that cost as much as one more question; longer ones come over TCP, too. */
 const CHARACTERS_OF_A_QUESTION = 512
@@ -120,8 +129,9 @@ export class Dns {
     spf: new OpenShares(OPEN_QUESTIONS.spf),
     list: new OpenShares(OPEN_QUESTIONS.list),
   }
-  readonly #further = new RateShares(FURTHER_QUESTIONS, FURTHER_QUESTIONS_PER_SECOND, () => performance.now())
-  readonly #slow = new LRUCache<string, true>({ max: MAX_SLOW, ttl: SLOW_TTL })
+  readonly #further = new RateShares(FURTHER_QUESTIONS.all, () => performance.now())
+  /** Subjects that were waited for in vain, and how often in a row. */
+  readonly #slow = new LRUCache<string, number>({ max: MAX_SLOW, ttl: SLOW_TTL })
   #lastAnswerAt = 0
   #isSilent = false
   #isInDoubt = false
@@ -155,10 +165,9 @@ export class Dns {
     if (this.#isClosed || !this.#takeShare(asker, isFirst)) return Promise.resolve(NOT_ASKED)
     const answer = this.#query(name, type).then((got) => {
       this.#open.delete(key)
-      this.#openShares[asker.purpose].giveBack(asker.shares)
+      this.#openShares[asker.purpose].giveBack(openKeysOf(asker))
       const size = sizeOf(got.value)
-      if (asker.purpose === 'spf')
-        this.#further.charge(asker.shares, Math.floor(size / CHARACTERS_OF_A_QUESTION))
+      this.#further.charge(furtherSharesOf(asker), Math.floor(size / CHARACTERS_OF_A_QUESTION))
       this.#answers.set(key, got, { size: ANSWER_OVERHEAD + key.length + size })
       return got
     })
@@ -166,23 +175,37 @@ export class Dns {
     return answer
   }
 
+  /** Gives back to its network what the questions of an asker cost: their answers have shown that it is no stranger. */
+  forgive(asker: Asker): void {
+    this.#further.forgive(networkShareOf(asker), asker.further)
+  }
+
+  /** Whether nothing at all is answered, not even of the root. */
+  get isSilent(): boolean {
+    return this.#isSilent
+  }
+
   /**
    * What `answer`, which is up to DNS, comes to; `undefined` when that takes longer than `DNS_TIMEOUT`. `subject` names
-   * whom it depends on: where that was slow, it is not waited for, and gets the chance to be there next time.
+   * whom it depends on: where that was slow more often in a row than `tolerated`, it is not waited for, and gets the chance
+   * to be there next time.
    */
-  async within<T>(subject: string, answer: Promise<T>): Promise<T | undefined> {
-    if (this.#isSilent || this.#slow.has(subject)) return Promise.race([answer, nextTurn()])
+  async within<T>(subject: string, answer: Promise<T>, tolerated = 0): Promise<T | undefined> {
+    const timesSlow = this.#slow.get(subject) ?? 0
+    if (this.#isSilent || timesSlow > tolerated) return Promise.race([answer, nextTurn()])
     const startedAt = performance.now()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => {
-        this.#slow.set(subject, true)
+        this.#slow.set(subject, (this.#slow.get(subject) ?? 0) + 1)
         if (this.#lastAnswerAt < startedAt) this.#silent(`no answer within ${DNS_TIMEOUT}ms`)
         resolve(undefined)
       }, DNS_TIMEOUT)
     })
     try {
-      return await Promise.race([answer, late])
+      const inTime = await Promise.race([answer, late])
+      if (timesSlow > 0 && inTime !== undefined) this.#slow.delete(subject)
+      return inTime
     } finally {
       clearTimeout(timer)
     }
@@ -195,10 +218,13 @@ export class Dns {
     for (const { resolver } of this.#channels) resolver.cancel()
   }
 
-  #takeShare({ purpose, shares }: Asker, isFirst: boolean): boolean {
-    const isAffordable =
-      purpose === 'list' || (isFirst ? !this.#further.isInDebt(shares) : this.#further.take(shares))
-    return isAffordable && this.#openShares[purpose].take(shares)
+  #takeShare(asker: Asker, isFirst: boolean): boolean {
+    if (asker.purpose === 'spf') {
+      const shares = furtherSharesOf(asker)
+      if (isFirst ? this.#further.isInDebt(shares) : !this.#further.take(shares)) return false
+      if (!isFirst) asker.further += 1
+    }
+    return this.#openShares[asker.purpose].take(openKeysOf(asker))
   }
 
   async #query(name: string, type: string): Promise<DnsAnswer> {
@@ -273,6 +299,25 @@ export class Dns {
     this.reload()
     void this.#query(ROOT, 'NS')
   }
+}
+
+function openKeysOf({ network, organisation }: Asker): string[] {
+  return organisation === undefined ? [network] : [network, organisation]
+}
+
+function networkShareOf({ network }: Asker): Share {
+  return { key: network, limit: FURTHER_QUESTIONS.ofNetwork }
+}
+
+/** None for lists, of which clients can have but one question asked for each of their addresses. */
+function furtherSharesOf(asker: Asker): Share[] {
+  const { network, organisation } = asker
+  if (organisation === undefined) return []
+  return [
+    networkShareOf(asker),
+    { key: organisation, limit: FURTHER_QUESTIONS.ofOrganisation },
+    { key: `${network} ${organisation}`, limit: FURTHER_QUESTIONS.ofBoth },
+  ]
 }
 
 /** What an item of an answer takes beside its characters. */

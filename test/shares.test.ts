@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { OpenShares, RateShares } from '../src/shares.ts'
+import { OpenShares, RateShares, type Share } from '../src/shares.ts'
 
 function takeAll(take: () => boolean, most = 10_000): number {
   let taken = 0
@@ -57,33 +57,75 @@ test('the capacity is never exceeded, nor lost', () => {
   )
 })
 
+const EACH = { most: 20, perSecond: 2 }
+
+function sharesOf(...keys: readonly string[]): Share[] {
+  return keys.map((key) => ({ key, limit: EACH }))
+}
+
 test('what was used up comes back with time, to each key and to all together', () => {
   let now = 0
-  const shares = new RateShares({ all: 1000, each: 20 }, { all: 100, each: 2 }, () => now)
+  const shares = new RateShares({ most: 1000, perSecond: 100 }, () => now)
   assert.equal(
-    takeAll(() => shares.take(['a'])),
+    takeAll(() => shares.take(sharesOf('a'))),
     20,
   )
   now += 5000
   assert.equal(
-    takeAll(() => shares.take(['a'])),
+    takeAll(() => shares.take(sharesOf('a'))),
     10,
   )
-  for (let n = 0; n < 2000; n += 1) shares.take([`key ${n}`])
-  assert.equal(shares.take(['late']), false)
-  assert.equal(shares.isInDebt(['late']), false)
+  for (let n = 0; n < 2000; n += 1) shares.take(sharesOf(`key ${n}`))
+  assert.equal(shares.take(sharesOf('late')), false)
+  assert.equal(shares.isInDebt(sharesOf('late')), false)
   now += 1000
-  assert.equal(shares.take(['late']), true)
+  assert.equal(shares.take(sharesOf('late')), true)
 })
 
-test('what was used beyond a share is paid back first', () => {
+test('what was used beyond a share is paid back first, and some time it is', () => {
   let now = 0
-  const shares = new RateShares({ all: 1000, each: 20 }, { all: 100, each: 2 }, () => now)
-  shares.charge(['a'], 100)
-  assert.equal(shares.isInDebt(['a']), true)
+  const shares = new RateShares({ most: 1000, perSecond: 100 }, () => now)
+  shares.charge(sharesOf('a'), 100)
+  assert.equal(shares.isInDebt(sharesOf('a')), true)
   now += 39_000
-  assert.equal(shares.isInDebt(['a']), true)
-  assert.equal(shares.take(['a']), false)
+  assert.equal(shares.isInDebt(sharesOf('a')), true)
+  assert.equal(shares.take(sharesOf('a')), false)
   now += 2000
-  assert.equal(shares.take(['a']), true)
+  assert.equal(shares.take(sharesOf('a')), true)
+  shares.charge(sharesOf('a'), 1_000_000)
+  now += 100_000
+  assert.equal(shares.take(sharesOf('a')), true)
+  assert.equal(
+    takeAll(() => shares.take(sharesOf('b'))),
+    20,
+  )
+})
+
+test('what was well used is given back to one key', () => {
+  const shares = new RateShares({ most: 10_000, perSecond: 0 }, () => 0)
+  for (let mail = 0; mail < 100; mail += 1) {
+    for (let n = 0; n < 10; n += 1) assert.equal(shares.take(sharesOf('network', `domain ${mail}`)), true)
+    const [network] = sharesOf('network')
+    assert.ok(network)
+    shares.forgive(network, 10)
+  }
+})
+
+// Strangers with many keys that are busy all the time: whoever comes new finds what is kept for newcomers.
+test('keys that are busy all the time leave to newcomers what is theirs', () => {
+  for (const strangers of [20, 50, 200]) {
+    let now = 0
+    const limit = { most: 120, perSecond: 30 }
+    const shares = new RateShares({ most: 1000, perSecond: 300 }, () => now)
+    const take = (key: string) => shares.take([{ key, limit }])
+    let served = 0
+    for (let tick = 0; tick < 3000; tick += 1) {
+      now += 20
+      for (let n = 0; n < strangers; n += 1) take(`stranger ${n}`)
+      if (tick < 1000 || tick % 20 > 0) continue
+      const honest = `honest ${tick}`
+      if ([1, 2, 3, 4].every(() => take(honest))) served += 1
+    }
+    assert.equal(served, 100, `${strangers} strangers`)
+  }
 })

@@ -1,20 +1,20 @@
 // DNS lists of client addresses (DNSWL, DNSBL), all of them asked at once. Which answers count is dnsfilter.ts's affair.
 // Source: RFC 5782.
 
-import { type Asker, type Dns, NOT_ASKED } from '../dns.ts'
+import type { Asker, Dns, DnsAnswer } from '../dns.ts'
 import type { IpAddress } from '../ip.ts'
 import { customerNetwork } from '../ranges.ts'
 import type { DnsList } from './dnsfilter.ts'
 
 export type DnsListing =
   | { readonly kind: 'listed'; readonly zone: string }
-  /** No zone lists the address, or DNS did not say in time: then mail goes on as if there were no list. */
+  /** No zone lists the address; or DNS as a whole is silent: then mail goes on as if there were no list. */
   | { readonly kind: 'not listed' }
   /**
-   * Some zone was not asked, as too many questions were open, which strangers can bring about. Nothing follows from that;
-   * above all, not that the address is not listed.
+   * Some zone did not say, or was not asked as too many questions were open, which strangers can bring about. Nothing
+   * follows from that; above all, not that the address is not listed.
    */
-  | { readonly kind: 'not asked' }
+  | { readonly kind: 'not known' }
 
 /** What the first of the zones, in their order, says that lists the address. Never rejects. */
 export type DnsListMatcher = (address: IpAddress) => Promise<DnsListing>
@@ -22,14 +22,27 @@ export type DnsListMatcher = (address: IpAddress) => Promise<DnsListing>
 export function createDnsLists(lists: readonly DnsList[], dns: Dns): DnsListMatcher {
   return async (address) => {
     const name = reversedName(address)
-    const asker: Asker = { purpose: 'list', shares: [customerNetwork(address)] }
+    const asker: Asker = { purpose: 'list', network: customerNetwork(address), further: 0 }
     const answers = await Promise.all(
-      lists.map(({ zone }) => dns.within(`list ${zone}`, dns.ask(`${name}.${zone}`, 'A', asker))),
+      lists.map(({ zone }) => {
+        const answer = dns.ask(`${name}.${zone}`, 'A', asker)
+        return dns.within(`list ${zone}`, answer, SLOW_ANSWERS)
+      }),
     )
     const list = lists.find((list, index) => isListed(list, answers[index]?.value))
     if (list) return { kind: 'listed', zone: list.zone }
-    return { kind: answers.includes(NOT_ASKED) ? 'not asked' : 'not listed' }
+    return { kind: dns.isSilent || answers.every(saysNo) ? 'not listed' : 'not known' }
   }
+}
+
+/** Answers that a list may owe in a row before it is not waited for any more: one client's alone say little of it. */
+const SLOW_ANSWERS = 2
+
+/** Whether there is an answer, and it is that there is no such name, or no listing that counts. */
+function saysNo(answer: DnsAnswer | undefined): boolean {
+  if (!answer) return false
+  const code = answer.error && 'code' in answer.error ? answer.error.code : undefined
+  return answer.error === undefined || code === 'ENOTFOUND' || code === 'ENODATA'
 }
 
 function isListed({ matches }: DnsList, addresses: unknown): boolean {

@@ -34,6 +34,7 @@ const RECORDS: Readonly<Record<string, string>> = {
   helo: 'v=spf1 a:%{h}/0 -all',
   wide: 'v=spf1 a:any.test/0 -all',
   mx: 'v=spf1 mx/1 -all',
+  trap: 'v=spf1 include:end.trap.test ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all',
 }
 
 /** The host that retries, then bots of three networks; the records above pass for all of them. */
@@ -49,6 +50,8 @@ const ZONES = {
   test: [
     ...Object.entries(RECORDS).map(([name, record]) => `${name} TXT "${record}"`),
     'any A 26.20.1.1',
+    // An evaluation ends here with “neutral” for every client, and one that went on would end with an error.
+    'end.trap TXT "v=spf1 ?ip4:0.0.0.0/0 include:gone.test"',
     '*.any A 127.0.0.2',
     'mx MX 10 any',
     'farm TXT "v=spf1 ip4:26.20.0.0/16 ip4:26.30.0.0/16 ip4:26.40.0.0/16 ip4:26.50.0.0/16 -all"',

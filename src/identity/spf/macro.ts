@@ -1,7 +1,7 @@
 // A name in an SPF record, in which macros may stand for what is known of the message: text → parts → name.
 // Source: RFC 7208 section 7.
 
-import type { IpAddress } from '../../ip.ts'
+import { type IpAddress, ipFromBytes } from '../../ip.ts'
 
 /** What macros stand for. */
 export interface MacroValues {
@@ -86,6 +86,20 @@ export function expand({ parts }: DomainSpec, values: MacroValues): string {
   }
   return withinLength(name.endsWith('.') ? name.slice(0, -1) : name)
 }
+
+/**
+ * The name that a `domain-spec` stands for in the record of `domain`, where it is the same for all clients of one family:
+ * `isOfClient` is false.
+ */
+export function expandStatic(
+  spec: DomainSpec,
+  { domain, senderDomain, isIpv4 }: { domain: string; senderDomain: string; isIpv4: boolean },
+): string {
+  const nobody = { client: isIpv4 ? NO_CLIENT.ipv4 : NO_CLIENT.ipv6, local: '', helo: '', clientName: '' }
+  return expand(spec, { ...nobody, domain, senderDomain }).toLowerCase()
+}
+
+const NO_CLIENT = { ipv4: ipFromBytes([0, 0, 0, 0]), ipv6: ipFromBytes(new Array(16).fill(0)) }
 
 function specOf(parts: DomainSpec['parts']): DomainSpec {
   const letters = parts.map((part) => (typeof part === 'string' ? '' : part.letter)).join('')

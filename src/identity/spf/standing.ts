@@ -11,7 +11,7 @@ import { OpenShares } from '../../shares.ts'
 import { Turns } from '../../turns.ts'
 import { isHostName } from '../host.ts'
 import { organisationOf } from '../organisation.ts'
-import { checkHost, type SpfAnswer } from './evaluate.ts'
+import { checkHost, type SpfAnswer, type SpfQuestion, type Voucher } from './evaluate.ts'
 import { Lookups } from './lookups.ts'
 
 /**
@@ -38,10 +38,11 @@ const EVALUATIONS = { all: 512, each: 32 }
 const UNKNOWN: SpfIdentity = { standing: 'unknown' }
 
 /**
- * What a domain's record may come to on one day and still vouch for its clients: one that passes for somebody else each
- * time that it is asked passes for anyone in the end. Addresses of load balancers come in some variety.
+ * In how many states a domain's record may be on one day and still vouch for its clients, or in how many networks the
+ * clients may be that pass by the addresses of its hosts: one that passes for somebody else each time that it is asked
+ * passes for anyone in the end. Addresses of load balancers come in some variety.
  */
-const MAX_COVERAGES = 16
+const MAX_STATES = 16
 const DAY = 86_400_000
 
 interface Cached {
@@ -49,16 +50,18 @@ interface Cached {
   readonly expiresAt: number
 }
 
+type SpfDns = Pick<Dns, 'ask' | 'within' | 'forgive'>
+
 export class SpfStandings {
-  readonly #dns: Pick<Dns, 'ask' | 'within'>
+  readonly #dns: SpfDns
   /** By domain and client; for domains without record, by domain alone. */
   readonly #cache = new LRUCache<string, Cached>({ max: MAX_ANSWERS })
-  /** Digests of what records came to within a day, by domain and family. */
-  readonly #coverages = new LRUCache<string, Set<number>>({ max: MAX_ANSWERS, ttl: DAY, noUpdateTTL: true })
+  /** What was seen within a day of a domain's record: its states, by family, and the networks that its hosts were in. */
+  readonly #states = new LRUCache<string, Set<string>>({ max: MAX_ANSWERS, ttl: DAY, noUpdateTTL: true })
   readonly #evaluations = new OpenShares(EVALUATIONS)
   readonly #turns = new Turns()
 
-  constructor(dns: Pick<Dns, 'ask' | 'within'>) {
+  constructor(dns: SpfDns) {
     this.#dns = dns
   }
 
@@ -81,12 +84,13 @@ export class SpfStandings {
     const network = customerNetwork(client)
     if (!this.#evaluations.take([network])) return { standing: 'unknown', domain }
     const organisation = organisationOf(domain)
-    const asker: Asker = { purpose: 'spf', shares: [network, organisation] }
+    const asker: Asker = { purpose: 'spf', network, organisation, further: 0 }
     const local = sender.text === '' || sender.local === '' ? 'postmaster' : sender.local
     const evaluation = this.#evaluate({ client, domain, local, helo: heloDomain }, asker, isWanted).finally(
       () => this.#evaluations.giveBack([network]),
     )
-    const standing = await this.#dns.within(`spf ${organisation}`, evaluation)
+    // Not by the organisation alone: names of the client's choice, as in HELO, can make its record slow for this client.
+    const standing = await this.#dns.within(`spf ${network} ${organisation}`, evaluation)
     return { standing: standing ?? 'unknown', domain }
   }
 
@@ -95,11 +99,7 @@ export class SpfStandings {
     return cached && cached.expiresAt > performance.now() ? cached.standing : undefined
   }
 
-  async #evaluate(
-    question: Parameters<typeof checkHost>[0],
-    asker: Asker,
-    isWanted: () => boolean,
-  ): Promise<SpfStanding> {
+  async #evaluate(question: SpfQuestion, asker: Asker, isWanted: () => boolean): Promise<SpfStanding> {
     const lookups = new Lookups((name, type, isFirst) => this.#dns.ask(name, type, asker, isFirst), isWanted)
     const answer = await checkHost(
       question,
@@ -107,8 +107,8 @@ export class SpfStandings {
       () => new Promise((resolve) => this.#turns.wait(resolve)),
     )
     const { domain, client } = question
-    const isVouched = answer.vouched && this.#isSteady(`${domain} ${client.kind}`, answer.vouched.digest)
-    const standing = standingOf(answer.result, isVouched ?? false)
+    const standing = standingOf(answer.result, this.#isSteady(question, answer.voucher))
+    if (standing === 'pass') this.#dns.forgive(asker)
     if (standing !== 'unknown' && answer.isForAllSenders) {
       const key = standing === 'none' ? domain : `${domain} ${client.text}`
       this.#cache.set(key, { standing, expiresAt: lookups.expiresAt })
@@ -116,11 +116,16 @@ export class SpfStandings {
     return standing
   }
 
-  #isSteady(key: string, digest: number): boolean {
-    const coverages = this.#coverages.get(key) ?? new Set()
-    if (coverages.has(digest)) return true
-    if (coverages.size >= MAX_COVERAGES) return false
-    this.#coverages.set(key, coverages.add(digest))
+  /** Whether there is a voucher, and the domain does not vouch for others all the time. */
+  #isSteady({ domain, client }: SpfQuestion, voucher: Voucher | undefined): boolean {
+    if (!voucher) return false
+    const isNamed = voucher.kind === 'named'
+    const key = isNamed ? `${domain} ${client.kind}` : domain
+    const state = isNamed ? String(voucher.digest) : customerNetwork(client)
+    const states = this.#states.get(key) ?? new Set()
+    if (states.has(state)) return true
+    if (states.size >= MAX_STATES) return false
+    this.#states.set(key, states.add(state))
     return true
   }
 }

@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { promises } from 'node:dns'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { SpfAnswer } from '../../../src/identity/spf/evaluate.ts'
 import { startDns } from '../../support/dns.ts'
@@ -396,7 +397,7 @@ test('a pass vouches for a client by its address, and only where few others pass
     [`v=spf1 ${'ip4:192.0.0.0/11 '.repeat(40)} -all`, IPV4, true],
     // What does not pass counts for nothing.
     ['v=spf1 ip4:192.0.2.7 ~ip4:0.0.0.0/1 -include:half.example.net ?all', IPV4, true],
-    // What stands behind the tenth term that asks can match nobody.
+    // What stands behind the tenth term that asks matches nobody.
     [
       `v=spf1 ip4:192.0.2.7 ${'include:none.example.net '.repeat(10)} include:half.example.net -all`,
       IPV4,
@@ -457,10 +458,115 @@ test('a pass vouches for a client by its address, and only where few others pass
     const resolve = inMemory({ ...lists, 'sender.example.org': { ...txt(record), A: [IPV4], AAAA: [IPV6] } })
     const answer = await check(resolve, { client, helo: 'host.example.net' })
     assert.deepEqual(
-      [answer.result, answer.vouched !== undefined],
+      [answer.result, answer.voucher !== undefined],
       ['pass', vouched],
       `${record} for ${client}`,
     )
+  }
+})
+
+// An included record can end early for one client and not for another: what stands behind it passes some of them.
+test('nothing that ends an evaluation hides what stands behind it from the look at who passes', async () => {
+  const zone: Zone = {
+    'neutral.example.net': txt('v=spf1 ?ip4:0.0.0.0/0 include:gone.example.net'),
+    'fail.example.net': txt('v=spf1 -ip4:0.0.0.0/0 include:gone.example.net'),
+    'mistake.example.net': txt('v=spf1 ~ip4:0.0.0.0/0 include:broken.example.net'),
+    'broken.example.net': txt('v=spf1 nonsense'),
+    'error.example.net': txt('v=spf1 ?ip4:0.0.0.0/0 include:servfail.example.net'),
+    'servfail.example.net': 'ESERVFAIL',
+    'many.example.net': txt(`v=spf1 ?ip4:0.0.0.0/0 ${'a:host.example.net '.repeat(12)}`),
+    'void.example.net': txt(
+      `v=spf1 ?ip4:0.0.0.0/0 a:v1.example.net a:v2.example.net a:v3.example.net a:v4.example.net`,
+    ),
+    'hosts.example.net': txt('v=spf1 ?ip4:0.0.0.0/0 mx:host.example.net'),
+    'host.example.net': {
+      A: ['198.51.100.1'],
+      MX: Array.from({ length: 11 }, (_, n) => mx(n, 'host.example.net')),
+    },
+    'exists.example.net': txt('v=spf1 ?exists:%{i}.any.example.net include:gone.example.net'),
+    [`${IPV4}.any.example.net`]: { A: ['127.0.0.2'] },
+    'loop.example.net': txt('v=spf1 ?ip4:0.0.0.0/0 include:loop.example.net'),
+    'halves.example.net': txt('v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all'),
+  }
+  for (const trap of Object.keys(zone).filter((name) => !/^(broken|servfail|host|halves|192)/.test(name))) {
+    for (const behind of [
+      'ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all',
+      'include:halves.example.net -all',
+      'redirect=halves.example.net',
+    ]) {
+      const record = `v=spf1 include:${trap} ${behind}`
+      const { result, voucher } = await check(inMemory({ ...zone, 'sender.example.org': txt(record) }))
+      assert.deepEqual([result, voucher], ['pass', undefined], record)
+    }
+  }
+})
+
+test('a pass of which it is not known for whom else it is, is not known itself', async () => {
+  const zone = inMemory({
+    'sender.example.org': txt('v=spf1 ip4:192.0.2.7 include:a.example.net include:b.example.net -all'),
+    'a.example.net': txt('v=spf1 ip4:198.51.100.0/24 -all'),
+    'b.example.net': txt('v=spf1 ip4:0.0.0.0/1 -all'),
+  })
+  for (const [answered, expected] of [
+    [1, 'unknown'],
+    [2, 'unknown'],
+    [3, 'pass'],
+  ] as const) {
+    let asked = 0
+    const resolve: AskResolver = (name, type) => {
+      asked += 1
+      return zone(name, type)
+    }
+    const { result, voucher } = await check(resolve, {}, () => asked < answered)
+    assert.deepEqual([result, voucher], [expected, undefined])
+  }
+  const hosts: Zone = {
+    'mx.example.net': { MX: Array.from({ length: 10 }, (_, n) => mx(n, `m${n}.example.net`)) },
+  }
+  const many = Array.from({ length: 9 }, (_, n) => `mx:mx.example.net a:x${n}.example.net`).join(' ')
+  const tooMany = inMemory({ ...hosts, 'sender.example.org': txt(`v=spf1 ip4:192.0.2.7 ${many} -all`) })
+  assert.equal((await check(tooMany)).result, 'pass')
+})
+
+test('a term behind the one that passes costs half a second at most, and no voucher', async () => {
+  const zone = inMemory({
+    'sender.example.org': txt(
+      'v=spf1 ip4:192.0.2.7 include:dead.example.net a:dead.example.net include:a.example.net',
+    ),
+    'a.example.net': txt('v=spf1 ip4:198.51.100.0/24 -all'),
+  })
+  const resolve: AskResolver = (name, type) =>
+    name.startsWith('dead') ? new Promise(() => undefined) : zone(name, type)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  const answer = check(resolve)
+  for (let turn = 0; turn < 20; turn += 1) await nextTurn()
+  mock.timers.tick(500)
+  const { result, voucher } = await answer
+  mock.timers.reset()
+  assert.deepEqual([result, voucher?.kind], ['pass', 'named'])
+})
+
+test('a name that was not asked for is not one that does not match', async () => {
+  const zone: Zone = {
+    '7.2.0.192.in-addr.arpa': { PTR: ['host.example.org'] },
+    'host.example.org': { A: [IPV4] },
+    'host.example.org.ok.example.net': { A: ['127.0.0.2'] },
+  }
+  for (const record of ['v=spf1 ptr:example.org -all', 'v=spf1 exists:%{p}.ok.example.net -all']) {
+    let asked = 0
+    const resolve: AskResolver = (name, type) => {
+      asked += 1
+      return inMemory({ ...zone, 'sender.example.org': txt(record) })(name, type)
+    }
+    assert.equal((await check(resolve)).result, 'pass')
+    for (let answered = asked - 1; answered > 0; answered -= 1) {
+      asked = 0
+      assert.equal(
+        (await check(resolve, {}, () => asked < answered)).result,
+        'unknown',
+        `${record} ${answered}`,
+      )
+    }
   }
 })
 

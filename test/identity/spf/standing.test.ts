@@ -7,12 +7,13 @@ import { type Asker, type DnsAnswer, NOT_ASKED } from '../../../src/dns.ts'
 import { type SpfStanding, SpfStandings } from '../../../src/identity/spf/standing.ts'
 import { ip } from './support.ts'
 
-type Answers = (name: string, asker: Asker, isFirst: boolean) => Promise<DnsAnswer> | DnsAnswer
+type Answers = (name: string, asker: Asker, isFirst: boolean, type: string) => Promise<DnsAnswer> | DnsAnswer
 
 function standingsWith(answers: Answers): SpfStandings {
   return new SpfStandings({
-    ask: async (name, _, asker, isFirst = false) => answers(name, asker, isFirst),
+    ask: async (name, type, asker, isFirst = false) => answers(name, asker, isFirst, type),
     within: (_, answer) => answer,
+    forgive() {},
   })
 }
 
@@ -44,6 +45,21 @@ test('a record that passes for somebody else each time vouches for nobody in the
   assert.equal(await standing(standings, now), 'pass')
   now = '10.200.0.1'
   assert.equal(await standing(standings, now, 'other.example.org'), 'pass')
+})
+
+test('so does one whose hosts have another address each time, while what it names goes on counting', async () => {
+  let now = ''
+  const standings = standingsWith((_name, _asker, _isFirst, type) =>
+    type === 'A' ? { value: [now], expiresAt: 0 } : record('v=spf1 ip4:198.51.100.7 a:host.example.org -all'),
+  )
+  const found: SpfStanding[] = []
+  for (let bot = 0; bot < 40; bot += 1) {
+    now = `10.${bot}.0.1`
+    found.push(await standing(standings, now))
+    assert.equal(await standing(standings, '198.51.100.7'), 'pass')
+  }
+  assert.ok(found.slice(0, 16).every((each) => each === 'pass'))
+  assert.ok(found.slice(16).every((each) => each === 'open'))
 })
 
 test('a record whose addresses come in another order each time is the same', async () => {
@@ -80,8 +96,8 @@ test('one network has so many evaluations at once, and no other is refused for i
 
 test('questions are asked on behalf of the network and of the domain that somebody has registered', async () => {
   const asked: string[] = []
-  const standings = standingsWith((name, { purpose, shares }, isFirst) => {
-    asked.push(`${purpose} ${name} ${shares.join(' ')} ${isFirst}`)
+  const standings = standingsWith((name, { purpose, network, organisation }, isFirst) => {
+    asked.push(`${purpose} ${name} ${network} ${organisation} ${isFirst}`)
     return record(name.startsWith('x') ? 'v=spf1 include:a.example.net -all' : 'v=spf1 ?all')
   })
   await standing(standings, '10.0.0.1', 'x1.deep.example.org')

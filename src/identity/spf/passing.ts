@@ -1,0 +1,143 @@
+// For which addresses a record passes by address: what `ip4`, `ip6`, `a` and `mx` name, through includes and redirects.
+//
+// Never too few: whoever writes the record must not hide a part of it. In an included record an evaluation can end early for
+// one client and not for another, so that the walk goes on behind everything that would end an evaluation. A term that is
+// not answered in time counts for nothing, as it can pass nobody before it is answered; then it is in this walk as well.
+// Source: RFC 7208 section 4.6.4 for the terms that no evaluation reaches.
+
+import type { IpAddress } from '../../ip.ts'
+import { addressesIn, exchangesIn, MAX_ADDRESSES, MAX_HOSTS, valuesOf } from './hosts.ts'
+import type { Lookup, Lookups } from './lookups.ts'
+import type { AddressBlock, Mechanism, SpfRecord } from './record.ts'
+import type { Found, Records } from './records.ts'
+
+/** Blocks of the client's family: those that records name, and those around addresses that hosts have. */
+export interface Passing {
+  readonly named: readonly AddressBlock[]
+  readonly ofHosts: readonly AddressBlock[]
+}
+
+/** How long the walk waits for answers that the evaluation did not need, in milliseconds: mail waits meanwhile. */
+const WALK_TIMEOUT = 500
+
+/** Terms that ask the DNS (section 4.6.4). */
+export const MAX_ASKING_TERMS = 10
+
+/** `undefined` where it is not known, as a budget was used up. */
+export async function passingBlocks(
+  family: IpAddress['kind'],
+  domain: string,
+  records: Records,
+  lookups: Lookups,
+): Promise<Passing | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), WALK_TIMEOUT)
+  })
+  const walk = new Walk(family, records, lookups, late)
+  await walk.through(domain, 0)
+  clearTimeout(timer)
+  return walk.passing
+}
+
+class Walk {
+  readonly #family: IpAddress['kind']
+  readonly #records: Records
+  readonly #lookups: Lookups
+  readonly #late: Promise<undefined>
+  readonly #named: AddressBlock[] = []
+  readonly #ofHosts: AddressBlock[] = []
+  /** Domains whose records were gone through, with how many terms had asked before at least. */
+  readonly #visited = new Map<string, number>()
+  #isKnown = true
+
+  constructor(family: IpAddress['kind'], records: Records, lookups: Lookups, late: Promise<undefined>) {
+    this.#family = family
+    this.#records = records
+    this.#lookups = lookups
+    this.#late = late
+  }
+
+  get passing(): Passing | undefined {
+    return this.#isKnown ? { named: this.#named, ofHosts: this.#ofHosts } : undefined
+  }
+
+  /**
+   * Goes through the record of a domain. `asked` is how many terms have asked the DNS before it, in every evaluation that
+   * comes there: those within included records are not among them, as such a record can end early.
+   */
+  async through(domain: string, asked: number): Promise<void> {
+    const before = this.#visited.get(domain)
+    if (before !== undefined && before <= asked) return
+    this.#visited.set(domain, asked)
+    const found = await this.#inTime(this.#records.of(domain))
+    const record = this.#recordIn(found)
+    if (!record) return
+    this.#records.prefetch(record, domain)
+    let count = asked
+    for (const mechanism of record.mechanisms) {
+      if (mechanism.kind === 'all') return
+      if (mechanism.kind !== 'ip') count += 1
+      if (count > MAX_ASKING_TERMS) return
+      if (mechanism.qualifier === 'pass') await this.#add(mechanism, domain, count)
+    }
+    const { redirect } = record
+    if (redirect && !redirect.isOfClient && count < MAX_ASKING_TERMS)
+      await this.through(this.#records.nameIn(redirect, domain), count + 1)
+  }
+
+  #recordIn(found: Found<SpfRecord> | undefined): SpfRecord | undefined {
+    if (found?.kind === 'found') return found.value
+    if (found?.end === 'unknown') this.#isKnown = false
+    return undefined
+  }
+
+  /** What matches by something else than the client's address vouches for nobody, and is left out. */
+  async #add(mechanism: Mechanism, domain: string, asked: number): Promise<void> {
+    switch (mechanism.kind) {
+      case 'ip':
+        if (mechanism.block.bytes.length === (this.#family === 'ipv4' ? 4 : 16))
+          this.#named.push(mechanism.block)
+        return
+      case 'include':
+        if (mechanism.name.isOfClient) return
+        await this.through(this.#records.nameIn(mechanism.name, domain), asked)
+        return
+      case 'a':
+      case 'mx': {
+        if (mechanism.name?.isOfClient) return
+        const prefix = mechanism.prefixes[this.#family]
+        for (const host of await this.#hostsOf(
+          mechanism.kind,
+          this.#records.nameIn(mechanism.name, domain),
+        )) {
+          const lookup = await this.#ask(host, this.#family === 'ipv4' ? 'A' : 'AAAA')
+          for (const bytes of addressesIn(valuesOf(lookup))) this.#ofHosts.push({ bytes, prefix })
+          if (this.#ofHosts.length > MAX_ADDRESSES) this.#isKnown = false
+          if (!this.#isKnown) return
+        }
+        return
+      }
+      default:
+        return
+    }
+  }
+
+  /** An `mx` with too many hosts passes nobody (section 4.6.4). */
+  async #hostsOf(kind: 'a' | 'mx', name: string): Promise<readonly string[]> {
+    if (kind === 'a') return [name]
+    const hosts = exchangesIn(valuesOf(await this.#ask(name, 'MX')))
+    return hosts.length > MAX_HOSTS ? [] : hosts
+  }
+
+  async #ask(name: string, type: 'A' | 'AAAA' | 'MX'): Promise<Lookup | undefined> {
+    const lookup = await this.#inTime(this.#lookups.ask(name, type))
+    if (lookup?.kind === 'refused') this.#isKnown = false
+    return lookup
+  }
+
+  /** `undefined` for what has no answer by the end of the time; what had its answer before then has it still. */
+  #inTime<T>(answer: Promise<T>): Promise<T | undefined> {
+    return Promise.race([answer, this.#late])
+  }
+}
