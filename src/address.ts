@@ -23,6 +23,8 @@ const ROUTE = /^@(?:[^:[\]]|\[[^\]]*\])*:(?=.)/
 const ATOMS = /^[^\s"(),:;<>@[\\\]]+$/
 /** What a host name can hold, internationalised or not. */
 const HOST_NAME = /^[a-z0-9._\u0080-\u{10ffff}-]*$/u
+/** Characters of a domain (RFC 5321 section 4.5.3.1.2). */
+const MAX_DOMAIN = 255
 const KELVIN = '\u212a'
 
 /**
@@ -46,20 +48,32 @@ export function parseAddress(raw: string): Address {
  */
 export function isByTheBook({ local, domain }: Address): boolean {
   const isLocal = ATOMS.test(local) ? !/[%!]/.test(local) : /^"[^@%!]*"$/s.test(local)
-  return isLocal && domain !== '' && (HOST_NAME.test(domain) || /^\[[^[\]]*\]$/.test(domain))
+  if (!isLocal || domain === '' || domain.length > MAX_DOMAIN) return false
+  return HOST_NAME.test(domain) || /^\[[^[\]]*\]$/.test(domain)
 }
 
 export function normalDomain(domain: string): string {
   const folded = fold(/[^.]\.$/.test(domain) ? domain.slice(0, -1) : domain)
   // domainToASCII reads a URL's host: it decodes %41, ends at / ? #, drops tabs, and makes IPv4 addresses of numbers.
   if (isAscii(folded) || !HOST_NAME.test(folded)) return folded
+  // The time that it takes grows with the square of the length. What is too long for a domain has no A-labels.
+  if (folded.length > MAX_DOMAIN) return folded
   const ascii = domainToASCII(folded)
   return ascii === '' || isIPv4(ascii) ? folded : ascii
 }
 
 /** Spaces and tabs only: a no-break space is part of an internationalised local part. */
 function trimmed(text: string): string {
-  return text.trim() === text ? text : text.replace(/^[ \t]+|[ \t]+$/g, '')
+  // By loops: /[ \t]+$/ begins anew at each space of a long row of them that does not end the text.
+  let start = 0
+  let end = text.length
+  while (start < end && isBlank(text[start])) start += 1
+  while (end > start && isBlank(text[end - 1])) end -= 1
+  return text.slice(start, end)
+}
+
+function isBlank(character: string | undefined): boolean {
+  return character === ' ' || character === '\t'
 }
 
 /** An address as nearly all clients write it: there is nothing in it that has to be looked at twice. */
@@ -77,7 +91,7 @@ function addressIn(argument: string): string {
   let text = ''
   let opened = -1
   let depth = 0
-  let bracketed: string | undefined
+  let bracketed: { readonly start: number; readonly end: number } | undefined
   for (let index = 0; index < argument.length; index += 1) {
     const character = argument.charAt(index)
     const quoted = character === '"' || character === '\\' ? quotedAt(argument, index) : undefined
@@ -95,19 +109,27 @@ function addressIn(argument: string): string {
         opened = text.length
       } else if (character === '>' && depth > 0) {
         depth -= 1
-        if (opened !== -1) bracketed = text.slice(opened, -1)
+        if (opened !== -1) bracketed = { start: opened, end: text.length - 1 }
         opened = -1
       }
     }
   }
-  return withoutGroup(trimmed(bracketed ?? text))
+  return withoutGroup(trimmed(bracketed ? text.slice(bracketed.start, bracketed.end) : text))
 }
 
 /** The quoted string, or the character behind a backslash, that begins at `start`; `undefined` where it has no end. */
 function quotedAt(text: string, start: number): string | undefined {
-  const pattern = text[start] === '"' ? /"(?:[^"\\]|\\.)*"/sy : /\\./sy
-  pattern.lastIndex = start
-  return pattern.exec(text)?.[0]
+  const end = text[start] === '"' ? quoteEnd(text, start) : start + 1
+  return end === -1 || end >= text.length ? undefined : text.slice(start, end + 1)
+}
+
+/** Where the quoted string that begins at `start` has its closing quote; -1 where it has none. */
+function quoteEnd(text: string, start: number): number {
+  for (let index = start + 1; index < text.length; index += 1) {
+    if (text[index] === '\\') index += 1
+    else if (text[index] === '"') return index
+  }
+  return -1
 }
 
 /** Where the comment that begins at `start` ends, with those in it: at the last character where it is not closed. */
@@ -124,9 +146,20 @@ function commentEnd(text: string, start: number): number {
 
 /** `list: a@example.org;` is the address in it. */
 function withoutGroup(text: string): string {
-  if (!text.endsWith(';')) return text
-  const [, member = ''] = /^(?:"(?:[^"\\]|\\.)*"|[^":])*:(.*);$/s.exec(text) ?? []
-  return trimmed(member) || text
+  const colon = text.endsWith(';') ? groupNameEnd(text) : -1
+  return colon === -1 ? text : trimmed(text.slice(colon + 1, -1)) || text
+}
+
+/** Where the first colon is that no quotes are around; -1 where there is none, or quotes before it do not end. */
+function groupNameEnd(text: string): number {
+  for (let index = 0; index < text.length; index += 1) {
+    if (text[index] === ':') return index
+    if (text[index] !== '"') continue
+    const end = quoteEnd(text, index)
+    if (end === -1) return -1
+    index = end
+  }
+  return -1
 }
 
 function isSpace(character: string): boolean {
@@ -148,13 +181,28 @@ function domainIn(text: string): string {
  * backslash outside of quotes stays: Sendmail takes it for a part of the name, Postfix does not.
  */
 function normalLocal(local: string): string {
-  // A quote without an end is part of the name.
-  if (!local.includes('"') || /["\\]/.test(local.replace(QUOTED, ''))) return fold(local)
-  const content = fold(local.replace(QUOTED, (_, quoted: string) => quoted.replace(/\\(.)/gs, '$1')))
-  return ATOMS.test(content) ? content : `"${content.replace(/["\\]/g, '\\$&')}"`
+  const content = local.includes('"') ? contentOf(local) : undefined
+  if (content === undefined) return fold(local)
+  const folded = fold(content)
+  return ATOMS.test(folded) ? folded : `"${folded.replace(/["\\]/g, '\\$&')}"`
 }
 
-const QUOTED = /"((?:[^"\\]|\\.)*)"/gs
+/** Without quotes and the backslashes within them; `undefined` where a quote has no end, or a backslash no quotes around it. */
+function contentOf(local: string): string | undefined {
+  let content = ''
+  let isQuoted = false
+  for (let index = 0; index < local.length; index += 1) {
+    const character = local.charAt(index)
+    if (character === '"') isQuoted = !isQuoted
+    else if (character !== '\\') content += character
+    else if (!isQuoted) return undefined
+    else {
+      index += 1
+      content += local.charAt(index)
+    }
+  }
+  return isQuoted ? undefined : content
+}
 
 /** Lower case; but the Kelvin sign, whose lower case is the ASCII letter k, stays: it is another mailbox than k. */
 function fold(text: string): string {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { normalDomain, parseAddress } from '../src/address.ts'
+import { isByTheBook, normalDomain, parseAddress } from '../src/address.ts'
 import { decodeText } from '../src/milter/text.ts'
 
 const normal = (raw: string) => parseAddress(raw).normal
@@ -244,6 +244,73 @@ test('parseAddress() never throws', () => {
     ),
     { numRuns: 2000 },
   )
+})
+
+/** What a stranger may fill a long argument with: every mark that means something in an address, by itself and in pairs. */
+const MARKS = [...'a "\\()<>@[]:;.é\u212a']
+const PAIRS = MARKS.flatMap((one, index) => MARKS.slice(index + 1).map((other) => one + other))
+/** No two the same, as punycode, which writes each difference down, has it hardest. */
+const IDEOGRAPHS = Array.from({ length: 4096 }, (_, index) =>
+  String.fromCodePoint(0x4e00 + ((index * 7919) % 20_000)),
+).join('')
+const FILLINGS = [...MARKS, ...PAIRS, '[a]', '"a"', '<a>', IDEOGRAPHS]
+const BEGINNINGS = ['', '<"', '@[', '<a@', 'a:']
+const ENDS = ['', 'b >', '"@b;']
+
+// Eight times the length is eight times the work, or hardly more. Quadratic work is 64 times as much; where that is no
+// more than half a millisecond, it is not measured.
+test('what an argument costs grows with its length, not with the square of it', () => {
+  const costly: string[] = []
+  for (const beginning of BEGINNINGS) {
+    for (const filling of FILLINGS) {
+      for (const end of ENDS) {
+        const ofLength = (length: number) => beginning + filling.repeat(4096).slice(0, length) + end
+        const [short, long] = [ofLength(512), ofLength(4096)]
+        if (leastTime(long, 1) < 0.5) continue
+        const [one, eight] = [leastTime(short, 5), leastTime(long, 5)]
+        if (eight > 0.5 && eight > 24 * one)
+          costly.push(JSON.stringify([beginning, filling.slice(0, 2), end]))
+      }
+    }
+  }
+  assert.deepEqual(costly, [])
+})
+
+/** Milliseconds of the quickest of so many readings: others are held up by what else the machine does. */
+function leastTime(raw: string, readings: number): number {
+  let least = Number.POSITIVE_INFINITY
+  for (let reading = 0; reading < readings; reading += 1) {
+    const startedAt = performance.now()
+    isByTheBook(parseAddress(raw))
+    least = Math.min(least, performance.now() - startedAt)
+  }
+  return least
+}
+
+test('a domain that is too long for one is only folded, and not by the book', () => {
+  const label = 'ю'.repeat(20)
+  const domain = (labels: number) => `${`${label}.`.repeat(labels)}test`
+  const [long, longer] = [parseAddress(`a@${domain(11)}`), parseAddress(`a@${domain(12).toUpperCase()}`)]
+  assert.ok(long.domain.startsWith('xn--') && isByTheBook(parseAddress(`a@${domain(1)}`)))
+  assert.equal(longer.domain, domain(12))
+  assert.ok(!isByTheBook(longer))
+  assert.ok(!isByTheBook(parseAddress(`a@${'a.'.repeat(126)}test`)))
+  assert.ok(isByTheBook(parseAddress(`a@${'a.'.repeat(125)}test`)))
+})
+
+test('long rows of marks are read as short ones are', () => {
+  const many = 4096
+  const cases: Array<[raw: string, normal: string]> = [
+    [`<${' '.repeat(many)}a@b.test${' \t'.repeat(many)}>`, 'a@b.test'],
+    [`<"a${' '.repeat(many)}b"@c.test>`, `"a${' '.repeat(many)}b"@c.test`],
+    [`<${'"a".'.repeat(many)}b@c.test>`, `${'a.'.repeat(many)}b@c.test`],
+    [`<"${'\\a'.repeat(many)}"@c.test>`, `${'a'.repeat(many)}@c.test`],
+    [`<"${'\\"'.repeat(many)}@c.test>`, `"${'\\"'.repeat(many)}@c.test`],
+    [`${'(('.repeat(many)}${'))'.repeat(many)}<a@b.test>`, 'a@b.test'],
+    [`${'"a:"'.repeat(many)}:a@b.test;`, 'a@b.test'],
+    [`${'<x@y.test>'.repeat(many)}<a@b.test>`, 'a@b.test'],
+  ]
+  for (const [raw, expected] of cases) assert.equal(normal(raw), expected, raw.slice(0, 20))
 })
 
 const ATOM_BYTES = [
