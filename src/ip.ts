@@ -142,6 +142,20 @@ export function bareHost(host: string): string {
   return host.replace(/^\[(.*)\]$/, '$1')
 }
 
+/**
+ * What an address is in names of the DNS, before it is reversed: the numbers of an IPv4 address, the hexadecimal digits of
+ * an IPv6 address.
+ */
+export function labelsOf({ kind, bytes }: IpAddress): string[] {
+  if (kind === 'ipv4') return bytes.map(String)
+  return bytes.flatMap((byte) => [(byte >> 4).toString(16), (byte & 15).toString(16)])
+}
+
+/** `7.100.51.198`, below which names of an address are, in in-addr.arpa as in DNS lists (RFC 5782 section 2). */
+export function reversedName(address: IpAddress): string {
+  return labelsOf(address).reverse().join('.')
+}
+
 /** The address of 4 or 16 bytes. */
 export function ipFromBytes(bytes: number[]): IpAddress {
   const kind = bytes.length === 4 ? 'ipv4' : 'ipv6'

@@ -7,7 +7,7 @@ import { after, type TestContext, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { type Asker, Dns } from '../src/dns.ts'
 import { parseDnsList } from '../src/exempt/dnsfilter.ts'
-import { createDnsLists, reversedName } from '../src/exempt/dnslists.ts'
+import { createDnsLists } from '../src/exempt/dnslists.ts'
 import { parseIp } from '../src/ip.ts'
 import { startDns } from './support/dns.ts'
 import { scratch, waitFor } from './support/scratch.ts'
@@ -369,12 +369,4 @@ test('while DNS is silent as a whole, mail goes on as if there were no list', as
   await ask(address)
   await waitFor('the silence to be noticed', () => events.length > 0)
   assert.deepEqual(await ask(address), { kind: 'not listed' })
-})
-
-test('reversedName() is that of RFC 5782', () => {
-  const names = ['192.0.2.99', '2001:db8:1:2:3:4:567:89ab'].map((text) => {
-    const address = parseIp(text)
-    return address && reversedName(address)
-  })
-  assert.deepEqual(names, ['99.2.0.192', 'b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2'])
 })

@@ -3,7 +3,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatNetwork, networkOf, parseBytes, parseIp, parseNetwork } from '../src/ip.ts'
+import { formatNetwork, networkOf, parseBytes, parseIp, parseNetwork, reversedName } from '../src/ip.ts'
+
+test('reversedName() is that of RFC 5782', () => {
+  const names = ['192.0.2.99', '2001:db8:1:2:3:4:567:89ab'].map((text) => {
+    const address = parseIp(text)
+    return address && reversedName(address)
+  })
+  assert.deepEqual(names, ['99.2.0.192', 'b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2'])
+})
 
 test('parseIp() reads each form an MTA or a list writes, into one text', () => {
   const cases: Array<[text: string, kind: 'ipv4' | 'ipv6', normal: string]> = [

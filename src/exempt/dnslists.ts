@@ -2,7 +2,7 @@
 // Source: RFC 5782.
 
 import type { Asker, Dns, DnsAnswer } from '../dns.ts'
-import type { IpAddress } from '../ip.ts'
+import { type IpAddress, reversedName } from '../ip.ts'
 import { customerNetwork } from '../ranges.ts'
 import type { DnsList } from './dnsfilter.ts'
 
@@ -47,14 +47,4 @@ function saysNo(answer: DnsAnswer | undefined): boolean {
 
 function isListed({ matches }: DnsList, addresses: unknown): boolean {
   return Array.isArray(addresses) && addresses.some((address) => matches(String(address)))
-}
-
-/** `7.100.51.198`; for IPv6 its nibbles (RFC 5782 section 2.4). */
-export function reversedName({ kind, bytes }: IpAddress): string {
-  const parts = kind === 'ipv4' ? bytes.map(String) : bytes.flatMap((byte) => [byte >> 4, byte & 15]).map(hex)
-  return parts.reverse().join('.')
-}
-
-function hex(nibble: number): string {
-  return nibble.toString(16)
 }

@@ -1,7 +1,7 @@
 // A name in an SPF record, in which macros may stand for what is known of the message: text → parts → name.
 // Source: RFC 7208 section 7.
 
-import { type IpAddress, ipFromBytes } from '../../ip.ts'
+import { type IpAddress, ipFromBytes, labelsOf, reversedName } from '../../ip.ts'
 
 /** What macros stand for. */
 export interface MacroValues {
@@ -166,7 +166,7 @@ function macroValue(letter: string, values: MacroValues): string {
     case 'd':
       return domain
     case 'i':
-      return client.kind === 'ipv4' ? client.text : nibblesOf(client).join('.')
+      return labelsOf(client).join('.')
     case 'p':
       return clientName
     case 'v':
@@ -176,16 +176,9 @@ function macroValue(letter: string, values: MacroValues): string {
   }
 }
 
-/** The hexadecimal digits of an IPv6 address. */
-function nibblesOf({ bytes }: IpAddress): string[] {
-  return bytes.flatMap((byte) => [byte >> 4, byte & 15]).map((nibble) => nibble.toString(16))
-}
-
 /** The name of a client below which its host names are (RFC 1035 section 3.5, RFC 3596 section 2.5). */
 export function reverseName(client: IpAddress): string {
-  const [parts, zone] =
-    client.kind === 'ipv4' ? [client.bytes.map(String), 'in-addr.arpa'] : [nibblesOf(client), 'ip6.arpa']
-  return `${parts.toReversed().join('.')}.${zone}`
+  return `${reversedName(client)}.${client.kind === 'ipv4' ? 'in-addr' : 'ip6'}.arpa`
 }
 
 function splitAt(value: string, delimiters: string): string[] {
