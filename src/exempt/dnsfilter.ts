@@ -13,36 +13,62 @@ export interface DnsList {
   readonly zone: string
   /** Whether an A record of the list says that the client is on it. */
   matches(answer: string): boolean
+  /** Why the list is of no use there; absent for all that may be right. */
+  readonly fault?: DnsListFault
 }
 
-/** Filters by use; without one, the list has no such clients. */
+/**
+ * `other use`: the list has clients of the other kind only. `domains`: it lists domains, not addresses. `no default`: it
+ * tells a score or a trait of nearly every client, so that only a filter can say which answers count.
+ */
+export type DnsListFault = 'other use' | 'domains' | 'no default'
+
+/** Filters by use; without one, the list has no such clients, and counts for nothing unless the operator gives a filter. */
 type Answers = { readonly [use in DnsListUse]?: string }
 
+/** The answers of lists of bad clients that tell by the last number why a client is on them. */
+const ANY_REASON = '127.0.0.[2..254]'
+
 /**
- * What well-known lists answer for clients to be trusted and for bad ones, by their own documentation:
- * https://www.dnswl.org/?page_id=15 (trust is the last octet, and 0 is none),
- * http://wiki.junkemailfilter.com/index.php/Spam_DNS_Lists (1 white, 2 black, 3 yellow, 4 brown, 5 not to be blocked),
- * https://docs.spamhaus.com/datasets/docs ("Available Zones"); Mailspike's (10 worst to 20 best) as SpamAssassin's rules
- * have them; and those that answer 127.0.0.2 alone.
+ * What well-known lists answer for clients to be trusted and for bad ones. The first zone that fits counts. Sources:
+ * https://www.dnswl.org/?page_id=15 (trust is the last octet, and 0 is none);
+ * http://wiki.junkemailfilter.com/index.php/Spam_DNS_Lists (1 white, 2 black, 3 yellow, 4 brown, 5 not to be blocked);
+ * https://docs.spamhaus.com/datasets/docs ("Available Zones"; zones with a key are below dq.spamhaus.net);
+ * SpamAssassin's 20_dnsbl_tests.cf and 72_active.cf (IADB: 127.0.1.255 is vouched for, others only describe the sender),
+ * 20_mailspike.cf (10 worst to 20 best); rspamd's rbl.conf (SWL, SORBS, UCEPROTECT); senderscore.org (the last octet of
+ * score.senderscore.com is a score from 0, the worst, to 100).
  */
-const KNOWN_LISTS: ReadonlyArray<readonly [zones: RegExp, answers: Answers]> = [
+const KNOWN_LISTS: ReadonlyArray<readonly [zones: RegExp, answers: Answers | 'domains']> = [
   [/^list\.dnswl\.org$/, { trusted: '127.0.[2..255].[1..3]' }],
   [/^hostkarma\.junkemailfilter\.com$/, { trusted: '127.0.0.1', blocked: '127.0.0.2' }],
+  [/^black\.junkemailfilter\.com$/, { blocked: '127.0.0.2' }],
+  [/^nobl\.junkemailfilter\.com$/, {}],
   [/^wl\.mailspike\.net$/, { trusted: '127.0.0.[17..20]' }],
   [/^bl\.mailspike\.net$/, { blocked: '127.0.0.[2;10..13]' }],
   [/^rep\.mailspike\.net$/, { trusted: '127.0.0.[17..20]', blocked: '127.0.0.[10..13]' }],
+  [/^iadb\.isipp\.com$/, { trusted: '127.0.1.255' }],
+  [/^(iadb2\.isipp\.com|score\.senderscore\.com|score\.spfbl\.net)$/, {}],
+  [/^bl\.score\.senderscore\.com$/, { blocked: ANY_REASON }],
+  [/^swl\.spamhaus\.org$/, { trusted: '127.0.2.[2;3;102;103]' }],
   [/^zen\.(spamhaus\.org|dq\.spamhaus\.net)$/, { blocked: '127.0.0.[2..11;30]' }],
   [/^sbl\.(spamhaus\.org|dq\.spamhaus\.net)$/, { blocked: '127.0.0.[2;3;9;30]' }],
   [/^sbl-xbl\.(spamhaus\.org|dq\.spamhaus\.net)$/, { blocked: '127.0.0.[2..9;30]' }],
   [/^xbl\.(spamhaus\.org|dq\.spamhaus\.net)$/, { blocked: '127.0.0.[4..7]' }],
   [/^pbl\.(spamhaus\.org|dq\.spamhaus\.net)$/, { blocked: '127.0.0.[10;11]' }],
-  [/^bl\.spamcop\.net$/, { blocked: '127.0.0.2' }],
-  [/^b\.barracudacentral\.org$/, { blocked: '127.0.0.2' }],
-  [/^psbl\.surriel\.com$/, { blocked: '127.0.0.2' }],
+  [/^authbl\.dq\.spamhaus\.net$/, { blocked: '127.0.0.20' }],
+  // Its other zones with a key, such as dbl, zrd and hbl, list domains and hashes.
+  [/^([dh]bl|dwl|zrd)\.spamhaus\.org$|\.dq\.spamhaus\.net$/, 'domains'],
+  [
+    /^(dwl\.dnswl\.org|iddb\.isipp\.com|multi\.surbl\.org|[a-z]+\.uribl\.com|(.+\.)?rhsbl\.sorbs\.net)$/,
+    'domains',
+  ],
+  [/^(bl\.spamcop\.net|b\.barracudacentral\.org|psbl\.surriel\.com)$/, { blocked: '127.0.0.2' }],
+  [/^((.+\.)?dnsbl\.sorbs\.net|dnsbl-[0-3]\.uceprotect\.net|dnsbl\.dronebl\.org)$/, { blocked: ANY_REASON }],
+  [/^(bl\.spameatingmonkey\.net|ix\.dnsbl\.manitu\.net|[a-z]+\.spamrats\.com)$/, { blocked: ANY_REASON }],
 ]
 
 /** The zones of dq.spamhaus.net have the customer's key before their name. */
-const CUSTOMER_KEY = /^[a-z0-9]+\.(?=[a-z-]+\.dq\.spamhaus\.net$)/
+const CUSTOMER_KEY = /^[^.]+\.(?=[a-z-]+\.dq\.spamhaus\.net$)/
 
 /** A number, or a list of numbers and ranges in brackets. */
 const FIELD = String.raw`(?:\d+|\[\d+(?:\.\.\d+)?(?:;\d+(?:\.\.\d+)?)*\])`
@@ -55,18 +81,22 @@ export function parseDnsList(text: string, use: DnsListUse): DnsList {
   const zone = parseZone(equals === -1 ? text : text.slice(0, equals))
   if (equals !== -1) {
     const passes = parseFilter(text.slice(equals + 1))
-    return { zone, matches: (answer) => !isError(answer, zone) && passes(answer) }
+    const { fault } = faultOf(knownAnswers(zone), use)
+    const matches = (answer: string) => !isError(answer, zone) && passes(answer)
+    return { zone, matches, ...(fault === undefined || fault === 'no default' ? {} : { fault }) }
   }
   const known = knownAnswers(zone)
   if (!known) return { zone, matches: (answer) => isListing(answer, zone) }
-  const right = known[use]
-  return { zone, matches: right === undefined ? () => false : parseFilter(right) }
+  const right = known === 'domains' ? undefined : known[use]
+  const matches = right === undefined ? () => false : parseFilter(right)
+  return { zone, matches, ...faultOf(known, use) }
 }
 
-/** Whether the list is a well-known one that has no clients of that kind: without a filter it never counts. */
-export function isWrongUse(zone: string, use: DnsListUse): boolean {
-  const known = knownAnswers(zone)
-  return known !== undefined && known[use] === undefined
+function faultOf(known: Answers | 'domains' | undefined, use: DnsListUse): { readonly fault?: DnsListFault } {
+  if (known === undefined) return {}
+  if (known === 'domains') return { fault: 'domains' }
+  if (known[use] !== undefined) return {}
+  return { fault: (known.trusted ?? known.blocked) ? 'other use' : 'no default' }
 }
 
 function parseZone(text: string): string {
@@ -74,7 +104,7 @@ function parseZone(text: string): string {
   return normalDomain(text)
 }
 
-function knownAnswers(zone: string): Answers | undefined {
+function knownAnswers(zone: string): Answers | 'domains' | undefined {
   const bare = zone.replace(CUSTOMER_KEY, '')
   return KNOWN_LISTS.find(([zones]) => zones.test(bare))?.[1]
 }
@@ -85,11 +115,12 @@ function isListing(answer: string, zone: string): boolean {
 }
 
 /**
- * By 127.255.255.x a list says that it does not answer this asker (Spamhaus), as dnswl.org does by 127.0.0.255. Anything
- * outside of 127.0.0.0/8 comes from a zone that is none any more, or from a resolver that answers for every name.
+ * By 127.255.255.x a list says that it does not answer this asker (Spamhaus), as dnswl.org does by 127.0.0.255. Spamhaus's
+ * list of domains says by 127.0.1.255, whatever the address, that it has none. Anything outside of 127.0.0.0/8 comes from a zone that is none any more, or from a resolver that answers for every name.
  */
 function isError(answer: string, zone: string): boolean {
   if (!answer.startsWith('127.') || answer.startsWith('127.255.255.')) return true
+  if (answer === '127.0.1.255') return /(^|\.)dbl\.(spamhaus\.org|dq\.spamhaus\.net)$/.test(zone)
   return answer === '127.0.0.255' && zone.endsWith('.dnswl.org')
 }
 

@@ -2,7 +2,7 @@
 
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
-import { type DnsList, type DnsListUse, isWrongUse } from '../exempt/dnsfilter.ts'
+import type { DnsListFault } from '../exempt/dnsfilter.ts'
 import { LONGEST_DECISION } from '../greylister.ts'
 import { bareHost, isInNetwork, parseIp, parseNetwork } from '../ip.ts'
 import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
@@ -112,19 +112,29 @@ function lintStore({ store }: Config): Warning[] {
 }
 
 function lintDnsLists({ dnswl, onlyIfListed }: Config): Warning[] {
-  const wrong = (lists: readonly DnsList[], use: DnsListUse) =>
-    lists.filter(({ zone }) => isWrongUse(zone, use)).map(({ zone }) => zone)
   return [
-    ...wrong(dnswl, 'trusted').map(
-      (zone) =>
-        `dnswl ${zone} is a list of bad clients: expected it in only_if_listed, as who is on it must not be exempt`,
-    ),
-    ...wrong(onlyIfListed, 'blocked').map(
-      (zone) =>
-        `only_if_listed ${zone} is a list of trustworthy clients: expected it in dnswl, as only who is on a list in ` +
-        'only_if_listed is greylisted',
+    ...dnswl.flatMap(({ zone, fault }) => (fault ? [dnsListWarning('dnswl', zone, fault)] : [])),
+    ...onlyIfListed.flatMap(({ zone, fault }) =>
+      fault ? [dnsListWarning('only_if_listed', zone, fault)] : [],
     ),
   ]
+}
+
+function dnsListWarning(setting: 'dnswl' | 'only_if_listed', zone: string, fault: DnsListFault): Warning {
+  switch (fault) {
+    case 'domains':
+      return `${setting} ${zone} is a list of domains: expected a list of addresses, as greymx asks for the client's address`
+    case 'no default':
+      return (
+        `${setting} ${zone} counts for nothing, as it answers for good and bad clients: expected it with the answers that ` +
+        `shall count, like "${zone}=127.0.4.[90..100]"`
+      )
+    case 'other use':
+      return setting === 'dnswl'
+        ? `dnswl ${zone} is a list of bad clients: expected it in only_if_listed, as who is on it must not be exempt`
+        : `only_if_listed ${zone} is a list of trustworthy clients: expected it in dnswl, as only who is on a list in ` +
+            'only_if_listed is greylisted'
+  }
 }
 
 function hostsOf(servers: RedisServers): string[] {

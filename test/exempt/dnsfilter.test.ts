@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type DnsListUse, isWrongUse, parseDnsList } from '../../src/exempt/dnsfilter.ts'
+import { type DnsListFault, type DnsListUse, parseDnsList } from '../../src/exempt/dnsfilter.ts'
 
 function counting(text: string, use: DnsListUse, answers: readonly string[]): string[] {
   return answers.filter(parseDnsList(text, use).matches)
@@ -142,6 +142,29 @@ test('well-known lists count by what they mean', () => {
     ['list.dnswl.org', 'blocked', [], ['127.0.5.0', '127.0.5.3']],
     ['bl.spamcop.net', 'blocked', ['127.0.0.2'], ['127.0.0.3']],
     ['wl.mailspike.net', 'trusted', ['127.0.0.18', '127.0.0.20'], ['127.0.0.10', '127.0.0.2']],
+    ['score.senderscore.com', 'trusted', [], ['127.0.4.0', '127.0.4.50', '127.0.4.100']],
+    ['score.senderscore.com', 'blocked', [], ['127.0.4.0', '127.0.4.50', '127.0.4.100']],
+    ['score.senderscore.com=127.0.4.[90..100]', 'trusted', ['127.0.4.90', '127.0.4.100'], ['127.0.4.0']],
+    ['iadb.isipp.com', 'trusted', ['127.0.1.255'], ['127.0.0.1', '127.3.100.0', '127.2.255.1', '127.0.0.2']],
+    ['iadb.isipp.com', 'blocked', [], ['127.0.0.1', '127.0.1.255', '127.3.100.0']],
+    ['nobl.junkemailfilter.com', 'trusted', [], ['127.0.0.1', '127.0.0.3', '127.0.0.5']],
+    ['nobl.junkemailfilter.com', 'blocked', [], ['127.0.0.1', '127.0.0.2', '127.0.0.5']],
+    ['nobl.junkemailfilter.com=127.0.0.1', 'trusted', ['127.0.0.1'], ['127.0.0.5']],
+    ['black.junkemailfilter.com', 'trusted', [], ['127.0.0.2']],
+    ['swl.spamhaus.org', 'trusted', ['127.0.2.2', '127.0.2.103'], ['127.0.0.2', '127.0.2.4']],
+    ['dbl.spamhaus.org', 'trusted', [], ['127.0.1.2', '127.0.1.255', '127.0.0.2']],
+    ['dbl.spamhaus.org', 'blocked', [], ['127.0.1.2', '127.0.1.255', '127.0.0.2']],
+    ['dbl.spamhaus.org=127.0.1.[2..255]', 'blocked', ['127.0.1.2'], ['127.0.1.255']],
+    ['key123.dbl.dq.spamhaus.net=127.0.1.255', 'trusted', [], ['127.0.1.255']],
+    ['key123.authbl.dq.spamhaus.net', 'blocked', ['127.0.0.20'], ['127.0.0.2', '127.0.0.1']],
+    ['key123.authbl.dq.spamhaus.net', 'trusted', [], ['127.0.0.20']],
+    ['your_key.zen.dq.spamhaus.net', 'trusted', [], ['127.0.0.2', '127.0.0.4']],
+    ['key123.zrd.dq.spamhaus.net', 'trusted', [], ['127.0.2.2']],
+    ['_url.key123.hbl.dq.spamhaus.net', 'trusted', [], ['127.0.1.2']],
+    ['bl.score.senderscore.com', 'trusted', [], ['127.0.0.2']],
+    ['dnsbl.sorbs.net', 'blocked', ['127.0.0.2', '127.0.0.14'], ['127.0.0.1']],
+    ['spam.dnsbl.sorbs.net', 'trusted', [], ['127.0.0.6']],
+    ['multi.uribl.com', 'trusted', [], ['127.0.0.2']],
     ['hostkarma.junkemailfilter.com=127.0.0.[2;4]', 'blocked', ['127.0.0.2', '127.0.0.4'], ['127.0.0.1']],
     ['list.dnswl.org=127.0.[0..255].[2..3]', 'trusted', ['127.0.5.2'], ['127.0.5.1', '127.0.5.0']],
   ]
@@ -150,11 +173,26 @@ test('well-known lists count by what they mean', () => {
   }
 })
 
-test('a well-known list on the wrong side is known as such', () => {
-  assert.ok(isWrongUse('zen.spamhaus.org', 'trusted'))
-  assert.ok(isWrongUse('list.dnswl.org', 'blocked'))
-  assert.ok(!isWrongUse('hostkarma.junkemailfilter.com', 'trusted'))
-  assert.ok(!isWrongUse('list.example', 'trusted'))
+test('a well-known list that is of no use is known as such', () => {
+  const cases: Array<[text: string, use: DnsListUse, fault: DnsListFault | undefined]> = [
+    ['zen.spamhaus.org', 'trusted', 'other use'],
+    ['zen.spamhaus.org=127.0.0.2', 'trusted', 'other use'],
+    ['list.dnswl.org', 'blocked', 'other use'],
+    ['iadb.isipp.com', 'blocked', 'other use'],
+    ['dnsbl.sorbs.net', 'trusted', 'other use'],
+    ['hostkarma.junkemailfilter.com', 'trusted', undefined],
+    ['list.example', 'trusted', undefined],
+    ['score.senderscore.com', 'trusted', 'no default'],
+    ['score.senderscore.com', 'blocked', 'no default'],
+    ['score.senderscore.com=127.0.4.[90..100]', 'trusted', undefined],
+    ['nobl.junkemailfilter.com', 'trusted', 'no default'],
+    ['dbl.spamhaus.org', 'blocked', 'domains'],
+    ['dbl.spamhaus.org=127.0.1.[2..99]', 'blocked', 'domains'],
+    ['key.dbl.dq.spamhaus.net', 'trusted', 'domains'],
+    ['_file.key.hbl.dq.spamhaus.net', 'trusted', 'domains'],
+    ['multi.surbl.org', 'blocked', 'domains'],
+  ]
+  for (const [text, use, fault] of cases) assert.equal(parseDnsList(text, use).fault, fault, `${text} ${use}`)
 })
 
 // Whatever stands behind the zone is read or refused, and whatever a list answers counts or not.

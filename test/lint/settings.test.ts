@@ -78,6 +78,20 @@ const WARNED: Array<[text: string, warnings: RegExp[]]> = [
     'only_if_listed: [list.dnswl.org, zen.spamhaus.org, hostkarma.junkemailfilter.com]',
     [/^only_if_listed list\.dnswl\.org is a list of trustworthy clients: /],
   ],
+  [
+    'dnswl: [score.senderscore.com, "score.senderscore.com=127.0.4.[90..100]", dbl.spamhaus.org, list.example]',
+    [
+      /^dnswl score\.senderscore\.com counts for nothing, .* like "score\.senderscore\.com=127\.0\.4\.\[90\.\.100\]"$/,
+      /^dnswl dbl\.spamhaus\.org is a list of domains: expected a list of addresses, /,
+    ],
+  ],
+  [
+    'only_if_listed: [nobl.junkemailfilter.com, "key.zrd.dq.spamhaus.net=127.0.2.2"]',
+    [
+      /^only_if_listed nobl\.junkemailfilter\.com counts for nothing, /,
+      /^only_if_listed key\.zrd\.dq\.spamhaus\.net is a list of domains: /,
+    ],
+  ],
 ]
 
 test('lintSettings() says what will not do well, with its value, what is expected, and why', () => {
