@@ -116,7 +116,8 @@ function isListing(answer: string, zone: string): boolean {
 
 /**
  * By 127.255.255.x a list says that it does not answer this asker (Spamhaus), as dnswl.org does by 127.0.0.255. Spamhaus's
- * list of domains says by 127.0.1.255, whatever the address, that it has none. Anything outside of 127.0.0.0/8 comes from a zone that is none any more, or from a resolver that answers for every name.
+ * list of domains says by 127.0.1.255, whatever the address, that it has none. Anything outside of 127.0.0.0/8 comes from a
+ * zone that is none any more, or from a resolver that answers for every name.
  */
 function isError(answer: string, zone: string): boolean {
   if (!answer.startsWith('127.') || answer.startsWith('127.255.255.')) return true
