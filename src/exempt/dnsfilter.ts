@@ -13,8 +13,8 @@ export interface DnsList {
   readonly zone: string
   /** Whether an A record of the list says that the client is on it. */
   matches(answer: string): boolean
-  /** Why the list is of no use there; absent for all that may be right. */
-  readonly fault?: DnsListFault
+  /** Why the list is of no use there; `undefined` for all that may be right. */
+  readonly fault: DnsListFault | undefined
 }
 
 /**
@@ -79,24 +79,22 @@ const FILTER = new RegExp(`^${FIELD}(?:\\.${FIELD}){3}$`)
 export function parseDnsList(text: string, use: DnsListUse): DnsList {
   const equals = text.indexOf('=')
   const zone = parseZone(equals === -1 ? text : text.slice(0, equals))
+  const known = knownAnswers(zone)
+  const fault = faultOf(known, use)
   if (equals !== -1) {
     const passes = parseFilter(text.slice(equals + 1))
-    const { fault } = faultOf(knownAnswers(zone), use)
     const matches = (answer: string) => !isError(answer, zone) && passes(answer)
-    return { zone, matches, ...(fault === undefined || fault === 'no default' ? {} : { fault }) }
+    return { zone, matches, fault: fault === 'no default' ? undefined : fault }
   }
-  const known = knownAnswers(zone)
-  if (!known) return { zone, matches: (answer) => isListing(answer, zone) }
+  if (!known) return { zone, matches: (answer) => isListing(answer, zone), fault }
   const right = known === 'domains' ? undefined : known[use]
-  const matches = right === undefined ? () => false : parseFilter(right)
-  return { zone, matches, ...faultOf(known, use) }
+  return { zone, matches: right === undefined ? () => false : parseFilter(right), fault }
 }
 
-function faultOf(known: Answers | 'domains' | undefined, use: DnsListUse): { readonly fault?: DnsListFault } {
-  if (known === undefined) return {}
-  if (known === 'domains') return { fault: 'domains' }
-  if (known[use] !== undefined) return {}
-  return { fault: (known.trusted ?? known.blocked) ? 'other use' : 'no default' }
+function faultOf(known: Answers | 'domains' | undefined, use: DnsListUse): DnsListFault | undefined {
+  if (known === undefined || known === 'domains') return known
+  if (known[use] !== undefined) return undefined
+  return (known.trusted ?? known.blocked) ? 'other use' : 'no default'
 }
 
 function parseZone(text: string): string {
