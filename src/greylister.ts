@@ -83,10 +83,10 @@ export interface Greylister {
   /** Starts the inquiry of an attempt that will be judged later, unless the attempt is exempt. */
   prepare(attempt: Attempt, inquiry: Inquiry): void
   /**
-   * `inquiry` is that of the transaction, if there is one. Answers at `endsAt`, by performance.now(), at the latest: after
-   * LONGEST_DECISION by default. Never rejects.
+   * `inquiry` is that of the transaction, if there is one. Answers by `deadline`, a time of performance.now(), which is
+   * LONGEST_DECISION away by default. Never rejects.
    */
-  judge(attempt: Attempt, inquiry?: Inquiry, endsAt?: number): Promise<Outcome>
+  judge(attempt: Attempt, inquiry?: Inquiry, deadline?: number): Promise<Outcome>
 }
 
 /** Longest time for one decision, in milliseconds: a store that answers each of several operations slowly is slow too. */
@@ -107,8 +107,8 @@ const LOOP_NETWORKS = 3
 export function observing({ prepare, judge }: Greylister): Greylister {
   return {
     prepare,
-    async judge(attempt, inquiry, endsAt) {
-      const outcome = await judge(attempt, inquiry, endsAt)
+    async judge(attempt, inquiry, deadline) {
+      const outcome = await judge(attempt, inquiry, deadline)
       if (outcome.verdict === 'pass') return outcome
       return { ...outcome, verdict: 'pass', reason: 'observe', would: outcome.reason }
     },
@@ -124,7 +124,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   async function judge(
     attempt: Attempt,
     inquiry: Inquiry = { isOver: false },
-    endsAt = performance.now() + LONGEST_DECISION,
+    deadline = performance.now() + LONGEST_DECISION,
   ): Promise<Outcome> {
     const exemption = exempt(attempt)
     if (exemption) return exempted(attempt, exemption)
@@ -140,10 +140,10 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const { store, local } = stores
     const fallback = settings.onStoreError === 'local' ? local : undefined
     try {
-      const storeEndsAt = fallback ? endsAt - LOCAL_SHARE : endsAt
-      return { ...subject, ...(await weigh({ ...question, store, endsAt: storeEndsAt })) }
+      const storeDeadline = fallback ? deadline - LOCAL_SHARE : deadline
+      return { ...subject, ...(await weigh({ ...question, store, deadline: storeDeadline })) }
     } catch (error) {
-      return { ...subject, ...(await weighWithout(messageOf(error), { ...question, endsAt }, fallback)) }
+      return { ...subject, ...(await weighWithout(messageOf(error), { ...question, deadline }, fallback)) }
     }
   }
 
@@ -177,28 +177,29 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     return settings.normalizeSender ? senderForm(sender, recipient) : sender.normal
   }
 
-  /** Rejects when the store fails, or has not said at `endsAt` what there is to know. */
+  /** Rejects when the store fails, or has not said at `deadline` what there is to know. */
   async function weigh(question: Question): Promise<Judgement> {
-    const { attempt, identity, keys, store, endsAt } = question
+    const { attempt, identity, keys, store, deadline } = question
     const listings = autoWhitelist ? listingKeys(identity) : []
-    const found = await by(endsAt, store.find([...keys, ...listings]))
+    const found = await withDeadline(store.find([...keys, ...listings]), deadline)
     const entries = found.slice(0, keys.length)
     const listed = found.slice(keys.length).findIndex((entry) => entry?.passed)
     if (autoWhitelist && listed !== -1) {
       const isKept = isDue(found[keys.length + listed]?.age ?? 0, autoWhitelist.lifetime)
       const listing = listings.slice(listed, listed + 1)
-      await orLeave(endsAt, [isKept && keepPassed(store, listing, autoWhitelist.lifetime)])
+      await untilWritten([isKept && keepPassed(store, listing, autoWhitelist.lifetime)], deadline)
       return { verdict: 'pass', reason: 'auto-whitelist', waited: 0, retryIn: 0 }
     }
     const decision = decide(strongest(entries), times)
-    if (decision.verdict === 'tempfail') return by(endsAt, defer(question, entries, decision))
+    if (decision.verdict === 'tempfail') return withDeadline(defer(question, entries, decision), deadline)
     const { verdict, reason, waited, keep } = decision
     // What only one of the keys knew, the other knows from now on.
     const isKept = keep || entries.some((entry) => !entry?.passed)
-    await orLeave(endsAt, [
+    const writes = [
       isKept && keepPassed(store, keys, times.lifetime),
       reason === 'retry' && countPass(store, attempt, identity),
-    ])
+    ]
+    await untilWritten(writes, deadline)
     return { verdict, reason, waited, retryIn: 0 }
   }
 
@@ -371,7 +372,7 @@ interface Question {
   readonly form: string
   readonly identity: Identity
   readonly keys: readonly string[]
-  readonly endsAt: number
+  readonly deadline: number
 }
 
 type Deferral = Extract<Decision, { verdict: 'tempfail' }>
@@ -383,19 +384,19 @@ function exempted(attempt: Attempt, exemption: Exemption, identity?: Identity): 
   return { attempt, verdict: 'pass', ...exemption, ...known, waited: 0, retryIn: 0 }
 }
 
-/** `answer`, or a rejection at `endsAt`. */
-function by<T>(endsAt: number, answer: Promise<T>): Promise<T> {
+/** What `promise` gives, or a rejection at `deadline`, by performance.now(). */
+function withDeadline<T>(promise: Promise<T>, deadline: number): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
       () => reject(new Error(`the store took too long: a decision takes ${LONGEST_DECISION}ms at most`)),
-      endsAt - performance.now(),
+      deadline - performance.now(),
     )
-    answer.then(resolve, reject).then(() => clearTimeout(timer))
+    promise.then(resolve, reject).then(() => clearTimeout(timer))
   })
 }
 
-/** For what is decided already: waits until it is written down, but not for longer than `endsAt`. */
-async function orLeave(endsAt: number, writes: ReadonlyArray<Promise<void> | false>): Promise<void> {
+/** Waits until `writes` of a decision that stands are done, or until `deadline`. Never rejects. */
+async function untilWritten(writes: ReadonlyArray<Promise<void> | false>, deadline: number): Promise<void> {
   if (!writes.some(Boolean)) return
-  await by(endsAt, Promise.all(writes)).catch(() => undefined)
+  await withDeadline(Promise.all(writes), deadline).catch(() => undefined)
 }
