@@ -21,6 +21,7 @@ import {
 } from './greylist/triplet.ts'
 import type { Identity } from './identity/identity.ts'
 import { organisationOf } from './identity/organisation.ts'
+import type { SpfStanding } from './identity/spf/standing.ts'
 import type { Findings, Investigate } from './investigate.ts'
 import { formatNetwork, type IpAddress, networkOf } from './ip.ts'
 import { messageOf } from './message.ts'
@@ -102,6 +103,13 @@ const WITNESSES = 3
 
 /** Networks that the attempts have to come from at least before the loop breaker lets one through. */
 const LOOP_NETWORKS = 3
+
+/**
+ * How SPF may stand to an attempt that the loop breaker counts. Where it fails, a stranger forges the domain. Where DNS
+ * does not say, a stranger may have seen to that. Neither takes back what was counted, or a stranger with one forged mail
+ * could keep an honest sender from getting through.
+ */
+const COUNTED_STANDINGS: ReadonlySet<SpfStanding> = new Set(['pass', 'open', 'none', 'unasked'])
 
 /** A greylister that learns all the same, and defers nothing. */
 export function observing({ prepare, judge }: Greylister): Greylister {
@@ -243,13 +251,9 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   async function countAttempt(question: Question): Promise<boolean> {
     const { attempt, form, identity, store } = question
     const { client, recipient } = attempt
-    if (identity.spf === 'fail') {
-      // No host of the domain: strangers are at work in its name. What was counted while DNS did not say so was theirs.
-      await endLoop(store, form, recipient)
-      return false
-    }
+    if (!client.address || !COUNTED_STANDINGS.has(identity.spf)) return false
     const firstKey = loopKey('first', form, recipient)
-    if (!client.address || (await store.add(firstKey, times.retryWindow))) return false
+    if (await store.add(firstKey, times.retryWindow)) return false
     const [first] = await store.find([firstKey])
     if (!first || first.age < times.delay) return false
     // Before the spacing: a network that has had its share must not keep others from being counted.

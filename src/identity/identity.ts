@@ -44,7 +44,7 @@ export type Identify = (
   isWanted: () => boolean,
 ) => Promise<Identity | undefined>
 
-const NOT_ASKED: SpfIdentity = { standing: 'unknown' }
+const NOT_ASKED: SpfIdentity = { standing: 'unasked' }
 
 export function createIdentify(settings: IdentitySettings, dns: Dns): Identify {
   const standings = new SpfStandings(dns)

@@ -97,7 +97,7 @@ test('each kind of identity can be turned off, and an SPF pass is known all the 
   assert.deepEqual(await networkOnly('a@sender.test', '192.0.2.7', 'mx.host.test'), {
     id: 'network:192.0.0.0/16',
     network: 'network:192.0.0.0/16',
-    spf: 'unknown',
+    spf: 'unasked',
     spfDomain: undefined,
     host: { domain: 'host.test', isMail: true },
     isNamed: true,

@@ -19,6 +19,7 @@ const ZONES = {
     popular TXT "v=spf1 ip4:192.0.2.0/24 -all"
     plain   TXT "no record"
     open    TXT "v=spf1 +all"
+    wide    TXT "v=spf1 ip4:100.64.0.0/16 -all"
     slow    TXT "v=spf1 ip4:198.51.100.0/24 -all"`,
 }
 
@@ -100,6 +101,26 @@ test('bots that take their time are deferred too, where SPF speaks against them'
     await sleep(DELAY + MARGIN)
   }
   assert.doesNotMatch(greymx.log().join('\n'), /hint=/)
+})
+
+test('bots that forge a domain whose name servers do not answer are deferred, however long they take', async (t) => {
+  const { ask, dns } = await start(t, `${WITHOUT_WHITELIST}, max_deferrals: 3`)
+  await dns.pause()
+  for (let bot = 0; bot < 8; bot += 1) {
+    assert.equal(await ask('ceo@popular.test', `100.64.${bot}.1`), '451')
+    await sleep(DELAY + MARGIN)
+  }
+})
+
+test('bots that SPF speaks against cannot keep the sender that they forge from getting through', async (t) => {
+  const { ask } = await start(t, `${WITHOUT_WHITELIST}, max_deferrals: 3, client: { spf_domain: false }`)
+  const replies: string[] = []
+  for (let network = 0; network < 4; network += 1) {
+    replies.push(await ask('a@wide.test', `100.64.${network}.1`))
+    assert.equal(await ask('a@wide.test', `203.0.${network}.1`), '451')
+    await sleep(DELAY + MARGIN)
+  }
+  assert.deepEqual(replies, ['451', '451', '451', '250'])
 })
 
 test('bounces of many clients to one recipient have no counter in common', async (t) => {

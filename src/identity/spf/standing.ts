@@ -19,9 +19,10 @@ import { Lookups } from './lookups.ts'
  * - `open`: the record passes the client, as it passes nearly everyone, so that it vouches for nobody;
  * - `fail`: the domain has a record, and that does not pass the client, or has a mistake in it;
  * - `none`: the domain has no record;
- * - `unknown`: nothing was asked, or DNS did not say.
+ * - `unknown`: nothing could be asked, or DNS did not say;
+ * - `unasked`: the operator's settings need no answer.
  */
-export type SpfStanding = 'pass' | 'open' | 'fail' | 'none' | 'unknown'
+export type SpfStanding = 'pass' | 'open' | 'fail' | 'none' | 'unknown' | 'unasked'
 
 export interface SpfIdentity {
   readonly standing: SpfStanding
