@@ -98,7 +98,7 @@ const LOCAL_SHARE = 200
 /** A client whose name says nothing, or that it is anybody's, has to complete so many first passes at least. */
 const PASSES_OF_UNNAMED = 5
 
-/** Networks, and senders' domains, of which a host's domain needs first passes before one network vouches for another. */
+/** Networks, and senders' domains, of which a host's domain needs first passes before it is whitelisted itself. */
 const WITNESSES = 3
 
 /** Networks that the attempts have to come from at least before the loop breaker lets one through. */
@@ -291,10 +291,11 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     await Promise.all(keys.map((key) => store.pass(key, lifetime).catch(() => undefined)))
   }
 
-  // The auto-whitelist. What a host has proven holds for the hosts of its domain in its network. A host's domain is
-  // often that of a provider with strangers for customers, so that it holds elsewhere only once it has passes of several
-  // networks and senders' domains; and then only for a host whose name, which is the domain owner's to give, says that
-  // it handles mail. Any other host of such a domain needs one first pass in its network.
+  // The auto-whitelist. What a host has proven holds for the hosts of its domain in its network. The domain is often
+  // that of a provider with strangers for customers, so that it is whitelisted elsewhere only after passes of several
+  // networks and of several senders' domains, each of which SPF vouches for: anybody can write a sender. It is then
+  // whitelisted for hosts whose names say that they handle mail, as the domain's owner gives names. Other hosts of such
+  // a domain need one first pass in their network.
 
   /** Where to look whether the client is whitelisted. */
   function listingKeys({ id, network, host }: Identity): string[] {
@@ -303,26 +304,28 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     return host?.isMail ? [inNetwork, whitelistKeys(id).listed] : [inNetwork]
   }
 
-  /** Towards the auto-whitelist. What cannot be counted is not: the mail passes all the same. */
-  async function countPass(
-    store: Store,
-    { client, sender }: Attempt,
-    { id, network, isNamed }: Identity,
-  ): Promise<void> {
+  /** Counts a first pass towards the auto-whitelist. What the store cannot count is lost: the mail passes all the same. */
+  async function countPass(store: Store, { client, sender }: Attempt, identity: Identity): Promise<void> {
     // Behind a private address there can be anybody: it is that of a proxy, or of a container's gateway.
     if (!autoWhitelist || !client.address || isPrivate(client.address)) return
-    const needed = isNamed ? autoWhitelist.after : Math.max(autoWhitelist.after, PASSES_OF_UNNAMED)
-    try {
-      if (!id.startsWith('host:')) return await countFor(store, id, needed, autoWhitelist)
-      const [domain] = await store.find([whitelistKeys(id).listed])
-      const witnesses = [countedNetwork(client.address), organisationOf(sender.domain)] as const
-      await Promise.all([
-        countFor(store, hostsInNetwork(id, network), domain?.passed ? 1 : needed, autoWhitelist),
-        countForDomain(store, id, witnesses, autoWhitelist),
-      ])
-    } catch {
-      // The guard around the store has counted and logged it.
-    }
+    const { host, spf } = identity
+    const witnesses = [countedNetwork(client.address), organisationOf(sender.domain)] as const
+    const counted = [countForIdentity(store, identity, autoWhitelist)]
+    if (host && spf === 'pass')
+      counted.push(countForDomain(store, `host:${host.domain}`, witnesses, autoWhitelist))
+    // The guard around the store counts and logs what fails.
+    await Promise.all(counted).catch(() => undefined)
+  }
+
+  async function countForIdentity(
+    store: Store,
+    { id, network, isNamed }: Identity,
+    whitelist: AutoWhitelist,
+  ): Promise<void> {
+    const needed = isNamed ? whitelist.after : Math.max(whitelist.after, PASSES_OF_UNNAMED)
+    if (!id.startsWith('host:')) return countFor(store, id, needed, whitelist)
+    const [domain] = await store.find([whitelistKeys(id).listed])
+    return countFor(store, hostsInNetwork(id, network), domain?.passed ? 1 : needed, whitelist)
   }
 
   async function countFor(

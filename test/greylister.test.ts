@@ -35,6 +35,8 @@ interface From {
   /** What is wider than its network, like `spf:example.org`. */
   readonly wide?: string | undefined
   readonly isNamed?: boolean
+  /** The domain of its host name, where `wide` does not say it. */
+  readonly host?: string
   readonly isMail?: boolean
   readonly spf?: Identity['spf']
   readonly sender?: string
@@ -59,7 +61,8 @@ function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) =>
     const client = parseIp(address)
     assert.ok(client)
     const network = `network:${formatNetwork(networkOf(client, client.kind === 'ipv4' ? 24 : 64))}`
-    const host = wide?.startsWith('host:') ? { domain: wide.slice('host:'.length), isMail } : undefined
+    const domain = wide?.startsWith('host:') ? wide.slice('host:'.length) : from.host
+    const host = domain === undefined ? undefined : { domain, isMail }
     identity = { id: wide ?? network, network, spf, host, isNamed }
     const attempt: Attempt = {
       client: { address: client },
@@ -246,32 +249,51 @@ test('what hosts have proven holds for the hosts of their domain in their networ
   assert.equal(await attempt({ sender, address: '192.0.2.99', isNamed: false, recipient: 'v@b.test' }), 'new')
 })
 
-test('a host’s domain is whitelisted by three networks and three sender domains, for its mailers', async () => {
+test('a host’s domain is whitelisted by three networks and three domains that SPF vouches for, for its mailers', async () => {
   const [networks, senders] = [
     ['192.0.2', '198.51.100', '203.0.113'],
     ['one.test', 'two.test', 'three.test'],
   ]
   assert.ok(networks && senders)
-  const cases: Array<
-    [name: string, networks: string[], senders: string[], spacing: number, listed: boolean]
-  > = [
-    ['several of both', networks, senders, HOUR, true],
-    ['one network', ['192.0.2', '192.0.2', '192.0.2'], senders, HOUR, false],
-    ['one sender domain', networks, ['one.test', 'a.one.test', 'b.one.test'], HOUR, false],
-    ['two networks', ['192.0.2', '198.51.100', '198.51.100'], senders, HOUR, false],
-    ['one /48', ['2001:db8:1:1:', '2001:db8:1:2:', '2001:db8:1:3:'], senders, HOUR, false],
-    ['all at once', networks, senders, 0, false],
-    ['bounces', networks, ['', '', ''], HOUR, false],
+  interface Case {
+    readonly prefixes?: readonly string[]
+    readonly domains?: readonly string[]
+    readonly spacing?: number
+    readonly spf?: Identity['spf']
+    /** Whether clients are known by SPF; by their hosts' domain otherwise. */
+    readonly widens?: boolean
+    readonly host?: string
+  }
+  const cases: Array<[name: string, isListed: boolean, settings: Case]> = [
+    ['several of both', true, {}],
+    ['several of both, where SPF does not widen', true, { widens: false }],
+    ['one network', false, { prefixes: ['192.0.2', '192.0.2', '192.0.2'] }],
+    ['one sender domain', false, { domains: ['one.test', 'a.one.test', 'b.one.test'] }],
+    ['two networks', false, { prefixes: ['192.0.2', '198.51.100', '198.51.100'] }],
+    ['one /48', false, { prefixes: ['2001:db8:1:1:', '2001:db8:1:2:', '2001:db8:1:3:'] }],
+    ['all at once', false, { spacing: 0 }],
+    ['bounces', false, { domains: ['', '', ''] }],
+    ['hosts of another domain', false, { host: 'other.example' }],
+    // Three machines of one customer could write any sender.
+    ['senders without SPF', false, { spf: 'none' }],
+    ['senders that SPF speaks against', false, { spf: 'fail' }],
+    ['senders of whose SPF DNS does not say', false, { spf: 'unknown' }],
+    ['senders that vouch for anyone', false, { spf: 'open' }],
+    ['senders whose SPF is not asked for', false, { spf: 'unasked' }],
   ]
   const wide = 'host:farm.example'
-  for (const [name, prefixes, domains, spacing, isListed] of cases) {
+  for (const [name, isListed, settings] of cases) {
+    const { prefixes = networks, domains = senders, spacing = HOUR, spf = 'pass' } = settings
+    const { widens = true, host = 'farm.example' } = settings
     // More than the networks by themselves could earn.
     const bench = setUp({ autoWhitelist: { after: 5, spacing: HOUR, lifetime: 36 * DAY } })
     for (const [index, prefix] of prefixes.entries()) {
       const separator = prefix.includes(':') ? ':' : '.'
       const [address, domain] = [`${prefix}${separator}${index + 1}`, domains[index]]
       const sender = domain ? `a${index}@${domain}` : '<>'
-      await firstPass(bench, { wide, address, sender, recipient: `r${index}@b.test` }, index)
+      const known = spf === 'pass' && widens ? `spf:${domain}` : `host:${host}`
+      const from = { wide: known, host, address, sender, spf, recipient: `r${index}@b.test` }
+      await firstPass(bench, from, index)
       bench.wait(spacing)
     }
     const elsewhere = { wide, sender: 'x@new.test', recipient: 'x@b.test' }

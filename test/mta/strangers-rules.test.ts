@@ -183,6 +183,22 @@ test('customers of a hoster do not vouch for each other, whatever their machines
   }
 })
 
+test('three machines of one customer, and senders that he forges, do not open a hoster for its other customers', async (t) => {
+  const { ask } = await start(
+    t,
+    'max_deferrals: 0, auto_whitelist: { after: 2, spacing: 1ms, lifetime: 60s }',
+  )
+  const forged = ['popular.test', 'plain.test', 'open.test', 'wide.test', 'slow.test']
+  for (const reply of ['451', '250']) {
+    for (const [index, domain] of forged.entries()) {
+      const NAME = `mail${index}.hoster.test`
+      assert.equal(await ask(`ceo@${domain}`, `100.${index}.1.1`, { NAME }), reply, domain)
+    }
+    await sleep(DELAY + MARGIN)
+  }
+  assert.equal(await ask('spam@plain.test', '100.200.1.1', { NAME: 'mail9.hoster.test' }), '451')
+})
+
 test('a private address never earns that whoever stands behind it passes', async (t) => {
   const { ask } = await start(
     t,
