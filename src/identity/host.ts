@@ -40,7 +40,7 @@ export function readHostName(name: string, address: IpAddress): HostName {
   return { isTelling, isMail: isTelling && kind === 'mail', domain }
 }
 
-/** The name has been looked at. */
+/** The library need not check again what `readHostName` has checked. */
 const PARSING = {
   allowPrivateDomains: true,
   extractHostname: false,
@@ -160,20 +160,28 @@ const AFTER_FEW_LETTERS = /(?:^|\.)\d|(?<![a-z])[a-z]{1,3}[-_]?\d/
 /** How many digits a mailer's number may have, and that of a host below a domain that is called for mail. */
 const FEW_MAILERS = 4
 const FEW_HOSTS = 3
-/** A mail server of which there are more than a hundred is one of a provider's. */
+/** A provider has hundreds of machines that it calls for mail; of mail servers it has less. */
 const HUNDREDS = /\d{3}/
 
-/** How a host is named by `below`, what stands before its domain: by its owner, for mail; for anything; or not at all. */
+/**
+ * What the owner of `domain` has named a host for by `below`, which stands before the domain. Absent where nobody named
+ * it, as a provider's lines and numbered machines.
+ */
 function kindOf(below: string, domain: string): 'mail' | 'other' | undefined {
   if (below === '') return 'other'
   if (SENDERS.get(domain)?.test(below)) return 'mail'
   if (HAS_LINE.test(below)) return undefined
   const labels = below.split('.')
-  const kinds = labels.map(kindsOf)
-  const all = kinds.reduce((some, more) => some | more)
-  if (all & LINE || kinds.some((kind) => kind & ONE_OF_MANY && kind & NUMBER)) return undefined
+  const kinds: number[] = []
+  let all = 0
+  for (const label of labels) {
+    const kind = kindsOf(label)
+    if (kind & LINE || (kind & ONE_OF_MANY && kind & NUMBER)) return undefined
+    kinds.push(kind)
+    all |= kind
+  }
   if (SENDGRID.test(below)) return 'other'
-  if (all & MAILER) return kindOfMailer(below, labels, kinds)
+  if (all & MAILER) return kindOfMailer(below, labels, kinds, all)
   if (all & UNCHOSEN) return undefined
   if (!(all & NUMBER)) return 'other'
   if (all & MACHINE) return undefined
@@ -184,9 +192,13 @@ function kindOf(below: string, domain: string): 'mail' | 'other' | undefined {
   return isNumbered ? undefined : 'other'
 }
 
-/** Of a name with a word for mail, which can be that of a machine which somebody rents all the same. */
-function kindOfMailer(below: string, labels: string[], kinds: number[]): 'mail' | 'other' | undefined {
-  const all = kinds.reduce((some, more) => some | more)
+/** The same for a name that has a word for mail: a machine that somebody rents may have one, too. */
+function kindOfMailer(
+  below: string,
+  labels: readonly string[],
+  kinds: readonly number[],
+  all: number,
+): 'mail' | 'other' | undefined {
   if (all & MACHINE) {
     const bare = below.replace(MAIL_SERVER, '$1').split('.').map(kindsOf)
     if (bare.some((kind) => kind & MACHINE && (all & NUMBER || kind & MAILER))) return undefined
@@ -278,21 +290,22 @@ function spells(text: string, address: IpAddress): boolean {
 
 /** All four octets, or two neighbours, in either order, decimal or hexadecimal. */
 function spellsIpv4(text: string, bytes: readonly number[]): boolean {
-  return hasNeighbours(text, bytes) || hasHex(text, hexOf(bytes)) || hasHex(text, hexOf(bytes.toReversed()))
+  if (hasNeighbours(text, bytes)) return true
+  const compact = EIGHT_DIGITS.test(text) ? text.replace(/[^a-z0-9]+/g, '') : ''
+  return hasHex(text, compact, hexOf(bytes)) || hasHex(text, compact, hexOf(bytes.toReversed()))
 }
+
+/** Where eight hexadecimal digits can be, with anything between them but letters. */
+const EIGHT_DIGITS = /[^g-z]{8}/
 
 function hexOf(bytes: readonly number[]): string {
   return bytes.reduce((hex, byte) => `${hex}${byte < 16 ? '0' : ''}${byte.toString(16)}`, '')
 }
 
 /** Eight digits are no chance, wherever they stand (p578adb1c), nor four that stand alone. */
-function hasHex(text: string, hex: string): boolean {
-  if (EIGHT_DIGITS.test(text) && text.replace(/[^a-z0-9]+/g, '').includes(hex)) return true
-  return hasWord(text, hex.slice(0, 4)) || hasWord(text, hex.slice(4))
+function hasHex(text: string, compact: string, hex: string): boolean {
+  return compact.includes(hex) || hasWord(text, hex.slice(0, 4)) || hasWord(text, hex.slice(4))
 }
-
-/** Where eight hexadecimal digits can be, with anything between them but letters. */
-const EIGHT_DIGITS = /[^g-z]{8}/
 
 /** What begins with 00 is as likely the number of a host, and letters alone are a word. */
 function hasWord(text: string, half: string): boolean {
