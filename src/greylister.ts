@@ -220,7 +220,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const { attempt, form, identity, keys, store } = question
     const missing = keys.filter((_, index) => !entries[index])
     const [isThrough, ...added] = await Promise.all([
-      mayLoop(attempt) && countAttempt(question),
+      reason === 'new' && mayLoop(attempt) && countAttempt(question),
       ...missing.map((key) => store.add(key, times.retryWindow, waited)),
     ])
     if (isThrough) {
@@ -235,6 +235,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
 
   // The loop breaker. A sender whose every retry comes from a network that nobody has seen would be deferred until it
   // gives up. It looks just like strangers who forge one sender, so that it counts only what is like a queue that retries.
+  // An attempt of a client that is waiting already is not counted: the wait of its own goes on.
 
   /**
    * Whether the loop breaker looks at attempts of the sender. Bounces have the same sender form for everybody, and nothing
