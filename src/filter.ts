@@ -221,12 +221,14 @@ class Filter implements Handler {
    */
   async #judgeTogether(attempts: readonly Attempt[], inquiry: Inquiry): Promise<Reply> {
     const startedAt = performance.now()
-    const endsAt = startedAt + LONGEST_DECISION
+    const deadline = startedAt + LONGEST_DECISION
     const outcomes: Outcome[] = []
     for (let start = 0; start < attempts.length; start += JUDGED_AT_ONCE) {
       const some = attempts.slice(start, start + JUDGED_AT_ONCE)
       outcomes.push(
-        ...(await Promise.all(some.map((attempt) => this.#parts.greylister.judge(attempt, inquiry, endsAt)))),
+        ...(await Promise.all(
+          some.map((attempt) => this.#parts.greylister.judge(attempt, inquiry, deadline)),
+        )),
       )
     }
     const deferral = outcomes

@@ -1,11 +1,12 @@
-// A domain → the domain that its owner has registered, below which names cost nothing.
-// Source: publicsuffix.org.
+// A domain → the domain that somebody pays a registry for, below which names cost nothing: those that companies let to
+// others free of charge, as dynamic DNS, among them.
+// Source: publicsuffix.org, the part for ICANN's domains.
 
 import { require } from '../require.ts'
 
 const { getDomain } = require('tldts') as typeof import('tldts')
 
-/** The registrable domain, also below suffixes that companies let to others; `name` itself where it has none. */
+/** The registrable domain; `name` itself where it has none. */
 export function organisationOf(name: string): string {
-  return getDomain(name, { allowPrivateDomains: true, extractHostname: false }) ?? name
+  return getDomain(name, { allowPrivateDomains: false, extractHostname: false }) ?? name
 }

@@ -102,11 +102,14 @@ test('questions are asked on behalf of the network and of the domain that somebo
   })
   await standing(standings, '10.0.0.1', 'x1.deep.example.org')
   await standing(standings, '2001:db8:1:2::3', 'x2.example.co.uk')
+  // Names below a suffix that a company lets to others cost nothing.
+  await standing(standings, '10.0.0.2', 'y3.duckdns.org')
   assert.deepEqual(asked, [
     'spf x1.deep.example.org 10.0.0.0/24 example.org true',
     'spf a.example.net 10.0.0.0/24 example.org false',
     'spf x2.example.co.uk 2001:db8:1::/48 example.co.uk true',
     'spf a.example.net 2001:db8:1::/48 example.co.uk false',
+    'spf y3.duckdns.org 10.0.0.0/24 duckdns.org true',
   ])
 })
 
