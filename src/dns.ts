@@ -112,6 +112,11 @@ export const NOT_ASKED: DnsAnswer = {
   expiresAt: 0,
 }
 
+/** Whether no server has said anything, as the question was not asked, or none could be reached. */
+export function isUnanswered({ error }: DnsAnswer): boolean {
+  return error !== undefined && 'code' in error && UNANSWERED.has(String(error.code))
+}
+
 /** A resolver and how many of its questions are open. */
 interface Channel {
   readonly resolver: Resolver

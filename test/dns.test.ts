@@ -361,6 +361,14 @@ test('a list that does not say has not said that the client is not on it', async
   assert.deepEqual(await createDnsLists(lists, slow)(unlisted), { kind: 'not listed' })
 })
 
+test('where there is no such list, nobody is on it', async (t) => {
+  const { dns } = open(t)
+  const address = parseIp('192.0.2.7')
+  assert.ok(address)
+  const lists = [parseDnsList('refused.example', 'trusted')]
+  assert.deepEqual(await createDnsLists(lists, dns)(address), { kind: 'not listed' })
+})
+
 test('while DNS is silent as a whole, mail goes on as if there were no list', async (t) => {
   const { dns, events } = open(t, ['127.0.0.1:1'])
   const address = parseIp('192.0.2.7')

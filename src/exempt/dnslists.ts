@@ -1,7 +1,7 @@
 // DNS lists of client addresses (DNSWL, DNSBL), all of them asked at once. Which answers count is dnsfilter.ts's affair.
 // Source: RFC 5782.
 
-import type { Asker, Dns, DnsAnswer } from '../dns.ts'
+import { type Asker, type Dns, type DnsAnswer, isUnanswered } from '../dns.ts'
 import { type IpAddress, reversedName } from '../ip.ts'
 import { customerNetwork } from '../ranges.ts'
 import type { DnsList } from './dnsfilter.ts'
@@ -31,18 +31,16 @@ export function createDnsLists(lists: readonly DnsList[], dns: Dns): DnsListMatc
     )
     const list = lists.find((list, index) => isListed(list, answers[index]?.value))
     if (list) return { kind: 'listed', zone: list.zone }
-    return { kind: dns.isSilent || answers.every(saysNo) ? 'not listed' : 'not known' }
+    return { kind: dns.isSilent || answers.every(hasSaid) ? 'not listed' : 'not known' }
   }
 }
 
 /** Answers that a list may owe in a row before it is not waited for any more: one client's alone say little of it. */
 const SLOW_ANSWERS = 2
 
-/** Whether there is an answer, and it is that there is no such name, or no listing that counts. */
-function saysNo(answer: DnsAnswer | undefined): boolean {
-  if (!answer) return false
-  const code = answer.error && 'code' in answer.error ? answer.error.code : undefined
-  return answer.error === undefined || code === 'ENOTFOUND' || code === 'ENODATA'
+/** Whether a server has said something, if only that it has no such list: where there is none, nobody is on it. */
+function hasSaid(answer: DnsAnswer | undefined): boolean {
+  return answer !== undefined && !isUnanswered(answer)
 }
 
 function isListed({ matches }: DnsList, addresses: unknown): boolean {
