@@ -87,7 +87,7 @@ const OPEN_QUESTIONS = {
 const FURTHER_QUESTIONS = {
   all: { most: 1000, perSecond: 300 },
   ofNetwork: { most: 120, perSecond: 30 },
-  ofOrganisation: { most: 200, perSecond: 30 },
+  ofOrganisation: { most: 100, perSecond: 10 },
   // Of one network for one organisation, as many as one message may need: nobody uses up the share of another's domain.
   ofBoth: { most: 40, perSecond: 5 },
 } as const
