@@ -7,8 +7,9 @@
 import { type Address, normalDomain, parseAddress } from './address.ts'
 import type { Attempt, Client } from './attempt.ts'
 import { CERTIFICATE_MACROS, type ClientCertificate, readCertificate } from './certificate.ts'
-import { type Greylister, type Inquiry, LONGEST_DECISION } from './greylister.ts'
+import { type Greylister, type Inquiry, LONGEST_DECISION } from './greylist/greylister.ts'
 import { type Network, parseIp } from './ip.ts'
+import type { TakeOutcome } from './log/reporter.ts'
 import { DATA_VERSION } from './milter/codes.ts'
 import type { Connection } from './milter/command.ts'
 import type { Macros } from './milter/macros.ts'
@@ -18,7 +19,6 @@ import type { Handler, MessageEnd } from './milter/session.ts'
 import type { Outcome, Reason } from './outcome.ts'
 import { ipv4Within } from './ranges.ts'
 import type { ReplyTemplate } from './reply.ts'
-import type { TakeOutcome } from './report.ts'
 
 export interface FilterSettings {
   /** Whether the key has a recipient: then each RCPT is judged, else MAIL. */

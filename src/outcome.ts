@@ -1,9 +1,17 @@
 // What became of an attempt, as reply, log and metrics see it. The reasons are a promise to operators.
 
 import type { Attempt } from './attempt.ts'
-import type { Exemption } from './exempt/exempt.ts'
 
 export type Verdict = 'pass' | 'tempfail'
+
+/** Why an attempt is never greylisted, by configuration. */
+export type ExemptReason =
+  | 'authenticated'
+  | 'exempt-client'
+  | 'exempt-sender'
+  | 'exempt-recipient'
+  | 'exempt-spf'
+  | 'not-greylisted'
 
 export type Reason =
   | 'new'
@@ -12,7 +20,7 @@ export type Reason =
   | 'known'
   | 'auto-whitelist'
   | 'max-deferrals'
-  | Exemption['reason']
+  | ExemptReason
   | 'observe'
   | 'store-error'
 

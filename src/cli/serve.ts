@@ -1,10 +1,10 @@
 // greymx serve: runs the daemon until it is told to stop.
 
-import { type App, type Listening, startApp } from '../app.ts'
+import { type App, type Listening, startApp } from '../app/app.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { bracketedHost } from '../ip.ts'
-import { createLog, type Log, StandardOutput } from '../log.ts'
+import { createLog, type Log, StandardOutput } from '../log/log.ts'
 import { messageOf } from '../message.ts'
 import { formatSocketSpec } from '../milter/socket.ts'
 import { formatStoreSpec } from '../store/open.ts'

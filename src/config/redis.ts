@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs'
 import { isDomain } from '../exempt/domains.ts'
 import { messageOf } from '../message.ts'
 import type { StoreSpec } from '../store/open.ts'
-import type { RedisLogin, RedisTls } from '../store/redis-settings.ts'
-import { DEFAULT_PREFIX } from '../store/redis-url.ts'
+import type { RedisLogin, RedisTls } from '../store/redis/settings.ts'
+import { DEFAULT_PREFIX } from '../store/redis/url.ts'
 import type { ConfigReader } from './reader.ts'
 
 /** No braces, which would gather all keys of a Cluster in one place, and nothing that is a pattern or hard to type. */

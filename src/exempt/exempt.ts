@@ -2,6 +2,7 @@
 
 import { isByTheBook } from '../address.ts'
 import type { Attempt } from '../attempt.ts'
+import type { ExemptReason } from '../outcome.ts'
 import { type AddressRule, compileAddresses } from './addresses.ts'
 import { type ClientRule, compileClients } from './clients.ts'
 import { compileTlsClients, type TlsClientRule } from './tlsclients.ts'
@@ -26,13 +27,7 @@ export interface GreylistedRecipients {
 }
 
 export interface Exemption {
-  readonly reason:
-    | 'authenticated'
-    | 'exempt-client'
-    | 'exempt-sender'
-    | 'exempt-recipient'
-    | 'exempt-spf'
-    | 'not-greylisted'
+  readonly reason: ExemptReason
   /** The rule that applied, in normal form; the setting's name where it is what its list does not have. */
   readonly rule: string
 }

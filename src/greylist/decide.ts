@@ -2,7 +2,7 @@
 // Source: John Rudd's greylisting algorithm, steps 1a to 1d and 2; RFC 6647 section 3. A triplet that stayed away
 // longer than the retry window (pending) or the lifetime (passed) has no entry any more, so that 1c and 2 are 1a.
 
-import type { Entry, FoundEntry } from './entry.ts'
+import type { Entry, FoundEntry } from '../store/entry.ts'
 
 /** All in milliseconds. */
 export interface Times {

@@ -4,7 +4,7 @@ import { isIP } from 'node:net'
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
 import type { TlsClientRule } from '../exempt/tlsclients.ts'
-import { LONGEST_DECISION } from '../greylister.ts'
+import { LONGEST_DECISION } from '../greylist/greylister.ts'
 import type { SocketSpec } from '../milter/socket.ts'
 import { isLoopback, LEAST_PATIENCE, type Warning } from './settings.ts'
 

@@ -3,11 +3,11 @@
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
 import type { DnsListFault } from '../exempt/dnsfilter.ts'
-import { LONGEST_DECISION } from '../greylister.ts'
+import { LONGEST_DECISION } from '../greylist/greylister.ts'
 import { bareHost, isInNetwork, parseIp, parseNetwork } from '../ip.ts'
 import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
 import { formatStoreSpec } from '../store/open.ts'
-import type { RedisServers } from '../store/redis-settings.ts'
+import type { RedisServers } from '../store/redis/settings.ts'
 
 /** What is wrong, with which value, what is expected and why; without the file it stands in. */
 export type Warning = string

@@ -2,7 +2,7 @@
 // milliseconds it was set to be kept. Its age is that time less what is left of it, so that a changed setting
 // rewrites no history: `1:pending:172800000`, `1:passed:3110400000`. A count is its digits: `3`.
 
-import type { Entry } from '../greylist/entry.ts'
+import type { Entry } from './entry.ts'
 
 /** What was written; `ttl` in milliseconds is the time that it was to be kept. */
 export interface StoredEntry {

@@ -3,8 +3,8 @@
 // already, until a probe in the background finds the store well again. Where it is a write that fails, as on a full disk,
 // reads are asked all the same, until one of them fails too. Else who asks gets the store's own answer.
 
-import type { Entry } from '../greylist/entry.ts'
 import { UnreadableEntry } from './encoding.ts'
+import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
 import type { SharedStore } from './store.ts'
 

@@ -1,7 +1,7 @@
 // Entries in this process's memory: for tests, and for trying greymx out. Forgets all when the process ends.
 
-import type { Entry } from '../greylist/entry.ts'
 import { ageEntry, type StoredEntry } from './encoding.ts'
+import type { Entry } from './entry.ts'
 import { type Learnt, mergeEntry } from './merge.ts'
 import type { SharedStore } from './store.ts'
 

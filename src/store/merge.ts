@@ -1,5 +1,5 @@
 // What becomes of a key that two stores have learnt something of, each by itself, such as Redis and the host that had
-// to do without it for a while: the earlier first sight, the later pass, all that was counted. Pure; redis.ts has the
+// to do without it for a while: the earlier first sight, the later pass, all that was counted. Pure; redis/redis.ts has the
 // same rules in a script, as there they have to hold against other hosts.
 
 import type { StoredEntry } from './encoding.ts'

@@ -1,14 +1,14 @@
 // The setting `store` → what it names; and that → a store.
 
 import { resolve } from 'node:path'
-import { type JournalWatch, SteadyJournal } from './journal.ts'
-import { openLmdbJournal, openLmdbStore } from './lmdb.ts'
-import type { LmdbEvents } from './lmdb-client.ts'
-import { LocalStore, type LocalTimes } from './local.ts'
+import type { LmdbEvents } from './lmdb/client.ts'
+import { openLmdbJournal, openLmdbStore } from './lmdb/lmdb.ts'
+import { type JournalWatch, SteadyJournal } from './local/journal.ts'
+import { LocalStore, type LocalTimes } from './local/local.ts'
 import { MemoryStore } from './memory.ts'
-import type { RedisEvents } from './redis.ts'
-import type { RedisSettings } from './redis-settings.ts'
-import { formatRedisUrl, parseRedisUrl, REDIS_FORMS } from './redis-url.ts'
+import type { RedisEvents } from './redis/redis.ts'
+import type { RedisSettings } from './redis/settings.ts'
+import { formatRedisUrl, parseRedisUrl, REDIS_FORMS } from './redis/url.ts'
 import type { SharedStore } from './store.ts'
 
 export type StoreSpec =
@@ -64,7 +64,7 @@ export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<S
       return openLmdbStore(spec.directory, Date.now, events)
     case 'redis': {
       // Not imported above: its client takes long to load, and nothing else needs it.
-      const { openRedisStore } = await import('./redis.ts')
+      const { openRedisStore } = await import('./redis/redis.ts')
       return openRedisStore(spec.redis, events)
     }
   }

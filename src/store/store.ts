@@ -8,7 +8,7 @@
 //   window of a count when it is counted again.
 // - What the outside does (Redis gone, disk full, contents that are not ours) rejects with a message that names it.
 
-import type { Entry } from '../greylist/entry.ts'
+import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
 
 export interface Store {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LONGEST_DECISION } from '../../src/greylister.ts'
+import { LONGEST_DECISION } from '../../src/greylist/greylister.ts'
 import { LEAST_PATIENCE, lintSettings } from '../../src/lint/settings.ts'
 import { assertWarnings, configOf } from './support.ts'
 

@@ -24,7 +24,7 @@ const ZONES = {
   `,
 }
 
-/** Times in milliseconds; a little more than PATIENCE of src/dns.ts, for a busy machine. */
+/** Times in milliseconds; a little more than DNS_TIMEOUT of src/dns.ts, for a busy machine. */
 const AT_ONCE = 1000
 const PATIENCE = 1500
 const SLACK = 700

@@ -1,6 +1,6 @@
 // A local store's journal that outlives the store, in memory.
 
-import { type Journal, SteadyJournal } from '../../src/store/journal.ts'
+import { type Journal, SteadyJournal } from '../../src/store/local/journal.ts'
 
 export function journalIn(kept: Map<string, string>): Journal {
   return {

@@ -1,9 +1,9 @@
 // A RedisStore for a test, from a URL as an administrator writes it, with what it has told of its connection.
 
 import assert from 'node:assert/strict'
-import { openRedisStore, type RedisStore } from '../../src/store/redis.ts'
-import type { RedisSettings } from '../../src/store/redis-settings.ts'
-import { parseRedisUrl } from '../../src/store/redis-url.ts'
+import { openRedisStore, type RedisStore } from '../../src/store/redis/redis.ts'
+import type { RedisSettings } from '../../src/store/redis/settings.ts'
+import { parseRedisUrl } from '../../src/store/redis/url.ts'
 import { type Scope, waitFor } from './scratch.ts'
 
 export interface WatchedStore {

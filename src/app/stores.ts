@@ -1,0 +1,241 @@
+// The stores that the settings name, opened, and exchanged when the settings change: a new one is opened beside the old,
+// and takes its place only if it can be used; the old is closed once the last decision that began with it has ended.
+
+import { isDeepStrictEqual } from 'node:util'
+import type { Metrics } from '../admin/metrics.ts'
+import type { Config } from '../config/schema.ts'
+import { LONGEST_DECISION } from '../greylist/greylister.ts'
+import type { Log } from '../log/log.ts'
+import { GuardedStore, type StoreState } from '../store/guard.ts'
+import { FailoverStore } from '../store/local/failover.ts'
+import type { LocalStore } from '../store/local/local.ts'
+import { formatStoreSpec, openLocalStore, openStore } from '../store/open.ts'
+import type { Store } from '../store/store.ts'
+
+/** Stores for other settings, open and not in use yet. Exactly one of the two is to be called. */
+export interface StoresChange {
+  apply(): void
+  abandon(): Promise<void>
+}
+
+/** Rejects when a store cannot be opened; a Redis that is away is waited for. */
+export async function openStores(config: Config, log: Log, metrics: Metrics): Promise<Stores> {
+  const local = isLocalUsed(config) ? await openLocal(config, log) : undefined
+  try {
+    return new Stores(config, log, metrics, await openShared(config, log, metrics), local)
+  } catch (error) {
+    await local?.close()
+    throw error
+  }
+}
+
+export class Stores {
+  readonly #log: Log
+  readonly #metrics: Metrics
+  /** As of the settings in use. */
+  #config: Config
+  #shared: SharedInUse
+  /** Where there is a local store. */
+  #failover: FailoverStore | undefined
+  /** Each closes something that is in use no more, when it is time. */
+  readonly #retiring = new Map<NodeJS.Timeout, () => Promise<void>>()
+
+  constructor(
+    config: Config,
+    log: Log,
+    metrics: Metrics,
+    shared: SharedInUse,
+    local: LocalStore | undefined,
+  ) {
+    this.#log = log
+    this.#metrics = metrics
+    this.#config = config
+    this.#shared = shared
+    this.#failover = this.#join(local)
+    shared.begin()
+    metrics.localStore(() => this.local)
+  }
+
+  /** What attempts are judged by: the shared store, or that with the local one beside it. */
+  get store(): Store {
+    return this.#failover ?? this.#shared.guarded
+  }
+
+  /** What goes on while the shared store is away, with `on_store_error: local`. */
+  get local(): LocalStore | undefined {
+    return this.#failover?.local
+  }
+
+  get name(): string {
+    return formatStoreSpec(this.#config.store)
+  }
+
+  get localName(): string {
+    return formatStoreSpec(this.#config.local.store)
+  }
+
+  get state(): StoreState {
+    return this.#shared.guarded.state
+  }
+
+  /** Finds out whether the shared store can be used; rejects when it cannot. */
+  check(): Promise<void> {
+    return this.#shared.guarded.check()
+  }
+
+  /** Opens what other settings need. Rejects, and leaves all as it is, when one of their stores cannot be used. */
+  async prepare(next: Config): Promise<StoresChange> {
+    const keepsLocal = isDeepStrictEqual(localSpecOf(next), localSpecOf(this.#config))
+    const unmerged = this.local?.unmergedSize ?? 0
+    if (!keepsLocal && unmerged > 0) {
+      const problem = `on_store_error and local_store stay as they are while what was learnt is not merged into ${this.name}`
+      throw new Error(`${problem} (${unmerged} entries): expected a reload after that, or a restart`)
+    }
+    const opened: Array<() => Promise<void>> = []
+    const abandon = async () => {
+      for (const close of opened.splice(0)) await close()
+    }
+    try {
+      let shared = this.#shared
+      if (!isDeepStrictEqual(next.store, this.#config.store)) {
+        shared = await openShared(next, this.#log, this.#metrics)
+        opened.push(() => shared.guarded.close())
+        const { up, problem } = shared.guarded.state
+        if (!up) throw new Error(`${formatStoreSpec(next.store)} cannot be used: ${problem}`)
+      }
+      let local = this.local
+      if (!keepsLocal) {
+        local = isLocalUsed(next) ? await openLocal(next, this.#log) : undefined
+        opened.push(async () => local?.close())
+      }
+      return { apply: () => this.#use(next, shared, local), abandon }
+    } catch (error) {
+      await abandon()
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#retiring.keys()].map((timer) => this.#end(timer)))
+    await this.#failover?.close()
+    await this.#shared.guarded.close()
+    await this.local?.close()
+  }
+
+  #use(config: Config, shared: SharedInUse, local: LocalStore | undefined): void {
+    const [lastShared, lastLocal] = [this.#shared, this.local]
+    this.#config = config
+    shared.guarded.useTimeout(config.storeTimeout)
+    local?.use(config.local.entries, config.greylist.times)
+    if (shared === lastShared && local === lastLocal) return
+    void this.#failover?.close() // merges no more; what is still asked of it is answered
+    this.#shared = shared
+    this.#failover = this.#join(local)
+    if (shared !== lastShared) {
+      lastShared.end()
+      shared.begin()
+      this.#retire(() => lastShared.guarded.close())
+    }
+    if (local !== lastLocal) this.#retire(async () => lastLocal?.close())
+  }
+
+  #retire(close: () => Promise<void>): void {
+    const timer: NodeJS.Timeout = setTimeout(() => void this.#end(timer), LONGEST_DECISION)
+    this.#retiring.set(timer, close)
+  }
+
+  async #end(timer: NodeJS.Timeout): Promise<void> {
+    clearTimeout(timer)
+    const close = this.#retiring.get(timer)
+    this.#retiring.delete(timer)
+    await close?.()
+  }
+
+  #join(local: LocalStore | undefined): FailoverStore | undefined {
+    if (!local) return undefined
+    const { guarded } = this.#shared
+    return new FailoverStore(guarded, () => guarded.state.up, local, {
+      onMerged: ({ merged, unreadable }) => {
+        this.#metrics.merged(merged)
+        this.#log.event('info', 'what was learnt while the store was down is merged into it', {
+          merged,
+          unreadable: unreadable || undefined,
+        })
+      },
+      onMergeFailed: (problem) =>
+        this.#log.event('error', 'the store does not take in what was learnt', { problem }),
+    })
+  }
+}
+
+/** A shared store of which log and metrics tell only while it is in use. */
+interface SharedInUse {
+  readonly guarded: GuardedStore
+  begin(): void
+  end(): void
+}
+
+async function openShared(config: Config, log: Log, metrics: Metrics): Promise<SharedInUse> {
+  const name = formatStoreSpec(config.store)
+  let isInUse = false
+  let guarded: GuardedStore | undefined
+  const store = await openStore(config.store, {
+    onReady: () => void guarded?.probe(),
+    onProblem: (problem) => guarded?.markDown(problem),
+    onWarning: (warning) =>
+      log.event('warn', 'store is not set up as it should be', { store: name, warning }),
+    onMovedAside: (problem, movedTo) =>
+      log.event('error', 'damaged state was moved aside: starting empty', {
+        store: name,
+        problem,
+        moved_to: movedTo,
+      }),
+  })
+  const up = () => {
+    metrics.storeUp()
+    log.event('info', 'store is up', { store: name })
+  }
+  const down = (problem: string) => {
+    metrics.storeDown()
+    log.event('error', 'store is down', { store: name, problem })
+  }
+  guarded = new GuardedStore(store, config.storeTimeout, {
+    onOperation: (operation, result) => metrics.storeOperation(operation, result),
+    onUp: () => isInUse && up(),
+    onDown: (problem) => isInUse && down(problem),
+  })
+  await guarded.check().catch(() => undefined) // its state says it, and it is waited for; mail flows meanwhile
+  return {
+    guarded,
+    begin() {
+      isInUse = true
+      if (guarded.state.up) up()
+      else if (guarded.state.problem !== undefined) down(guarded.state.problem)
+    },
+    end() {
+      isInUse = false
+    },
+  }
+}
+
+function openLocal({ local, greylist }: Config, log: Log): Promise<LocalStore> {
+  const store = formatStoreSpec(local.store)
+  return openLocalStore(local.store, local.entries, greylist.times, {
+    onWritten: () => log.event('info', 'what is known locally is written down again', { store }),
+    onUnwritten: (problem) =>
+      log.event('error', 'what is known locally is not written down: a restart would forget it', {
+        store,
+        problem,
+      }),
+    onMovedAside: (problem, movedTo) =>
+      log.event('error', 'damaged state was moved aside', { store, problem, moved_to: movedTo }),
+  })
+}
+
+function isLocalUsed({ greylist }: Config): boolean {
+  return greylist.onStoreError === 'local'
+}
+
+function localSpecOf(config: Config): unknown {
+  return isLocalUsed(config) && config.local.store
+}

@@ -1,0 +1,100 @@
+// Entries in an LMDB environment in a directory of this machine: the default for a single host. What was answered is
+// on its way to disk before the answer leaves, so that a killed process forgets nothing that had passed. The journal of
+// a local store is in such an environment as well.
+
+import type { Entry } from '../entry.ts'
+import type { Journal, Text } from '../local/journal.ts'
+import type { Learnt } from '../merge.ts'
+import type { SharedStore } from '../store.ts'
+import { LmdbClient, type LmdbEvents } from './client.ts'
+import type { Found } from './file.ts'
+
+/**
+ * `now` gives milliseconds since the epoch. Rejects, naming the directory, when somebody has to see to it first; a full
+ * disk is waited for.
+ */
+export async function openLmdbStore(
+  directory: string,
+  now: () => number,
+  events: LmdbEvents,
+): Promise<LmdbStore> {
+  const client = new LmdbClient(directory, 'entries', now, events)
+  await client.open()
+  return new LmdbStore(client)
+}
+
+/** As `openLmdbStore`. */
+export async function openLmdbJournal(directory: string, events: LmdbEvents): Promise<LmdbJournal> {
+  const client = new LmdbClient(directory, 'texts', Date.now, events)
+  await client.open()
+  return new LmdbJournal(client)
+}
+
+/** Operations reject while the environment is not open. */
+export class LmdbStore implements SharedStore {
+  readonly #client: LmdbClient
+
+  constructor(client: LmdbClient) {
+    this.#client = client
+  }
+
+  async find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
+    const found = (await this.#client.ask(['find', keys])) as Found[]
+    return found.map((entry) => entry ?? undefined)
+  }
+
+  async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
+    return (await this.#client.ask(['add', key, retryWindow, age])) as boolean
+  }
+
+  async pass(key: string, lifetime: number): Promise<void> {
+    await this.#client.ask(['pass', key, lifetime])
+  }
+
+  async count(key: string, window: number): Promise<number> {
+    return (await this.#client.ask(['count', key, window])) as number
+  }
+
+  async forget(key: string): Promise<void> {
+    await this.#client.ask(['forget', key])
+  }
+
+  async merge(key: string, learnt: Learnt): Promise<void> {
+    await this.#client.ask(['merge', key, learnt])
+  }
+
+  /** Writes, as what is on a full disk can still be read. */
+  async check(): Promise<void> {
+    await this.#client.ask(['check'])
+  }
+
+  /** What was asked before is still answered. */
+  close(): Promise<void> {
+    return this.#client.close()
+  }
+}
+
+/** Operations reject while the environment is not open. */
+export class LmdbJournal implements Journal {
+  readonly #client: LmdbClient
+
+  constructor(client: LmdbClient) {
+    this.#client = client
+  }
+
+  async load(after: string, most: number): Promise<readonly Text[]> {
+    return (await this.#client.ask(['load', after, most])) as Text[]
+  }
+
+  async put(key: string, text: string): Promise<void> {
+    await this.#client.ask(['put', key, text])
+  }
+
+  async remove(key: string): Promise<void> {
+    await this.#client.ask(['remove', key])
+  }
+
+  close(): Promise<void> {
+    return this.#client.close()
+  }
+}

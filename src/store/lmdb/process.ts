@@ -1,0 +1,67 @@
+// The process that has the LMDB environment open, started by client.ts: takes batches of operations, gives their answers.
+// It ends when its parent lets go of it, or has ended.
+
+import { messageOf } from '../../message.ts'
+import { type Answer, CannotOpen, type Contents, LmdbFile, type Obstacle, type Operation } from './file.ts'
+
+/** What the parent sends: operations to be done together, at an instant of its clock. */
+export interface Request {
+  readonly id: number
+  readonly now: number
+  readonly operations: readonly Operation[]
+}
+
+/** What it gets: first whether the environment is open, then the answers of each request, in any order. */
+export type Report =
+  | { readonly kind: 'opened' }
+  | { readonly kind: 'cannot-open'; readonly obstacle: Obstacle; readonly problem: string }
+  | { readonly kind: 'answers'; readonly id: number; readonly answers: readonly Answer[] }
+
+// A terminal or service manager that stops greymx signals all its processes: open transactions may end first.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
+// Of a failed commit, lmdb tells several promises, and not all of them were ever handed out.
+process.on('unhandledRejection', () => undefined)
+
+const [, , directory = '', contents = 'entries'] = process.argv
+const file = openFile(directory, contents as Contents) // from client.ts
+const underway = new Set<Promise<void>>()
+
+process.on('message', (request: Request) => {
+  const done = answer(request).finally(() => underway.delete(done))
+  underway.add(done)
+})
+
+process.on('disconnect', async () => {
+  await Promise.allSettled(underway)
+  await file?.close()
+  process.exit()
+})
+
+function openFile(directory: string, contents: Contents): LmdbFile | undefined {
+  try {
+    const opened = new LmdbFile(directory, contents)
+    send({ kind: 'opened' })
+    return opened
+  } catch (error) {
+    refuse(error)
+    return undefined
+  }
+}
+
+function refuse(error: unknown): void {
+  const obstacle = error instanceof CannotOpen ? error.obstacle : 'lasting'
+  send({ kind: 'cannot-open', obstacle, problem: messageOf(error) })
+}
+
+async function answer({ id, now, operations }: Request): Promise<void> {
+  if (!file) return
+  try {
+    send({ kind: 'answers', id, answers: await file.perform(operations, now) })
+  } catch (error) {
+    refuse(error)
+  }
+}
+
+function send(report: Report): void {
+  if (process.connected) process.send?.(report)
+}

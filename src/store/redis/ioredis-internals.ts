@@ -1,0 +1,127 @@
+// The internals of ioredis that greymx replaces or reaches into, and the check that they are there. They are no promise
+// of ioredis: any release may move them, which is why package.json names one version, to the letter.
+//
+// | what | who uses it |
+// | --- | --- |
+// | DataHandler: `dispatch` and `shiftCommand`, which it calls for each reply | replies.ts replaces both |
+// | `commandQueue` of a client, with `peekFront` and `shift` | replies.ts |
+// | `stream` of a client, the connection of now | client.ts corks it |
+// | the option `Connector`; `firstError`, `connecting` and `stream` of one | connector.ts, sentinel.ts |
+
+import { require } from '../../require.ts'
+
+/**
+ * The version whose source was read for what greymx makes of its internals. test/store/ioredis-internals.test.ts says
+ * what to do when it changes.
+ */
+export const IOREDIS_VERSION = '6.0.0'
+
+/** A command whose reply is awaited. */
+export interface Item {
+  readonly command: { readonly name: string }
+}
+
+/** What is used of the class, which is private there. */
+export interface DataHandler {
+  readonly redis: {
+    readonly commandQueue: { peekFront(): Item | undefined; shift(): Item | undefined }
+  }
+  dispatch(handle: () => void): void
+  shiftCommand(reply: unknown): Item | undefined
+}
+
+/** The classes of ioredis, as far as it has them: nothing of it is certain before it was looked at. */
+interface Found {
+  readonly DataHandler: Constructor
+  readonly Redis: Constructor
+  readonly AbstractConnector: Constructor
+}
+
+type Constructor = (new (...args: unknown[]) => Record<string, unknown>) & { readonly prototype: object }
+
+/** What has to hold of them. Sources are looked into, as a method that nobody calls any more would be replaced in vain. */
+const EXPECTED: ReadonlyArray<readonly [what: string, holds: (found: Found) => boolean]> = [
+  [
+    'built/DataHandler.js exports a class that calls its method dispatch(handle) for each reply',
+    ({ DataHandler }) =>
+      hasMethod(DataHandler, 'dispatch', 1) && /onReply: .*?this\.dispatch\(/s.test(String(DataHandler)),
+  ],
+  [
+    'DataHandler takes the command of a reply with its method shiftCommand(reply)',
+    ({ DataHandler }) =>
+      hasMethod(DataHandler, 'shiftCommand', 1) &&
+      /\breturnReply\(.*?this\.shiftCommand\(reply\)/s.test(String(DataHandler)) &&
+      /\breturnError\(.*?this\.shiftCommand\(err\)/s.test(String(DataHandler)) &&
+      /\bshiftCommand\(reply\) \{.*?this\.redis\.commandQueue\.shift\(\)/s.test(String(DataHandler)),
+  ],
+  [
+    'a client has a commandQueue with peekFront() and shift()',
+    ({ Redis }) => {
+      const { commandQueue } = new Redis({ lazyConnect: true })
+      return hasMethods(commandQueue, ['peekFront', 'shift'])
+    },
+  ],
+  ['a client keeps its connection as stream', ({ Redis }) => /this\.stream = stream\b/.test(String(Redis))],
+  [
+    'a client connects by its option Connector, and tells of its firstError',
+    ({ Redis }) =>
+      /new this\.options\.Connector\(this\.options\)/.test(String(Redis)) &&
+      /\bconnector\.firstError\b/.test(String(Redis)),
+  ],
+  [
+    'AbstractConnector has connecting, and ends its stream in disconnect()',
+    ({ AbstractConnector }) =>
+      hasMethod(AbstractConnector, 'disconnect', 0) &&
+      /\bthis\.connecting = false\b.*this\.stream\b/s.test(String(AbstractConnector)),
+  ],
+]
+
+/**
+ * What replies meet in ioredis. Throws, with the version that was found and the one that was expected, when any of the
+ * internals is not as greymx knows it: entries could be taken for those of other keys then. `load` is `require`.
+ */
+export function requireDataHandler(load: (name: string) => unknown = require): DataHandler {
+  const found = { ...(load('ioredis') as object), DataHandler: loadDataHandler(load) } as Found
+  const missing = EXPECTED.find(([, holds]) => !isTrue(() => holds(found)))?.[0]
+  if (missing === undefined) return found.DataHandler.prototype as DataHandler
+  throw new Error(
+    `Cannot use ioredis ${versionOf(load)}: expected that ${missing}, as in ioredis ${IOREDIS_VERSION}, for which ` +
+      'greymx was written. Install that version, with npm ci; stores other than Redis go without it',
+  )
+}
+
+/** `undefined` where the file has gone, or exports something else. */
+function loadDataHandler(load: (name: string) => unknown): unknown {
+  try {
+    return (load('ioredis/built/DataHandler.js') as { readonly default?: unknown }).default
+  } catch {
+    return undefined
+  }
+}
+
+/** What is looked at may be of any make: a check that throws has not been passed. */
+function isTrue(check: () => boolean): boolean {
+  try {
+    return check()
+  } catch {
+    return false
+  }
+}
+
+function versionOf(load: (name: string) => unknown): string {
+  try {
+    return (load('ioredis/package.json') as { readonly version: string }).version
+  } catch {
+    return 'of unknown version'
+  }
+}
+
+function hasMethod(type: Constructor, name: string, parameters: number): boolean {
+  const method = (type.prototype as Record<string, unknown>)[name]
+  return typeof method === 'function' && method.length === parameters
+}
+
+function hasMethods(object: unknown, names: readonly string[]): boolean {
+  const methods = object as Record<string, unknown> | undefined
+  return names.every((name) => typeof methods?.[name] === 'function')
+}

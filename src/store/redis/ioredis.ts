@@ -1,0 +1,9 @@
+// ioredis: what is used of it.
+
+import type { Cluster as ClusterClient, Redis as SingleClient } from 'ioredis'
+import { require } from '../../require.ts'
+
+export type { RedisOptions } from 'ioredis'
+export const { AbstractConnector, Cluster, Redis } = require('ioredis') as typeof import('ioredis')
+export type Cluster = ClusterClient
+export type Redis = SingleClient

@@ -1,0 +1,535 @@
+// What becomes of attempts one after another: whose wait counts for whom, who need not wait any more, and how a
+// deferral without end is ended. With the memory store and a clock moved by hand; who clients are is handed in.
+
+import assert from 'node:assert/strict'
+import { mock, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { parseAddress } from '../../src/address.ts'
+import type { Attempt } from '../../src/attempt.ts'
+import { createGreylister, type GreylistSettings, observing } from '../../src/greylist/greylister.ts'
+import type { Identity } from '../../src/identity/identity.ts'
+import { formatNetwork, networkOf, parseIp } from '../../src/ip.ts'
+import type { Outcome } from '../../src/outcome.ts'
+import { MemoryStore } from '../../src/store/memory.ts'
+import type { Store } from '../../src/store/store.ts'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+const SETTINGS: GreylistSettings = {
+  times: { delay: 4 * MINUTE, retryWindow: 2 * DAY, lifetime: 36 * DAY },
+  widensBySpf: true,
+  prefixes: { ipv4: 24, ipv6: 64 },
+  normalizeSender: true,
+  autoWhitelist: { after: 2, spacing: HOUR, lifetime: 36 * DAY },
+  maxDeferrals: 10,
+  onStoreError: 'accept',
+}
+
+/** A pending triplet that has waited long enough. */
+const OLD = { passed: false, age: 5 * MINUTE }
+
+interface From {
+  readonly address?: string
+  /** What is wider than its network, like `spf:example.org`. */
+  readonly wide?: string | undefined
+  readonly isNamed?: boolean
+  /** The domain of its host name, where `wide` does not say it. */
+  readonly host?: string
+  readonly isMail?: boolean
+  readonly spf?: Identity['spf']
+  readonly sender?: string
+  /** `''` where keys have none. */
+  readonly recipient?: string
+}
+
+function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) => Store = (store) => store) {
+  const clock = { now: 0 }
+  const store = wrap(new MemoryStore(() => clock.now))
+  let identity: Identity | undefined
+  const greylister = createGreylister({
+    settings: { ...SETTINGS, ...settings },
+    exempt: () => undefined,
+    investigate: async () => ({ identity, exemption: undefined }),
+    stores: { store },
+  })
+  const outcomeOf = (from: From, judge = greylister.judge): Promise<Outcome> => {
+    const { address = '192.0.2.7', wide, isNamed = true, isMail = false } = from
+    const { spf = wide?.startsWith('spf:') ? 'pass' : 'none' } = from
+    const { sender = 'a@example.org', recipient = 'u@example.com' } = from
+    const client = parseIp(address)
+    assert.ok(client)
+    const network = `network:${formatNetwork(networkOf(client, client.kind === 'ipv4' ? 24 : 64))}`
+    const domain = wide?.startsWith('host:') ? wide.slice('host:'.length) : from.host
+    const host = domain === undefined ? undefined : { domain, isMail }
+    identity = { id: wide ?? network, network, spf, host, isNamed }
+    const attempt: Attempt = {
+      client: { address: client },
+      authenticated: false,
+      sender: parseAddress(sender),
+      recipient: recipient === '' ? undefined : parseAddress(recipient),
+    }
+    return judge(attempt)
+  }
+  return {
+    store,
+    greylister,
+    outcomeOf,
+    attempt: async (from: From = {}) => (await outcomeOf(from)).reason,
+    wait(milliseconds: number) {
+      clock.now += milliseconds
+    },
+  }
+}
+
+/** Completes the greylisting of one sender that nobody used before. */
+async function firstPass(
+  { attempt, wait }: ReturnType<typeof setUp>,
+  from: From,
+  count: number,
+): Promise<void> {
+  const { sender = `first${count}@example.org` } = from
+  assert.equal(await attempt({ ...from, sender }), 'new', sender)
+  wait(5 * MINUTE)
+  assert.equal(await attempt({ ...from, sender }), 'retry', sender)
+}
+
+test('a retry from any host of the same identity completes the greylisting', async () => {
+  const { attempt, wait } = setUp()
+  const wide = 'spf:example.org'
+  assert.equal(await attempt({ address: '192.0.2.7', wide }), 'new')
+  wait(MINUTE)
+  assert.equal(await attempt({ address: '198.51.100.7', wide }), 'early')
+  wait(3 * MINUTE)
+  assert.equal(await attempt({ address: '203.0.113.7', wide }), 'retry')
+  assert.equal(await attempt({ address: '192.0.2.7', wide }), 'known')
+  assert.equal(
+    await attempt({ address: '192.0.2.7', wide: 'spf:example.net', recipient: 'v@example.com' }),
+    'new',
+  )
+})
+
+test('an identity that appears or vanishes between two tries does not restart the clock', async () => {
+  const wide = 'spf:example.org'
+  for (const [first, second] of [
+    [wide, undefined],
+    [undefined, wide],
+    ['host:example.org', wide],
+  ]) {
+    const { outcomeOf, wait } = setUp()
+    assert.equal((await outcomeOf({ wide: first })).reason, 'new')
+    wait(3 * MINUTE)
+    const early = await outcomeOf({ wide: second })
+    assert.deepEqual([early.reason, early.waited, early.retryIn], ['early', 3 * MINUTE, MINUTE])
+    wait(MINUTE)
+    // What only the network knew, the identity has learnt by now, with the wait so far; and the other way round.
+    const retry = await outcomeOf({ wide: second, address: second ? '198.51.100.7' : '192.0.2.8' })
+    assert.deepEqual([retry.reason, retry.waited], ['retry', 4 * MINUTE])
+  }
+})
+
+test('a pass is known by identity and network from then on', async () => {
+  const { attempt, wait } = setUp({ maxDeferrals: 0 })
+  const wide = 'spf:example.org'
+  await attempt({})
+  wait(5 * MINUTE)
+  assert.equal(await attempt({ wide }), 'retry')
+  assert.equal(await attempt({}), 'known')
+  assert.equal(await attempt({ wide, address: '198.51.100.7' }), 'known')
+  assert.equal(await attempt({ address: '198.51.100.7' }), 'known')
+})
+
+test('senders that differ by what is made up for each message are one sender, where that is set', async () => {
+  for (const [normalizeSender, reason] of [
+    [true, 'retry'],
+    [false, 'new'],
+  ] as const) {
+    const { attempt, wait } = setUp({ normalizeSender })
+    await attempt({ sender: 'news+1@example.org' })
+    wait(5 * MINUTE)
+    assert.equal(await attempt({ sender: 'news+2@example.org' }), reason)
+  }
+})
+
+test('a decision is over after 2 s, however slowly the store answers; what is decided by then stands', async () => {
+  const never = () => new Promise<never>(() => undefined)
+  for (const [slow, reason] of [
+    [{ find: never }, 'store-error'],
+    [{ add: never }, 'store-error'],
+    [{ find: async (keys: readonly string[]) => keys.map(() => OLD), pass: never }, 'retry'],
+  ] as const) {
+    const { attempt } = setUp({ onStoreError: 'tempfail' }, (store) => Object.assign(store, slow))
+    mock.timers.enable({ apis: ['setTimeout'] })
+    const answer = attempt()
+    await nextTurn()
+    mock.timers.tick(2000)
+    assert.equal(await answer, reason)
+    mock.timers.reset()
+  }
+})
+
+test('an identity that completed enough first passes, spaced out, passes at once, as long as it is in use', async () => {
+  const bench = setUp()
+  const { attempt, wait } = bench
+  const wide = 'spf:example.org'
+  await firstPass(bench, { wide }, 1)
+  await firstPass(bench, { wide }, 2) // too close to the one before to count
+  assert.equal(await attempt({ wide, sender: 'x@example.org' }), 'new')
+  wait(HOUR)
+  await firstPass(bench, { wide }, 3)
+  for (const address of ['192.0.2.7', '198.51.100.7']) {
+    assert.equal(await attempt({ wide, address, sender: 'y@example.org' }), 'auto-whitelist')
+  }
+  assert.equal(await attempt({ wide: 'spf:example.net', sender: 'y@example.org' }), 'new')
+  for (let use = 0; use < 3; use += 1) {
+    wait(35 * DAY)
+    assert.equal(await attempt({ wide, sender: `use${use}@example.org` }), 'auto-whitelist')
+  }
+  wait(36 * DAY)
+  assert.equal(await attempt({ wide, sender: 'late@example.org' }), 'new')
+})
+
+test('a client without a telling name needs five first passes, or more where more are set', async () => {
+  for (const [after, needed] of [
+    [2, 5],
+    [7, 7],
+  ] as const) {
+    const bench = setUp({ autoWhitelist: { after, spacing: HOUR, lifetime: 36 * DAY } })
+    for (let count = 1; count <= needed; count += 1) {
+      await firstPass(bench, { isNamed: false }, count)
+      bench.wait(HOUR)
+    }
+    assert.equal(await bench.attempt({ isNamed: false, sender: 'x@example.org' }), 'auto-whitelist')
+  }
+})
+
+test('nothing is remembered of the triplets of who is whitelisted', async () => {
+  const bench = setUp({ autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY } })
+  await firstPass(bench, {}, 1)
+  const { size } = bench.store as MemoryStore
+  assert.equal(await bench.attempt({ sender: 'x@example.org' }), 'auto-whitelist')
+  assert.equal((bench.store as MemoryStore).size, size)
+})
+
+test('without auto-whitelist everybody waits for each triplet', async () => {
+  const bench = setUp()
+  const { autoWhitelist, ...settings } = SETTINGS
+  assert.ok(autoWhitelist)
+  const without = createGreylister({
+    settings,
+    exempt: () => undefined,
+    investigate: async () => ({
+      identity: { id: 'host:example.org', network: 'network:192.0.2.0/24', spf: 'none', isNamed: true },
+      exemption: undefined,
+    }),
+    stores: { store: bench.store },
+  })
+  for (let count = 0; count < 4; count += 1) {
+    const from = { sender: `n${count}@example.org` }
+    assert.equal((await bench.outcomeOf(from, without.judge)).reason, 'new')
+    bench.wait(5 * HOUR)
+    assert.equal((await bench.outcomeOf(from, without.judge)).reason, 'retry')
+  }
+})
+
+test('what hosts have proven holds for the hosts of their domain in their network, and for nobody else', async () => {
+  const bench = setUp()
+  const wide = 'host:hoster.example'
+  for (const [count, sender] of ['a@one.test', 'a@two.test'].entries()) {
+    await firstPass(bench, { wide, address: '192.0.2.7', sender }, count)
+    bench.wait(HOUR)
+  }
+  const { attempt } = bench
+  const sender = 'x@spam.test'
+  assert.equal(await attempt({ wide, sender, address: '192.0.2.99' }), 'auto-whitelist')
+  assert.equal(await attempt({ wide, sender, address: '198.51.100.7' }), 'new')
+  assert.equal(await attempt({ wide, sender, address: '198.51.100.8', isMail: true }), 'early')
+  assert.equal(await attempt({ wide: 'host:other.example', sender, address: '192.0.2.99' }), 'new')
+  assert.equal(await attempt({ sender, address: '192.0.2.99', isNamed: false, recipient: 'v@b.test' }), 'new')
+})
+
+test('a host’s domain is whitelisted by three networks and three domains that SPF vouches for, for its mailers', async () => {
+  const [networks, senders] = [
+    ['192.0.2', '198.51.100', '203.0.113'],
+    ['one.test', 'two.test', 'three.test'],
+  ]
+  assert.ok(networks && senders)
+  interface Case {
+    readonly prefixes?: readonly string[]
+    readonly domains?: readonly string[]
+    readonly spacing?: number
+    readonly spf?: Identity['spf']
+    /** Whether clients are known by SPF; by their hosts' domain otherwise. */
+    readonly widens?: boolean
+    readonly host?: string
+  }
+  const cases: Array<[name: string, isListed: boolean, settings: Case]> = [
+    ['several of both', true, {}],
+    ['several of both, where SPF does not widen', true, { widens: false }],
+    ['one network', false, { prefixes: ['192.0.2', '192.0.2', '192.0.2'] }],
+    ['one sender domain', false, { domains: ['one.test', 'a.one.test', 'b.one.test'] }],
+    ['two networks', false, { prefixes: ['192.0.2', '198.51.100', '198.51.100'] }],
+    ['one /48', false, { prefixes: ['2001:db8:1:1:', '2001:db8:1:2:', '2001:db8:1:3:'] }],
+    ['all at once', false, { spacing: 0 }],
+    ['bounces', false, { domains: ['', '', ''] }],
+    ['hosts of another domain', false, { host: 'other.example' }],
+    // Three machines of one customer could write any sender.
+    ['senders without SPF', false, { spf: 'none' }],
+    ['senders that SPF speaks against', false, { spf: 'fail' }],
+    ['senders of whose SPF DNS does not say', false, { spf: 'unknown' }],
+    ['senders that vouch for anyone', false, { spf: 'open' }],
+    ['senders whose SPF is not asked for', false, { spf: 'unasked' }],
+  ]
+  const wide = 'host:farm.example'
+  for (const [name, isListed, settings] of cases) {
+    const { prefixes = networks, domains = senders, spacing = HOUR, spf = 'pass' } = settings
+    const { widens = true, host = 'farm.example' } = settings
+    // More than the networks by themselves could earn.
+    const bench = setUp({ autoWhitelist: { after: 5, spacing: HOUR, lifetime: 36 * DAY } })
+    for (const [index, prefix] of prefixes.entries()) {
+      const separator = prefix.includes(':') ? ':' : '.'
+      const [address, domain] = [`${prefix}${separator}${index + 1}`, domains[index]]
+      const sender = domain ? `a${index}@${domain}` : '<>'
+      const known = spf === 'pass' && widens ? `spf:${domain}` : `host:${host}`
+      const from = { wide: known, host, address, sender, spf, recipient: `r${index}@b.test` }
+      await firstPass(bench, from, index)
+      bench.wait(spacing)
+    }
+    const elsewhere = { wide, sender: 'x@new.test', recipient: 'x@b.test' }
+    const mailer = await bench.attempt({ ...elsewhere, address: '100.200.1.1', isMail: true })
+    assert.equal(mailer, isListed ? 'auto-whitelist' : 'new', name)
+    // Three cheap machines at a provider do not open it for the machines of others.
+    const other = { ...elsewhere, recipient: 'y@b.test' }
+    assert.equal(await bench.attempt({ ...other, address: '100.200.2.1' }), 'new', name)
+    // Where its domain is listed, one pass is enough for a host's network.
+    await firstPass(bench, { wide, address: '100.200.3.1' }, 9)
+    const here = await bench.attempt({ ...elsewhere, recipient: 'z@b.test', address: '100.200.3.99' })
+    assert.equal(here, isListed ? 'auto-whitelist' : 'new', name)
+  }
+})
+
+test('a private address never earns a place on the auto-whitelist, whatever it is known by', async () => {
+  for (const address of ['10.0.0.1', '172.18.0.1', '100.64.0.1', 'fd00::1', 'fe80::1']) {
+    for (const wide of [undefined, 'host:example.org', 'spf:example.org']) {
+      const bench = setUp()
+      for (let count = 1; count <= 6; count += 1) {
+        await firstPass(bench, { address, wide }, count)
+        bench.wait(HOUR)
+      }
+      const from = { address, wide, sender: 'x@example.org', isMail: true }
+      assert.equal(await bench.attempt(from), 'new', `${address} ${wide}`)
+    }
+  }
+})
+
+test('the reference is the same for all attempts of a sender to a recipient, however the client is known', async () => {
+  const { outcomeOf } = setUp()
+  const refOf = async (from: From) => (await outcomeOf(from)).ref
+  const ref = await refOf({ spf: 'unknown' })
+  assert.equal(await refOf({ wide: 'spf:example.org' }), ref)
+  assert.equal(await refOf({ wide: 'host:example.org', address: '198.51.100.7' }), ref)
+  assert.equal(await refOf({ sender: 'A+tag@Example.ORG' }), ref)
+  assert.notEqual(await refOf({ sender: 'b@example.org' }), ref)
+  assert.notEqual(await refOf({ recipient: 'v@example.com' }), ref)
+  const bounce = await refOf({ sender: '<>' })
+  assert.equal(await refOf({ sender: '<>', address: '198.51.100.7' }), bounce)
+  assert.notEqual(bounce, ref)
+})
+
+// The loop breaker.
+
+/** What becomes of attempts of so many networks, one after the other. */
+async function loop(
+  { attempt, wait }: ReturnType<typeof setUp>,
+  { count, spacing, address = (n) => `100.${n}.1.1`, ...from }: Looping,
+): Promise<string[]> {
+  const reasons: string[] = []
+  for (let n = 0; n < count; n += 1) {
+    reasons.push(await attempt({ ...from, address: address(n) }))
+    wait(spacing)
+  }
+  return reasons
+}
+
+interface Looping extends Omit<From, 'address'> {
+  readonly count: number
+  readonly spacing: number
+  readonly address?: (n: number) => string
+}
+
+const deferrals = (count: number) => Array.from({ length: count }, () => 'new')
+
+test('a sender that retries from ever new networks gets through after so many deferrals', async () => {
+  for (const [maxDeferrals, needed] of [
+    [10, 10],
+    [4, 4],
+    [3, 3],
+    // Three networks it takes in any case.
+    [1, 3],
+  ] as const) {
+    const bench = setUp({ maxDeferrals })
+    const reasons = await loop(bench, { count: needed, spacing: 5 * MINUTE })
+    assert.deepEqual(reasons, deferrals(needed))
+    const outcome = await bench.outcomeOf({ address: '100.200.1.1' })
+    assert.deepEqual([outcome.verdict, outcome.reason, outcome.deferrals], ['pass', 'max-deferrals', needed])
+    assert.equal(await bench.attempt({ address: '100.200.1.1' }), 'known')
+    // It is counted anew.
+    assert.equal(await bench.attempt({ address: '100.201.1.1' }), 'new')
+    bench.wait(5 * MINUTE)
+    assert.equal(await bench.attempt({ address: '100.202.1.1' }), 'new')
+  }
+})
+
+test('what is no queue that retries is not counted as one', async () => {
+  const cases: Array<[name: string, looping: Looping, settings?: Partial<GreylistSettings>]> = [
+    ['eleven in a session', { count: 11, spacing: 10, address: () => '192.0.2.7' }],
+    ['33 networks at once', { count: 33, spacing: 10 }],
+    ['33 networks, one a minute', { count: 33, spacing: MINUTE }],
+    ['a sender whose SPF record does not pass', { count: 100, spacing: 5 * MINUTE, spf: 'fail' }],
+    // A stranger can see to it that DNS does not say.
+    ['a sender of whose SPF DNS does not say', { count: 100, spacing: 5 * MINUTE, spf: 'unknown' }],
+    ['bounces', { count: 100, spacing: 5 * MINUTE, sender: '<>' }],
+    ['bounces, without recipient', { count: 100, spacing: 5 * MINUTE, sender: '<>', recipient: '' }],
+    ['a /48', { count: 100, spacing: 5 * MINUTE, address: (n) => `2001:db8:1:${n}::1` }],
+    ['two /48', { count: 100, spacing: 5 * MINUTE, address: (n) => `2001:db8:${n % 2}:${n}::1` }],
+    ['turned off', { count: 100, spacing: 5 * MINUTE }, { maxDeferrals: 0 }],
+    [
+      'networks that the operator takes for one',
+      { count: 100, spacing: 10, address: (n) => `100.1.${n}.1` },
+      { prefixes: { ipv4: 16, ipv6: 64 } },
+    ],
+  ]
+  for (const [name, looping, settings] of cases) {
+    const reasons = await loop(setUp(settings), looping)
+    assert.equal(
+      reasons.every((reason) => reason === 'new' || reason === 'early'),
+      true,
+      `${name}: ${reasons.join(' ')}`,
+    )
+  }
+})
+
+test('three networks will do, whatever their addresses, and where SPF is not asked for', async () => {
+  const address = (n: number) => `2001:db8:${n % 3}:${n}::1`
+  const reasons = await loop(setUp(), { count: 11, spacing: 5 * MINUTE, address })
+  assert.deepEqual(reasons, [...deferrals(10), 'max-deferrals'])
+  const unasked = setUp({ widensBySpf: false })
+  const looping = { count: 11, spacing: 5 * MINUTE, spf: 'unasked' } as const
+  assert.deepEqual(await loop(unasked, looping), [...deferrals(10), 'max-deferrals'])
+})
+
+// Or one forged mail an hour would keep an honest sender, which retries from ever new networks, out for ever.
+test('forged mail that SPF speaks against takes nothing back of what was counted', async () => {
+  const { attempt, wait } = setUp()
+  const reasons: string[] = []
+  for (let n = 0; n < 11; n += 1) {
+    reasons.push(await attempt({ address: `100.${n}.1.1`, spf: 'open' }))
+    assert.equal(await attempt({ address: `203.${n}.1.1`, spf: 'fail' }), 'new')
+    wait(5 * MINUTE)
+  }
+  assert.deepEqual(reasons, [...deferrals(10), 'max-deferrals'])
+})
+
+test('attempts of other senders, and to other recipients, are not of the loop', async () => {
+  const { attempt, wait } = setUp({ maxDeferrals: 3 })
+  for (let n = 0; n < 20; n += 1) {
+    assert.equal(
+      await attempt({ address: `100.${n}.1.1`, sender: `person${'x'.repeat(n)}@example.org` }),
+      'new',
+    )
+    assert.equal(await attempt({ address: `100.${n}.1.1`, recipient: `u${n}@example.com` }), 'new')
+    wait(5 * MINUTE)
+  }
+})
+
+test('senders that are made up for each message are one, with recipient or without', async () => {
+  for (const recipient of ['u@example.com', '']) {
+    const { attempt, wait } = setUp({ maxDeferrals: 3 })
+    const reasons: string[] = []
+    for (let n = 1; n <= 4; n += 1) {
+      reasons.push(await attempt({ address: `100.${n}.1.1`, sender: `news+${n}@example.org`, recipient }))
+      wait(5 * MINUTE)
+    }
+    assert.deepEqual(reasons, ['new', 'new', 'new', 'max-deferrals'])
+  }
+})
+
+// A stranger with a /48 has 65,536 networks of ours.
+test('a stranger who forges the sender from one network cannot keep it from getting through', async () => {
+  const { attempt, wait } = setUp()
+  const reasons: string[] = []
+  for (let n = 0; n < 20; n += 1) {
+    for (let minute = 0; minute < 5; minute += 1) {
+      assert.equal(await attempt({ address: `2001:db8:1:${n * 5 + minute}::1` }), 'new')
+      wait(MINUTE)
+    }
+    reasons.push(await attempt({ address: `100.${n}.1.1` }))
+  }
+  assert.ok(reasons.includes('max-deferrals'), reasons.join(' '))
+})
+
+test('deferrals are counted within one retry window', async () => {
+  const bench = setUp({ maxDeferrals: 3 })
+  for (let round = 0; round < 3; round += 1) {
+    const address = (n: number) => `100.${n}.${round}.1`
+    assert.deepEqual(await loop(bench, { count: 2, spacing: 5 * MINUTE, address }), ['new', 'new'])
+    bench.wait(2 * DAY)
+  }
+})
+
+test('a pass of the loop breaker earns nothing', async () => {
+  const bench = setUp({ maxDeferrals: 3, autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY } })
+  assert.equal((await loop(bench, { count: 4, spacing: 5 * MINUTE })).at(-1), 'max-deferrals')
+  assert.equal(await bench.attempt({ address: '100.3.1.1', sender: 'x@example.org' }), 'new')
+})
+
+// Whoever exempts the sender that a stranger names lets the stranger in.
+test('the hint names the setting that would have helped, and no domain that nobody has proved', async () => {
+  const cases: Array<
+    [settings: Partial<GreylistSettings>, from: Omit<From, 'address'>, hint: string | undefined]
+  > = [
+    [{}, {}, undefined],
+    [{}, { spf: 'open' }, undefined],
+    [{ widensBySpf: false }, { spf: 'pass' }, 'greylist.client.spf_domain'],
+    [{}, { wide: 'host:example.org' }, 'exempt.senders: example.org'],
+    [{}, { wide: 'host:example.org', sender: 'a@news.example.org' }, 'exempt.senders: news.example.org'],
+    [{}, { wide: 'host:example.net' }, undefined],
+    [{}, { sender: 'postmaster' }, undefined],
+  ]
+  for (const [settings, from, hint] of cases) {
+    const bench = setUp({ ...settings, maxDeferrals: 3 })
+    const { wide, ...rest } = from
+    const reasons = await loop(bench, { ...rest, count: 3, spacing: 5 * MINUTE })
+    assert.deepEqual(reasons, deferrals(3))
+    const outcome = await bench.outcomeOf({ ...from, address: '100.200.1.1' })
+    assert.deepEqual([outcome.reason, outcome.hint], ['max-deferrals', hint], JSON.stringify(from))
+  }
+})
+
+test('observing defers nothing, and learns all the same', async () => {
+  const { greylister, outcomeOf, wait } = setUp()
+  const { judge } = observing(greylister)
+  const first = await outcomeOf({}, judge)
+  assert.deepEqual([first.verdict, first.reason, first.would], ['pass', 'observe', 'new'])
+  wait(5 * MINUTE)
+  assert.equal((await outcomeOf({}, judge)).reason, 'retry')
+  assert.equal((await outcomeOf({})).reason, 'known')
+})
+
+test('a store that fails at any step gives the configured answer, or does no harm', async () => {
+  const burns = () => Promise.reject(new Error('it burns'))
+  const cases: Array<[operation: keyof Store, reasons: string[]]> = [
+    ['find', ['store-error', 'store-error']],
+    ['add', ['store-error', 'store-error']],
+    ['count', ['new', 'retry']],
+    ['pass', ['new', 'retry']],
+    ['forget', ['new', 'retry']],
+  ]
+  for (const [operation, reasons] of cases) {
+    const { attempt, wait } = setUp({}, (store) => Object.assign(store, { [operation]: burns }))
+    const first = await attempt()
+    wait(5 * MINUTE)
+    assert.deepEqual([first, await attempt()], reasons, operation)
+  }
+})

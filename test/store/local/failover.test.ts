@@ -1,0 +1,318 @@
+// A shared store that goes away from one host or all, and comes back: whatever happens in between, in whichever order,
+// nothing that had passed anywhere is deferred once all is merged, and no first sight moves.
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import fc from 'fast-check'
+import { parseAddress } from '../../../src/address.ts'
+import { createGreylister, type Greylister } from '../../../src/greylist/greylister.ts'
+import { parseIp } from '../../../src/ip.ts'
+import type { Outcome } from '../../../src/outcome.ts'
+import { UnreadableEntry } from '../../../src/store/encoding.ts'
+import { FailoverStore, type Merge } from '../../../src/store/local/failover.ts'
+import { LocalStore } from '../../../src/store/local/local.ts'
+import { MemoryStore } from '../../../src/store/memory.ts'
+import type { SharedStore } from '../../../src/store/store.ts'
+import { journalIn, steady } from '../../support/journal.ts'
+
+const MINUTE = 60_000
+const DAY = 86_400_000
+/** Nothing ends within a history, which is a matter of the stores' own tests. */
+const TIMES = { delay: 4 * MINUTE, retryWindow: 20 * DAY, lifetime: 360 * DAY }
+
+/** A host's way to the shared store. */
+interface Line {
+  /** So many operations still get through. */
+  operations: number
+  /** Whether the first that does not is done all the same, and only its answer is lost. */
+  losesAnswer: boolean
+}
+
+function over(line: Line, shared: SharedStore): SharedStore {
+  const via = async <T>(operation: () => Promise<T>): Promise<T> => {
+    if (line.operations > 0) {
+      line.operations -= 1
+      return operation()
+    }
+    if (line.losesAnswer) await operation()
+    line.losesAnswer = false
+    throw new Error('it is away')
+  }
+  return {
+    find: (keys) => via(() => shared.find(keys)),
+    add: (key, window, age) => via(() => shared.add(key, window, age)),
+    pass: (key, lifetime) => via(() => shared.pass(key, lifetime)),
+    count: (key, window) => via(() => shared.count(key, window)),
+    forget: (key) => via(() => shared.forget(key)),
+    merge: (key, learnt) => via(() => shared.merge(key, learnt)),
+    check: () => via(() => shared.check()),
+    close: async () => undefined,
+  }
+}
+
+interface Frontend {
+  readonly line: Line
+  readonly merges: Merge[]
+  readonly problems: string[]
+  store: FailoverStore
+  greylister: Greylister
+  /** As after a restart: what is in memory alone is gone. */
+  restart(): Promise<void>
+}
+
+async function newFrontend(
+  t: TestContext | undefined,
+  shared: SharedStore,
+  now: () => number,
+  limit = 1000,
+): Promise<Frontend> {
+  const line = { operations: Number.POSITIVE_INFINITY, losesAnswer: false }
+  const kept = new Map<string, string>()
+  const frontend = { line, merges: [] as Merge[], problems: [] as string[] }
+  const open = async () => {
+    const local = new LocalStore(now, limit, TIMES, steady(journalIn(kept)))
+    await local.restore()
+    const store = new FailoverStore(over(line, shared), () => line.operations > 0, local, {
+      onMerged: (merge) => frontend.merges.push(merge),
+      onMergeFailed: (problem) => frontend.problems.push(problem),
+    })
+    t?.after(() => store.close())
+    const greylister = createGreylister({
+      settings: {
+        times: TIMES,
+        widensBySpf: true,
+        prefixes: { ipv4: 24, ipv6: 64 },
+        normalizeSender: false,
+        maxDeferrals: 0,
+        onStoreError: 'local',
+      },
+      exempt: () => undefined,
+      // Every other sender has an identity wider than its network, and so a second key.
+      investigate: async (_, sender) => {
+        const network = 'network:192.0.2.0/24'
+        const id = sender.text < 'b' ? network : 'spf:example.org'
+        return { identity: { id, network, spf: 'unknown', isNamed: true }, exemption: undefined }
+      },
+      stores: { store, local },
+    })
+    return { store, greylister }
+  }
+  return Object.assign(frontend, {
+    ...(await open()),
+    async restart(this: Frontend) {
+      void this.store.close()
+      Object.assign(this, await open())
+    },
+  })
+}
+
+function attempt({ greylister }: Frontend, sender: string): Promise<Outcome> {
+  return greylister.judge({
+    client: { address: parseIp('192.0.2.7') },
+    authenticated: false,
+    sender: parseAddress(sender),
+    recipient: parseAddress('u@example.com'),
+  })
+}
+
+const SENDERS = ['a1@a.test', 'b1@b.test']
+
+const host = fc.constantFrom(0, 1)
+const event = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('attempt' as const),
+      host,
+      sender: fc.constantFrom(...SENDERS),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('wait' as const),
+      time: fc.constantFrom(1000, MINUTE, 4 * MINUTE),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('cut' as const),
+      host,
+      operations: fc.nat(4),
+      losesAnswer: fc.boolean(),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('heal' as const), host }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('merge' as const), host }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), host }) },
+)
+
+test('whatever is cut off, healed, merged and restarted: who had passed is not deferred, and no first sight moves', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(event, { minLength: 20, maxLength: 100 }), async (history) => {
+      let now = 0
+      const shared = new MemoryStore(() => now)
+      const frontends = [
+        await newFrontend(undefined, shared, () => now),
+        await newFrontend(undefined, shared, () => now),
+      ] as const
+      const isCut = ({ line }: Frontend) => line.operations !== Number.POSITIVE_INFINITY
+      const isAllMerged = () => frontends.every(({ store }) => store.local.unmergedSize === 0)
+      const firstSeen = new Map<string, number>()
+      const passed = new Set<string>()
+      const passedHere = frontends.map(() => new Set<string>())
+
+      const attemptAt = async (host: 0 | 1, sender: string) => {
+        const frontend = frontends[host]
+        const [wasCut, wasMerged] = [isCut(frontend), isAllMerged()]
+        if (!firstSeen.has(sender)) firstSeen.set(sender, now)
+        const sinceFirst = now - (firstSeen.get(sender) ?? now)
+        const { verdict, reason, waited } = await attempt(frontend, sender)
+        if (verdict === 'pass') {
+          const isKnown = passed.has(sender) && !wasCut && wasMerged
+          assert.ok(reason === 'known' || !isKnown, `the pass of ${sender} was lost`)
+          if (!passed.has(sender))
+            assert.ok(sinceFirst >= TIMES.delay, `${sender} passed after ${sinceFirst}`)
+          assert.match(reason, /^(retry|known)$/)
+          passed.add(sender)
+          passedHere[host]?.add(sender)
+          return
+        }
+        assert.match(reason, /^(new|early)$/)
+        assert.ok(!passedHere[host]?.has(sender), `${sender} had passed at this host`)
+        if (wasCut || !wasMerged) return
+        assert.ok(!passed.has(sender), `${sender} had passed`)
+        assert.equal(waited, sinceFirst)
+      }
+
+      try {
+        for (const next of history) {
+          const frontend = 'host' in next ? frontends[next.host as 0 | 1] : frontends[0]
+          const { line } = frontend
+          if (next.kind === 'attempt') await attemptAt(next.host as 0 | 1, next.sender)
+          else if (next.kind === 'wait') now += next.time
+          else if (next.kind === 'cut') Object.assign(line, next)
+          else if (next.kind === 'heal') line.operations = Number.POSITIVE_INFINITY
+          else if (next.kind === 'merge') await frontend.store.merge()
+          else await frontend.restart()
+        }
+        for (const { line, store } of frontends) {
+          line.operations = Number.POSITIVE_INFINITY
+          await store.merge()
+          assert.equal(store.local.unmergedSize, 0)
+        }
+        for (const sender of firstSeen.keys())
+          for (const host of [0, 1] as const) await attemptAt(host, sender)
+      } finally {
+        for (const { store } of frontends) await store.close()
+      }
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+/** A shared store, the ways to it and a clock; how much the local stores hold where that matters. */
+async function setUp(t: TestContext, limit?: number) {
+  const clock = { now: 0 }
+  const shared = new MemoryStore(() => clock.now)
+  const open = () => newFrontend(t, shared, () => clock.now, limit)
+  return { clock, shared, here: await open(), there: await open() }
+}
+
+const reasonOf = async (frontend: Frontend, sender: string) => {
+  const { reason, store } = await attempt(frontend, sender)
+  return store ? `${reason} ${store}` : reason
+}
+
+test('a host that is cut off goes on greylisting: who had passed passes, who waits goes on waiting, others begin', async (t) => {
+  const { clock, here, there } = await setUp(t)
+  await reasonOf(there, 'a1@a.test')
+  clock.now += 5 * MINUTE
+  assert.equal(await reasonOf(here, 'a1@a.test'), 'retry')
+  assert.equal(await reasonOf(here, 'b1@b.test'), 'new')
+  here.line.operations = 0
+  const { error, store } = await attempt(here, 'a1@a.test')
+  assert.deepEqual([error, store], ['it is away', 'local'])
+  clock.now += 3 * MINUTE
+  assert.equal(await reasonOf(here, 'a1@a.test'), 'known local')
+  assert.equal(await reasonOf(here, 'b1@b.test'), 'early local')
+  assert.equal(await reasonOf(here, 'b2@b.test'), 'new local')
+  clock.now += MINUTE
+  assert.equal(await reasonOf(here, 'b1@b.test'), 'retry local')
+  clock.now += 3 * MINUTE
+  assert.equal(await reasonOf(here, 'b2@b.test'), 'retry local')
+  assert.equal(await reasonOf(there, 'b2@b.test'), 'new')
+  here.line.operations = Number.POSITIVE_INFINITY
+  assert.equal(await reasonOf(here, 'b2@b.test'), 'known', 'even before the merge')
+  await here.store.merge()
+  assert.equal(await reasonOf(there, 'b2@b.test'), 'known')
+  assert.equal(await reasonOf(there, 'b1@b.test'), 'known')
+  // Two keys each: that of the identity, and that of the network.
+  assert.deepEqual(here.merges, [{ merged: 4, unreadable: 0 }])
+})
+
+test('a merge that is cut off goes on where it was, and a store full of what is not merged lets mail pass', async (t) => {
+  const { clock, shared, here, there } = await setUp(t, 300)
+  here.line.operations = 0
+  for (let index = 0; index < 300; index += 1) {
+    assert.equal(await reasonOf(here, `a${index}@a.test`), 'new local')
+  }
+  const { verdict, reason, error } = await attempt(here, 'a300@a.test')
+  assert.deepEqual([verdict, reason], ['pass', 'store-error'])
+  assert.match(error ?? '', /^it is away; the local store is full/)
+  clock.now += MINUTE
+  here.line.operations = 150
+  await here.store.merge()
+  assert.deepEqual([here.store.local.unmergedSize, shared.size, here.merges.length], [150, 150, 0])
+  here.line.operations = Number.POSITIVE_INFINITY
+  await here.store.merge()
+  assert.deepEqual(here.merges, [{ merged: 300, unreadable: 0 }])
+  assert.deepEqual(here.problems, [])
+  assert.equal((await attempt(there, 'a7@a.test')).waited, MINUTE)
+})
+
+test('counts add up, whichever host counted', async (t) => {
+  const { shared, here, there } = await setUp(t)
+  assert.equal(await here.store.count('a', DAY), 1)
+  assert.equal(await there.store.count('a', DAY), 2)
+  here.line.operations = 0
+  there.line.operations = 0
+  assert.equal(await here.store.count('a', DAY), 2)
+  assert.equal(await here.store.count('a', DAY), 3)
+  assert.equal(await there.store.count('a', DAY), 3)
+  here.line.operations = Number.POSITIVE_INFINITY
+  assert.equal(await here.store.count('a', DAY), 5) // two of them not merged yet
+  await here.store.merge()
+  there.line.operations = Number.POSITIVE_INFINITY
+  await there.store.merge()
+  assert.equal(await shared.count('a', DAY), 7)
+})
+
+test('what the store cannot read is decided locally, and stays as it is', async (t) => {
+  const { clock, shared, here } = await setUp(t)
+  const unreadable = () => Promise.reject(new UnreadableEntry('what is this'))
+  Object.assign(shared, { find: unreadable, merge: unreadable })
+  assert.equal(await reasonOf(here, 'a1@a.test'), 'new local')
+  clock.now += 5 * MINUTE
+  await here.store.merge()
+  assert.equal(await reasonOf(here, 'a1@a.test'), 'retry local')
+  await here.store.merge()
+  assert.equal(await reasonOf(here, 'a1@a.test'), 'known local')
+  assert.deepEqual([here.store.local.unmergedSize, here.merges], [0, []])
+})
+
+test('a store that is up and takes nothing in is told of once, and tried again', async (t) => {
+  const { shared, here } = await setUp(t)
+  const { merge } = shared
+  here.line.operations = 0
+  await attempt(here, 'a1@a.test')
+  here.line.operations = Number.POSITIVE_INFINITY
+  shared.merge = () => Promise.reject(new Error('NOPERM'))
+  await here.store.merge()
+  await here.store.merge()
+  assert.deepEqual(here.problems, ['NOPERM'])
+  shared.merge = merge
+  await here.store.merge()
+  assert.deepEqual(here.merges, [{ merged: 1, unreadable: 0 }])
+})

@@ -1,0 +1,151 @@
+// RedisStore where Redis does not let just anybody in: TLS, client certificates and ACL users, alone, behind Sentinels
+// and in a Cluster; and what the operator is told where greymx does not get in.
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { makeCertificates } from '../../support/certificates.ts'
+import { type Redis, startNode, startRedis, startSentinel } from '../../support/redis.ts'
+import { openWatched, redisSettings } from '../../support/redis-store.ts'
+import { scratch, waitFor } from '../../support/scratch.ts'
+import { describeStore } from '../conformance.ts'
+
+const DAY = 86_400_000
+
+/** What README has the operator give the user. */
+const [RIGHTS = ''] = readFileSync('README.md', 'utf8').match(/(?<=ACL SETUSER greymx on >PASSWORD ).*/) ?? []
+
+const dir = await scratch({ after })
+const [certificates, others] = await Promise.all([makeCertificates(dir), makeCertificates(dir)])
+const ca = await readFile(certificates.authority, 'utf8')
+const otherCa = await readFile(others.authority, 'utf8')
+const redis = await startRedis({ dir, tls: { certificates, clients: 'all' } })
+await allow(redis, RIGHTS)
+const url = `rediss://greymx:s3cret@127.0.0.1:${redis.tlsPort}`
+const tls = { ca, ...certificates.trusted }
+let prefixes = 0
+
+async function allow(server: Redis, rights: string): Promise<void> {
+  await server.cli('acl', 'setuser', 'greymx', 'reset', 'on', '>s3cret', ...rights.split(' '))
+}
+
+describeStore('RedisStore over TLS, as the user of README,', 250, async (t) => {
+  prefixes += 1
+  const settings = redisSettings(url, { tls, prefix: `greymx:test${prefixes}:` })
+  const { store } = await openWatched(t, settings)
+  const { store: other } = await openWatched(t, settings)
+  return { store, other, advance: (milliseconds) => sleep(milliseconds) }
+})
+
+test('what README grants is enough in any database, and INFO, CONFIG and other keys are not needed', async (t) => {
+  const { store, events } = await openWatched(t, redisSettings(`${url}/3`, { tls }))
+  await store.check()
+  await allow(redis, RIGHTS.replace('+info', '').replace('+select', '').replace(/ +/g, ' ').trim())
+  t.after(() => allow(redis, RIGHTS))
+  const { store: lesser, events: told } = await openWatched(t, redisSettings(url, { tls }))
+  await lesser.check()
+  assert.deepEqual([events, told], [['ready'], ['ready']])
+  const log = await redis.cli('acl', 'log')
+  assert.doesNotMatch(log, /\nobject\n(?!info)/, log)
+})
+
+test('a right that is missing is named at the start', async (t) => {
+  t.after(() => allow(redis, RIGHTS))
+  const needed = ['get', 'set', 'del', 'pttl', 'pexpire', 'incr']
+  for (const command of needed) {
+    await allow(redis, `${RIGHTS} -${command}`)
+    const { store, events } = await openWatched(t, redisSettings(url, { tls }))
+    assert.match(events[0] ?? '', new RegExp(`the user lacks a right .*NOPERM.*'${command}'`))
+    await store.close()
+  }
+  await allow(redis, RIGHTS)
+  const { events } = await openWatched(t, redisSettings(url, { tls, prefix: 'other:' }))
+  assert.match(events[0] ?? '', /the user lacks a right .*NOPERM.*key/)
+})
+
+test('why TLS does not come about is said plainly', async (t) => {
+  const plain = await startRedis({ dir, tls: { certificates } })
+  const at = (port: number) => `rediss://127.0.0.1:${port}`
+  const cases: Array<[url: string, tls: object, problem: RegExp]> = [
+    [at(plain.tlsPort), {}, /^its certificate is not of a known authority, see redis\.tls\.ca \(/],
+    [
+      at(plain.tlsPort),
+      { ca: otherCa },
+      /^its certificate is not of a known authority, see redis\.tls\.ca \(/,
+    ],
+    [
+      at(plain.tlsPort),
+      { ca, serverName: 'redis.example.org' },
+      /^its certificate is for another name, see redis\.tls\.server_name \(.*redis\.example\.org/,
+    ],
+    [at(redis.tlsPort), { ca }, /^it asks for a client certificate, see redis\.tls\.cert \(/],
+    [
+      at(redis.tlsPort),
+      { ca, ...certificates.stranger },
+      /^it refuses the client certificate, see redis\.tls\.cert \(/,
+    ],
+    [at(plain.port), { ca }, /^it does not answer, or not in TLS/],
+    [
+      plain.url.replace(/\d+$/, `${plain.tlsPort}`),
+      {},
+      /^the connection was closed|^it closed the connection, as it does when it expects TLS/,
+    ],
+  ]
+  for (const [asked, given, problem] of cases) {
+    const { tls: wanted, ...settings } = redisSettings(asked)
+    const { store, events } = await openWatched(t, { ...settings, ...(wanted ? { tls: given } : {}) })
+    assert.match(events[0] ?? '', problem, asked)
+    await assert.rejects(store.check(), /^Error: Redis: /)
+    await store.close()
+  }
+  const named = { ca, serverName: 'mx.example.com' }
+  const { store } = await openWatched(t, redisSettings(at(plain.tlsPort), { tls: named }))
+  await store.check()
+})
+
+test('greymx is back by itself once Redis has the right certificate, or the user the right password', async (t) => {
+  const server = await startRedis({ dir, tls: { certificates: others } })
+  const { untilReady, events } = await openWatched(
+    t,
+    redisSettings(`rediss://greymx:s3cret@127.0.0.1:${server.tlsPort}`, { tls: { ca } }),
+  )
+  assert.match(events[0] ?? '', /authority/)
+  const { cert, key } = certificates.server
+  await server.cli('config', 'set', 'tls-cert-file', cert, 'tls-key-file', key)
+  await waitFor('the password to be refused', () => events.some((event) => event.includes('WRONGPASS')))
+  await allow(server, RIGHTS)
+  await untilReady(3000)
+})
+
+test('TLS reaches a master through its Sentinels', async (t) => {
+  const sentinel = await startSentinel(dir, redis.tlsPort, { certificates })
+  const sentinels = `rediss+sentinel://greymx:s3cret@127.0.0.1:${sentinel.port}/greymx-test`
+  const { store } = await openWatched(t, redisSettings(sentinels, { tls }))
+  await store.check()
+  const { events } = await openWatched(t, redisSettings(sentinels, { tls: { ca: otherCa } }))
+  assert.match(events[0] ?? '', /^Sentinel \S+: its certificate is not of a known authority/)
+  const withoutTls = sentinels.replace('rediss', 'redis')
+  const { events: plain } = await openWatched(t, redisSettings(withoutTls))
+  assert.match(plain[0] ?? '', /^Sentinel \S+: /)
+})
+
+test('TLS reaches the nodes of a Cluster, and the rights of README are enough there', async (t) => {
+  const { redis: node } = await startNode(dir, { tls: { certificates }, args: ['--tls-cluster', 'yes'] })
+  await node.cli('cluster', 'addslotsrange', '0', '16383')
+  await waitFor('the cluster', async () => (await node.cli('cluster', 'info')).includes('cluster_state:ok'))
+  await allow(node, RIGHTS)
+  const nodes = `rediss+cluster://greymx:s3cret@127.0.0.1:${node.tlsPort}`
+  const { store } = await openWatched(t, redisSettings(nodes, { tls: { ca } }))
+  await store.check()
+  await store.pass('a', DAY)
+  const cases: Array<[url: string, ca: string, problem: RegExp]> = [
+    [nodes, otherCa, /^its certificate is not of a known authority/],
+    [nodes.replace('s3cret', 'guess'), ca, /^it refuses the user name or the password \(WRONGPASS/],
+  ]
+  for (const [asked, authority, problem] of cases) {
+    const { events } = await openWatched(t, redisSettings(asked, { tls: { ca: authority } }))
+    assert.match(events[0] ?? '', problem)
+  }
+})

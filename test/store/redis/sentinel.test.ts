@@ -1,0 +1,101 @@
+// RedisStore with a master that Sentinels watch: the conformance suite, and what happens when they choose another.
+
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Redis, startRedis, startSentinels } from '../../support/redis.ts'
+import { openWatched, redisSettings } from '../../support/redis-store.ts'
+import { scratch, waitFor } from '../../support/scratch.ts'
+import { describeStore } from '../conformance.ts'
+
+const DAY = 86_400_000
+
+const dir = await scratch({ after })
+const [{ url, master, replica, sentinels }, other] = await Promise.all([
+  startSentinels({ dir }),
+  startSentinels({ dir }),
+])
+let databases = 0
+
+describeStore('RedisStore with Sentinels', 250, async (t) => {
+  databases += 1
+  const settings = redisSettings(`${url}?db=${databases}`)
+  const { store } = await openWatched(t, settings)
+  const { store: other } = await openWatched(t, settings)
+  return { store, other, advance: (milliseconds) => sleep(milliseconds) }
+})
+
+test('a master that the Sentinels do not know is named, and so is a Sentinel that is away', async (t) => {
+  const [{ port } = { port: 0 }] = sentinels
+  const cases: Array<[url: string, problem: string]> = [
+    [
+      `redis+sentinel://127.0.0.1:${port}/other`,
+      `Sentinel 127.0.0.1:${port}: it knows no master named other`,
+    ],
+    ['redis+sentinel://127.0.0.1:1/other', 'Sentinel 127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1'],
+  ]
+  for (const [wrong, problem] of cases) {
+    const { store, events } = await openWatched(t, redisSettings(wrong))
+    assert.equal(events[0], problem)
+    await assert.rejects(store.check(), { message: `Redis: ${problem}` })
+  }
+})
+
+test('one Sentinel that answers is enough', async (t) => {
+  const [{ port } = { port: 0 }] = sentinels
+  const { store } = await openWatched(
+    t,
+    redisSettings(`redis+sentinel://127.0.0.1:1,127.0.0.1:${port}/greymx-test`),
+  )
+  await store.check()
+})
+
+test('Sentinels have a password of their own', async (t) => {
+  const sentinel = await startRedis({ dir, args: ['--requirepass', 's3cret'] })
+  const asked = redisSettings(`redis+sentinel://:other@127.0.0.1:${sentinel.port}/greymx-test`)
+  const { events } = await openWatched(t, asked)
+  assert.match(events[0] ?? '', /^Sentinel \S+: it asks for a password \(NOAUTH/)
+  const { events: wrong } = await openWatched(t, { ...asked, sentinelLogin: { password: 'guess' } })
+  assert.match(wrong[0] ?? '', /^Sentinel \S+: it refuses the user name or the password \(WRONGPASS/)
+  // It is no Sentinel, but it has let us in.
+  const { events: right } = await openWatched(t, { ...asked, sentinelLogin: { password: 's3cret' } })
+  assert.match(right[0] ?? '', /^Sentinel \S+: it does not know a command that greymx needs/)
+})
+
+test('greymx follows to the master that the Sentinels choose when theirs dies', async (t) => {
+  const { store, untilReady } = await openWatched(t, redisSettings(url))
+  await untilReady()
+  await store.pass('kept', DAY)
+  await master.cli('wait', '1', '1000')
+  await master.kill9()
+  await assert.rejects(store.check())
+  await waitFor('the replica to be master', () => isMaster(replica))
+  await untilReady(3000)
+  assert.equal((await store.find(['kept']))[0]?.passed, true)
+  await store.check()
+})
+
+test('greymx follows to the master that is chosen by hand, though the old one still takes writes', async (t) => {
+  const { store, events, untilReady } = await openWatched(t, redisSettings(other.url))
+  await untilReady()
+  await other.sentinels[0]?.cli('sentinel', 'failover', 'greymx-test')
+  await waitFor('the replica to be master', () => isMaster(other.replica))
+  await waitFor(
+    'greymx to write there',
+    async () => {
+      await store.pass('new', DAY).catch(() => undefined)
+      return (await other.replica.cli('exists', 'greymx:new')) === '1'
+    },
+    5000,
+  )
+  assert.ok(
+    events.includes(`the Sentinels have made 127.0.0.1:${other.replica.port} the master`),
+    `${events}`,
+  )
+})
+
+/** As far as it answers: Sentinels that make it the master have it close all connections (CLIENT KILL TYPE normal). */
+async function isMaster(server: Redis): Promise<boolean> {
+  const info = await server.cli('info', 'replication').catch(() => '')
+  return info.includes('role:master')
+}
