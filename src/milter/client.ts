@@ -1,5 +1,6 @@
-// The MTA's side of a milter connection: what the probe and the tests speak to a filter. Sends the stages that were
-// not asked away, waits for the replies that were not waived, and gives them as an MTA would give them to its client.
+// The MTA's side of a milter connection, with which the probe and the tests talk to a filter. It sends the stages that
+// the filter did not decline, waits for the replies that it did not waive, and returns them as an MTA would pass them
+// to its SMTP client. The order of the stages is left to the caller.
 
 import { connect, type Socket } from 'node:net'
 import { STEPS } from './codes.ts'
@@ -7,17 +8,17 @@ import { type Command, type Connection, encodeCommand, type MacroPairs } from '.
 import { FrameReader } from './frame.ts'
 import type { SocketSpec } from './socket.ts'
 
-/** What came back for one command: the reply's character and text (`y`), and the headers that came before it. */
+/** The filter's answer to one command: the reply's character, its text (for `y`), and the headers sent before it. */
 export interface FilterReply {
   readonly code: string
   readonly text: string
   readonly headers: ReadonlyArray<readonly [name: string, value: string]>
 }
 
-/** What this side offers: version 6, adding headers, lists of macros, and every step. */
+/** This side offers version 6, every action (SMFIF_*) and every step (SMFIP_*). */
 const OFFER = { version: 6, actions: 0x1ff, steps: 0x1fffff }
 
-/** Each stage with the steps that ask it and its reply away. */
+/** The steps with which a filter declines each stage, and with which it waives the reply to it. */
 const STAGES = {
   CONNECT: [STEPS.NOCONNECT, STEPS.NR_CONN],
   HELO: [STEPS.NOHELO, STEPS.NR_HELO],
@@ -32,7 +33,7 @@ const STAGES = {
 
 const CONTINUE: FilterReply = { code: 'c', text: '', headers: [] }
 
-/** Connects and negotiates; rejects when nobody listens, or when no answer comes within `timeout` milliseconds. */
+/** A negotiated connection to the filter; rejects when nobody listens, or no answer comes in `timeout` milliseconds. */
 export async function connectToFilter(spec: SocketSpec, timeout: number): Promise<MilterClient> {
   const socket =
     spec.kind === 'unix' ? connect({ path: spec.path }) : connect({ host: spec.host, port: spec.port })
@@ -46,6 +47,10 @@ export async function connectToFilter(spec: SocketSpec, timeout: number): Promis
   return client
 }
 
+/**
+ * One milter connection, seen from the MTA. Each stage resolves with the filter's reply, or with `continue` if the
+ * filter declined the stage or waived its reply, and rejects once the connection has failed.
+ */
 export class MilterClient {
   readonly #socket: Socket
   readonly #reader = new FrameReader()

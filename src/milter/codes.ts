@@ -1,7 +1,7 @@
-// The numbers of the milter protocol beside their libmilter names, as tables that code, log and tests share.
+// The numbers of the milter protocol under their libmilter names, as tables that code, log and tests share.
 // Source: sendmail 8.17 include/libmilter/mfdef.h; Postfix 3.7 src/milter/milter8.c (smfic_table and neighbours).
 
-/** The protocol version we speak; lower ones down to `MIN_VERSION` are answered in their own terms. */
+/** The protocol version that greymx speaks; an MTA with a lower one is answered in its own, down to `MIN_VERSION`. */
 export const VERSION = 6
 export const MIN_VERSION = 2
 
@@ -30,7 +30,7 @@ export const COMMANDS = {
 export type CommandCode = keyof typeof COMMANDS
 export type CommandName = (typeof COMMANDS)[CommandCode]
 
-/** What the filter may do to a message (SMFIF_*); only what greymx asks for is named. */
+/** What a filter may do to a message (SMFIF_*); the table has only the actions that greymx asks for. */
 export const ACTIONS = { ADDHDRS: 0x1, SETSYMLIST: 0x100 } as const
 
 /** Protocol steps (SMFIP_*): stages the MTA need not send, and replies it need not wait for. */
@@ -57,9 +57,9 @@ export const STEPS = {
   NR_BODY: 0x80000,
 } as const
 
-/** Stages for which a list of macros can be asked (SMFIM_*). */
+/** Stages for which a filter can request a list of macros (SMFIM_*). */
 export const MACRO_STAGES = { connect: 0, helo: 1, mail: 2, rcpt: 3, data: 4, eom: 5, eoh: 6 } as const
 export type MacroStage = keyof typeof MACRO_STAGES
 
-/** Replies greymx can give (SMFIR_*). There is no reject, no discard and nothing that changes a message but a header. */
+/** Replies that greymx can give (SMFIR_*): it cannot reject or discard, and changes a message only by a header. */
 export const REPLIES = { continue: 'c', tempfail: 't', replyCode: 'y', addHeader: 'h' } as const

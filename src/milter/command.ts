@@ -1,20 +1,21 @@
-// One frame → one command of the MTA, or the reason why it is none; and back, for whoever plays the MTA's part (the
-// probe, the tests). Decoding is total: every byte sequence gives one or the other.
-// What greymx never looks at (headers, body, the text of unknown commands) is not decoded.
+// Decodes one frame into one command of the MTA, or into the reason why it is malformed, and encodes commands for the
+// probe and the tests, which play the MTA. Decoding is total: every byte sequence gives a command or `malformed`.
+// Headers, body and the text of unknown commands are not decoded, as greymx never reads them. The legal order of
+// commands is left to session.ts.
 // Source: sendmail 8.17 libmilter/engine.c (dispatch table, st_* functions), Postfix 3.7 src/milter/milter8.c.
 
 import { COMMANDS, type CommandCode, type CommandName } from './codes.ts'
 import { encodeFrame } from './frame.ts'
 import { decodeText, encodeText } from './text.ts'
 
-/** The MTA's offer: protocol version, what filters may do (SMFIF_*), which steps can be left out (SMFIP_*). */
+/** The MTA's offer: its protocol version, what filters may do (SMFIF_*), which steps can be left out (SMFIP_*). */
 export interface Offer {
   readonly version: number
   readonly actions: number
   readonly steps: number
 }
 
-/** The SMTP client as the MTA names it; `address` is its text as sent, absent for family `unknown`. */
+/** The SMTP client as the MTA names it; `address` is the text that the MTA sent, absent for family `unknown`. */
 export interface Connection {
   readonly hostName: string
   readonly family: 'inet' | 'inet6' | 'unix' | 'unknown'
@@ -22,12 +23,13 @@ export interface Connection {
   readonly address?: string
 }
 
-/** Macro names without braces, their values as text. */
+/** Macros in the order in which the MTA sent them: names without braces, values as text. */
 export type MacroPairs = ReadonlyArray<readonly [name: string, value: string]>
 
+/** A command of the MTA; `kind` is its libmilter name. */
 export type Command =
   | { readonly kind: 'OPTNEG'; readonly offer: Offer }
-  /** `isCut` where there were more macros than are read; the first are there. */
+  /** `isCut` says that the MTA sent more macros than are read; `macros` then has the first ones. */
   | {
       readonly kind: 'MACRO'
       readonly stage: CommandName
@@ -36,12 +38,13 @@ export type Command =
     }
   | { readonly kind: 'CONNECT'; readonly connection: Connection }
   | { readonly kind: 'HELO'; readonly name: string }
-  /** `address` as written in SMTP, mostly with `<>`; ESMTP parameters follow it. */
+  /** `address` is written as in SMTP, mostly with `<>`; `parameters` are those of ESMTP. */
   | { readonly kind: 'MAIL' | 'RCPT'; readonly address: string; readonly parameters: readonly string[] }
   | {
       readonly kind: 'DATA' | 'HEADER' | 'EOH' | 'BODY' | 'BODYEOB' | 'ABORT' | 'QUIT' | 'QUIT_NC' | 'UNKNOWN'
     }
 
+/** A frame that is no command of the protocol; `reason` says why. */
 export interface Malformed {
   readonly kind: 'malformed'
   readonly reason: string
@@ -51,11 +54,11 @@ const FAMILIES = { '4': 'inet', '6': 'inet6', L: 'unix', U: 'unknown' } as const
 const FAMILY_CODES = { inet: '4', inet6: '6', unix: 'L', unknown: 'U' } as const
 const OFFER_BYTES = 12
 const PORT_BYTES = 2
-/** Far above the ESMTP parameters that an MTA has to send, and far below what a frame of NULs would make. */
+/** Limit on the strings of a command: far above the ESMTP parameters of any MTA, far below what a frame of NULs makes. */
 const MAX_STRINGS = 1024
 
 type Decoded = Command | Malformed
-const DECODERS: { readonly [name in CommandName]: (payload: Buffer, mostMacros: number) => Decoded } = {
+const DECODERS: { readonly [name in CommandName]: (payload: Buffer, maxMacros: number) => Decoded } = {
   OPTNEG: decodeOffer,
   MACRO: decodeMacros,
   CONNECT: decodeConnection,
@@ -77,8 +80,8 @@ const DECODERS: { readonly [name in CommandName]: (payload: Buffer, mostMacros: 
   UNKNOWN: () => ({ kind: 'UNKNOWN' }),
 }
 
-/** The decoder of each command byte, by its number; the table that the codes table and the decoders make together. */
-const BY_BYTE: ReadonlyArray<((payload: Buffer, mostMacros: number) => Decoded) | undefined> = Array.from(
+/** The decoder for each first byte of a frame; `undefined` for a byte that is no command. */
+const BY_BYTE: ReadonlyArray<((payload: Buffer, maxMacros: number) => Decoded) | undefined> = Array.from(
   { length: 256 },
   (_, byte) => {
     const name = commandName(byte)
@@ -86,13 +89,13 @@ const BY_BYTE: ReadonlyArray<((payload: Buffer, mostMacros: number) => Decoded) 
   },
 )
 
-/** `frame` is what `FrameReader` gives: the command's character, then its payload. Of macros, so many are read. */
-export function decodeCommand(frame: Buffer, mostMacros = MAX_STRINGS): Decoded {
+/** The command in `frame`, as `FrameReader` returns it: character, then payload. Reads `maxMacros` macros at most. */
+export function decodeCommand(frame: Buffer, maxMacros = MAX_STRINGS): Decoded {
   const byte = frame[0]
   if (byte === undefined) return { kind: 'malformed', reason: 'empty frame: expected a command character' }
   const decode = BY_BYTE[byte]
   if (!decode) return { kind: 'malformed', reason: `unknown command 0x${byte.toString(16).padStart(2, '0')}` }
-  return decode(frame.subarray(1), mostMacros)
+  return decode(frame.subarray(1), maxMacros)
 }
 
 /** The frame that an MTA sends for this command, its length included. */
@@ -149,12 +152,12 @@ function decodeOffer(payload: Buffer): Decoded {
   }
 }
 
-function decodeMacros(payload: Buffer, most: number): Decoded {
+function decodeMacros(payload: Buffer, maxMacros: number): Decoded {
   const stage = commandName(payload[0])
   if (!stage) return malformed('MACRO', 'the character of a command first')
   const macros: Array<readonly [string, string]> = []
   for (let start = 1; start < payload.length; ) {
-    if (macros.length === most) return { kind: 'MACRO', stage, macros, isCut: true }
+    if (macros.length === maxMacros) return { kind: 'MACRO', stage, macros, isCut: true }
     const nameEnd = payload.indexOf(0, start)
     const end = nameEnd === -1 ? -1 : payload.indexOf(0, nameEnd + 1)
     if (end === -1) return malformed('MACRO', 'pairs of strings that end in NUL')
@@ -198,7 +201,7 @@ function decodeAddress(kind: 'MAIL' | 'RCPT', payload: Buffer): Decoded {
   return { kind, address: text(strings, 0), parameters: strings.slice(1).map(decodeText) }
 }
 
-/** The NUL-terminated strings that fill `payload`; `undefined` when the last does not end, or where they are too many. */
+/** The NUL-terminated strings that fill `payload`; `undefined` when the last has no NUL or they are too many. */
 function readStrings(payload: Buffer): Buffer[] | undefined {
   const strings: Buffer[] = []
   for (let start = 0; start < payload.length; ) {
@@ -215,7 +218,7 @@ function text(strings: readonly Buffer[], index: number): string {
   return bytes === undefined ? '' : decodeText(bytes)
 }
 
-/** `{mail_addr}` → `mail_addr`; smfi_getsymval takes one-letter names with or without braces alike. */
+/** `{mail_addr}` → `mail_addr`; for smfi_getsymval, a one-letter name is the same with and without braces. */
 function withoutBraces(name: string): string {
   return name.startsWith('{') && name.endsWith('}') ? name.slice(1, -1) : name
 }
@@ -227,7 +230,7 @@ export function withBraces(name: string): string {
 
 function commandName(byte: number | undefined): CommandName | undefined {
   const code = String.fromCharCode(byte ?? 0)
-  return Object.hasOwn(COMMANDS, code) ? COMMANDS[code as CommandCode] : undefined // checked by the line itself
+  return Object.hasOwn(COMMANDS, code) ? COMMANDS[code as CommandCode] : undefined // hasOwn has shown that it is one
 }
 
 function commandCode(name: CommandName): string {

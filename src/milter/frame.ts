@@ -1,41 +1,43 @@
-// Cuts the MTA's byte stream into frames: a length of four bytes (network order), then so many bytes, of which the
-// first is the command. Knows nothing of what the bytes mean.
+// Cuts the MTA's byte stream into frames. A frame is a length of four bytes in network order, then that many bytes, of
+// which the first is the command. What the bytes mean is left to command.ts.
 // Source: sendmail 8.17 libmilter/comm.c (mi_rd_cmd), MILTER_LEN_BYTES.
 
-/** The longest frame of libmilter's own: its greatest body chunk (MILTER_MDS_1M) and the command's character. */
+/** The longest frame that libmilter sends, in bytes: its largest body chunk (MILTER_MDS_1M) and the command byte. */
 export const MAX_FRAME = 1024 * 1024
 
 const LENGTH_BYTES = 4
 
-/** The least room that is made for a frame that came in pieces, in bytes. */
-const LEAST_ROOM = 256
+/** Smallest buffer for a frame that arrives in pieces, in bytes. */
+const MIN_BUFFER = 256
 
+/** What `FrameReader.next` returns; `length` is the one that the MTA announced. */
 export type FrameResult =
   | { readonly kind: 'frame'; readonly bytes: Buffer }
   | { readonly kind: 'incomplete' }
   | { readonly kind: 'bad-length'; readonly length: number }
 
 const INCOMPLETE: FrameResult = { kind: 'incomplete' }
-const NOTHING: Buffer = Buffer.alloc(0)
+const EMPTY: Buffer = Buffer.alloc(0)
 
 /**
- * Collects chunks and gives out whole frames, as views: into the chunk where one holds it whole, else into one buffer
- * that grows with what has arrived. A frame that comes byte by byte takes no more room than one that comes at once.
+ * Collects chunks and returns whole frames as views: into the chunk if it contains the whole frame, otherwise into one
+ * buffer that grows with what has arrived. A frame that comes byte by byte takes no more memory than one that comes at
+ * once.
  */
 export class FrameReader {
-  readonly #longest: number
-  /** Unread are the bytes between `#at` and `#end`. A chunk is left as it is; room of our own is filled behind `#end`. */
-  #bytes = NOTHING
+  readonly #maxFrame: number
+  /** The bytes from `#at` to `#end` are unread. A chunk is never written to; our own buffer is filled behind `#end`. */
+  #bytes = EMPTY
   #isOwn = false
   #at = 0
   #end = 0
 
-  /** `longest` is that of a frame in bytes, without its length. */
-  constructor(longest = MAX_FRAME) {
-    this.#longest = longest
+  /** `maxFrame` is the longest frame that is accepted, in bytes, without its length field. */
+  constructor(maxFrame = MAX_FRAME) {
+    this.#maxFrame = maxFrame
   }
 
-  /** The memory that waits here for its frame to be whole or to be asked for, in bytes. */
+  /** Bytes of memory kept for frames that are incomplete or not returned yet. */
   get held(): number {
     return this.#bytes.length
   }
@@ -45,17 +47,17 @@ export class FrameReader {
       this.#replace(chunk, chunk.length, false)
       return
     }
-    if (!this.#isOwn || this.#end + chunk.length > this.#bytes.length) this.#makeRoom(chunk.length)
+    if (!this.#isOwn || this.#end + chunk.length > this.#bytes.length) this.#grow(chunk.length)
     chunk.copy(this.#bytes, this.#end)
     this.#end += chunk.length
   }
 
-  /** The next frame, without its length; after `bad-length` (0 or above the longest) the stream cannot be read on. */
+  /** The next frame, without its length field. After `bad-length` (0, or too long) the stream cannot be read on. */
   next(): FrameResult {
     const unread = this.#end - this.#at
     if (unread < LENGTH_BYTES) return this.#incomplete(unread)
     const length = this.#bytes.readUInt32BE(this.#at)
-    if (length === 0 || length > this.#longest) return { kind: 'bad-length', length }
+    if (length === 0 || length > this.#maxFrame) return { kind: 'bad-length', length }
     if (unread < LENGTH_BYTES + length) return INCOMPLETE
     const start = this.#at + LENGTH_BYTES
     this.#at = start + length
@@ -63,15 +65,15 @@ export class FrameReader {
   }
 
   #incomplete(unread: number): FrameResult {
-    if (unread === 0) this.#replace(NOTHING, 0, false)
+    if (unread === 0) this.#replace(EMPTY, 0, false)
     return INCOMPLETE
   }
 
-  /** Twice what is needed, so that each byte is copied a few times at most; what was given out is never written over. */
-  #makeRoom(count: number): void {
+  /** Allocates twice what is needed, so that each byte is copied a few times at most. Returned frames stay intact. */
+  #grow(count: number): void {
     const unread = this.#bytes.subarray(this.#at, this.#end)
-    // Of its own size: a piece of Buffer's pool would keep the whole pool alive for as long as the MTA likes.
-    const room = Buffer.allocUnsafeSlow(Math.max(LEAST_ROOM, 2 * (unread.length + count)))
+    // allocUnsafeSlow does not use Buffer's pool: a slice would keep the whole pool alive for as long as the MTA likes.
+    const room = Buffer.allocUnsafeSlow(Math.max(MIN_BUFFER, 2 * (unread.length + count)))
     unread.copy(room)
     this.#replace(room, unread.length, true)
   }
@@ -84,7 +86,7 @@ export class FrameReader {
   }
 }
 
-/** One frame as it goes over the wire: length, command or reply character, payload. */
+/** One frame as it is sent: length, then the character of the command or reply, then the payload. */
 export function encodeFrame(code: string, payload: Buffer = Buffer.alloc(0)): Buffer {
   const frame = Buffer.allocUnsafe(LENGTH_BYTES + 1 + payload.length)
   frame.writeUInt32BE(1 + payload.length, 0)

@@ -1,17 +1,18 @@
-// Bytes from the wire as text and back, without loss: valid UTF-8 reads as itself, and in anything else each byte
-// above ASCII becomes a lone surrogate (U+DC80 to U+DCFF), which no valid text holds. Two different byte strings are
-// therefore never the same text; decoding with replacement characters would merge senders.
+// Converts bytes from the wire to text and back without loss. Valid UTF-8 becomes the text that it encodes. In any
+// other byte string, each byte above ASCII becomes a lone surrogate (U+DC80 to U+DCFF), which no valid text contains.
+// Two different byte strings thus never give the same text; decoding with replacement characters would merge senders.
 // Source: RFC 6531 section 3.3 (UTF-8 in addresses); the scheme is Python's "surrogateescape" (PEP 383).
 
 import { isUtf8 } from 'node:buffer'
 
 const ESCAPE = 0xdc00
-/** Any surrogate, paired or not: text without one needs no closer look, and has none to escape. */
+/** Any surrogate, paired or not; text without one has no escaped byte and is encoded as it is. */
 const SURROGATE = /[\ud800-\udfff]/
 
+/** The text for `bytes`; `encodeText` gives the same bytes back. */
 export function decodeText(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString('utf8')
-  // As UTF-16 at once: built letter by letter, a megabyte of them would hold up everybody for 100 ms.
+  // UTF-16 is filled in directly: built letter by letter, a megabyte would hold up all connections for 100 ms.
   const units = Buffer.alloc(2 * bytes.length)
   for (const [index, byte] of bytes.entries()) {
     units[2 * index] = byte
@@ -20,7 +21,7 @@ export function decodeText(bytes: Buffer): string {
   return units.toString('utf16le')
 }
 
-/** The bytes that `decodeText` read; other lone surrogates cannot come from it and are written as U+FFFD. */
+/** The bytes from which `decodeText` made `text`; lone surrogates that it never makes are written as U+FFFD. */
 export function encodeText(text: string): Buffer {
   if (!SURROGATE.test(text)) return Buffer.from(text, 'utf8')
   return Buffer.concat(
