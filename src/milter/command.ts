@@ -54,7 +54,7 @@ const FAMILIES = { '4': 'inet', '6': 'inet6', L: 'unix', U: 'unknown' } as const
 const FAMILY_CODES = { inet: '4', inet6: '6', unix: 'L', unknown: 'U' } as const
 const OFFER_BYTES = 12
 const PORT_BYTES = 2
-/** Limit on the strings of a command: far above the ESMTP parameters of any MTA, far below what a frame of NULs makes. */
+/** Most strings in a command: far above the ESMTP parameters of any MTA, far below what a frame of NULs makes. */
 const MAX_STRINGS = 1024
 
 type Decoded = Command | Malformed

@@ -1,5 +1,6 @@
-// The open connections of MTAs, a session for each, and the limits on them: who says nothing, or does not take its
-// replies, for too long is closed, and so are some where there are too many or they keep too much.
+// The open connections of MTAs, with one session each, and the limits on them. Connections that are silent or take no
+// replies for too long are closed, and some when there are too many or all together hold too much memory. Listening is
+// left to listener.ts, the protocol to session.ts.
 
 import type { Socket } from 'node:net'
 import { Turns } from '../turns.ts'
@@ -7,7 +8,7 @@ import { connectionsWithin, descriptorLimit } from './descriptors.ts'
 import type { Limits } from './limits.ts'
 import { type Handler, type Peer, Session, type SessionFault, type Waiting } from './session.ts'
 
-/** What became of a connection that is not as it should be; the values of the metric's label. */
+/** How an MTA broke the protocol, or which limit its connection met; values of the metric's label. */
 export type ProtocolErrorKind =
   | SessionFault
   | 'connections'
@@ -17,17 +18,19 @@ export type ProtocolErrorKind =
   | 'idle'
   | 'accept'
 
+/** What the owner is told: how many connections are open, and each protocol error with the peer's name. */
 export interface ConnectionEvents {
   readonly onConnection: (open: number) => void
   readonly onProtocolError: (kind: ProtocolErrorKind, reason: string, peer: string) => void
 }
 
 /**
- * As sockets are accepted. Node keeps what a paused socket has read, and writes that wait, up to so many bytes: MTAs
- * never let more than a command wait, and a byte in a packet of its own takes 180 in memory.
+ * Options of accepted sockets, for `createServer` of node:net. `highWaterMark` bounds what Node keeps of a paused
+ * socket's input and of waiting writes, in bytes: an MTA never has more than one command waiting, and a byte that comes
+ * in a packet of its own takes 180 bytes of memory.
  *
- * A peer that vanished without a word is found by keep-alive, some 10 minutes later; not much sooner, as libuv gives up
- * after 10 s of no answer, and a network that is away for so long should not cost a connection that nobody needs now.
+ * TCP keep-alive finds a peer that vanished without a word some 10 minutes later. The delay is not much lower because
+ * libuv gives up after 10 s without an answer, and a network outage of that length should not cost an idle connection.
  */
 export const SOCKET_OPTIONS = {
   highWaterMark: 64,
@@ -36,38 +39,43 @@ export const SOCKET_OPTIONS = {
   keepAliveInitialDelay: 600_000,
 }
 
-/** So many of the oldest connections are looked at for one that can make room: the look itself must not cost much. */
-const OLDEST = 100
+/** How many of the oldest connections are searched for one that can be closed: the search itself must stay cheap. */
+const MAX_EVICTION_CANDIDATES = 100
 
-/** Silence is looked for so often within the shortest time allowed, and every so many milliseconds at least. */
-const LOOKS = 4
-const LONGEST_LOOK = 15_000
-const SHORTEST_LOOK = 10
+/** Connections are checked for silence four times within the shortest time-out, at intervals of 10 ms to 15 s. */
+const CHECKS_PER_TIMEOUT = 4
+const MAX_CHECK_INTERVAL = 15_000
+const MIN_CHECK_INTERVAL = 10
 
-/** When the memory is used up, so much of it is left in use: that it is looked for who has most stays seldom. */
-const SHED_TO = 0.9
+/**
+ * When memory runs out, connections are closed until 90 % of the limit is in use, so that the costly search for the
+ * largest stays rare.
+ */
+const MEMORY_LOW_WATER = 0.9
 
 interface Open {
   readonly session: Session
   readonly fail: (kind: ProtocolErrorKind, reason: string) => void
-  /** What it was last seen to keep. */
+  /** Bytes that it held when it was last measured. */
   held: number
-  /** What it was last seen to wait for, with how many commands behind it, and since when. */
+  /** The session's `waiting` and `progress` at the last check, and since when both are unchanged. */
   waiting: Waiting
   progress: number
   since: number
 }
 
+/** The open connections. Each is held to the limits, and so are all together. */
 export class Connections {
   readonly #events: ConnectionEvents
   readonly #open = new Map<Socket, Open>()
   readonly #turns = new Turns()
   #limits: Limits
-  /** How many there may be, and why no more. */
-  #most = 0
-  #bound = ''
+  /** The effective limit on connections, and its wording for messages. */
+  #maxConnections = 0
+  #limitText = ''
+  /** Bytes that all connections held when they were last measured. */
   #held = 0
-  #looking: NodeJS.Timeout | undefined
+  #checkTimer: NodeJS.Timeout | undefined
 
   constructor(limits: Limits, events: ConnectionEvents) {
     this.#limits = limits
@@ -75,20 +83,20 @@ export class Connections {
     this.useLimits(limits)
   }
 
-  /** Sessions that are open keep the limits of their frames, macros and recipients. */
+  /** Replaces the limits; open sessions keep their limits on frames, macros and recipients. */
   useLimits(limits: Limits): void {
     this.#limits = limits
     const affordable = connectionsWithin(descriptorLimit())
-    this.#most = Math.min(limits.connections, affordable)
+    this.#maxConnections = Math.min(limits.connections, affordable)
     const cause = affordable < limits.connections ? ', which is what file descriptors allow' : ''
-    this.#bound = `more than ${this.#most} connections${cause}`
-    clearInterval(this.#looking)
+    this.#limitText = `more than ${this.#maxConnections} connections${cause}`
+    clearInterval(this.#checkTimer)
     const shortest = Math.min(limits.stall, limits.idle, limits.idleInTransaction)
-    const period = Math.min(LONGEST_LOOK, Math.max(SHORTEST_LOOK, shortest / LOOKS))
-    this.#looking = setInterval(() => this.#look(), period).unref()
+    const period = Math.min(MAX_CHECK_INTERVAL, Math.max(MIN_CHECK_INTERVAL, shortest / CHECKS_PER_TIMEOUT))
+    this.#checkTimer = setInterval(() => this.#checkSilence(), period).unref()
   }
 
-  /** `name` is that of the peer in messages. */
+  /** Takes over an accepted socket; `name` is the name of the peer in messages. */
   add(socket: Socket, handler: Handler, name: string): void {
     const fail = (kind: ProtocolErrorKind, reason: string) => {
       this.#events.onProtocolError(kind, reason, name)
@@ -96,8 +104,8 @@ export class Connections {
     }
     const peer: Peer = {
       send: (bytes) => socket.write(bytes) || socket.writableLength === 0,
-      // MTAs look at this socket only when they have a command to send: waiting for their side to close may take as
-      // long as their client idles.
+      // We destroy the socket without waiting for the MTA to close its side: MTAs look at this socket only when they
+      // have a command to send, and that may take as long as their client idles.
       end: () => socket.end(() => socket.destroy()),
       fail,
       exceeded: (kind, reason) => this.#events.onProtocolError(kind, reason, name),
@@ -112,7 +120,7 @@ export class Connections {
     socket.on('data', (chunk: Buffer) => {
       session.receive(chunk)
       this.#measure(socket, open)
-      if (this.#held > this.#limits.memory) this.#freeMemory()
+      if (this.#held > this.#limits.memory) this.#shedMemory()
     })
     socket.on('drain', () => session.replied())
     // A connection that breaks is an ordinary end: the MTA has already decided what to do without us.
@@ -123,18 +131,18 @@ export class Connections {
       this.#held -= open.held
       this.#events.onConnection(this.#open.size)
     })
-    if (this.#open.size > this.#most) this.#makeRoomFor(open)
+    if (this.#open.size > this.#maxConnections) this.#evictFor(open)
   }
 
   /**
-   * Ends each connection once its MTA has said nothing for `silence` milliseconds and no transaction is open. From now
-   * on nobody is closed for silence of any other kind: `destroy` is to end what is left.
+   * Ends each connection once its MTA has said nothing for `silence` milliseconds and no transaction is open. No other
+   * time-out applies from now on; the caller ends what is left with `destroy`.
    */
   drain(silence: number): void {
-    clearInterval(this.#looking)
+    clearInterval(this.#checkTimer)
     for (const [socket, { session }] of this.#open) {
       socket.setTimeout(Math.max(1, silence))
-      socket.on('timeout', () => session.endIfIdle()) // comes once in each silence
+      socket.on('timeout', () => session.endIfIdle()) // emitted once in each silence
     }
   }
 
@@ -142,25 +150,25 @@ export class Connections {
     for (const socket of this.#open.keys()) socket.destroy()
   }
 
-  /** Resolves when all that are open now are closed. */
+  /** Resolves when all connections that are open now are closed. */
   async closed(): Promise<void> {
     await Promise.all(
       [...this.#open.keys()].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
     )
   }
 
-  #makeRoomFor(newest: Open): void {
-    let looked = 0
+  #evictFor(newest: Open): void {
+    let candidates = 0
     for (const [socket, open] of this.#open) {
       if (socket.destroyed) continue
-      if (looked === OLDEST) break
-      looked += 1
+      if (candidates === MAX_EVICTION_CANDIDATES) break
+      candidates += 1
       const { waiting } = open.session
       if (open === newest || waiting === 'us' || waiting === 'transaction') continue
-      open.fail('connections', `${this.#bound}: this one, without a transaction, made room`)
+      open.fail('connections', `${this.#limitText}: this one, without a transaction, made room`)
       return
     }
-    newest.fail('connections', `${this.#bound}, all in transactions`)
+    newest.fail('connections', `${this.#limitText}, all in transactions`)
   }
 
   #measure(socket: Socket, open: Open): void {
@@ -169,13 +177,13 @@ export class Connections {
     open.held = held
   }
 
-  #freeMemory(): void {
+  #shedMemory(): void {
     for (const [socket, open] of this.#open) this.#measure(socket, open)
     const { memory } = this.#limits
     if (this.#held <= memory) return
     const byHeld = [...this.#open].sort(([, a], [, b]) => b.held - a.held)
     for (const [socket, open] of byHeld) {
-      if (this.#held <= memory * SHED_TO) return
+      if (this.#held <= memory * MEMORY_LOW_WATER) return
       const { held } = open
       open.fail(
         'memory',
@@ -185,7 +193,7 @@ export class Connections {
     }
   }
 
-  #look(): void {
+  #checkSilence(): void {
     const now = performance.now()
     for (const [socket, open] of this.#open) {
       const { waiting, progress } = open.session

@@ -1,17 +1,18 @@
-// How many connections there are file descriptors for. What there is none for, libuv takes and closes at once: a crowd
-// that held all of them would keep every MTA out, and nothing would be said of it.
+// For how many connections the process has file descriptors. When they run out, libuv accepts each further connection
+// and closes it at once: a crowd that held all descriptors would keep every MTA out, and no log line would tell it.
+// Source: proc(5), /proc/self/limits.
 
 import { readFileSync } from 'node:fs'
 
-/** Descriptors that are left for everything else: stores, DNS, list files, whoever asks how we are. */
-const OTHERS = 64
+/** Descriptors kept for everything else: stores, DNS, list files, admin requests. */
+const RESERVED_DESCRIPTORS = 64
 
-/** Of so many descriptors, those for connections: at least half. */
+/** How many of `descriptors` may serve connections: all but the reserved ones, and at least half. */
 export function connectionsWithin(descriptors: number): number {
-  return Math.max(descriptors - OTHERS, Math.floor(descriptors / 2))
+  return Math.max(descriptors - RESERVED_DESCRIPTORS, Math.floor(descriptors / 2))
 }
 
-/** What this process may have open, which Node raises to the hard limit when it starts. Linux alone says it. */
+/** How many descriptors this process may have open (Node raises it to the hard limit); `Infinity` except on Linux. */
 export function descriptorLimit(): number {
   try {
     const limit = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1]
