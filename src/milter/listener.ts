@@ -1,4 +1,6 @@
-// One socket on which MTAs are awaited: opened by us at an address, or inherited from whoever started us, open already.
+// One listening socket for MTAs: opened by us at an address, or inherited, already open, from the service manager.
+// Several sockets together are left to server.ts, accepted connections to connections.ts.
+// Source: unix(7), listen(2); systemd, sd_listen_fds(3); proc(5), /proc/net/unix.
 
 import { lookup } from 'node:dns/promises'
 import { chmodSync, existsSync, lstatSync, readFileSync, readlinkSync, unlinkSync } from 'node:fs'
@@ -8,40 +10,42 @@ import { SOCKET_OPTIONS } from './connections.ts'
 import { formatSocketSpec, type SocketSpec } from './socket.ts'
 
 /**
- * A listening socket under a number that it had before we started, as sd_listen_fds(3) has it. Whoever passed it on
- * keeps it open, so that MTAs which connect between our end and the next start wait in its queue.
+ * A listening socket that was open before we started, by its descriptor (sd_listen_fds(3)). The service manager keeps
+ * it open, so that MTAs that connect between our end and the next start wait in its queue.
  */
 export interface InheritedSocket {
   readonly kind: 'inherited'
   readonly fd: number
 }
 
+/** What a listener is opened on. */
 export type ListenOn = SocketSpec | InheritedSocket
 
+/** An open listening socket. */
 export interface Listener {
-  /** What it was opened on. */
   readonly on: ListenOn
-  /** Where it listens; a port given as 0 is the one that was found. */
+  /** Where it listens; for port 0, with the port that the kernel chose. */
   readonly address: SocketSpec
-  /** Sets the permission bits of a unix socket, where it is ours. Throws when they cannot be set. */
+  /** Sets the permission bits of a unix socket that we opened. Throws when they cannot be set. */
   setMode(mode: number): void
-  /** Takes no more connections; those that are open go on. Removes a unix socket, where it is ours. */
+  /** Accepts no more connections; open ones go on. Removes a unix socket that we opened. */
   close(): void
 }
 
+/** What the owner is told: accepted connections, and failures to accept one. */
 export interface ListenerEvents {
   readonly onSocket: (socket: Socket, address: SocketSpec) => void
-  /** A connection could not be taken; listening goes on. */
+  /** A connection could not be accepted; listening goes on. */
   readonly onError: (error: Error, address: SocketSpec) => void
 }
 
 /**
- * How many MTAs may wait until they are taken; the kernel's own most (net.core.somaxconn). Beyond, a connect(2) to a unix
- * socket fails at once, and over TCP is tried again after a second.
+ * How many connections may wait to be accepted: as many as the kernel allows by default (net.core.somaxconn). Beyond,
+ * connect(2) to a unix socket fails at once, and TCP retries after a second.
  */
 const BACKLOG = 4096
 
-/** `mode` is for unix sockets. Rejects, naming the socket, when it cannot be opened. */
+/** A listener on `on`; `mode` is for unix sockets. Rejects with the socket in the message when it cannot be opened. */
 export async function openListener(on: ListenOn, mode: number, events: ListenerEvents): Promise<Listener> {
   const server = createServer(SOCKET_OPTIONS)
   if (on.kind === 'unix') await removeStaleSocket(on.path)
@@ -63,9 +67,9 @@ export async function openListener(on: ListenOn, mode: number, events: ListenerE
     }
   })
   const address = foundAddress(server, on)
-  // None has come: the loop has not turned since.
+  // No connection can have been missed: we are still in the same turn of the event loop.
   server.on('connection', (socket) => events.onSocket(socket, address))
-  // accept(2) can fail while listening goes on, for want of memory for one; unheard, it would end the process.
+  // accept(2) can fail while listening goes on, for example for lack of memory; unhandled, the event ends the process.
   server.on('error', (error) => events.onError(error, address))
   return {
     on,
@@ -84,7 +88,7 @@ export async function openListener(on: ListenOn, mode: number, events: ListenerE
   }
 }
 
-/** Whether a listener opened on one of them serves for the other. */
+/** Whether a listener opened on `one` also serves `other`. */
 export function isSameSocket(one: ListenOn, other: ListenOn): boolean {
   return formatListenOn(one) === formatListenOn(other)
 }
@@ -109,7 +113,7 @@ function foundAddress(server: Server, on: ListenOn): SocketSpec {
   }
 }
 
-/** The path that the kernel knows for a unix socket; the descriptor's own where it tells none. */
+/** The path that the kernel has for a unix socket; if it has none, that of the descriptor in /proc. */
 function pathOfInherited(fd: number): string {
   const own = `/proc/self/fd/${fd}`
   try {
@@ -120,12 +124,12 @@ function pathOfInherited(fd: number): string {
       if (path !== undefined && found === inode) return path
     }
   } catch {
-    // Without /proc it is served all the same.
+    // Without /proc the path is unknown, but the socket can be served all the same.
   }
   return own
 }
 
-/** The mode holds from the first moment: bind(2) happens within listen(), under this mask. */
+/** Listens with `mode` from the first moment: listen() calls bind(2) before it returns, under this umask. */
 function listenUnix(server: Server, path: string, mode: number): void {
   const previous = process.umask(0o777 & ~mode)
   try {
@@ -135,7 +139,7 @@ function listenUnix(server: Server, path: string, mode: number): void {
   }
 }
 
-/** The address of a host by name in the family asked for: an MTA told `inet` tries no IPv6. */
+/** The address of `spec.host` in the family of `spec`: an MTA that is told `inet` does not try IPv6. */
 async function addressOf(spec: SocketSpec & { kind: 'inet' | 'inet6' }): Promise<string> {
   try {
     const { address } = await lookup(spec.host, { family: spec.kind === 'inet6' ? 6 : 4 })
@@ -145,20 +149,20 @@ async function addressOf(spec: SocketSpec & { kind: 'inet' | 'inet6' }): Promise
   }
 }
 
-/** Removes a socket file that nobody serves any more, as kill -9 leaves it; anything else in its place is kept. */
+/** Removes a socket file that no process serves, as kill -9 leaves one; rejects if anything else is in its place. */
 async function removeStaleSocket(path: string): Promise<void> {
-  // bind(2) in a folder that is not there is reported by libuv as a lack of permission.
+  // For bind(2) in a missing folder, libuv reports a lack of permission.
   if (!existsSync(dirname(path))) throw new Error(`Cannot listen on unix:${path}: there is no such folder`)
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (!found) return
   if (!found.isSocket())
     throw new Error(`Cannot listen on unix:${path}: there is a file that is not a socket`)
-  if (await answers(path)) throw new Error(`Cannot listen on unix:${path}: another process listens there`)
+  if (await isServed(path)) throw new Error(`Cannot listen on unix:${path}: another process listens there`)
   unlinkSync(path)
 }
 
-/** Only a refused connection means that nobody listens: EAGAIN is a full queue, EACCES another user's socket. */
-function answers(path: string): Promise<boolean> {
+/** Whether a process listens. Only a refusal says no: EAGAIN is a full queue, EACCES another user's socket. */
+function isServed(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection({ path })
     socket.once('connect', () => {

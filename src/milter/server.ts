@@ -1,5 +1,6 @@
-// The sockets on which MTAs reach the filter: several inet and unix sockets at once, swapped while it runs, and an
-// orderly end. One connection's faults never touch another.
+// The milter server. It listens on several inet and unix sockets at once, replaces them while it runs, and shuts down
+// gracefully. A fault of one connection never affects another. Limits are left to connections.ts, the protocol to
+// session.ts.
 
 import type { Socket } from 'node:net'
 import { type ConnectionEvents, Connections } from './connections.ts'
@@ -8,6 +9,7 @@ import { isSameSocket, type Listener, type ListenerEvents, type ListenOn, openLi
 import type { Handler } from './session.ts'
 import { formatSocketSpec, type SocketSpec } from './socket.ts'
 
+/** What a server listens on, its limits, and the handler that it makes for each connection. */
 export interface ServerOptions extends ConnectionEvents {
   readonly listen: readonly ListenOn[]
   /** Permission bits of unix sockets. */
@@ -16,18 +18,19 @@ export interface ServerOptions extends ConnectionEvents {
   readonly newHandler: () => Handler
 }
 
-/** Listens on all sockets, or on none: rejects with the first that cannot be opened, named in the message. */
+/** A server that listens on all its sockets; rejects, with the first that cannot be opened, and then has none open. */
 export async function startServer(options: ServerOptions): Promise<MilterServer> {
   const server = new MilterServer(options)
   try {
     await server.listen(options.listen, options.socketMode)
   } catch (error) {
-    await server.close(0) // an MTA may have come through one that was opened
+    await server.close(0) // an MTA may have connected to a socket that was opened before the failure
     throw error
   }
   return server
 }
 
+/** The listening sockets and the connections that came through them. */
 export class MilterServer {
   readonly #options: ServerOptions
   #listeners: readonly Listener[] = []
@@ -40,20 +43,20 @@ export class MilterServer {
     this.#connections = new Connections(options.limits, options)
   }
 
-  /** Sessions that are open keep the limits of their frames, macros and recipients. */
+  /** Replaces the limits; open sessions keep their limits on frames, macros and recipients. */
   useLimits(limits: Limits): void {
     this.#connections.useLimits(limits)
   }
 
-  /** Where it listens; a port given as 0 is the one that was found. */
+  /** Where it listens; for port 0, with the port that the kernel chose. */
   get addresses(): readonly SocketSpec[] {
     return this.#listeners.map(({ address }) => address)
   }
 
   /**
-   * Listens on these sockets and no others. Those that are open stay open untouched, new ones are opened before the
-   * rest is closed, and connections that came through the rest go on to their end. When one cannot be opened, all is
-   * as it was, and the promise rejects with that one named.
+   * Listens on these sockets and no others. Sockets that are open stay open, new ones are opened before surplus ones
+   * are closed, and connections that came through surplus ones go on. If a socket cannot be opened, or its mode not be
+   * set, everything stays as it was, and the promise rejects with that socket in the message.
    */
   async listen(listen: readonly ListenOn[], socketMode: number): Promise<void> {
     const events: ListenerEvents = {
@@ -61,13 +64,13 @@ export class MilterServer {
       onError: (error, address) =>
         this.#options.onProtocolError('accept', error.message, formatSocketSpec(address)),
     }
-    const rest = [...this.#listeners]
+    const surplus = [...this.#listeners]
     const opened: Listener[] = []
     const wanted: Listener[] = []
     try {
       for (const on of listen) {
-        const open = rest.find((listener) => isSameSocket(listener.on, on))
-        if (open) rest.splice(rest.indexOf(open), 1)
+        const open = surplus.find((listener) => isSameSocket(listener.on, on))
+        if (open) surplus.splice(surplus.indexOf(open), 1)
         else opened.push(await openListener(on, socketMode, events))
         wanted.push(...(open ? [open] : opened.slice(-1)))
       }
@@ -78,13 +81,13 @@ export class MilterServer {
     }
     this.#listeners = wanted
     this.#socketMode = socketMode
-    for (const listener of rest) listener.close()
+    for (const listener of surplus) listener.close()
   }
 
   /**
-   * Takes no more connections and lets the open ones go on, for `graceMs` milliseconds at most, until the MTA has said
-   * nothing for `silenceMs` and no transaction is open: an MTA asks a milter for a whole SMTP session, and does without
-   * for the rest of one in which the connection closed, between two messages as well.
+   * Accepts no more connections, and closes each open one when its MTA has said nothing for `silenceMs` milliseconds
+   * and no transaction is open; those left after `graceMs` milliseconds are closed at once. An MTA uses one connection
+   * for a whole SMTP session: when it closes, even between two messages, the rest of the session goes unfiltered.
    */
   async close(graceMs: number, silenceMs = 0): Promise<void> {
     for (const listener of this.#listeners) listener.close()
@@ -102,7 +105,7 @@ export class MilterServer {
   }
 }
 
-/** When one cannot be set, those before it are set back. */
+/** Sets the mode of all listeners; when one fails, throws and sets those before it back. */
 function setModes(listeners: readonly Listener[], before: number, mode: number): void {
   if (mode === before) return
   const set: Listener[] = []
