@@ -1,36 +1,37 @@
-// The MTA's offer and the stages a filter handles → our answer, or why there is none. Whatever is not needed is asked
-// away, stages and replies alike: each one left costs the MTA and us a round trip or a wake-up per message.
+// Answers the MTA's offer from the stages and macros that a filter needs. The MTA is asked to leave out every stage and
+// every reply that the filter does not need, as each costs both sides a round trip or a wake-up per message.
 // Source: libmilter xxfi_negotiate page; sendmail 8.17 libmilter/engine.c (st_optionneg); Postfix milter8.c.
 
 import { ACTIONS, MACRO_STAGES, type MacroStage, MIN_VERSION, STEPS, VERSION } from './codes.ts'
 import { cString, type Offer, withBraces, words } from './command.ts'
 import { encodeFrame } from './frame.ts'
 
-/** What a filter does at a stage: answers it, only takes note of it, or does not want to see it. */
+/** What a filter does at a stage: it replies, it notes the values without a reply, or it does not see the stage. */
 export type StageUse = 'answer' | 'note' | 'skip'
 
-/** What a filter wants of a connection: its stages, and of each stage the macros it reads (names without braces). */
+/** What a filter needs of a connection: stages, and for each stage the macros that it reads (names without braces). */
 export interface Wants {
   readonly stages: {
-    /** CONNECT and MAIL are always seen: the legal order of commands hangs on them. */
+    /** CONNECT and MAIL cannot be skipped: the legal order of commands depends on them. */
     readonly [stage in 'connect' | 'mail']: Exclude<StageUse, 'skip'>
   } & { readonly [stage in 'helo' | 'rcpt' | 'data']: StageUse }
   readonly macros: { readonly [stage in MacroStage]?: readonly string[] }
   readonly addHeaders: boolean
 }
 
-/** What was agreed: `steps` says which stages come and which await a reply. */
+/** What MTA and filter agreed on: `steps` (SMFIP_*) says which stages the MTA sends and which await a reply. */
 export interface Agreement {
   readonly version: number
   readonly actions: number
   readonly steps: number
 }
 
+/** Our answer as a frame, with what it agrees to; or the reason why there is none. */
 export type Negotiation =
   | { readonly kind: 'agreed'; readonly agreement: Agreement; readonly answer: Buffer }
   | { readonly kind: 'refused'; readonly reason: string }
 
-/** The steps that ask a stage away, and its reply. */
+/** For each stage, the step that leaves it out and the step that leaves out its reply. */
 const STAGE_STEPS = {
   connect: { skip: STEPS.NOCONNECT, note: STEPS.NR_CONN },
   helo: { skip: STEPS.NOHELO, note: STEPS.NR_HELO },
@@ -39,7 +40,7 @@ const STAGE_STEPS = {
   data: { skip: STEPS.NODATA, note: STEPS.NR_DATA },
 } as const
 
-/** Never looked at: headers, body, unknown commands; where they come all the same, they need no reply. */
+/** Headers, body and unknown commands are never read; if the MTA sends them all the same, they need no reply. */
 const UNUSED =
   STEPS.NOHDRS |
   STEPS.NOEOH |
@@ -50,7 +51,7 @@ const UNUSED =
   STEPS.NR_BODY |
   STEPS.NR_UNKN
 
-/** Our answer to an offer; only what the MTA offered is ever asked for. Below version 2 there is none. */
+/** Our answer to an offer, which asks only for what the MTA offered. An offer below version 2 is refused. */
 export function negotiate(offer: Offer, wants: Wants): Negotiation {
   if (offer.version < MIN_VERSION) {
     return {
@@ -72,7 +73,7 @@ function wantedSteps({ stages }: Wants): number {
   let steps = UNUSED
   for (const stage of ['connect', 'helo', 'mail', 'rcpt', 'data'] as const) {
     const use = stages[stage]
-    // Both bits for a skipped stage: an MTA that offers only the second still need not wait for us.
+    // A skipped stage sets both bits: an MTA that offers only the second then still need not wait for a reply.
     if (use === 'skip') steps |= STAGE_STEPS[stage].skip | STAGE_STEPS[stage].note
     if (use === 'note') steps |= STAGE_STEPS[stage].note
   }
@@ -80,10 +81,10 @@ function wantedSteps({ stages }: Wants): number {
 }
 
 const NO_LISTS = Buffer.alloc(0)
-/** What was encoded for whom: a filter wants the same for all its connections. */
+/** A cache of encoded lists: a filter wants the same macros for all its connections. */
 const encodedLists = new WeakMap<Wants['macros'], Buffer>()
 
-/** Each list is the stage's number, then the names parted by spaces, as one string (libmilter smfi_setsymlist). */
+/** The lists of macros: for each stage its number, then the names in one string with spaces (smfi_setsymlist). */
 function macroLists(macros: Wants['macros']): Buffer {
   const known = encodedLists.get(macros)
   if (known) return known

@@ -1,4 +1,5 @@
-// What a filter answers, as bytes. The three answers are all there are: greymx has no way to reject or discard.
+// Encodes a filter's replies. The three kinds of `Reply` are all that exist: greymx has no way to reject or discard.
+// Which reply is given is left to the handler.
 // Source: libmilter smfi_setreply and smfi_addheader pages; sendmail 8.17 libmilter/smfi.c; Postfix milter8.c
 // (milter8_event, SMFIR_REPLYCODE), which drops the filter for the session when a reply text is malformed.
 
@@ -8,34 +9,35 @@ import { encodeFrame } from './frame.ts'
 
 type Digit = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9
 
-/** 400 to 459 without 421, which ends the SMTP session: no other code can be written down, let alone sent. */
+/** The codes 400 to 459 without 421, which ends the SMTP session; the type excludes every other code. */
 export type TemporaryCode = Exclude<`4${0 | 1 | 2 | 3 | 4 | 5}${Digit}`, '421'>
 
 /** An RFC 3463 status of class 4. */
 export type TemporaryStatus = `4.${number}.${number}`
 
-/** A 4xx reply of several lines at most; `enhanced` is given on each line. */
+/** A 4xx reply of one or more lines; `enhanced` is repeated on each line. */
 export interface SmtpReply {
   readonly code: TemporaryCode
   readonly enhanced?: TemporaryStatus
   readonly lines: readonly string[]
 }
 
+/** What a filter answers: go on, a tempfail in the MTA's own words, or a reply in ours. */
 export type Reply =
   | { readonly kind: 'continue' }
   | { readonly kind: 'tempfail' }
   | { readonly kind: 'smtp'; readonly reply: SmtpReply }
 
 /** Longest SMTP reply line in octets, CRLF included (RFC 5321 section 4.5.3.1.5). */
-const MAX_LINE = 512
+const MAX_REPLY_LINE = 512
 
-/** What both MTAs read as an enhanced code behind the reply code (Postfix dsn_valid, Sendmail's isenhsc). */
-const STATUS = /^\d\.\d+\.\d+/
+/** What both MTAs read as an enhanced code after the reply code (Postfix dsn_valid, Sendmail's isenhsc). */
+const ENHANCED_CODE = /^\d\.\d+\.\d+/
 
 const CONTINUE = encodeFrame(REPLIES.continue)
 const TEMPFAIL = encodeFrame(REPLIES.tempfail)
 
-/** The frame for a reply; an SMTP text is made safe first: printable ASCII only, lines cut at RFC 5321's limit. */
+/** The frame for a reply; an SMTP text is reduced to printable ASCII, and its lines are cut at RFC 5321's limit. */
 export function encodeReply(reply: Reply): Buffer {
   switch (reply.kind) {
     case 'continue':
@@ -47,25 +49,26 @@ export function encodeReply(reply: Reply): Buffer {
   }
 }
 
-/** The reply's lines as the SMTP client will see them, without CRLF. */
+/** The lines of a reply as the SMTP client sees them, without CRLF. */
 export function smtpLines({ code, enhanced, lines }: SmtpReply): string[] {
   return lines.map((line, index) => {
     const separator = index < lines.length - 1 ? '-' : ' '
-    // Text that begins like an enhanced code would be taken for one, of whatever class: it may come from an address.
-    const status = enhanced ? `${enhanced} ` : STATUS.test(line) ? '- ' : ''
+    // An address filled into the text may begin like an enhanced code; the MTA would take it for one, of any class.
+    const status = enhanced ? `${enhanced} ` : ENHANCED_CODE.test(line) ? '- ' : ''
     const start = `${code}${separator}${status}`
-    return `${start}${line.replace(/[^\x20-\x7e]/g, '?')}`.slice(0, MAX_LINE - 2)
+    return `${start}${line.replace(/[^\x20-\x7e]/g, '?')}`.slice(0, MAX_REPLY_LINE - 2)
   })
 }
 
+/** A header to add to the message. */
 export type Header = readonly [name: string, value: string]
 
-/** Asks the MTA to add a header at the end of the message's own (SMFIR_ADDHEADER); allowed at end of message only. */
+/** The frame that adds a header after the message's own (SMFIR_ADDHEADER); the MTA allows it at end of message only. */
 export function encodeAddHeader([name, value]: Header): Buffer {
   return encodeFrame(REPLIES.addHeader, Buffer.concat([cString(name), cString(value)]))
 }
 
-/** Both MTAs read the text as a format: a single `%` makes Sendmail answer a permanent 550, and Postfix swallows it. */
+/** Both MTAs read the text as a format: a single `%` makes Sendmail reply a permanent 550, and Postfix drops it. */
 function escapePercent(line: string): string {
   return line.replaceAll('%', '%%')
 }

@@ -1,9 +1,10 @@
-// One connection of an MTA: bytes in, replies out. Sees to the legal order of commands, to one reply for each command
-// that awaits one, and to what ends with a transaction or a connection. What the replies say is the handler's affair.
+// The milter protocol on one connection of an MTA: bytes in, replies out. A session checks the order of commands, sends
+// one reply to each command that awaits one, and drops what ends with a transaction or the connection. What the replies
+// say is left to the handler, the socket to the peer.
 // Source: sendmail 8.17 libmilter/engine.c (mi_engine, the state table `next_states`); Postfix milter8.c.
 //
-// Where the order is looser than libmilter's table: Sendmail sends MAIL after end of message, and after a refused MAIL,
-// without ABORT; Postfix sends ABORT outside of any transaction, twice before QUIT.
+// The order is looser than libmilter's table in two places: Sendmail sends MAIL without ABORT after end of message and
+// after a refused MAIL, and Postfix sends ABORT outside of any transaction, twice before QUIT.
 
 import { ACTIONS, STEPS } from './codes.ts'
 import { type Command, type Connection, decodeCommand } from './command.ts'
@@ -15,50 +16,50 @@ import { encodeAddHeader, encodeReply, type Header, type Reply } from './reply.t
 
 type Answer = Reply | Promise<Reply>
 
-/** The end of message: headers to add, then the reply. */
+/** The answer to the end of message: the headers to add, and the reply. */
 export interface MessageEnd {
   readonly headers: readonly Header[]
   readonly reply: Reply
 }
 
 /**
- * What a filter does at each stage of one connection. A reply to a stage that was negotiated as not awaiting one is
- * dropped. Every stage may read the macros that have come so far.
+ * What a filter does at each stage of one connection. The reply to a stage is dropped if the MTA agreed not to await
+ * one. Every stage may read the macros that have come so far.
  */
 export interface Handler {
   readonly wants: Wants
-  /** About how much memory it keeps for this connection, in bytes. */
+  /** Estimated memory that the handler keeps for this connection, in bytes. */
   readonly held: number
-  /** The protocol version agreed on: below `DATA_VERSION` no DATA stage comes. */
+  /** Tells the handler the protocol version agreed on; below `DATA_VERSION` the MTA sends no DATA stage. */
   negotiated(version: number): void
   connect(connection: Connection, macros: Macros): Answer
   helo(name: string, macros: Macros): Answer
   mail(address: string, macros: Macros): Answer
   rcpt(address: string, macros: Macros): Answer
-  /** A recipient beyond the limit, which must cost next to nothing. */
+  /** Answers a recipient beyond the limit, which must cost next to nothing. */
   rcptBeyondLimit(address: string, macros: Macros): Answer
   data(macros: Macros): Answer
   endOfMessage(macros: Macros): MessageEnd
-  /** Whatever was remembered of the transaction is over: end of message, ABORT, a new MAIL, the end of all. */
+  /** The transaction is over: by end of message, ABORT, a new MAIL or the end of the connection. */
   endTransaction(): void
 }
 
-/** How an MTA broke the protocol, or which limit it met; values of the metric's label. */
+/** How an MTA broke the protocol, or which limit it reached; values of the metric's label. */
 export type SessionFault = 'length' | 'malformed' | 'order' | 'version' | 'macros' | 'recipients'
 
 /** What a session needs of its socket. */
 export interface Peer {
-  /** False when the MTA does not take its replies: no more then until `replied` is called. */
+  /** False if the MTA does not take its replies; nothing more is sent until the owner calls `replied`. */
   send(bytes: Buffer): boolean
-  /** No more will come from us. */
+  /** Ends the connection; the session sends nothing more. */
   end(): void
-  /** The MTA broke the protocol: close at once. */
+  /** Reports that the MTA broke the protocol, and closes the connection at once. */
   fail(kind: SessionFault, reason: string): void
-  /** The MTA met a limit at which the connection goes on. */
+  /** Reports that the MTA reached a limit at which the connection goes on. */
   exceeded(kind: SessionFault, reason: string): void
   pause(): void
   resume(): void
-  /** Calls `action` when other connections have had their turn. */
+  /** Calls `action` once other connections have had their turn. */
   later(action: () => void): void
 }
 
@@ -66,15 +67,19 @@ const CONTINUE: Reply = { kind: 'continue' }
 
 type State = 'new' | 'negotiated' | 'connected' | 'transaction' | 'ended'
 
-/** What a connection waits for: us, the rest of a frame (or the first of all), replies to be taken, the next command. */
+/**
+ * What a connection waits for: `us` to answer, the MTA to complete a `frame` or send its first, the MTA as `reader` of
+ * our replies, or its next command, within a `transaction` or outside (`idle`).
+ */
 export type Waiting = 'us' | 'frame' | 'reader' | 'transaction' | 'idle'
 
 /**
- * Commands that are handled before other connections have their turn: an MTA that sends thousands at once, none of
- * which has to wait for anything, would hold up everybody.
+ * How many commands of a connection are handled before other connections have their turn: otherwise an MTA that sends
+ * thousands at once, none of which has to wait for anything, would hold up all others.
  */
-const COMMANDS_A_TURN = 16
+const MAX_COMMANDS_PER_TURN = 16
 
+/** The state of one connection. Its owner feeds it with chunks; replies and reports go out through the peer. */
 export class Session {
   readonly #handler: Handler
   readonly #peer: Peer
@@ -84,7 +89,7 @@ export class Session {
   #state: State = 'new'
   #steps = 0
   #actions = 0
-  /** What the next command waits for: the answer to the last, the MTA to take its replies, our next turn. */
+  /** What the next command waits for: the answer to the last, the MTA as reader of our replies, or our next turn. */
   #waitsFor: 'answer' | 'reader' | 'turn' | undefined
   /** Whether the last reply refused a MAIL. */
   #mailRefused = false
@@ -99,12 +104,12 @@ export class Session {
     this.#reader = new FrameReader(limits.frame)
   }
 
-  /** About how much memory it keeps, in bytes. */
+  /** Estimated memory that the session and its handler keep, in bytes. */
   get held(): number {
     return this.#reader.held + this.#macros.held + this.#handler.held
   }
 
-  /** Grows with each whole command, and each time that replies were taken. */
+  /** A count of whole commands, and of times that the MTA took waiting replies: if it stands still, the MTA stalls. */
   get progress(): number {
     return this.#progress
   }
@@ -116,13 +121,13 @@ export class Session {
     return this.#hasMessage ? 'transaction' : 'idle'
   }
 
-  /** Whether there is a message that would lose its filter if we ended. */
+  /** Whether a message is under way that would go unfiltered if the connection ended. */
   get #hasMessage(): boolean {
-    // Sendmail sends no ABORT after a MAIL that was refused: there is no message then.
+    // Sendmail sends no ABORT after a refused MAIL, so the transaction stays open without a message.
     return this.#state === 'transaction' && !this.#mailRefused
   }
 
-  /** Takes what the socket read, whatever its cut. While an answer is being found, what follows it waits. */
+  /** Takes bytes from the socket, cut anywhere. Commands behind one that awaits its answer are kept until then. */
   receive(chunk: Buffer): void {
     if (this.#state === 'ended') return
     this.#reader.push(chunk)
@@ -134,19 +139,19 @@ export class Session {
     this.#read()
   }
 
-  /** The MTA has taken the replies that `send` could not get rid of. */
+  /** The owner calls this when the MTA has taken the replies that were waiting. */
   replied(): void {
     if (this.#waitsFor !== 'reader') return
     this.#progress += 1
     this.#goOn()
   }
 
-  /** The socket is gone; an answer still being found is dropped. */
+  /** The owner calls this when the socket is closed; an answer that is still awaited is dropped. */
   disconnected(): void {
     this.#end()
   }
 
-  /** Ends the connection unless a message is under way, or an answer is: still to be found, or to be taken. */
+  /** Ends the connection unless a message is under way, or an answer is still awaited or not taken by the MTA. */
   endIfIdle(): void {
     if (this.#waitsFor || this.#hasMessage || this.#state === 'ended') return
     this.#end()
@@ -155,7 +160,7 @@ export class Session {
 
   #read(): void {
     while (this.#state !== 'ended' && !this.#waitsFor) {
-      if (this.#handledInTurn === COMMANDS_A_TURN) {
+      if (this.#handledInTurn === MAX_COMMANDS_PER_TURN) {
         this.#waitForTurn()
         return
       }
@@ -313,14 +318,14 @@ export class Session {
     this.#state = 'negotiated'
   }
 
-  /** Sends the reply unless `noReplyStep` was agreed; waits for it in either case, so that stages stay in order. */
+  /** Sends the reply unless `noReplyStep` was agreed; awaits it in either case, so that stages stay in order. */
   #answer(noReplyStep: number, answer: Answer): void {
     if (!(answer instanceof Promise)) {
       this.#reply(noReplyStep, answer)
       return
     }
     this.#waitsFor = 'answer'
-    // Rejection would be a fault of ours, not of the MTA's; it is left to the process's handler of last resort.
+    // A rejection is a fault of ours, not of the MTA: it stays unhandled, and Node ends the process.
     void answer.then((reply) => {
       this.#waitsFor = undefined
       if (this.#state !== 'ended') this.#reply(noReplyStep, reply)
