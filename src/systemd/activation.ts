@@ -1,22 +1,26 @@
-// The listening sockets that a service manager opened for us and keeps open across our restarts.
+// Finds the listening sockets that the service manager opened for us and keeps open across our restarts. Listening on
+// them is left to milter/listener.ts.
 // Source: systemd, sd_listen_fds(3).
 
 import type { InheritedSocket } from '../milter/listener.ts'
 
 /** The first inherited descriptor (SD_LISTEN_FDS_START). */
-const FIRST = 3
+const FIRST_DESCRIPTOR = 3
 
 /**
- * The sockets in the order of the socket unit, none where nobody passed any on to the process `pid`. Takes the
- * variables out of `environment`, as they are not meant for our children. Throws when they cannot be read.
+ * The sockets passed to process `pid`, in the order of the socket unit; none if there are none. Removes the variables
+ * from `environment`, as they are not meant for our children. Throws when they cannot be read.
  */
 export function inheritedSockets(environment: NodeJS.ProcessEnv, pid: number): InheritedSocket[] {
   const { LISTEN_PID: forPid, LISTEN_FDS: count = '' } = environment
   delete environment.LISTEN_PID
   delete environment.LISTEN_FDS
   delete environment.LISTEN_FDNAMES
-  // Meant for our parent, which ought to have taken them out: its descriptors need not be ours.
+  // The variables are meant for our parent, which ought to have removed them; its descriptors need not be ours.
   if (forPid !== String(pid)) return []
   if (!/^\d{1,3}$/.test(count)) throw new Error(`Cannot read LISTEN_FDS "${count}": expected a number`)
-  return Array.from({ length: Number(count) }, (_, index) => ({ kind: 'inherited', fd: FIRST + index }))
+  return Array.from({ length: Number(count) }, (_, index) => ({
+    kind: 'inherited',
+    fd: FIRST_DESCRIPTOR + index,
+  }))
 }
