@@ -1,14 +1,17 @@
-// What Prometheus reads. The names and labels are a promise to operators.
+// Collects the metrics that Prometheus reads. Their names and labels are a promise to operators; serving them is left
+// to server.ts. Source: Prometheus text exposition format, through prom-client.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Outcome } from '../outcome.ts'
 
+/** Seconds, from an in-memory decision to the longest that a decision may take. */
 const DECISION_BUCKETS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2,
 ]
-/** From the shortest sensible delay to the longest known schedule of retries, in seconds. */
+/** Seconds, from the shortest sensible delay to the longest known retry schedule of an MTA. */
 const RETRY_BUCKETS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800]
 
+/** All metrics of the process; `exposition` returns them, the other methods record events. */
 export class Metrics {
   readonly #registry = new Registry()
   readonly #registers = [this.#registry]
@@ -50,7 +53,7 @@ export class Metrics {
     labelNames: ['kind'],
     registers: this.#registers,
   })
-  /** Counted for each RCPT and connection, and given to the library only when somebody reads them. */
+  /** Counted for every RCPT, so that the library gets them only at a scrape. */
   readonly #decisions = new Tally()
   readonly #storeOperations = new Tally()
   #openConnections = 0
@@ -78,7 +81,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry })
   }
 
-  /** `took` in milliseconds. */
+  /** Records one outcome; `took` is the time of its decision in milliseconds. */
   outcome({ verdict, reason, waited, store }: Outcome, took: number): void {
     this.#decisions.count(verdict, reason)
     this.#decisionSeconds.observe(took / 1000)
@@ -94,7 +97,7 @@ export class Metrics {
     this.#merged.inc(keys)
   }
 
-  /** Shows from now on what the local store holds, while there is one. */
+  /** Adds the metrics of the local store, which `current` gives at each scrape: `undefined` while there is none. */
   localStore(current: () => LocalFigures | undefined): void {
     new Gauge({
       name: 'greymx_local_entries',
@@ -137,13 +140,13 @@ export class Metrics {
     this.#protocolErrors.inc({ kind })
   }
 
-  /** The exposition, and its content type. */
+  /** The metrics in Prometheus's text format, with their content type. */
   async exposition(): Promise<{ readonly type: string; readonly text: string }> {
     return { type: this.#registry.contentType, text: await this.#registry.metrics() }
   }
 }
 
-/** How full the local store is, in entries, and how often it was too full. */
+/** Figures of the local store: its entries, those not merged yet, and how many it refused because it was full. */
 export interface LocalFigures {
   readonly size: number
   readonly unmergedSize: number
@@ -156,7 +159,7 @@ interface TallyDescription {
   readonly labelNames: [string, string]
 }
 
-/** A counter with two labels that costs next to nothing until it is read. */
+/** A counter with two labels that costs next to nothing until a scrape. */
 class Tally {
   readonly #counts = new Map<string, Map<string, number>>()
 

@@ -1,26 +1,28 @@
-// The admin HTTP server: health for whoever watches over the process, metrics for Prometheus. Reads, changes nothing.
+// The admin HTTP server: /healthz for monitoring, /metrics for Prometheus. It changes nothing; what it shows comes from
+// the caller.
 
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { bracketedHost } from '../ip.ts'
 import type { StoreState } from '../store/guard.ts'
 
+/** The state of the process, as /healthz shows it. */
 export interface Health {
   readonly store: StoreState & { readonly name: string }
-  /** What goes on while the store is away; `unmerged` is how many of its entries the store does not know yet. */
+  /** The fallback for outages of the store; `unmerged` counts its entries that the store does not have yet. */
   readonly local?: { readonly name: string; readonly entries: number; readonly unmerged: number }
   readonly listeners: readonly string[]
-  /** What the operator should look at, though greymx is well; empty where there is nothing. */
+  /** What the operator should look at although greymx is healthy; empty if nothing. */
   readonly warnings: readonly string[]
 }
 
+/** What the server shows; both are called anew for each request. */
 export interface AdminParts {
   readonly metrics: () => Promise<{ readonly type: string; readonly text: string }>
-  /** Asked anew for each request. */
   readonly health: () => Promise<Health>
 }
 
-/** Rejects with the address in the message when it cannot listen there. Port 0 means any free port. */
+/** A server that listens on `address`; rejects with the address in the message. Port 0 means any free port. */
 export async function startAdmin(
   address: { host: string; port: number },
   parts: AdminParts,
@@ -46,6 +48,7 @@ export async function startAdmin(
   return new AdminServer(server)
 }
 
+/** A running admin server. `close` also ends its open connections. */
 export class AdminServer {
   readonly #server: Server
 
@@ -54,7 +57,7 @@ export class AdminServer {
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port // always set: it listens on TCP
+    return (this.#server.address() as AddressInfo).port // no path and no null: it listens on TCP
   }
 
   async close(): Promise<void> {
