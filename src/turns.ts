@@ -1,18 +1,20 @@
-// Whose turn it is, among connections that have sent more commands than are handled at once. Each has its turn in order,
-// for a short time together; then the event loop goes round, and who has sent but one command has its answer at once.
+// A round-robin scheduler for work that would otherwise hold up the event loop, such as connections that sent more
+// commands than are handled at once. Actions run in the order in which they came, for a short time slice. Then the
+// event loop goes round, so that a connection with a single command has its answer at once.
 //
-// How short matters most for new connections: of those that wait to be accepted, libuv takes one each time the loop
-// goes round (uv__server_io). With turns of 40 ms, a hundred rubbish connections made an MTA wait for 4 s.
+// The slice must be short for the sake of new connections: libuv accepts one each time the loop goes round
+// (uv__server_io). With slices of 40 ms, a hundred rubbish connections made an MTA wait for 4 s.
 
-/** Milliseconds for which turns are given, until the loop goes round. */
-const TOGETHER = 2
+/** Milliseconds in which actions run before the event loop goes round. */
+const TIME_SLICE = 2
 
+/** A round-robin queue of actions. */
 export class Turns {
   readonly #waiting: Array<() => void> = []
   #isRunning = false
-  #until = 0
+  #deadline = 0
 
-  /** Calls `action` when it is its turn, never at once. */
+  /** Calls `action` when its turn comes, never before `wait` has returned. */
   wait(action: () => void): void {
     this.#waiting.push(action)
     if (this.#isRunning) return
@@ -21,7 +23,7 @@ export class Turns {
   }
 
   #begin(): void {
-    this.#until = performance.now() + TOGETHER
+    this.#deadline = performance.now() + TIME_SLICE
     this.#next()
   }
 
@@ -32,12 +34,12 @@ export class Turns {
       return
     }
     action()
-    // Behind all promises that the action settles, which belong to its turn.
+    // The next turn begins after all promise callbacks that the action causes, as they belong to its own turn.
     queueMicrotask(() => process.nextTick(() => this.#goOn()))
   }
 
   #goOn(): void {
-    if (performance.now() < this.#until) this.#next()
+    if (performance.now() < this.#deadline) this.#next()
     else setImmediate(() => this.#begin())
   }
 }
