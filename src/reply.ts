@@ -1,9 +1,10 @@
-// The configured text of a deferral: checked when it is read, its placeholders filled for each reply.
-// Source: RFC 5321 section 4.2, RFC 3463 section 2; what the MTAs make of malformed texts stands in milter/reply.ts.
+// The configured text of a deferral. It is checked when the configuration is read, and its placeholders are filled for
+// each reply. Encoding is left to milter/reply.ts.
+// Source: RFC 5321 section 4.2, RFC 3463 section 2; what the MTAs make of malformed texts is said in milter/reply.ts.
 
 import type { SmtpReply, TemporaryCode, TemporaryStatus } from './milter/reply.ts'
 
-/** What the placeholders of a reply stand for. */
+/** The values of a reply's placeholders. */
 export interface ReplyValues {
   readonly ref: string
   /** Whole seconds until a retry passes. */
@@ -13,6 +14,7 @@ export interface ReplyValues {
   readonly host: string
 }
 
+/** A checked text; `fill` returns the reply with its placeholders filled. */
 export interface ReplyTemplate {
   fill(values: ReplyValues): SmtpReply
 }
@@ -20,14 +22,15 @@ export interface ReplyTemplate {
 const PLACEHOLDERS = ['ref', 'seconds', 'recipient', 'domain', 'host'] as const
 const PLACEHOLDER = /\{([^{}]*)\}/g
 
-/** Longest text that is taken, so that a line never has to be cut but for what is filled in. */
-const MAX_TEXT = 400
-/** As many lines as libmilter's smfi_setmlreply takes. */
-const MAX_LINES = 32
+/** Longest line of text in characters, so that only filled-in values can make a line so long that it is cut. */
+const MAX_LINE_TEXT = 400
+/** Most lines of a reply, as in libmilter's smfi_setmlreply. */
+const MAX_REPLY_LINES = 32
 
 /**
- * Reads `451 4.7.1 text`; further lines of text become further lines of the reply. Throws with what is wrong: the
- * code must be 4xx and not 421, which ends the session; an enhanced code must be of class 4, or Postfix refuses it.
+ * The template in `text`, which is like `451 4.7.1 text`; further lines become further lines of the reply. Throws with
+ * the mistake: the code must be 400 to 459 but not 421, which ends the session; an enhanced code must be of class 4, or
+ * Postfix refuses it.
  */
 export function parseReplyTemplate(text: string): ReplyTemplate {
   const [first = '', ...rest] = text.trimEnd().split('\n')
@@ -45,14 +48,14 @@ export function parseReplyTemplate(text: string): ReplyTemplate {
       `expected an enhanced status code of class 4 like 4.7.1 beside ${code}, found ${enhanced}`,
     )
   }
-  // Both MTAs would take it for an enhanced code, of whatever class.
+  // Both MTAs would take such a beginning of the text for an enhanced code, of any class.
   if (/^\d\.\d+\.\d+(?: |$)/.test(firstLine)) {
     throw new Error(
       `expected one space and a text behind the enhanced status code, found ${JSON.stringify(first)}`,
     )
   }
-  if (rest.length >= MAX_LINES)
-    throw new Error(`expected ${MAX_LINES} lines at most, found ${rest.length + 1}`)
+  if (rest.length >= MAX_REPLY_LINES)
+    throw new Error(`expected ${MAX_REPLY_LINES} lines at most, found ${rest.length + 1}`)
   const lines = [firstLine, ...rest].map(parseLine)
   const status = enhanced === undefined ? { code } : { code, enhanced }
   return {
@@ -68,7 +71,7 @@ function isTemporaryStatus(status: string): status is TemporaryStatus {
   return /^4\.\d{1,3}\.\d{1,3}$/.test(status)
 }
 
-/** Text and placeholders in turn, beginning and ending with text. */
+/** Texts and placeholders alternate; a line begins and ends with a text, which may be empty. */
 interface LineParts {
   readonly texts: readonly string[]
   readonly names: ReadonlyArray<keyof ReplyValues>
@@ -83,8 +86,8 @@ function fillLine({ texts, names }: LineParts, values: ReplyValues): string {
 function parseLine(line: string): LineParts {
   if (line.trim() === '') throw new Error('expected no empty line')
   if (/[^\x20-\x7e]/.test(line)) throw new Error('expected printable ASCII only')
-  if (line.length > MAX_TEXT)
-    throw new Error(`expected ${MAX_TEXT} characters a line at most, found ${line.length}`)
+  if (line.length > MAX_LINE_TEXT)
+    throw new Error(`expected ${MAX_LINE_TEXT} characters a line at most, found ${line.length}`)
   const names = Array.from(line.matchAll(PLACEHOLDER), ([found, name]) => {
     const known = PLACEHOLDERS.find((placeholder) => placeholder === name)
     if (!known) {
