@@ -1,5 +1,6 @@
-// What greymx answers at each milter stage: the one place where milter and greylisting meet. Stages before the
-// judged one only remember; the judged one asks the greylister and turns its outcome into a reply.
+// The milter handler, the one place where milter and greylisting meet. Stages before the judged one only remember; the
+// judged one asks the greylister and turns its outcome into a reply. The protocol is left to milter/session.ts, the
+// decision to greylist/greylister.ts.
 //
 // At RCPT a pass is `continue`, not `accept`: accept would end the filter for the whole message (libmilter
 // xxfi_envrcpt), so that the recipients after an exempt one would not be greylisted.
@@ -20,63 +21,66 @@ import type { Outcome, Reason } from './outcome.ts'
 import { ipv4Within } from './ranges.ts'
 import type { ReplyTemplate } from './reply.ts'
 
+/** The settings that the filter needs. */
 export interface FilterSettings {
-  /** Whether the key has a recipient: then each RCPT is judged, else MAIL. */
+  /** The judged stage: each RCPT if the key has a recipient, otherwise MAIL. */
   readonly judgeAt: 'mail' | 'rcpt'
-  /** Where mail from the null sender is judged; at DATA, callouts that stop after RCPT leave no trace. */
+  /** The stage that judges mail from the null sender: at DATA, callouts that stop after RCPT leave no trace. */
   readonly nullSenderAt: 'rcpt' | 'data'
-  /** The prefixes of translators behind which an IPv6 client is the IPv4 client within its address. */
+  /** NAT64 prefixes; a client in one of them is judged as the IPv4 client whose address its own contains. */
   readonly nat64Prefixes: readonly Network[]
-  /** Whether who calls itself what in HELO can matter. */
+  /** Whether any decision depends on the name in HELO. */
   readonly needsHelo: boolean
-  /** Whether a client's TLS certificate can matter. */
+  /** Whether any decision depends on the client's TLS certificate. */
   readonly needsCertificate: boolean
   readonly reply: ReplyTemplate
+  /** Whether passed mail gets an X-Greylist header. */
   readonly header: boolean
 }
 
+/** What the filter is made of. */
 export interface FilterParts {
   readonly settings: FilterSettings
   readonly greylister: Greylister
   readonly report: TakeOutcome
-  /** Host name for replies and headers where the MTA does not name itself. */
+  /** Host name for replies and headers if the MTA does not name itself. */
   readonly hostName: string
   /** The wall clock, for the date in headers. */
   readonly now: () => Date
 }
 
-/** What X-Greylist says of a recipient that passed, where it says anything. */
+/** The text of X-Greylist for each reason to pass that has one. */
 const HEADER_TEXTS: Partial<Record<Reason, (outcome: Outcome) => string>> = {
   retry: ({ waited }) => `delayed ${clockTime(waited)}`,
   'max-deferrals': ({ deferrals }) => `deferred ${deferrals} times`,
   'auto-whitelist': () => 'auto-whitelisted',
 }
 
-/** The reasons for which one recipient passes, and which say nothing of the next. */
-const OF_RECIPIENT: ReadonlySet<Reason> = new Set(['exempt-recipient', 'not-greylisted'])
+/** Reasons to pass that hold for one recipient and say nothing about the next. */
+const RECIPIENT_REASONS: ReadonlySet<Reason> = new Set(['exempt-recipient', 'not-greylisted'])
 
-/** What may stand in a header as it is (RFC 5322 section 2.2); an MTA can be named otherwise. */
+/** Text that may stand in a header unchanged (RFC 5322 section 2.2); an MTA's name may contain other characters. */
 const HEADER_WORD = /^[!-~]+$/
 
 const CONTINUE: Reply = { kind: 'continue' }
 
 /**
- * So much of an address is looked at, in characters: no SMTP command line is as long (Postfix line_length_limit and
- * Sendmail's MAXLINE are 2048). What a broken MTA sends beyond must not make work, or lines of log, by the megabyte.
+ * How many characters of an address are read: no SMTP command line is as long (Postfix line_length_limit and Sendmail's
+ * MAXLINE are 2048). An address by the megabyte from a broken MTA must not cost as much work and log.
  */
-const MAX_ADDRESS = 4096
-/** A host name is no longer (RFC 1035 section 2.3.4), and what is longer is none. */
+const MAX_ADDRESS_READ = 4096
+/** Longest host name (RFC 1035 section 2.3.4); longer text is no host name. */
 const MAX_HOST_NAME = 255
-/** Longer than any queue id; Postfix's long ones have some 20 characters. */
+/** How many characters of a queue id are read: more than any has; Postfix's long ones have some 20. */
 const MAX_QUEUE_ID = 100
-/** What a remembered recipient takes in memory beside its text, and its text once for each form. */
-const RECIPIENT = 300
+/** Memory of a remembered recipient: a number of bytes, plus its text once for each form of the address. */
+const RECIPIENT_OVERHEAD = 300
 const FORMS_OF_ADDRESS = 4
 
-/** Recipients that are judged at once at DATA: a store, and everybody else's mail, has to cope with them. */
-const JUDGED_AT_ONCE = 50
+/** How many recipients are judged concurrently at DATA, so that the store keeps up and other mail is not held up. */
+const JUDGE_BATCH = 50
 
-/** Gives a handler for each connection of an MTA. */
+/** A function that makes the handler for each connection of an MTA. */
 export function createFilter(parts: FilterParts): () => Handler {
   const wants = wantsOf(parts.settings)
   return () => new Filter(parts, wants)
@@ -86,14 +90,14 @@ interface Transaction {
   readonly sender: Address
   readonly authenticated: boolean
   readonly certificate: ClientCertificate | undefined
-  /** What has to be asked about client and sender; asked from the first recipient on that the MTA lets through. */
+  /** The inquiry about client and sender; it begins with the first recipient that the MTA lets through. */
   readonly inquiry: Inquiry
   /** The recipients whose verdict waits for DATA. */
   readonly undecided: Address[]
-  /** The reply to the last recipient whose verdict says something of others. */
-  standing?: Reply | undefined
-  /** What the message's recipients that passed say in a header: the one that waited longest has the word. */
-  delayed?: Outcome | undefined
+  /** The reply to the last recipient whose verdict also says something about other recipients. */
+  standingReply?: Reply | undefined
+  /** The outcome that X-Greylist reports: that of the recipient that waited longest, among those that passed. */
+  headerOutcome?: Outcome | undefined
 }
 
 class Filter implements Handler {
@@ -118,11 +122,11 @@ class Filter implements Handler {
   }
 
   connect(connection: Connection, macros: Macros): Reply {
-    const given = isInternet(connection) ? parseIp(connection.address ?? '') : undefined
-    const within = given && ipv4Within(given, this.#parts.settings.nat64Prefixes)
+    const address = isInternet(connection) ? parseIp(connection.address ?? '') : undefined
+    const ipv4 = address && ipv4Within(address, this.#parts.settings.nat64Prefixes)
     this.#client = {
-      address: within ?? given,
-      ...(within ? { ipv6Form: given } : {}),
+      address: ipv4 ?? address,
+      ...(ipv4 ? { ipv6Form: address } : {}),
       name: confirmedName(connection, macros),
     }
     return CONTINUE
@@ -134,7 +138,7 @@ class Filter implements Handler {
   }
 
   mail(address: string, macros: Macros): Reply | Promise<Reply> {
-    const sender = parseAddress(address.slice(0, MAX_ADDRESS))
+    const sender = parseAddress(address.slice(0, MAX_ADDRESS_READ))
     const transaction: Transaction = {
       sender,
       authenticated: isAuthenticated(macros),
@@ -150,24 +154,25 @@ class Filter implements Handler {
   rcpt(address: string, macros: Macros): Reply | Promise<Reply> {
     const transaction = this.#transaction
     if (!transaction || this.#parts.settings.judgeAt === 'mail') return CONTINUE
-    const recipient = parseAddress(address.slice(0, MAX_ADDRESS))
+    const recipient = parseAddress(address.slice(0, MAX_ADDRESS_READ))
     const attempt = this.#attempt(transaction, recipient, macros)
     if (!this.#isJudgedAtData(transaction.sender)) return this.#judgeOne(attempt, transaction)
     this.#parts.greylister.prepare(attempt, transaction.inquiry)
     transaction.undecided.push(recipient)
-    this.#held += RECIPIENT + FORMS_OF_ADDRESS * recipient.text.length
+    this.#held += RECIPIENT_OVERHEAD + FORMS_OF_ADDRESS * recipient.text.length
     return CONTINUE
   }
 
   /**
-   * The last verdict stands for all recipients beyond the limit. Where there is none yet, since all before were exempt or
-   * wait for DATA, this one is judged: else a message would carry any number of recipients behind thousands of postmaster@.
+   * The last verdict stands for all recipients beyond the limit. If there is none, because all before were exempt or
+   * wait for DATA, this one is judged: otherwise a message could carry any number of recipients behind thousands of
+   * postmaster@.
    */
   rcptBeyondLimit(address: string, macros: Macros): Reply | Promise<Reply> {
     const transaction = this.#transaction
     if (!transaction || this.#parts.settings.judgeAt === 'mail') return CONTINUE
-    if (transaction.standing) return transaction.standing
-    const recipient = parseAddress(address.slice(0, MAX_ADDRESS))
+    if (transaction.standingReply) return transaction.standingReply
+    const recipient = parseAddress(address.slice(0, MAX_ADDRESS_READ))
     return this.#judgeOne(this.#attempt(transaction, recipient, macros), transaction)
   }
 
@@ -180,8 +185,8 @@ class Filter implements Handler {
   }
 
   endOfMessage(macros: Macros): MessageEnd {
-    const delayed = this.#transaction?.delayed
-    return { headers: delayed ? [this.#greylistHeader(delayed, macros)] : [], reply: CONTINUE }
+    const outcome = this.#transaction?.headerOutcome
+    return { headers: outcome ? [this.#greylistHeader(outcome, macros)] : [], reply: CONTINUE }
   }
 
   endTransaction(): void {
@@ -211,23 +216,23 @@ class Filter implements Handler {
     const outcome = await this.#parts.greylister.judge(attempt, transaction.inquiry)
     this.#note(outcome, startedAt)
     const reply = this.#replyTo(outcome)
-    if (!OF_RECIPIENT.has(outcome.reason)) transaction.standing = reply
+    if (!RECIPIENT_REASONS.has(outcome.reason)) transaction.standingReply = reply
     return reply
   }
 
   /**
-   * One verdict for all, as DATA has one reply: who is known already waits with who is not, and passes with them. All of
-   * them together have the time of one decision, as the MTA waits for one reply.
+   * One verdict for all recipients, as DATA has one reply: if one has to wait, all wait and later pass together. They
+   * share the time of one decision, as the MTA waits for one reply.
    */
   async #judgeTogether(attempts: readonly Attempt[], inquiry: Inquiry): Promise<Reply> {
     const startedAt = performance.now()
     const deadline = startedAt + LONGEST_DECISION
     const outcomes: Outcome[] = []
-    for (let start = 0; start < attempts.length; start += JUDGED_AT_ONCE) {
-      const some = attempts.slice(start, start + JUDGED_AT_ONCE)
+    for (let start = 0; start < attempts.length; start += JUDGE_BATCH) {
+      const batch = attempts.slice(start, start + JUDGE_BATCH)
       outcomes.push(
         ...(await Promise.all(
-          some.map((attempt) => this.#parts.greylister.judge(attempt, inquiry, deadline)),
+          batch.map((attempt) => this.#parts.greylister.judge(attempt, inquiry, deadline)),
         )),
       )
     }
@@ -249,8 +254,8 @@ class Filter implements Handler {
   #note(outcome: Outcome, startedAt: number): void {
     const transaction = this.#transaction
     if (transaction && HEADER_TEXTS[outcome.reason]) {
-      const { delayed } = transaction
-      if (!delayed || outcome.waited > delayed.waited) transaction.delayed = outcome
+      const { headerOutcome } = transaction
+      if (!headerOutcome || outcome.waited > headerOutcome.waited) transaction.headerOutcome = outcome
     }
     this.#parts.report(outcome, performance.now() - startedAt)
   }
@@ -291,7 +296,7 @@ function wantsOf({ judgeAt, nullSenderAt, needsHelo, needsCertificate, header }:
       helo: [],
       mail: ['i', 'auth_type', 'auth_authen', ...(needsCertificate ? CERTIFICATE_MACROS : [])],
       rcpt: ['i'],
-      // Sendmail sends macros in a packet of their own, and over TCP waits 40 ms before the command that follows them.
+      // Empty, as Sendmail sends macros in a packet of their own, and over TCP waits 40 ms before the next command.
       data: [],
       eom: [],
     },
@@ -308,8 +313,8 @@ function isInternet({ family }: Connection): boolean {
 }
 
 /**
- * The client's host name, only when its address and the name lead to each other. Postfix sends `[ADDRESS]` or
- * `unknown` for any other; Sendmail sends the name all the same and says so in {client_resolve}, or in `_`.
+ * The client's host name if address and name lead to each other. For any other client, Postfix sends `[ADDRESS]` or
+ * `unknown`; Sendmail sends the name all the same and says in {client_resolve}, or in `_`, that it is not confirmed.
  */
 function confirmedName({ hostName }: Connection, macros: Macros): string | undefined {
   if (!asHostName(hostName) || hostName === 'unknown' || hostName.startsWith('[')) return undefined
@@ -319,15 +324,16 @@ function confirmedName({ hostName }: Connection, macros: Macros): string | undef
 }
 
 /**
- * SASL mechanisms by which nobody has shown a password. With EXTERNAL, Sendmail takes any certificate that one of its
- * authorities has signed, a public one among them, for a login: who that is, the rules for certificates say.
+ * SASL mechanisms that do not count as a login, as the client shows no password. With EXTERNAL, Sendmail takes any
+ * certificate signed by one of its authorities, public ones included, for a login; greymx leaves such clients to the
+ * rules for certificates.
  */
-const WITHOUT_LOGIN = new Set(['ANONYMOUS', 'EXTERNAL'])
+const MECHANISMS_WITHOUT_LOGIN = new Set(['ANONYMOUS', 'EXTERNAL'])
 
-/** Both MTAs send these macros after an AUTH that has succeeded, and empty or not at all else. */
+/** Whether the client has logged in: after a successful AUTH, and only then, both MTAs give these macros a value. */
 function isAuthenticated(macros: Macros): boolean {
   const mechanism = macros.get('auth_type')?.toUpperCase() ?? ''
-  return !WITHOUT_LOGIN.has(mechanism) && Boolean(mechanism || macros.get('auth_authen'))
+  return !MECHANISMS_WITHOUT_LOGIN.has(mechanism) && Boolean(mechanism || macros.get('auth_authen'))
 }
 
 /** Hours, minutes and seconds, rounded down: 1000000 → `00:16:40`. */
