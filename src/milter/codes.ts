@@ -27,7 +27,9 @@ export const COMMANDS = {
   U: 'UNKNOWN',
 } as const
 
+/** A command's character on the wire. */
 export type CommandCode = keyof typeof COMMANDS
+/** A command's libmilter name, without SMFIC_. */
 export type CommandName = (typeof COMMANDS)[CommandCode]
 
 /** What a filter may do to a message (SMFIF_*); the table has only the actions that greymx asks for. */
