@@ -1,23 +1,31 @@
-// Settings by environment variables. One rule: GREYMX_ and the setting's name, dots as underscores, in capitals.
+// Finds settings among environment variables. A setting's variable is GREYMX_ and its name in capitals, with
+// underscores for dots. What a value means is left to reader.ts and schema.ts.
 
-/** As `process.env` has it. */
+/** Variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 const PREFIX = 'GREYMX_'
 
-/** NAME=VALUE as Kubernetes gives it to every container for a service that is named greymx, and Docker for links. */
-const OF_A_SERVICE = /_SERVICE_(?:HOST|PORT(?:_\w+)?)=|_PORT=\w+:\/\/|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?=/
+/**
+ * Matches NAME=VALUE of a variable that is no setting: Kubernetes sets such in every container for a service named
+ * greymx, and Docker for links.
+ */
+const SERVICE_VARIABLE =
+  /_SERVICE_(?:HOST|PORT(?:_\w+)?)=|_PORT=\w+:\/\/|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?=/
 
-/** `greylist.retry_window` → `GREYMX_GREYLIST_RETRY_WINDOW` */
+/** Returns the variable of a setting: `greylist.retry_window` → `GREYMX_GREYLIST_RETRY_WINDOW` */
 export function variableOf(name: string): string {
   return PREFIX + name.replaceAll('.', '_').toUpperCase()
 }
 
-/** The variables that are meant as settings. An empty one is none: compose files hand on `${NAME:-}` like that. */
+/**
+ * Returns the variables that are meant as settings, with their values. Empty ones are left out: compose files pass on
+ * an unset `${NAME:-}` as an empty variable.
+ */
 export function overrides(environment: Environment): ReadonlyMap<string, string> {
   const found = new Map<string, string>()
   for (const [name, value = ''] of Object.entries(environment)) {
-    if (!name.startsWith(PREFIX) || value === '' || OF_A_SERVICE.test(`${name}=${value}`)) continue
+    if (!name.startsWith(PREFIX) || value === '' || SERVICE_VARIABLE.test(`${name}=${value}`)) continue
     found.set(name, value)
   }
   return found

@@ -1,4 +1,5 @@
-// The configuration file, and the environment that overrides it → Config, or every fault in them.
+// Loads the configuration: finds its file and reads it, with the environment, which overrides it. The result is a
+// Config, or every fault in both.
 
 import { readFileSync } from 'node:fs'
 import { messageOf } from '../message.ts'
@@ -6,21 +7,25 @@ import type { Environment } from './environment.ts'
 import { ConfigReader, type Setting } from './reader.ts'
 import { type Config, readConfig } from './schema.ts'
 
+/** A configuration without faults, or all faults, each as a line for the operator. */
 export type Loaded = LoadedConfig | { readonly kind: 'faults'; readonly faults: readonly string[] }
 
 export interface LoadedConfig {
   readonly kind: 'config'
   readonly config: Config
-  /** All settings as they were written. */
+  /** All settings in their text, defaults included. */
   readonly settings: readonly Setting[]
-  /** As it stands in faults. */
+  /** Name of the file as messages show it. */
   readonly fileName: string
 }
 
-/** Where a configuration is looked for when none is named. */
+/** Files that are tried in turn when the operator names none. */
 export const DEFAULT_FILES = ['./milter.yaml', '/etc/greymx/milter.yaml'] as const
 
-/** Reads `file`, or without one the first of `DEFAULT_FILES` that exists. */
+/**
+ * Returns what `file` says, or without one the first of `DEFAULT_FILES` that exists. A file that cannot be read is a
+ * fault.
+ */
 export function loadConfig(file: string | undefined, environment: Environment = process.env): Loaded {
   for (const candidate of file === undefined ? DEFAULT_FILES : [file]) {
     try {
@@ -37,7 +42,7 @@ export function loadConfig(file: string | undefined, environment: Environment = 
   }
 }
 
-/** `fileName` only stands in faults. */
+/** Returns what `text` says, the content of a file; `fileName` is only shown in faults. */
 export function parseConfig(fileName: string, text: string, environment: Environment = {}): Loaded {
   const reader = new ConfigReader(fileName, text, environment)
   const config = readConfig(reader)

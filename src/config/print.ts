@@ -1,9 +1,11 @@
-// Settings as they are in effect → YAML that greymx reads back, with a comment on those that are not the default.
+// Prints the settings in effect as YAML that greymx can read back. A comment says where each one that is not left at
+// its default comes from.
 
 import type { Setting } from './reader.ts'
 
 type Group = Map<string, Group | Setting>
 
+/** Returns the settings as YAML, in groups, in their order. */
 export function printSettings(settings: readonly Setting[]): string {
   const root: Group = new Map()
   for (const setting of settings) {
@@ -37,7 +39,7 @@ function text(value: string | readonly string[]): string {
   return typeof value === 'string' ? scalar(value) : `[${value.map(scalar).join(', ')}]`
 }
 
-/** Plain where YAML cannot take it for anything else; what JSON quotes, YAML reads. */
+/** Returns `value` plain where YAML reads the same text back, else quoted as in JSON, which YAML reads too. */
 function scalar(value: string): string {
   const isPlain = /^[A-Za-z0-9/][\w./@:+-]*$/.test(value) && !/^null$|:$|^0\d/i.test(value)
   return isPlain ? value : JSON.stringify(value)

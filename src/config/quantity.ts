@@ -1,16 +1,16 @@
-// Numbers with a unit as settings write them ("4m", "1.5 MiB") ⇄ how many of the smallest unit.
+// Converts numbers with a unit, as settings write them ("4m", "1.5 MiB"), to multiples of the smallest unit, and back.
 
-/** How large each unit is, from the smallest, which is 1. */
+/** Size of each unit in ascending order; the smallest is 1. */
 export type Units = Readonly<Record<string, number>>
 
-/** Whole; `undefined` when `text` is no number and one of the units. */
+/** Returns a whole number of the smallest unit, or `undefined` when `text` is not a number and one of `units`. */
 export function parseQuantity(text: string, units: Units): number | undefined {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?) ?([A-Za-z]+)$/.exec(text) ?? []
   const size = Object.hasOwn(units, unit) ? units[unit] : undefined
   return number === undefined || size === undefined ? undefined : Math.round(Number(number) * size)
 }
 
-/** The shortest exact form in one unit. */
+/** Returns the shortest exact form in one unit. */
 export function formatQuantity(quantity: number, units: Units): string {
   const [smallest = ''] = Object.keys(units)
   const [unit, size] = Object.entries(units)

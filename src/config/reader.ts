@@ -1,6 +1,6 @@
-// A YAML file and the environment, which goes before it → values, one setting at a time, and every fault with its place:
-// line and column, or the variable. Which settings there are, schema.ts says by asking for them: what nobody asked for
-// is unknown.
+// Reads one setting at a time from a YAML file and the environment, which takes precedence, and collects every fault
+// with its place: line and column, or the variable. schema.ts decides which settings exist by asking for them; a
+// setting that was not asked for is reported as unknown. Source: YAML 1.2, as the package `yaml` reads it.
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, Scalar } from 'yaml'
 import { messageOf } from '../message.ts'
@@ -10,32 +10,33 @@ type Path = readonly string[]
 
 type Read<T> = { readonly value: T } | undefined
 
-/** A setting as it was read, in its text. */
+/** A setting in its text, before its value is parsed. */
 export interface Setting {
   readonly name: string
   readonly value: string | readonly string[]
-  /** `milter.yaml:12` or a variable; `undefined` for the default. */
+  /** Where it is set: `milter.yaml:12` or a variable; `undefined` for the default. */
   readonly origin: string | undefined
 }
 
-/** Where a fault is: an offset in the file, or a variable. */
+/** Place of a fault: an offset in the file, or a variable. */
 type Place = number | string
 
 export class ConfigReader {
-  /** The settings that were asked for, by their dotted names. */
+  /** Dotted names of all settings that were asked for. */
   readonly asked: string[] = []
-  /** Those that were read, in the order in which they were asked for. */
+  /** Settings in their text, without secrets, in the order in which they were asked for. */
   readonly settings: Setting[] = []
-  readonly #unread = new Set<string>()
+  /** Names of settings whose value is a fault; no conflict with others is reported for them. */
+  readonly #unreadable = new Set<string>()
   readonly #environment: ReadonlyMap<string, string>
-  /** The nodes that stand for values of the environment, which have no place in the file. */
+  /** Variables by the nodes that were made of them: such nodes have no place in the file. */
   readonly #variables = new Map<Node, string>()
   readonly #fileName: string
   readonly #lines = new LineCounter()
   readonly #root: Node | undefined
   readonly #faults: Array<{ readonly place: Place; readonly message: string }> = []
 
-  /** `fileName` only stands in faults; `text` is the file's content. */
+  /** `text` is the content of the file; `fileName` is only shown in faults. */
   constructor(fileName: string, text: string, environment: Environment = {}) {
     this.#fileName = fileName
     this.#environment = overrides(environment)
@@ -51,8 +52,8 @@ export class ConfigReader {
   }
 
   /**
-   * In the order of the file, each as it is shown: `milter.yaml:12:3: what, with which value, what is expected`; then
-   * those of the environment, with the variable in place of file, line and column.
+   * Faults as lines for the operator: `milter.yaml:12:3: what, with which value, what is expected`. Those of the file
+   * come first, in its order; those of the environment follow, with the variable in place of file, line and column.
    */
   get faults(): string[] {
     return this.#faults
@@ -60,7 +61,10 @@ export class ConfigReader {
       .map(({ place, message }) => `${this.#describePlace(place)}: ${message}`)
   }
 
-  /** A setting of plain text, read by `parse`, which throws with what it expected; numbers and booleans are text too. */
+  /**
+   * Returns a single value, read by `parse`, or `fallback` where none is set. `parse` gets numbers and booleans as text
+   * too, and throws an error that says what it expected, which becomes a fault.
+   */
   text<T>(name: string, fallback: string, parse: (text: string) => T): T {
     const node = this.#ask(name)
     this.#record(name, node, (node && scalarText(node)) ?? fallback)
@@ -68,7 +72,7 @@ export class ConfigReader {
     return read ? read.value : parse(fallback)
   }
 
-  /** A list of plain texts, or a single one. */
+  /** Returns the values of a list, each read by `parse` as in `text`; a single value is a list of one. */
   list<T>(name: string, fallback: readonly string[], parse: (text: string) => T): T[] {
     const node = this.#ask(name)
     const items = node && this.#items(name, node)
@@ -80,7 +84,7 @@ export class ConfigReader {
     })
   }
 
-  /** A plain text that no fault shows, nor `settings`; `''` where there is none. */
+  /** Returns a text that appears neither in faults nor in `settings`; `''` where none is set. */
   secret(name: string): string {
     const node = this.#ask(name)
     const text = node && scalarText(node)
@@ -89,19 +93,19 @@ export class ConfigReader {
     return text ?? ''
   }
 
-  /** What the environment has for a setting, to go before the file: GREYMX_REDIS_PASSWORD for redis.password. */
+  /** Returns a setting's value in the environment, which takes precedence: GREYMX_REDIS_PASSWORD for redis.password. */
   override(name: string): string | undefined {
     return this.#environment.get(variableOf(name))
   }
 
-  /** Whether the setting is written as a group of settings: in the file, or by variables for settings of that group. */
+  /** Tells whether the setting is a group of settings: in the file, or by variables for settings of that group. */
   isGroup(name: string): boolean {
     const node = this.#find(name.split('.'))
     if (node && this.#variables.has(node)) return false
     return isMap(node) || this.#isGroupInEnvironment(name)
   }
 
-  /** Whether the setting is left at its default. */
+  /** Tells whether the setting is left at its default. */
   isMissing(name: string): boolean {
     return this.#find(name.split('.')) === undefined
   }
@@ -121,23 +125,23 @@ export class ConfigReader {
     })
   }
 
-  integer(name: string, fallback: number, least: number, most: number): number {
+  integer(name: string, fallback: number, min: number, max: number): number {
     return this.text(name, String(fallback), (text) => {
       const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
-      if (!(value >= least && value <= most))
-        throw new Error(`expected a whole number from ${least} to ${most}`)
+      if (!(value >= min && value <= max)) throw new Error(`expected a whole number from ${min} to ${max}`)
       return value
     })
   }
 
-  /** A fault of several settings together, shown at the first of `names` that is set. */
+  /** Reports a fault of several settings together, at the first of `names` that is set. */
   conflict(names: readonly string[], message: string): void {
-    if (names.some((name) => this.#unread.has(name))) return // its value is a default now, and its fault is told
+    // The value of an unreadable setting is its default, and its own fault is reported already.
+    if (names.some((name) => this.#unreadable.has(name))) return
     const node = names.map((name) => this.#find(name.split('.'))).find((found) => found !== undefined)
     this.#fault(node ? this.#placeOf(node) : 0, message)
   }
 
-  /** Reports what nobody asked for; called last. */
+  /** Reports every setting that was not asked for; the caller calls it last. */
   unknownKeys(): void {
     this.#visitUnknown(this.#root, [])
     const known = new Set(this.asked.map(variableOf))
@@ -170,23 +174,24 @@ export class ConfigReader {
     return isEmpty(node) ? undefined : node
   }
 
-  /** The value of a variable, as it is: nothing in it needs quotes. */
+  /** Returns a variable's value as a YAML text that needs no quotes or escapes. */
   #nodeOf(variable: string, text: string): Node {
     const node = new Scalar(text)
     this.#variables.set(node, variable)
     return node
   }
 
-  /** A list is written as YAML has it, `[a, b]` in the environment; anything else is its one item. */
+  /** Returns the items of a list: one in the environment is written `[a, b]`; anything else is a single item. */
   #items(name: string, node: Node): Node[] {
     const variable = this.#variables.get(node)
-    if (variable === undefined) return isSeq(node) ? (node.items as Node[]) : [node] // parseDocument makes nodes of all items
+    // parseDocument makes nodes of all items.
+    if (variable === undefined) return isSeq(node) ? (node.items as Node[]) : [node]
     const text = scalarText(node) ?? ''
     if (!text.startsWith('[')) return [node]
     const { contents, errors, warnings } = parseDocument(text, { prettyErrors: false })
     const [problem] = [...errors, ...warnings]
     if (problem || !isSeq(contents)) {
-      this.#unread.add(name)
+      this.#unreadable.add(name)
       this.#fault(
         variable,
         `Cannot read ${name} ${describe(node)}: ${problem ? withoutSource(problem.message) : 'expected a list'}`,
@@ -209,7 +214,7 @@ export class ConfigReader {
     return [...this.#environment.keys()].some((variable) => variable.startsWith(`${variableOf(name)}_`))
   }
 
-  /** `undefined` when it could not be read, which is a fault by then. */
+  /** Returns the parsed value; what cannot be read is reported as a fault and gives `undefined`. */
   #scalar<T>(name: string, node: Node, parse: (text: string) => T): Read<T> {
     const text = scalarText(node)
     try {
@@ -218,7 +223,7 @@ export class ConfigReader {
       return { value: parse(text) }
     } catch (error) {
       const expected = messageOf(error)
-      this.#unread.add(name)
+      this.#unreadable.add(name)
       this.#fault(this.#placeOf(node), `Cannot read ${name} ${describe(node)}: ${expected}`)
       return undefined
     }
@@ -269,7 +274,7 @@ function order(place: Place): number {
   return typeof place === 'number' ? place : Number.MAX_SAFE_INTEGER
 }
 
-/** `null` and nothing alike leave a setting at its default. */
+/** Tells whether a setting is left at its default: by no value, or by `null`. */
 function isEmpty(node: Node | null | undefined): boolean {
   return !node || (isScalar(node) && node.value === null)
 }
@@ -278,20 +283,22 @@ function offset(node: Node): number {
   return node.range?.[0] ?? 0
 }
 
-/** The value as written where YAML's own reading of it, as a number, has another text, like 0660. */
+/** Returns a scalar's text. A number is returned as written, since YAML's own reading of 0660 has another text. */
 function scalarText(node: Node): string | undefined {
   if (!isScalar(node)) return undefined
   return typeof node.value === 'number' ? (node.source ?? String(node.value)) : String(node.value)
 }
 
-/** YAML's own messages quote what they are about, which may be a password. The place of a fault says enough. */
+/**
+ * Returns a message of YAML without what it quotes of the file, which may be a password; the fault's place says enough.
+ */
 function withoutSource(message: string): string {
   return message.replace(/(?<=\S): .*/s, '').replace(/ (?:the )?[!\\%]\S+/gi, '')
 }
 
 /**
- * Without user name and password of a URL, well-formed or not, and without what stands beside the word password where
- * that is no setting's name.
+ * Returns `text` without user name and password of a URL, well-formed or not, and without what follows the word
+ * password where that is no setting's name.
  */
 function withoutSecrets(text: string): string {
   return text

@@ -1,5 +1,5 @@
-// The settings under `redis`: what a store URL does not say. Files that they name are read here, so that one that is
-// missing, or not what it should be, is a fault like any other.
+// Reads the settings under `redis`, which add to the store URL: prefix, logins and TLS. The files that they name are
+// read here too, so that a missing or unusable file is a fault of the configuration like any other.
 
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -10,12 +10,15 @@ import type { RedisLogin, RedisTls } from '../store/redis/settings.ts'
 import { DEFAULT_PREFIX } from '../store/redis/url.ts'
 import type { ConfigReader } from './reader.ts'
 
-/** No braces, which would gather all keys of a Cluster in one place, and nothing that is a pattern or hard to type. */
+/**
+ * Allowed prefixes. Braces are a hash tag, which would put all keys of a Cluster into one slot; characters of patterns,
+ * and those that are hard to type, are left out as well.
+ */
 const PREFIX = /^[\w.:/-]{0,100}$/
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 
-/** Asks for all settings under `redis`, and gives `store` with them where it is in Redis. */
+/** Reads all settings under `redis` and returns `store` with them; a store elsewhere is returned unchanged. */
 export function readRedisSettings(reader: ConfigReader, store: StoreSpec): StoreSpec {
   const redis = store.kind === 'redis' ? store.redis : undefined
   const prefix = reader.text('redis.prefix', DEFAULT_PREFIX, expectPrefix)
@@ -35,7 +38,10 @@ export function readRedisSettings(reader: ConfigReader, store: StoreSpec): Store
   }
 }
 
-/** The environment goes before the file, where a password stands once: in the URL, in a file of its own, or plainly. */
+/**
+ * Returns user name and password. The file may give the password once: in the URL, in a file of its own, or plainly. A
+ * password from the environment takes precedence over all of these.
+ */
 function readLogin(reader: ConfigReader, group: string, inUrl: RedisLogin): RedisLogin {
   const name = `${group}.username`
   const usernames = [inUrl.username ?? '', reader.text(name, '', (text) => text)].filter(
@@ -64,7 +70,7 @@ function readLogin(reader: ConfigReader, group: string, inUrl: RedisLogin): Redi
   }
 }
 
-/** `undefined` when none of it is set. */
+/** Returns the settings for TLS, or `undefined` when none is set. */
 function readTls(reader: ConfigReader): RedisTls | undefined {
   const ca = reader.text('redis.tls.ca', '', readCertificates)
   const cert = reader.text('redis.tls.cert', '', readCertificates)
@@ -96,7 +102,7 @@ function expectServerName(text: string): string {
   return text
 }
 
-/** The first line of the file; `''` when there is none to read. */
+/** Returns the first line of the file, or `''` without a path. Throws when the line is empty. */
 function readPassword(path: string): string {
   if (path === '') return ''
   const [password = ''] = readText(path).split(/\r?\n/, 1)
@@ -125,6 +131,7 @@ function readText(path: string): string {
   return explained('expected a file that can be read', () => readFileSync(path, 'utf8'))
 }
 
+/** Returns what `act` returns; an error that it throws is prefixed with what was expected. */
 function explained<T>(expected: string, act: () => T): T {
   try {
     return act()

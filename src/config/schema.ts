@@ -1,5 +1,5 @@
-// Every setting: its name, its default, its bounds. What each means to the operator stands in milter.yaml, which a
-// test holds to these defaults.
+// Defines every setting: its name, default and bounds. Its meaning to the operator is in milter.yaml, which a test
+// holds to these defaults; how a value is found and faults are shown is left to reader.ts.
 
 import { isIP, isIPv6 } from 'node:net'
 import type { DnsSettings } from '../dns.ts'
@@ -34,18 +34,20 @@ import type { ConfigReader } from './reader.ts'
 import { readRedisSettings } from './redis.ts'
 import { formatSize, parseSize, SIZE_FORM } from './size.ts'
 
+/** Address on which the admin server listens. */
 export interface AdminAddress {
   readonly host: string
   readonly port: number
 }
 
+/** All settings, each group in the form in which the part that needs it states it. */
 export interface Config {
   readonly listen: readonly SocketSpec[]
   readonly socketMode: number
   readonly store: StoreSpec
-  /** Milliseconds for one operation. */
+  /** Longest time for one operation of the store, in milliseconds. */
   readonly storeTimeout: number
-  /** What decides while the store is away, with `on_store_error: local`. */
+  /** The local store, which decides while the store is away, with `on_store_error: local`. */
   readonly local: LocalSettings
   readonly mode: 'enforce' | 'observe'
   readonly greylist: GreylistSettings
@@ -54,19 +56,20 @@ export interface Config {
   readonly listFiles: ListFiles
   readonly investigate: InvestigateSettings
   readonly dns: DnsSettings
-  /** DNS lists of clients to be trusted, and of those that alone are greylisted. */
+  /** DNS lists of clients that are trusted. */
   readonly dnswl: readonly DnsList[]
+  /** If not empty, only clients on one of these DNS lists are greylisted. */
   readonly onlyIfListed: readonly DnsList[]
   readonly filter: FilterSettings
   readonly limits: Limits
   readonly log: LogSettings
-  /** Absent when turned off. */
+  /** Absent when the admin server is turned off. */
   readonly admin?: AdminAddress
 }
 
 export interface LocalSettings {
   readonly store: LocalStoreSpec
-  /** How many entries it has at most. */
+  /** Largest number of entries. */
   readonly entries: number
 }
 
@@ -75,7 +78,7 @@ const MIB = 1024 * KIB
 const DAY = 86_400_000
 const YEAR = 366 * 86_400_000
 
-/** Asks for all settings; what it could not read stands in the reader's faults, and the result is of no use then. */
+/** Returns all settings that `reader` has. When the reader has faults afterwards, the result must not be used. */
 export function readConfig(reader: ConfigReader): Config {
   const listen = reader.list('listen', ['inet:8891@127.0.0.1'], expecting(parseSocketSpec, SOCKET_SPEC_FORMS))
   if (listen.length === 0) {
@@ -204,7 +207,7 @@ function readGreylisted(reader: ConfigReader): GreylistedRecipients {
   return only.length > 0 ? { only, except } : { except }
 }
 
-/** A group of settings, or false. */
+/** Reads the auto-whitelist, which is a group of settings, or false. */
 function readAutoWhitelist(reader: ConfigReader): AutoWhitelist | undefined {
   const isOn = reader.isGroup('greylist.auto_whitelist') || reader.isMissing('greylist.auto_whitelist')
   if (!isOn) {
@@ -234,7 +237,10 @@ function readTimes(reader: ConfigReader): Times {
   return { delay, retryWindow, lifetime }
 }
 
-/** None can be set to where an MTA that behaves would meet it; the reasons for the defaults stand beside `Limits`. */
+/**
+ * Reads the limits. Their bounds keep each above what an MTA that behaves needs; `Limits` has the reasons for the
+ * defaults.
+ */
 function readLimits(reader: ConfigReader): Limits {
   return {
     connections: reader.integer('limits.connections', 10_000, 10, 1_000_000),
@@ -248,25 +254,25 @@ function readLimits(reader: ConfigReader): Limits {
   }
 }
 
-function size(reader: ConfigReader, name: string, fallback: string, least: number, most: number): number {
+function size(reader: ConfigReader, name: string, fallback: string, min: number, max: number): number {
   return reader.text(name, fallback, (text) => {
     const bytes = expecting(parseSize, SIZE_FORM)(text)
-    if (bytes < least || bytes > most) throw new Error(`expected ${formatSize(least)} to ${formatSize(most)}`)
+    if (bytes < min || bytes > max) throw new Error(`expected ${formatSize(min)} to ${formatSize(max)}`)
     return bytes
   })
 }
 
-function duration(reader: ConfigReader, name: string, fallback: string, least: number, most: number): number {
+function duration(reader: ConfigReader, name: string, fallback: string, min: number, max: number): number {
   return reader.text(name, fallback, (text) => {
     const milliseconds = expecting(parseDuration, DURATION_FORM)(text)
-    if (milliseconds < least || milliseconds > most) {
-      throw new Error(`expected ${formatDuration(least)} to ${formatDuration(most)}`)
+    if (milliseconds < min || milliseconds > max) {
+      throw new Error(`expected ${formatDuration(min)} to ${formatDuration(max)}`)
     }
     return milliseconds
   })
 }
 
-/** What `parse` reads, or an error that says what it expected. */
+/** Returns `parse` as a function that throws an error with the expected `forms` instead of returning `undefined`. */
 function expecting<T>(parse: (text: string) => T | undefined, forms: string): (text: string) => T {
   return (text) => {
     const value = parse(text)
@@ -296,7 +302,7 @@ function expectNat64Prefix(text: string): Network {
   return network
 }
 
-/** As node:dns takes it. */
+/** Returns a server's address in the form that `setServers` of node:dns takes. */
 function expectDnsServer(text: string): string {
   const [, host = '', port] =
     /^(\[[^\]]+\]|[^:]+)(?::(\d{1,5}))?$/.exec(isIPv6(text) ? `[${text}]` : text) ?? []
