@@ -1,8 +1,9 @@
-// argv → a command and its options, or what is wrong with it.
+// Parses the command line into a command and its options, or a problem. Values are left to the commands.
 
 import { parseArgs } from 'node:util'
 import { messageOf } from '../message.ts'
 
+/** A command with its options; `usage` is a command line that cannot be understood, with the reason. */
 export type CliCommand =
   | { readonly kind: 'serve'; readonly configFile?: string }
   | ({ readonly kind: 'check'; readonly configFile?: string } & CheckArgs)
@@ -10,26 +11,29 @@ export type CliCommand =
   | { readonly kind: 'help' | 'version' }
   | { readonly kind: 'usage'; readonly problem: string }
 
+/** Options of `greymx check`. */
 export interface CheckArgs {
   /** Whether the settings in effect are printed. */
   readonly print: boolean
-  /** The folder with Postfix's main.cf, to be held against the configuration. */
+  /** Folder of the main.cf that is compared with the configuration. */
   readonly postfix?: string
-  /** Likewise, a sendmail.cf or .mc file. */
+  /** The sendmail.cf or .mc file that is compared with the configuration. */
   readonly sendmail?: string
 }
 
+/** Options of `greymx probe`; USAGE explains them. */
 export interface ProbeArgs {
   readonly client: string
   readonly name?: string
   readonly helo?: string
   readonly from: string
   readonly to: readonly string[]
-  /** Another daemon's socket than the first that the configuration listens on. */
+  /** Socket of the daemon to ask; without it, the first that the configuration listens on is asked. */
   readonly socket?: string
   readonly json: boolean
 }
 
+/** The help text, which also follows a usage problem. */
 export const USAGE = `Usage: greymx COMMAND [OPTIONS]
 
   serve              answer milter requests until SIGTERM; SIGHUP reads the configuration again
@@ -72,7 +76,7 @@ const OPTIONS = {
 const PROBE_ONLY = ['client', 'name', 'helo', 'from', 'to', 'socket', 'json'] as const
 const CHECK_ONLY = ['print', 'postfix', 'sendmail'] as const
 
-/** `argv` without the program and its script. */
+/** Returns the command of `argv`, which is without the program and its script. */
 export function parseCommand(argv: readonly string[]): CliCommand {
   try {
     const { values, positionals } = parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true })

@@ -1,5 +1,6 @@
-// greymx check: reads the configuration and says what is wrong with it; and what is not, but will not do well, by
-// itself, with the MTAs' own configurations, or as the running daemon has seen it. With --print, what it comes to.
+// greymx check: reads the configuration and prints its faults. It also prints warnings: on settings that will not work
+// well, on mismatches with the MTAs' configurations, and those of the running daemon. With --print it prints all
+// settings in effect. What deserves a warning is left to lint/.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +19,7 @@ import { loadFileOrComplain } from './config.ts'
 import { askDaemon } from './daemon.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 
-/** Warnings leave the status at 0: they may be meant. */
+/** Returns the exit status. Warnings leave it at 0, since what they are about may be intended. */
 export async function check({
   configFile,
   print,
@@ -50,12 +51,12 @@ export async function check({
   return EXIT.ok
 }
 
-/** The one setting that may hold a password. */
+/** Hides the password in `store`, the only setting of those printed that may hold one. */
 function withoutCredentials(setting: Setting, { store }: Config): Setting {
   return setting.name === 'store' ? { ...setting, value: formatStoreSpec(store) } : setting
 }
 
-/** Throws when a file cannot be read. */
+/** Returns warnings, each with its file; throws when a file cannot be read. */
 function lintMtas({ postfix, sendmail }: Omit<CheckArgs, 'print'>, config: Config): string[] {
   const remarks: string[] = []
   if (postfix !== undefined) {

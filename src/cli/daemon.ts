@@ -1,34 +1,35 @@
-// What the running daemon says of itself at the address that `admin` names, for commands that look at a configuration.
+// Asks the running daemon, at the address that the setting `admin` names, where it listens and what it warns of.
 
 import type { AdminAddress } from '../config/schema.ts'
 import { bracketedHost } from '../ip.ts'
 import { parseSocketSpec, type SocketSpec } from '../milter/socket.ts'
 
-/** Longest wait for its answer, in milliseconds: most often nobody listens there, and that is told at once. */
-const ANSWER_TIMEOUT = 1000
+/** Longest wait for the daemon's answer, in milliseconds. While no daemon runs, the connection is refused at once. */
+const HEALTH_TIMEOUT = 1000
 
-/** Longest text that is taken from it, in characters. */
-const MAX_LENGTH = 2000
+/** Longest warning that is shown, in characters. */
+const MAX_WARNING_LENGTH = 2000
 
 export interface RunningDaemon {
+  /** URL that was asked. */
   readonly url: string
-  /** Where MTAs reach it; where systemd opens its sockets, that is not what `listen` says. */
+  /** Sockets on which MTAs reach it. When systemd opens them, they may differ from `listen`. */
   readonly listeners: readonly SocketSpec[]
   readonly warnings: readonly string[]
 }
 
-/** `undefined` where none answers, or something else than greymx does. Never rejects. */
+/** Returns what the daemon says, or `undefined` when nothing or another program answers. Never rejects. */
 export async function askDaemon(admin: AdminAddress | undefined): Promise<RunningDaemon | undefined> {
   if (!admin) return undefined
   const url = `http://${bracketedHost(admin.host)}:${admin.port}/healthz`
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT), redirect: 'error' })
+    const response = await fetch(url, { signal: AbortSignal.timeout(HEALTH_TIMEOUT), redirect: 'error' })
     const { listeners, warnings } = (await response.json()) as Record<string, unknown>
     if (!isTexts(listeners) || !isTexts(warnings)) return undefined
     return {
       url,
       listeners: listeners.flatMap((text) => parseSocketSpec(text) ?? []),
-      warnings: warnings.map(shown),
+      warnings: warnings.map(printable),
     }
   } catch {
     return undefined
@@ -39,7 +40,7 @@ function isTexts(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string')
 }
 
-/** Anybody's program may listen there while greymx does not: nothing of it reaches a terminal but text. */
-function shown(text: string): string {
-  return text.slice(0, MAX_LENGTH).replace(/\p{C}/gu, ' ')
+/** Shortens and removes control characters: while greymx is down, another program may answer, and a terminal shows it. */
+function printable(text: string): string {
+  return text.slice(0, MAX_WARNING_LENGTH).replace(/\p{C}/gu, ' ')
 }

@@ -1,4 +1,4 @@
-// Exit statuses, as in sysexits(3).
+// Exit statuses of the commands. Source: sysexits(3).
 
 export const EXIT = { ok: 0, usage: 64, unavailable: 69, tempfail: 75, config: 78 } as const
 

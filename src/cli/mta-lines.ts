@@ -1,18 +1,20 @@
-// What `serve` says at its start for the MTAs' configurations: the lines to write, for the best of its sockets, and what
-// would be better. A unix socket comes first, as its permissions say who may be an MTA; a TCP port takes anybody.
+// Writes the lines that `serve` prints at its start for the MTAs' configurations, for the best of its sockets, and a
+// hint when another socket would be better. Unix sockets are preferred: their permissions decide who may act as an MTA,
+// while a TCP port accepts anybody.
 
 import { postfixMilter, QUEUE_DIRECTORY } from '../lint/postfix.ts'
 import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
 
 export interface MtaLines {
-  /** For main.cf. */
+  /** Line for main.cf. */
   readonly postfix: string
-  /** For the .mc file. */
+  /** Line for the .mc file. */
   readonly sendmail: string
-  /** Absent where both MTAs have a socket that is theirs alone. */
+  /** Advice to the operator; absent when both MTAs have a socket that only they can reach. */
   readonly hint?: string
 }
 
+/** Returns the lines for `sockets`, on which the daemon listens. */
 export function mtaLines(sockets: readonly SocketSpec[]): MtaLines {
   const forPostfix = sockets.find(isBelowQueue) ?? sockets.find(isUnix) ?? sockets[0]
   const forSendmail =

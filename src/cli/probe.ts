@@ -1,5 +1,5 @@
-// greymx probe: plays an MTA to the running daemon and prints the SMTP replies that the MTA would give. It is a real
-// attempt, which the daemon remembers like any other.
+// greymx probe: acts as an MTA towards the running daemon and prints the SMTP replies that the MTA would give. The
+// daemon remembers this attempt like any other.
 
 import { isIPv6 } from 'node:net'
 import { parseIp } from '../ip.ts'
@@ -11,14 +11,15 @@ import type { ProbeArgs } from './args.ts'
 import { loadOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 
-/** Longest wait for one answer, in milliseconds. */
-const TIMEOUT = 10_000
+/** Longest wait for one answer of the daemon, in milliseconds. */
+const PROBE_TIMEOUT = 10_000
 
 interface Exchange {
   readonly command: string
   readonly reply: string
 }
 
+/** Returns the exit status: `tempfail` when a reply defers the mail. */
 export async function probe(args: ProbeArgs & { configFile?: string }): Promise<ExitStatus> {
   const address = parseIp(args.client)
   if (!address) {
@@ -52,7 +53,7 @@ export async function probe(args: ProbeArgs & { configFile?: string }): Promise<
 }
 
 async function converse(spec: SocketSpec, connection: Connection, args: ProbeArgs): Promise<Exchange[]> {
-  const client = await connectToFilter(spec, TIMEOUT)
+  const client = await connectToFilter(spec, PROBE_TIMEOUT)
   try {
     const resolved = args.name === undefined ? 'FAIL' : 'OK'
     await client.connect(connection, [
@@ -85,7 +86,7 @@ async function transaction(client: MilterClient, { from, to }: ProbeArgs): Promi
   return exchanges
 }
 
-/** What an MTA makes of a filter's answer. */
+/** Returns the SMTP reply that an MTA makes of a filter's answer. */
 function smtpReply({ code, text }: FilterReply, accepted: string): string {
   switch (code) {
     case 'y':

@@ -1,4 +1,5 @@
-// greymx serve: runs the daemon until it is told to stop.
+// greymx serve: runs the daemon until SIGTERM or SIGINT, and reloads its configuration on SIGHUP. Making and joining
+// the parts is left to app/.
 
 import { type App, type Listening, startApp } from '../app/app.ts'
 import { loadConfig } from '../config/load.ts'
@@ -16,6 +17,7 @@ import { type MtaLines, mtaLines } from './mta-lines.ts'
 import { Signals } from './signals.ts'
 import { version } from './version.ts'
 
+/** Returns the exit status, once the daemon has stopped or could not start. */
 export async function serve(configFile: string | undefined): Promise<ExitStatus> {
   const signals = new Signals()
   const config = loadOrComplain(configFile)
@@ -56,7 +58,7 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
   }
 }
 
-/** `undefined` when nothing was taken over, which the log says by then. */
+/** Returns the configuration now in use, or `undefined` when the reload was refused, after the reason was logged. */
 async function reload(
   configFile: string | undefined,
   app: App,

@@ -1,12 +1,12 @@
-// What the process is told to do by signals, one thing at a time and none of them lost: SIGHUP reloads, SIGTERM and
-// SIGINT stop.
+// Turns signals into requests that the caller takes one at a time, and loses none: SIGHUP is a reload, SIGTERM and
+// SIGINT are a stop.
 
 export class Signals {
   #stop = false
   #reload = false
   #wake: (() => void) | undefined
 
-  /** From now on none of them ends the process by itself, however often it comes. */
+  /** Installs the handlers: from now on none of these signals ends the process by itself. */
   constructor() {
     process.on('SIGHUP', () => {
       this.#reload = true
@@ -20,7 +20,10 @@ export class Signals {
     }
   }
 
-  /** What came since the last call, or comes next. A stop goes before reloads, of which many are one. */
+  /**
+   * Resolves to the request that came since the last call, or else to the next one. A stop precedes reloads, and
+   * several reloads are one.
+   */
   async next(): Promise<'reload' | 'stop'> {
     while (!this.#stop && !this.#reload) {
       await new Promise<void>((resolve) => {
