@@ -40,7 +40,9 @@ function isTexts(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string')
 }
 
-/** Shortens and removes control characters: while greymx is down, another program may answer, and a terminal shows it. */
+/**
+ * Returns `text` without control characters, for a terminal: while greymx is down, another program may have answered.
+ */
 function printable(text: string): string {
   return text.slice(0, MAX_WARNING_LENGTH).replace(/\p{C}/gu, ' ')
 }
