@@ -1,4 +1,5 @@
-// What both MTAs' entries for a milter have in common: is it greymx, and does it wait long enough? Pure.
+// Checks what both MTAs' entries for a milter have in common: whether it is greymx, how long the MTA waits, which
+// macros it sends. How each MTA writes its entries is left to postfix.ts and sendmail.ts; these functions are pure.
 
 import { isIP } from 'node:net'
 import { formatDuration } from '../config/duration.ts'
@@ -6,19 +7,25 @@ import type { Config } from '../config/schema.ts'
 import type { TlsClientRule } from '../exempt/tlsclients.ts'
 import { LONGEST_DECISION } from '../greylist/greylister.ts'
 import type { SocketSpec } from '../milter/socket.ts'
-import { isLoopback, LEAST_PATIENCE, type Warning } from './settings.ts'
+import { isLoopback, MIN_ANSWER_TIMEOUT, type Warning } from './settings.ts'
 
-/** The macros that greymx uses, without braces (filter.ts, `wantsOf`), by the stage that has to bring them at the latest. */
+/**
+ * The macros that greymx uses, without braces, by the last stage at which the MTA may send them (filter.ts, `wantsOf`).
+ */
 export interface NeededMacros {
   readonly connect: readonly string[]
   readonly mail: readonly string[]
 }
 
+/** Returns the macros that greymx uses with these settings. */
 export function neededMacros({ exempt }: Config): NeededMacros {
   return { connect: ['j', '_'], mail: exempt.authenticated ? ['auth_type', 'auth_authen'] : [] }
 }
 
-/** Whether an MTA that connects to `theirs` gets to who listens on `ours`, as far as can be told without DNS. */
+/**
+ * Tells whether an MTA that connects to `theirs` reaches the daemon on `ours`. DNS is not asked: a name other than
+ * localhost is taken to lead to any address but loopback.
+ */
 export function leadsTo(theirs: SocketSpec, ours: SocketSpec): boolean {
   if (theirs.kind === 'unix' || ours.kind === 'unix') {
     return theirs.kind === 'unix' && ours.kind === 'unix' && theirs.path === ours.path
@@ -27,19 +34,23 @@ export function leadsTo(theirs: SocketSpec, ours: SocketSpec): boolean {
   if (/^(0\.0\.0\.0|::|\*)$/.test(ours.host) || theirs.host === ours.host) return true
   if (isLoopback(theirs.host) || isLoopback(ours.host))
     return isLoopback(theirs.host) && isLoopback(ours.host)
-  // Two addresses are two machines; where a name leads, DNS alone knows.
+  // Two different addresses are two machines, but a name may have any address.
   return isIP(theirs.host) === 0 || isIP(ours.host) === 0
 }
 
-export function lintPatience(setting: string, patience: number): Warning[] {
-  if (patience >= LEAST_PATIENCE) return []
+/** Returns a warning when `timeout`, the milliseconds that the MTA waits for an answer, is too short for a decision. */
+export function lintAnswerTimeout(setting: string, timeout: number): Warning[] {
+  if (timeout >= MIN_ANSWER_TIMEOUT) return []
   return [
-    `${setting} ${formatDuration(patience)} is below ${formatDuration(LEAST_PATIENCE)}: expected more, such as 10s, as a decision takes ` +
+    `${setting} ${formatDuration(timeout)} is below ${formatDuration(MIN_ANSWER_TIMEOUT)}: expected more, such as 10s, as a decision takes ` +
       `up to ${formatDuration(LONGEST_DECISION)} when DNS and the store are slow, and who does not wait for it takes greymx for failed`,
   ]
 }
 
-/** `sent` is undefined where the MTA has its own default, which brings them all. */
+/**
+ * Returns a warning for macros missing in `sent`, which is `undefined` when the MTA sends its default: that has them
+ * all.
+ */
 export function lintMacros(
   setting: string,
   sent: readonly string[] | undefined,
@@ -54,7 +65,7 @@ export function lintMacros(
   ]
 }
 
-/** `i`, `{auth_type}` and the like, separated by commas or white space, without their braces. */
+/** Returns the macros of a list like `i, {auth_type}`, separated by commas or white space, without their braces. */
 export function parseMacros(text: string): string[] {
   return text
     .split(/[\s,]+/)
@@ -62,7 +73,7 @@ export function parseMacros(text: string): string[] {
     .map((name) => name.replace(/^\{(.*)\}$/, '$1'))
 }
 
-/** Rules for certificates that can never apply, by what `isVain` knows of the MTA. */
+/** Returns a warning for each rule for certificates that `isVain` says can never apply with the MTA. */
 export function lintTlsClients(
   { exempt }: Config,
   isVain: (rule: TlsClientRule) => boolean,

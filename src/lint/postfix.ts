@@ -1,41 +1,51 @@
-// Postfix's main.cf, and what of master.cf replaces it, against the configuration of greymx. Read without Postfix, so
-// that a copy from another host will do. Pure.
-// Source: postconf(5), "smtpd_milters" and "main.cf file format"; MILTER_README; master(5), "chroot"; mac_expand.c, milter.c
-// and master_ent.c in its source.
+// Compares Postfix's main.cf, and the overrides of it in master.cf, with the configuration of greymx. Postfix is not
+// needed, so that files copied from another host can be checked. Reading the files is left to cli/check.ts; these
+// functions are pure.
+// Source: postconf(5), "smtpd_milters" and "main.cf file format"; MILTER_README; master(5), "chroot"; mac_expand.c,
+// milter.c and master_ent.c in its source.
 
 import type { Config } from '../config/schema.ts'
 import { hasDistinguishedName } from '../exempt/tlsclients.ts'
 import { postfixService, type SocketSpec } from '../milter/socket.ts'
-import { leadsTo, lintMacros, lintPatience, lintTlsClients, neededMacros, parseMacros } from './milter.ts'
+import {
+  leadsTo,
+  lintAnswerTimeout,
+  lintMacros,
+  lintTlsClients,
+  neededMacros,
+  parseMacros,
+} from './milter.ts'
 import type { Warning } from './settings.ts'
 
+/** Contents of Postfix's configuration files. */
 export interface PostfixFiles {
   readonly mainCf: string
-  /** Absent where there is none. */
+  /** Absent when the operator has no such file. */
   readonly masterCf?: string
 }
 
-/** Where Postfix's programs work, and where a chrooted one sees all files, unless main.cf says otherwise. */
+/** Default working directory of Postfix's programs, which is also the root of a chrooted one (`queue_directory`). */
 export const QUEUE_DIRECTORY = '/var/spool/postfix'
 
-/** What Postfix has where main.cf says nothing. */
+/** Postfix's defaults for the settings that are used here but missing in main.cf. */
 const DEFAULTS: Readonly<Record<string, string>> = {
   milter_default_action: 'tempfail',
   milter_command_timeout: '30s',
   queue_directory: QUEUE_DIRECTORY,
 }
 
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }
 
-/** How deep values may refer to each other. */
-const DEEPEST = 20
+/** Deepest nesting of references between values; deeper ones, such as circles, count as empty. */
+const MAX_DEPTH = 20
 
-/** A milter of a list like smtpd_milters, with the settings of its own. */
+/** An entry of a list like smtpd_milters, with the settings that it has for itself. */
 interface Milter {
   readonly service: string
   readonly settings: ReadonlyMap<string, string>
 }
 
+/** Returns the warnings on Postfix's entries for greymx, or that there is none. */
 export function lintPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Config): Warning[] {
   const main = parseMainCf(mainCf)
   const value = (name: string) => settingOf(main, name)
@@ -70,7 +80,7 @@ export function lintPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Con
   return [...new Set(warnings)] // main.cf and master.cf may both have the same
 }
 
-/** What is not set for one milter is as it is for all. */
+/** Checks one milter. A setting that its entry lacks has the value of the setting for all milters. */
 function lintMilter(milter: Milter, value: (name: string) => string): Warning[] {
   const effective = (own: string) => {
     const text = milter.settings.get(own)
@@ -78,10 +88,10 @@ function lintMilter(milter: Milter, value: (name: string) => string): Warning[] 
   }
   const [actionSetting, action] = effective('default_action')
   const [timeoutSetting, timeout] = effective('command_timeout')
-  const patience = parseTime(timeout)
+  const milliseconds = parseTime(timeout)
   return [
     ...lintAction(actionSetting, action, milter),
-    ...(patience === undefined ? [] : lintPatience(timeoutSetting, patience)),
+    ...(milliseconds === undefined ? [] : lintAnswerTimeout(timeoutSetting, milliseconds)),
   ]
 }
 
@@ -111,8 +121,8 @@ function noneIsOurs({ listen }: Config, queueDirectory: string): Warning {
 }
 
 /**
- * Postfix's notation for a socket in smtpd_milters. A unix socket below the queue directory is written relative to it:
- * smtpd finds it so with and without chroot, while a path from the root is looked for within the chroot.
+ * Returns Postfix's notation for a socket in smtpd_milters. A unix socket below the queue directory is written relative
+ * to it, so that smtpd finds it with and without chroot; a chrooted smtpd looks for an absolute path within the chroot.
  */
 export function postfixMilter(spec: SocketSpec, queueDirectory = QUEUE_DIRECTORY): string {
   const below = `${queueDirectory}/`
@@ -120,7 +130,7 @@ export function postfixMilter(spec: SocketSpec, queueDirectory = QUEUE_DIRECTORY
   return postfixService(spec)
 }
 
-/** Of a unix socket that smtpd does not find where it looks for it. */
+/** Warns of unix sockets that smtpd cannot find, because it is chrooted or because it is not. */
 function lintChroot(
   milters: readonly Milter[],
   chroots: ReadonlySet<boolean>,
@@ -141,7 +151,7 @@ function lintChroot(
   })
 }
 
-/** Whether the smtpd processes of master.cf are chrooted; `-` means that they are not, since Postfix 3.0. */
+/** Returns whether the smtpd services of master.cf are chrooted, each answer once; since Postfix 3.0, `-` means no. */
 function chrootsOfSmtpd(masterCf: string): ReadonlySet<boolean> {
   const services = logicalLines(masterCf).map((line) => line.split(/\s+/))
   return new Set(
@@ -156,7 +166,7 @@ function nonSmtpd(): Warning {
   )
 }
 
-/** Settings by name, the last of each, not expanded; lines that begin with white space continue the one before. */
+/** Returns the unexpanded settings by name. The last of a name applies, and indented lines continue the one before. */
 export function parseMainCf(text: string): Map<string, string> {
   const settings = new Map<string, string>()
   for (const line of logicalLines(text)) {
@@ -166,12 +176,14 @@ export function parseMainCf(text: string): Map<string, string> {
   return settings
 }
 
-/** Its value as Postfix would use it; its default, of those that matter here, where it is not there. */
+/**
+ * Returns a setting's expanded value, or its default when main.cf lacks it; `''` for a default that is not needed here.
+ */
 export function settingOf(settings: ReadonlyMap<string, string>, name: string): string {
   return expand(settings.get(name) ?? DEFAULTS[name] ?? '', settings)
 }
 
-/** What `-o name=value` and `-o { name = value }` in master.cf put in place of main.cf. */
+/** Returns the settings by which `-o name=value` and `-o { name = value }` in master.cf override main.cf. */
 function parseOverrides(text: string): Array<[name: string, value: string]> {
   return logicalLines(text).flatMap((line) =>
     [...line.matchAll(/-o\s*(?:\{\s*(\w+)\s*=\s*((?:[^{}]|\{[^{}]*\})*)\}|(\w+)=(\S*))/g)].map(
@@ -180,7 +192,7 @@ function parseOverrides(text: string): Array<[name: string, value: string]> {
   )
 }
 
-/** Comments and empty lines may stand anywhere, even in between. */
+/** Joins continued lines. Comments and empty lines may stand between a line and its continuation. */
 function logicalLines(text: string): string[] {
   const lines: string[] = []
   for (const line of text.split(/\r?\n/)) {
@@ -191,9 +203,12 @@ function logicalLines(text: string): string[] {
   return lines
 }
 
-/** With `$name`, `${name}`, `$(name)`, `${name?yes}`, `${name:no}` and `${name?{yes}:{no}}` put in; `$$` is a dollar. */
+/**
+ * Returns `text` with the values for `$name`, `${name}`, `$(name)`, `${name?yes}`, `${name:no}` and
+ * `${name?{yes}:{no}}`; `$$` is a dollar.
+ */
 function expand(text: string, settings: ReadonlyMap<string, string>, depth = 0): string {
-  if (depth > DEEPEST) return ''
+  if (depth > MAX_DEPTH) return ''
   const value = (name: string) => expand(settings.get(name) ?? DEFAULTS[name] ?? '', settings, depth + 1)
   let result = ''
   for (let rest = text; rest !== ''; ) {
@@ -221,7 +236,7 @@ function expand(text: string, settings: ReadonlyMap<string, string>, depth = 0):
   }
 }
 
-/** Of `{yes}:{no}`, `{yes}`, or a bare text. */
+/** Returns both choices of `{yes}:{no}`; the second is `''` after `{yes}` alone or a bare text. */
 function twoChoices(text: string): [string, string] {
   const trimmed = text.trim()
   if (!trimmed.startsWith('{')) return [trimmed, '']
@@ -230,7 +245,7 @@ function twoChoices(text: string): [string, string] {
   return [trimmed.slice(1, end).trim(), after.startsWith(':') ? twoChoices(after.slice(1))[0] : '']
 }
 
-/** Where what was opened is closed; the end of the text where it is not. */
+/** Returns the index of the bracket that closes `open`, or the end of the text when it is never closed. */
 function closing(text: string, open: '{' | '('): number {
   const close = open === '{' ? '}' : ')'
   let depth = 1
@@ -242,7 +257,7 @@ function closing(text: string, open: '{' | '('): number {
   return text.length
 }
 
-/** `inet:host:port, { unix:/path, name=value, … }` */
+/** Returns the milters of a list like `inet:host:port, { unix:/path, name=value, … }`. */
 export function parseMilters(text: string): Milter[] {
   return splitOutsideBraces(text).map((item) => {
     const parts = item.startsWith('{') ? splitOutsideBraces(item.slice(1, -1)) : [item]
@@ -251,7 +266,7 @@ export function parseMilters(text: string): Milter[] {
   })
 }
 
-/** `name=value`, `name = value` and `{ name = value }`. */
+/** Returns the settings of an entry, written `name=value`, `name = value` or `{ name = value }`. */
 function joinedSettings(parts: readonly string[]): Array<[string, string]> {
   const text = parts.map((part) => part.replace(/^\{(.*)\}$/s, '$1').trim()).join('\n')
   return [...text.matchAll(/(\w+)\s*=\s*([^\n]*)/g)].map(([, name = '', value = '']) => [name, value.trim()])
@@ -272,7 +287,10 @@ function splitOutsideBraces(text: string): string[] {
   return part === '' ? parts : [...parts, part]
 }
 
-/** `inet:host:port`, `inet:[IPv6]:port` or `unix:path`, which below a chroot counts from the queue directory. */
+/**
+ * Tells whether a service is greymx: `inet:host:port`, `inet:[IPv6]:port` or `unix:path`, whose path a chrooted smtpd
+ * takes from the queue directory.
+ */
 function isOurs(service: string, listen: readonly SocketSpec[], queueDirectory: string): boolean {
   const path = unixPathOf(service)
   if (path !== undefined) {
@@ -292,15 +310,17 @@ function isOurPath(path: string, listen: readonly SocketSpec[]): boolean {
   return listen.some((spec) => leadsTo({ kind: 'unix', path }, spec))
 }
 
-/** Where smtpd looks for a path: it works in the queue directory, which is its root too where it is chrooted. */
+/**
+ * Returns where smtpd looks for a path: it works in the queue directory, which is also its root when it is chrooted.
+ */
 function pathFor(path: string, queueDirectory: string, isChrooted: boolean): string {
   if (path.startsWith('/')) return isChrooted ? `${queueDirectory}${path}` : path
   return `${queueDirectory}/${path}`
 }
 
-/** Milliseconds; `undefined` for what is none. Without a unit these are seconds. */
+/** Returns milliseconds, or `undefined` when `text` is no time. Postfix takes a number without a unit as seconds. */
 function parseTime(text: string): number | undefined {
   const [, digits, unit = 's'] = /^(\d+)([smhdw]?)$/.exec(text.trim()) ?? []
-  const factor = SECONDS[unit || 's']
+  const factor = UNIT_SECONDS[unit || 's']
   return digits === undefined || factor === undefined ? undefined : Number(digits) * factor * 1000
 }

@@ -1,23 +1,32 @@
-// A sendmail.cf, or the .mc file that it is made of, against the configuration of greymx. Pure.
-// Source: Sendmail op.me, "X — Mail Filter (Milter) Definitions"; cf/README, "ADDING NEW MAIL FILTERS"; cf/m4/cfhead.m4.
+// Compares a sendmail.cf, or the .mc file that it is made of, with the configuration of greymx. Reading the file is
+// left to cli/check.ts; these functions are pure.
+// Source: Sendmail op.me, "X — Mail Filter (Milter) Definitions"; cf/README, "ADDING NEW MAIL FILTERS";
+// cf/m4/cfhead.m4.
 
 import type { Config } from '../config/schema.ts'
 import { formatSocketSpec, parseSocketSpec } from '../milter/socket.ts'
-import { leadsTo, lintMacros, lintPatience, lintTlsClients, neededMacros, parseMacros } from './milter.ts'
+import {
+  leadsTo,
+  lintAnswerTimeout,
+  lintMacros,
+  lintTlsClients,
+  neededMacros,
+  parseMacros,
+} from './milter.ts'
 import type { Warning } from './settings.ts'
 
 interface SendmailSettings {
-  /** The equates of each filter (S, F, T), by its name. */
+  /** Filters by name, each with its equates (S, F, T). */
   readonly filters: ReadonlyMap<string, ReadonlyMap<string, string>>
-  /** Names, in order; absent where all that are defined are used. */
+  /** Names of the filters that are used, in order; absent when all that are defined are used. */
   readonly used?: readonly string[]
-  /** Digest of the fingerprints that it tells filters; in lower case. */
+  /** Digest of the fingerprints that Sendmail passes to filters, in lower case. */
   readonly fingerprintAlgorithm: string
-  /** Macro lists by milter stage; absent where the .mc leaves them at their defaults. */
+  /** Macro lists by milter stage; absent when the .mc leaves them at their defaults. */
   readonly macros: { readonly connect?: readonly string[]; readonly mail?: readonly string[] }
 }
 
-const UNITS: Readonly<Record<string, number>> = {
+const UNIT_MILLISECONDS: Readonly<Record<string, number>> = {
   s: 1000,
   m: 60_000,
   h: 3_600_000,
@@ -25,8 +34,8 @@ const UNITS: Readonly<Record<string, number>> = {
   w: 604_800_000,
 }
 
-/** Hexadecimal digits of the digests that CertFingerprintAlgorithm may name; it is MD5 where it names none. */
-const DIGITS: Readonly<Record<string, number>> = {
+/** Number of hexadecimal digits of each digest that CertFingerprintAlgorithm may name. */
+const DIGEST_DIGITS: Readonly<Record<string, number>> = {
   md5: 32,
   sha1: 40,
   sha224: 56,
@@ -34,18 +43,20 @@ const DIGITS: Readonly<Record<string, number>> = {
   sha384: 96,
   sha512: 128,
 }
+/** Sendmail's digest when CertFingerprintAlgorithm is not set. */
 const DEFAULT_FINGERPRINT = 'md5'
 
-/** What Sendmail waits for an answer where T= does not say, in milliseconds: T=R:10s. */
+/** Time that Sendmail waits for an answer when T= has no R:, in milliseconds. */
 const DEFAULT_REPLY_TIMEOUT = 10_000
 
-/** What Sendmail does with mail when the filter is away, by the value of F=. */
+/** By the value of F=: what Sendmail does with mail when the filter is away, in words for warnings. */
 const ACTIONS: Readonly<Record<string, string>> = {
   R: 'refuses all mail for good',
   T: 'takes no mail in',
   '4': 'takes no mail in',
 }
 
+/** Returns the warnings on Sendmail's entry for greymx, or that there is none; `text` is a sendmail.cf or .mc file. */
 export function lintSendmail(text: string, config: Config): Warning[] {
   const isCf = /^(V\d|O [\w.]+ *=)/m.test(text)
   const { filters, used, fingerprintAlgorithm, macros } = isCf ? parseCf(text) : parseMc(text)
@@ -59,14 +70,14 @@ export function lintSendmail(text: string, config: Config): Warning[] {
   return [
     ...(used === undefined || used.includes(name) ? [] : [unused(name, used)]),
     ...lintFlags(name, equates.get('F') ?? ''),
-    ...lintPatience(`T=R: of ${name},`, replyTimeout(equates.get('T') ?? '')),
+    ...lintAnswerTimeout(`T=R: of ${name},`, replyTimeout(equates.get('T') ?? '')),
     ...lintMacros('Milter.macros.connect', macros.connect, needed.connect),
     ...lintMacros('Milter.macros.envfrom', macros.mail, needed.mail),
     ...lintTlsClients(
       config,
       ({ fingerprint }) =>
         fingerprint !== undefined &&
-        fingerprint.length !== (DIGITS[fingerprintAlgorithm] ?? fingerprint.length),
+        fingerprint.length !== (DIGEST_DIGITS[fingerprintAlgorithm] ?? fingerprint.length),
       `the digits of ${fingerprintAlgorithm}, as CertFingerprintAlgorithm (confCERT_FINGERPRINT_ALGORITHM) is that`,
     ),
   ]
@@ -90,14 +101,16 @@ function isOurs(socket: string, { listen }: Config): boolean {
   return theirs !== undefined && listen.some((spec) => leadsTo(theirs, spec))
 }
 
-/** Of `C:10s;S:10s;R:10s;E:1m`, in milliseconds. */
+/** Returns the R: time of a value of T= like `C:10s;S:10s;R:10s;E:1m`, in milliseconds. */
 function replyTimeout(timeouts: string): number {
   const [, digits, unit = 's'] = /(?:^|;)\s*R:(\d+)([smhdw]?)/.exec(timeouts) ?? []
-  return digits === undefined ? DEFAULT_REPLY_TIMEOUT : Number(digits) * (UNITS[unit || 's'] ?? 1000)
+  return digits === undefined
+    ? DEFAULT_REPLY_TIMEOUT
+    : Number(digits) * (UNIT_MILLISECONDS[unit || 's'] ?? 1000)
 }
 
 function parseCf(text: string): SendmailSettings {
-  // Lines that begin with white space continue the one before.
+  // In sendmail.cf, lines that begin with white space continue the one before.
   const lines = text.replace(/\r?\n[ \t]+/g, ' ').split(/\r?\n/)
   const filters = new Map<string, ReadonlyMap<string, string>>()
   const options = new Map<string, string>()
@@ -133,7 +146,7 @@ function parseMc(text: string): SendmailSettings {
     const [, value] = new RegExp(`define\\(\\s*\`${name}'\\s*,\\s*\`+([^']*)'`).exec(source) ?? []
     return value
   }
-  // One that begins with its own name adds to the default, which has all that is needed.
+  // A list that contains its own name adds to the default, which has all macros that greymx needs.
   const macros = (name: string) => {
     const value = defined(name)
     return value === undefined || value.includes(name) ? undefined : parseMacros(value)

@@ -1,4 +1,5 @@
-// The configuration against the world it meets: what is allowed, and delays or exposes mail all the same. Pure.
+// Checks the configuration for settings that are allowed, but delay or expose mail. Faults are left to config/; these
+// functions are pure.
 
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
@@ -9,33 +10,38 @@ import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import type { RedisServers } from '../store/redis/settings.ts'
 
-/** What is wrong, with which value, what is expected and why; without the file it stands in. */
+/** A text for the operator: what is wrong, with which value, what is expected and why. It does not name the file. */
 export type Warning = string
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 
 /**
- * When senders first retry, at the earliest: Postfix (minimal_backoff_time) and Courier (retryalpha) after 5 minutes,
- * qmail after 400 s (https://perl.plover.com/yak/qmail/samples/slide016.html), Exim after 15 minutes (its default
- * rule F,2h,15m), Exchange after 15 (MessageRetryInterval,
- * https://learn.microsoft.com/previous-versions/office/exchange-server-api/ff345508(v=exchg.150)), Sendmail with its next
- * queue run, Lyris after 30 (http://lunar.lyris.com/help/lm_help/5.0/Retry_Timing.html).
+ * Shortest time after which senders first retry: Postfix (minimal_backoff_time) and Courier (retryalpha) after 5
+ * minutes, qmail after 400 s (https://perl.plover.com/yak/qmail/samples/slide016.html), Exim after 15 minutes (its
+ * default rule F,2h,15m), Exchange after 15 (MessageRetryInterval,
+ * https://learn.microsoft.com/previous-versions/office/exchange-server-api/ff345508(v=exchg.150)), Sendmail with its
+ * next queue run, Lyris after 30 (http://lunar.lyris.com/help/lm_help/5.0/Retry_Timing.html).
  */
-const FIRST_RETRY = 5 * MINUTE
+const FIRST_SENDER_RETRY = 5 * MINUTE
 
-/** Sendmail (Timeout.queuewarn) and Exchange tell their users after so long that a message is late. */
-const LATE = 4 * HOUR
+/** Time after which Sendmail (Timeout.queuewarn) and Exchange tell their users that a message is late. */
+const LATE_WARNING = 4 * HOUR
 
 /**
- * Two retries of the slowest known: Oracle Communications Messaging Server's for non-urgent mail, 120 minutes apart
- * (https://msg.wikidoc.info, "Backoff …"). OpenBSD's spamd waits as long (greyexp, spamd(8)).
+ * Shortest retry window: the time of two retries of the slowest known server. Retries of Oracle Communications
+ * Messaging Server for non-urgent mail are 120 minutes apart (https://msg.wikidoc.info, "Backoff …"). OpenBSD's spamd
+ * waits as long (greyexp, spamd(8)).
  */
-const LEAST_WINDOW = 4 * HOUR
+const MIN_RETRY_WINDOW = 4 * HOUR
 
-/** What an MTA has to wait for an answer at least, in milliseconds: the longest decision, and a busy machine's share. */
-export const LEAST_PATIENCE = LONGEST_DECISION + 1000
+/**
+ * Shortest time in milliseconds that an MTA must wait for an answer: the longest decision, and a second for a busy
+ * machine.
+ */
+export const MIN_ANSWER_TIMEOUT = LONGEST_DECISION + 1000
 
+/** Returns the warnings on `config`, without looking at any file or server. */
 export function lintSettings(config: Config): Warning[] {
   return [...lintTimes(config), ...lintSockets(config), ...lintStore(config), ...lintDnsLists(config)]
 }
@@ -43,18 +49,18 @@ export function lintSettings(config: Config): Warning[] {
 function lintTimes({ greylist, storeTimeout }: Config): Warning[] {
   const { delay, retryWindow, lifetime } = greylist.times
   const warnings: Warning[] = []
-  if (delay > LATE) {
+  if (delay > LATE_WARNING) {
     warnings.push(
       `greylist.delay ${formatDuration(delay)} is above 4h: expected less, as senders' servers tell them by then that ` +
         'their mail is late, and some give up',
     )
-  } else if (delay >= FIRST_RETRY) {
+  } else if (delay >= FIRST_SENDER_RETRY) {
     warnings.push(
       `greylist.delay ${formatDuration(delay)} is not below 5m: expected less, such as 4m, as Postfix and Courier first ` +
         'retry after 5 minutes, and the next retry comes much later',
     )
   }
-  if (retryWindow < LEAST_WINDOW) {
+  if (retryWindow < MIN_RETRY_WINDOW) {
     warnings.push(
       `greylist.retry_window ${formatDuration(retryWindow)} is below 4h: expected more, as some servers retry every two ` +
         'hours only, and a farm of them may need several tries; what comes too late begins anew, each time',
@@ -152,7 +158,7 @@ function hostsOf(servers: RedisServers): string[] {
 
 const LOOPBACK = ['127.0.0.0/8', '::1/128'].flatMap((text) => parseNetwork(text) ?? [])
 
-/** Of an address in any spelling, or of a name that stands for nothing else. */
+/** Tells whether `host` is a loopback address, in any spelling, or a name that always stands for one. */
 export function isLoopback(host: string): boolean {
   const address = parseIp(bareHost(host))
   if (address) return LOOPBACK.some((network) => isInNetwork(address, network))
