@@ -1,4 +1,5 @@
-// Makes the parts and joins them; the one file that knows them all.
+// Makes all parts, joins them, and exchanges them on reload. This file alone knows them all; the command line and
+// signals are left to cli/, the life of stores to stores.ts.
 
 import { hostname } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
@@ -23,31 +24,38 @@ import type { Handler } from '../milter/session.ts'
 import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
 import { openStores, type Stores } from './stores.ts'
 
-/** How long open SMTP sessions may take to end when greymx stops, in milliseconds; below docker's 10 s before SIGKILL. */
-const GRACE = 8_000
+/**
+ * Longest wait for open SMTP sessions to end when greymx stops, in milliseconds. It is below the 10 s after which
+ * docker sends SIGKILL.
+ */
+const SHUTDOWN_GRACE = 8_000
 
-/** How long an MTA without an open transaction is silent before its SMTP session is taken to be idle. */
-const SILENCE = 2_000
+/** While greymx stops, a connection without an open transaction is closed after this many milliseconds of silence. */
+const SHUTDOWN_IDLE_TIMEOUT = 2_000
 
+/** Addresses on which the daemon listens. */
 export interface Listening {
-  /** Where MTAs reach it. */
+  /** Sockets for MTAs. */
   readonly sockets: readonly SocketSpec[]
+  /** Absent when the admin server is turned off. */
   readonly adminPort?: number
 }
 
+/** The running daemon. */
 export interface App {
   readonly listening: Listening
   /**
-   * Takes all settings over. Rejects when a new socket or store cannot be opened, and all is as it was. Called again only
-   * when the last call has ended, and not during `close`.
+   * Applies all settings and returns where the daemon listens now. When a new socket or store cannot be opened, it
+   * rejects and changes nothing. The caller waits for its end before it calls `reload` again or `close`.
    */
   reload(config: Config): Promise<Listening>
+  /** Stops listening, waits for open SMTP sessions for SHUTDOWN_GRACE at most, and closes all parts. */
   close(): Promise<void>
 }
 
 /**
- * Where there are `inherited` sockets, they take the place of the setting `listen`. Rejects when a socket or the store
- * cannot be opened; a Redis that is away only means that it is waited for.
+ * Starts the daemon. `inherited` sockets, if any, replace the setting `listen`. Rejects when a socket or the store
+ * cannot be opened; an unreachable Redis is no such failure, and is retried.
  */
 export async function startApp(
   config: Config,
@@ -61,13 +69,13 @@ export async function startApp(
   try {
     return { ...(await openParts(config, log, inherited, closers)), close }
   } catch (error) {
-    // What is open keeps the process alive: half a daemon would go on answering.
+    // Open parts would keep the process alive, and a socket that is open would go on answering.
     await close()
     throw error
   }
 }
 
-/** Each part that was opened leaves its end in `closers`, to be called in reverse order. */
+/** Opens all parts. Each adds a function that closes it to `closers`, which the caller calls in reverse order. */
 async function openParts(
   config: Config,
   log: Log,
@@ -87,7 +95,8 @@ async function openParts(
   const stores = await openStores(config, log, metrics)
   closers.push(() => stores.close())
 
-  // By their servers: a reload loses no answers, and sessions that are open go on asking those they began with.
+  // Resolvers are kept by their servers: a reload loses no cached answer, and open sessions go on with the resolver
+  // they began with.
   const resolvers = new Map<string, Dns>()
   const dnsOf = (settings: DnsSettings): Dns => {
     const servers = settings.servers.join(' ')
@@ -133,7 +142,7 @@ async function openParts(
     },
   })
   closers.push(async () => {
-    await server.close(GRACE, SILENCE)
+    await server.close(SHUTDOWN_GRACE, SHUTDOWN_IDLE_TIMEOUT)
     reporter.handOn()
   })
   sockets = () => server.addresses
@@ -176,7 +185,7 @@ async function healthOf(
   listening: readonly SocketSpec[],
   warnings: readonly string[],
 ): Promise<Health> {
-  await stores.check().catch(() => undefined) // the state says it
+  await stores.check().catch(() => undefined) // `state` below says whether it failed
   const { local } = stores
   return {
     store: { name: stores.name, ...stores.state },

@@ -1,5 +1,6 @@
-// The stores that the settings name, opened, and exchanged when the settings change: a new one is opened beside the old,
-// and takes its place only if it can be used; the old is closed once the last decision that began with it has ended.
+// Opens the stores that the settings name, and exchanges them on reload. A new store is opened beside the old one and
+// replaces it only when it can be used; the old one is closed when the last decision that began with it has ended. How
+// a store keeps entries is left to store/.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Metrics } from '../admin/metrics.ts'
@@ -12,13 +13,13 @@ import type { LocalStore } from '../store/local/local.ts'
 import { formatStoreSpec, openLocalStore, openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
 
-/** Stores for other settings, open and not in use yet. Exactly one of the two is to be called. */
+/** Stores for other settings, opened but not in use yet. The caller calls exactly one of the two functions. */
 export interface StoresChange {
   apply(): void
   abandon(): Promise<void>
 }
 
-/** Rejects when a store cannot be opened; a Redis that is away is waited for. */
+/** Returns the opened stores. Rejects when one cannot be opened; an unreachable Redis is retried instead. */
 export async function openStores(config: Config, log: Log, metrics: Metrics): Promise<Stores> {
   const local = isLocalUsed(config) ? await openLocal(config, log) : undefined
   try {
@@ -29,22 +30,23 @@ export async function openStores(config: Config, log: Log, metrics: Metrics): Pr
   }
 }
 
+/** The shared store and the local one, as the settings in use have them. */
 export class Stores {
   readonly #log: Log
   readonly #metrics: Metrics
-  /** As of the settings in use. */
+  /** The settings in use. */
   #config: Config
-  #shared: SharedInUse
-  /** Where there is a local store. */
+  #shared: SharedStore
+  /** Absent when no local store is in use. */
   #failover: FailoverStore | undefined
-  /** Each closes something that is in use no more, when it is time. */
+  /** Stores that were replaced: a timer each, and the function that it calls to close one. */
   readonly #retiring = new Map<NodeJS.Timeout, () => Promise<void>>()
 
   constructor(
     config: Config,
     log: Log,
     metrics: Metrics,
-    shared: SharedInUse,
+    shared: SharedStore,
     local: LocalStore | undefined,
   ) {
     this.#log = log
@@ -56,12 +58,12 @@ export class Stores {
     metrics.localStore(() => this.local)
   }
 
-  /** What attempts are judged by: the shared store, or that with the local one beside it. */
+  /** The store by which attempts are judged: the shared one, or that with the local one as its fallback. */
   get store(): Store {
     return this.#failover ?? this.#shared.guarded
   }
 
-  /** What goes on while the shared store is away, with `on_store_error: local`. */
+  /** The local store, which decides while the shared store is away, with `on_store_error: local`. */
   get local(): LocalStore | undefined {
     return this.#failover?.local
   }
@@ -78,12 +80,12 @@ export class Stores {
     return this.#shared.guarded.state
   }
 
-  /** Finds out whether the shared store can be used; rejects when it cannot. */
+  /** Asks the shared store; rejects when it cannot be used. */
   check(): Promise<void> {
     return this.#shared.guarded.check()
   }
 
-  /** Opens what other settings need. Rejects, and leaves all as it is, when one of their stores cannot be used. */
+  /** Opens the stores that `next` needs. When one cannot be used, it rejects and changes nothing. */
   async prepare(next: Config): Promise<StoresChange> {
     const keepsLocal = isDeepStrictEqual(localSpecOf(next), localSpecOf(this.#config))
     const unmerged = this.local?.unmergedSize ?? 0
@@ -122,13 +124,13 @@ export class Stores {
     await this.local?.close()
   }
 
-  #use(config: Config, shared: SharedInUse, local: LocalStore | undefined): void {
+  #use(config: Config, shared: SharedStore, local: LocalStore | undefined): void {
     const [lastShared, lastLocal] = [this.#shared, this.local]
     this.#config = config
     shared.guarded.useTimeout(config.storeTimeout)
     local?.use(config.local.entries, config.greylist.times)
     if (shared === lastShared && local === lastLocal) return
-    void this.#failover?.close() // merges no more; what is still asked of it is answered
+    void this.#failover?.close() // ends its merging; decisions that began with it are still answered
     this.#shared = shared
     this.#failover = this.#join(local)
     if (shared !== lastShared) {
@@ -168,14 +170,14 @@ export class Stores {
   }
 }
 
-/** A shared store of which log and metrics tell only while it is in use. */
-interface SharedInUse {
+/** A shared store. Its state is logged and counted between `begin` and `end` only. */
+interface SharedStore {
   readonly guarded: GuardedStore
   begin(): void
   end(): void
 }
 
-async function openShared(config: Config, log: Log, metrics: Metrics): Promise<SharedInUse> {
+async function openShared(config: Config, log: Log, metrics: Metrics): Promise<SharedStore> {
   const name = formatStoreSpec(config.store)
   let isInUse = false
   let guarded: GuardedStore | undefined
@@ -204,7 +206,7 @@ async function openShared(config: Config, log: Log, metrics: Metrics): Promise<S
     onUp: () => isInUse && up(),
     onDown: (problem) => isInUse && down(problem),
   })
-  await guarded.check().catch(() => undefined) // its state says it, and it is waited for; mail flows meanwhile
+  await guarded.check().catch(() => undefined) // a failure shows in `state`, and mail flows while it is retried
   return {
     guarded,
     begin() {
