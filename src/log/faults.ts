@@ -1,15 +1,16 @@
-// Peers that broke the protocol or met a limit, on their way to the log: of each kind the first has a line at once, and
-// those of the minute after it have one together. However many bad peers there are, the log stays readable.
+// Logs MTAs that broke the protocol or met a limit, at a bounded rate: the first fault of a kind has a line at once,
+// and those of the following minute share one. However many bad MTAs connect, the log stays readable. Detecting faults
+// is left to milter/.
 
 import type { ProtocolErrorKind } from '../milter/connections.ts'
 import type { Log } from './log.ts'
 
-/** Milliseconds in which a kind of fault has one line. */
-const TOGETHER = 60_000
+/** Shortest time between two lines of one kind of fault, in milliseconds. */
+const FAULT_INTERVAL = 60_000
 
 const BROKEN = 'connection closed: the MTA broke the milter protocol'
 const CLOSED = 'connection closed: the MTA met a limit'
-const GOES_ON = 'the MTA met a limit'
+const LIMITED = 'the MTA met a limit'
 
 const MESSAGES: { readonly [kind in ProtocolErrorKind]: string } = {
   length: BROKEN,
@@ -21,8 +22,8 @@ const MESSAGES: { readonly [kind in ProtocolErrorKind]: string } = {
   'slow-writer': CLOSED,
   'slow-reader': CLOSED,
   idle: CLOSED,
-  macros: GOES_ON,
-  recipients: GOES_ON,
+  macros: LIMITED,
+  recipients: LIMITED,
   accept: 'cannot take a connection',
 }
 
@@ -31,9 +32,10 @@ interface Fault {
   readonly mta: string
 }
 
+/** Writes faults as warnings, at most one line a minute for each kind. */
 export class FaultLog {
   readonly #log: Log
-  /** The kinds that had a line within the last minute, with what has come since. */
+  /** Kinds that had a line within the last minute: the number of faults since then, and the last of these. */
   readonly #since = new Map<
     ProtocolErrorKind,
     { count: number; last?: Fault; readonly timer: NodeJS.Timeout }
@@ -43,6 +45,7 @@ export class FaultLog {
     this.#log = log
   }
 
+  /** Logs a fault now, or counts it for the next line of its kind; `mta` names the peer. */
   note(kind: ProtocolErrorKind, reason: string, mta: string): void {
     const since = this.#since.get(kind)
     if (since) {
@@ -53,7 +56,7 @@ export class FaultLog {
     this.#write(kind, { reason, mta })
   }
 
-  /** Says what has not been said yet. */
+  /** Logs the faults that are counted but not logged yet. */
   close(): void {
     for (const [kind, { count, last, timer }] of this.#since) {
       clearTimeout(timer)
@@ -64,11 +67,14 @@ export class FaultLog {
 
   #write(kind: ProtocolErrorKind, fault: Fault, times?: number): void {
     this.#log.event('warn', MESSAGES[kind], { kind, ...fault, times })
-    this.#since.set(kind, { count: 0, timer: setTimeout(() => this.#minuteOver(kind), TOGETHER).unref() })
+    this.#since.set(kind, {
+      count: 0,
+      timer: setTimeout(() => this.#intervalOver(kind), FAULT_INTERVAL).unref(),
+    })
   }
 
-  /** A kind that came again has a line for all, with the last of them, and its next minute. */
-  #minuteOver(kind: ProtocolErrorKind): void {
+  /** Logs all faults that came meanwhile in one line, with the last of them, and begins the next interval. */
+  #intervalOver(kind: ProtocolErrorKind): void {
     const since = this.#since.get(kind)
     this.#since.delete(kind)
     if (since?.last) this.#write(kind, since.last, since.count)

@@ -1,10 +1,11 @@
-// The log: one line per outcome and per event, as text (key=value) or JSON, on standard output. Written without ever
-// waiting for whoever reads it: when the reader stands still, lines are dropped and counted, not mail.
+// The log: one line per outcome and per event, as text (key=value) or JSON, on standard output. It never waits for its
+// reader (journald, docker): while the reader is stuck, lines are dropped and counted, and mail flows.
 
 import { constants, fstatSync, openSync } from 'node:fs'
 import sonicBoom from 'sonic-boom'
 import type { Outcome } from '../outcome.ts'
 
+/** Levels in ascending order; a line is shown at the level of the settings and above. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
@@ -13,34 +14,37 @@ export interface LogSettings {
   readonly format: 'text' | 'json'
 }
 
-/** Fields of one line, in order; those that are `undefined` are left out. */
+/** Fields of one line, in their order; fields that are `undefined` are left out. */
 export type Fields = Readonly<Record<string, string | number | undefined>>
 
+/** Writes lines. */
 export interface Log {
   event(level: LogLevel, message: string, fields?: Fields): void
+  /** Writes an outcome at level info. */
   outcome(outcome: Outcome): void
 }
 
+/** Receives whole lines, each with its line break. */
 export interface LogFile {
   write(line: string): void
 }
 
-/** Lines leave together, after so many bytes or milliseconds. */
+/** Lines are written together once they have this many bytes, or after this many milliseconds. */
 const FLUSH_BYTES = 12 * 1024
-const FLUSH_AFTER = 100
+const FLUSH_INTERVAL = 100
 
-/** What may wait for a reader that stands still, in bytes. */
-const MAX_WAITING = 8 * 1024 * 1024
+/** Largest buffer for a reader that is stuck, in bytes; lines beyond it are dropped. */
+const MAX_BUFFERED = 8 * 1024 * 1024
 
-/** `close` writes what still waits, as far as it can be written at once. */
+/** Standard output, buffered. `close` writes the rest, as far as it can be written without waiting. */
 export class StandardOutput implements LogFile {
   readonly #file = new sonicBoom.SonicBoom({
     fd: openOutput(),
     retryEAGAIN: () => !this.#isClosing,
     sync: false,
     minLength: FLUSH_BYTES,
-    periodicFlush: FLUSH_AFTER,
-    maxLength: MAX_WAITING,
+    periodicFlush: FLUSH_INTERVAL,
+    maxLength: MAX_BUFFERED,
   })
   #isClosing = false
   #dropped = 0
@@ -60,7 +64,7 @@ export class StandardOutput implements LogFile {
   }
 
   write(line: string): void {
-    // Lines written together are handed over together: outcomes come in batches.
+    // Outcomes come in batches, so that the lines of one turn of the event loop are joined.
     if (this.#lines === '') setImmediate(() => this.#handOver())
     this.#lines += line
   }
@@ -71,7 +75,7 @@ export class StandardOutput implements LogFile {
       this.#handOver()
       this.#file.flushSync()
     } catch {
-      // Nobody reads any more; there is nowhere left to say so.
+      // The reader is gone, and the log was the place to say so.
     }
   }
 
@@ -83,15 +87,15 @@ export class StandardOutput implements LogFile {
 }
 
 /**
- * Standard output; a pipe is opened anew so that writing never blocks. A blocked write would hold a thread of Node's
- * pool, and the end of the process with it, for as long as the reader stands still.
+ * Returns the descriptor of standard output. A pipe is opened anew, so that writing never blocks: a blocked write would
+ * hold a thread of Node's pool, and delay the end of the process, for as long as the reader is stuck.
  */
 function openOutput(): number {
   if (!fstatSync(1).isFIFO()) return 1
   return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK)
 }
 
-/** `settings` is asked at each line, so that a reload takes effect at once. */
+/** Returns a log that writes to `file`. `settings` is called for each line, so that a reload takes effect at once. */
 export function createLog(file: LogFile, settings: () => LogSettings): Log {
   const write = (fields: Fields) => {
     file.write(settings().format === 'json' ? jsonLine(fields) : textLine(fields))
@@ -131,12 +135,12 @@ function outcomeFields(outcome: Outcome): Fields {
   }
 }
 
-/** What may stand bare after `key=`: printable ASCII but space, quote, equals sign and backslash. */
+/** Matches values that need no quotes after `key=`: printable ASCII but space, quote, equals sign and backslash. */
 const BARE = /^[!#-<>-[\]-~]+$/
-/** What would disturb a terminal, end the line, or show it in another order than it has. */
+/** Matches characters that would disturb a terminal, end the line, or change the order in which it is shown. */
 const INVISIBLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu
 
-/** Without the time: whoever keeps the log (journald, docker) stamps each line. */
+/** The line has no time: journald and docker stamp each line. */
 function textLine(fields: Fields): string {
   let line = ''
   for (const key in fields) {
@@ -156,7 +160,7 @@ function quoted(value: string | number): string {
   return visible(JSON.stringify(text))
 }
 
-/** Escapes in JSON what JSON itself leaves as it is, though it may mislead whoever reads it. */
+/** Escapes characters that JSON leaves as they are, though they may mislead a reader. */
 function visible(json: string): string {
   return json.replace(INVISIBLE, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -1,15 +1,17 @@
-// Outcomes on their way to log and metrics. They are handed on together a moment later: no MTA waits while a line is
-// written, and written one after another, lines cost a fraction of what each costs between two answers.
+// Passes outcomes to log and metrics in batches, a moment after the answer: no MTA waits while a line is written, and a
+// line in a batch costs a fraction of one that is written between two answers.
 
 import type { Outcome } from '../outcome.ts'
 
-/** Longest time that an outcome waits, in milliseconds, and how many may wait. */
+/** Longest time that an outcome waits, in milliseconds. */
 const HAND_ON_AFTER = 50
-const MOST_WAITING = 512
+/** A batch is passed on at once when it has this many outcomes. */
+const MAX_BATCH = 512
 
-/** `took` is the time in milliseconds that the decision took. */
+/** Takes one outcome; `took` is the time in milliseconds that the decision took. */
 export type TakeOutcome = (outcome: Outcome, took: number) => void
 
+/** Passes each outcome to all takers, in the order in which they were reported. */
 export class Reporter {
   readonly #takers: readonly TakeOutcome[]
   #waiting: Array<{ readonly outcome: Outcome; readonly took: number }> = []
@@ -21,11 +23,11 @@ export class Reporter {
 
   report(outcome: Outcome, took: number): void {
     this.#waiting.push({ outcome, took })
-    if (this.#waiting.length >= MOST_WAITING) this.handOn()
+    if (this.#waiting.length >= MAX_BATCH) this.handOn()
     else this.#timer ??= setTimeout(() => this.handOn(), HAND_ON_AFTER)
   }
 
-  /** Hands on what waits, now. */
+  /** Passes on all outcomes that wait. */
   handOn(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
