@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The executable: command line in, exit status out.
+// The executable: runs the command that the command line names, and exits with its status. What a command does is left
+// to cli/.
 
 import { parseCommand, USAGE } from './cli/args.ts'
 import { EXIT, type ExitStatus } from './cli/exit.ts'
@@ -9,7 +10,7 @@ process.exitCode = await run(process.argv.slice(2))
 
 async function run(argv: readonly string[]): Promise<ExitStatus> {
   const command = parseCommand(argv)
-  // Each command loads what it needs: for most, that takes longer than all else they do.
+  // Each command imports its own file: for most commands, loading code takes longer than running it.
   switch (command.kind) {
     case 'serve':
       return (await import('./cli/serve.ts')).serve(command.configFile)

@@ -1,10 +1,12 @@
-// What became of an attempt, as reply, log and metrics see it. The reasons are a promise to operators.
+// The outcome of an attempt, as reply, log and metrics see it. The reasons are a promise to operators, who find them in
+// log and metrics.
 
 import type { Attempt } from './attempt.ts'
 
+/** The greylister's answer: the mail passes, or is deferred. */
 export type Verdict = 'pass' | 'tempfail'
 
-/** Why an attempt is never greylisted, by configuration. */
+/** Reasons for which the configuration exempts an attempt. */
 export type ExemptReason =
   | 'authenticated'
   | 'exempt-client'
@@ -13,6 +15,7 @@ export type ExemptReason =
   | 'exempt-spf'
   | 'not-greylisted'
 
+/** Reasons for a verdict; README explains each to the operator. */
 export type Reason =
   | 'new'
   | 'early'
@@ -24,30 +27,32 @@ export type Reason =
   | 'observe'
   | 'store-error'
 
+/** A verdict on an attempt, and how it came about. */
 export interface Outcome {
   readonly attempt: Attempt
   readonly verdict: Verdict
   readonly reason: Reason
-  /** What stood for the client in the key; absent where no key was needed. */
+  /** The part of the key that stands for the client; absent when no key was needed. */
   readonly identity?: string
-  /** With reason `observe`: why it would have been deferred. */
+  /** With reason `observe`: the reason for which the attempt would have been deferred. */
   readonly would?: Reason
-  /** The configured rule that exempted it. */
+  /** The configured rule that exempted the attempt. */
   readonly rule?: string
   /** Milliseconds since the first attempt. */
   readonly waited: number
   /** Milliseconds until a retry passes; 0 on a pass. */
   readonly retryIn: number
-  /** Short name of what the sender sends to the recipient, the same on every host; in reply and log. */
+  /** Short name of sender and recipient, the same on every host; reply and log show it. */
   readonly ref?: string
-  /**
-   * With reason `max-deferrals`: after how many of them, and the setting that would spare the sender so many, where it
-   * is known who the sender is.
-   */
+  /** With reason `max-deferrals`: the number of deferrals after which the attempt passed. */
   readonly deferrals?: number
+  /**
+   * With reason `max-deferrals`: the setting that would spare the sender deferrals; absent when it is not proven who
+   * the sender is.
+   */
   readonly hint?: string
-  /** The store failed, and this was decided by what this host knows alone. */
+  /** Present when the store failed and the local store of this host decided. */
   readonly store?: 'local'
-  /** What the store said when it failed. */
+  /** Error message of the store, when it failed. */
   readonly error?: string
 }

@@ -1,6 +1,7 @@
-// `require`, for packages that take long to import: for what a CommonJS module exports, `import` searches its source
-// first, and a package of ES modules it reads file by file.
+// `require`, for packages that are slow to import: `import` searches a CommonJS module's source for its exports first,
+// and reads a package of ES modules file by file.
 
 import { createRequire } from 'node:module'
 
+/** Loads a package synchronously. */
 export const require = createRequire(import.meta.url)
