@@ -1,141 +1,146 @@
-// A store whose operations take a bounded time, are counted, and show whether the store is up. A store that is down
-// costs one failure, not one for each who asks: from then on whoever asks is refused at once, and so is whoever waits
-// already, until a probe in the background finds the store well again. Where it is a write that fails, as on a full disk,
-// reads are asked all the same, until one of them fails too. Else who asks gets the store's own answer.
+// A circuit breaker with time-outs around a store. The first failure or time-out opens the circuit: waiting and new
+// operations are refused at once, until a probe in the background succeeds, with backoff between probes. After a failed
+// write, as on a full disk, `find` still goes to the store until it fails too. Operations are counted, and results are
+// passed on unchanged. What mail gets while the store is down is the caller's decision.
 
 import { UnreadableEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
 import type { SharedStore } from './store.ts'
 
-export type Operation = 'find' | 'add' | 'pass' | 'count' | 'forget' | 'merge' | 'check'
-/** `refused`: not asked, or not waited for any longer, as the store was known to be down. */
+/** The operations that are counted. */
+export type OperationName = 'find' | 'add' | 'pass' | 'count' | 'forget' | 'merge' | 'check'
+/** How an operation ended; `refused`: not started or no longer awaited, as the store was known to be down. */
 export type OperationResult = 'ok' | 'error' | 'timeout' | 'refused'
 
+/** Callbacks for each operation and for each change between up and down. */
 export interface StoreWatch {
-  onOperation(operation: Operation, result: OperationResult): void
-  /** Only when it changes; `problem` says why it is down. */
+  onOperation(operation: OperationName, result: OperationResult): void
+  /** Called when the store comes up, also for the first time. */
   onUp(): void
+  /** Called when the store goes down; `problem` says why. */
   onDown(problem: string): void
 }
 
-/** Whether a store is up, and since when that is so. */
+/** Whether a store is up, and since when. */
 export interface StoreState {
   readonly up: boolean
-  /** Why it is down; absent also as long as it has neither answered nor failed. */
+  /** Why the store is down; absent while it is up, and until it has first answered or failed. */
   readonly problem?: string
   readonly since: Date
 }
 
-/** Times between probes of a store that is down, in milliseconds: growing at first, then steady. */
-const FIRST_PROBE = 250
-const LONGEST_PROBE = 2000
+/** Backoff between probes of a store that is down, in milliseconds: doubles from the first bound to the second. */
+const MIN_PROBE_DELAY = 250
+const MAX_PROBE_DELAY = 2000
 
-/** A store that goes down again sooner than this is probed as seldom as before: it shall not go up and down all the time. */
-const STEADY = 10_000
+/** A store that goes down again within this time, in milliseconds, continues its backoff, so that it flaps less. */
+const RELAPSE_WINDOW = 10_000
 
-/** An operation that was not answered yet. */
+/** An operation that the store has not answered yet. */
 interface Pending {
-  readonly operation: Operation
-  endsAt: number
+  readonly operation: OperationName
+  deadline: number
   readonly reject: (error: Error) => void
 }
 
+/** A store behind the circuit breaker. Its operations reject with the store's own error or with why it is down. */
 export class GuardedStore implements SharedStore {
   readonly #store: SharedStore
   #timeout: number
   readonly #watch: StoreWatch
-  /** In the order of their ends, as all have the same time: one timer, for the first, does for all of them. */
+  /** In order of deadline, as all have the same time-out; so one timer, set for the first, serves all. */
   readonly #pending = new Set<Pending>()
-  #timer: NodeJS.Timeout | undefined
+  #deadlineTimer: NodeJS.Timeout | undefined
   #state: StoreState = { up: false, since: new Date() }
-  /** Whether a store that is down is asked for what is in it: it answered, though only to say that it cannot write. */
+  /** Whether `find` goes to the store while it is down: its last failure was an answer to a write. */
   #isReadable = false
   #changedAt = Number.NEGATIVE_INFINITY
-  #probeIn = FIRST_PROBE
+  #probeDelay = MIN_PROBE_DELAY
   #probeTimer: NodeJS.Timeout | undefined
   #isProbing = false
   #isClosed = false
 
-  /** `timeout` in milliseconds, for each operation. */
+  /** `timeout` is that of each operation, in milliseconds. */
   constructor(store: SharedStore, timeout: number, watch: StoreWatch) {
     this.#store = store
     this.#timeout = timeout
     this.#watch = watch
   }
 
+  /** The state now. */
   get state(): StoreState {
     return this.#state
   }
 
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
-    return this.#refusal('find') ?? this.#bounded('find', this.#store.find(keys))
+    return this.#refusal('find') ?? this.#withDeadline('find', this.#store.find(keys))
   }
 
   add(key: string, retryWindow: number, age?: number): Promise<boolean> {
-    return this.#refusal('add') ?? this.#bounded('add', this.#store.add(key, retryWindow, age))
+    return this.#refusal('add') ?? this.#withDeadline('add', this.#store.add(key, retryWindow, age))
   }
 
   pass(key: string, lifetime: number): Promise<void> {
-    return this.#refusal('pass') ?? this.#bounded('pass', this.#store.pass(key, lifetime))
+    return this.#refusal('pass') ?? this.#withDeadline('pass', this.#store.pass(key, lifetime))
   }
 
   count(key: string, window: number): Promise<number> {
-    return this.#refusal('count') ?? this.#bounded('count', this.#store.count(key, window))
+    return this.#refusal('count') ?? this.#withDeadline('count', this.#store.count(key, window))
   }
 
   forget(key: string): Promise<void> {
-    return this.#refusal('forget') ?? this.#bounded('forget', this.#store.forget(key))
+    return this.#refusal('forget') ?? this.#withDeadline('forget', this.#store.forget(key))
   }
 
   merge(key: string, learnt: Learnt): Promise<void> {
-    return this.#refusal('merge') ?? this.#bounded('merge', this.#store.merge(key, learnt))
+    return this.#refusal('merge') ?? this.#withDeadline('merge', this.#store.merge(key, learnt))
   }
 
   check(): Promise<void> {
-    return this.#refusal('check') ?? this.#bounded('check', this.#store.check())
+    return this.#refusal('check') ?? this.#withDeadline('check', this.#store.check())
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
-    clearTimeout(this.#timer)
+    clearTimeout(this.#deadlineTimer)
     clearTimeout(this.#probeTimer)
     await this.#store.close()
   }
 
-  /** From now on, and for what is waited for already, where that shortens the wait. */
+  /** Changes the time-out of later operations; waiting ones get it only where it brings their deadline forward. */
   useTimeout(timeout: number): void {
     if (timeout === this.#timeout) return
     this.#timeout = timeout
-    const endsAt = performance.now() + timeout
-    for (const pending of this.#pending) pending.endsAt = Math.min(pending.endsAt, endsAt)
-    clearTimeout(this.#timer)
-    this.#endOverdue()
+    const deadline = performance.now() + timeout
+    for (const pending of this.#pending) pending.deadline = Math.min(pending.deadline, deadline)
+    clearTimeout(this.#deadlineTimer)
+    this.#rejectOverdue()
   }
 
-  /** Also for what a store reports by itself, such as a lost connection. */
+  /** Opens the circuit. The owner also calls this for what the store reports by itself, such as a lost connection. */
   markDown(problem: string): void {
     this.#markDown(problem, false)
   }
 
-  /** Finds out at once whether a store that is down is back, as when it has just connected again. */
+  /** Probes a store that is down at once, as when it has just reconnected. Never rejects. */
   async probe(): Promise<void> {
     if (this.#isProbing || !this.#isDown) return
     clearTimeout(this.#probeTimer)
     this.#isProbing = true
-    const isBack = await this.#bounded('check', this.#store.check()).then(
+    const isBack = await this.#withDeadline('check', this.#store.check()).then(
       () => true,
       () => false,
     )
     this.#isProbing = false
     if (isBack) return
-    this.#probeIn = Math.min(this.#probeIn * 2, LONGEST_PROBE)
+    this.#probeDelay = Math.min(this.#probeDelay * 2, MAX_PROBE_DELAY)
     this.#probeLater()
   }
 
   #probeLater(): void {
     if (this.#isClosed) return
-    this.#probeTimer = setTimeout(() => void this.probe(), this.#probeIn)
+    this.#probeTimer = setTimeout(() => void this.probe(), this.#probeDelay)
   }
 
   get #isDown(): boolean {
@@ -145,11 +150,11 @@ export class GuardedStore implements SharedStore {
   #markDown(problem: string, isReadable: boolean): void {
     this.#isReadable = isReadable
     if (this.#isDown) {
-      this.#state = { ...this.#state, problem } // the latest says most
+      this.#state = { ...this.#state, problem } // the latest problem is the most useful to the operator
     } else {
       const now = performance.now()
-      const isRelapse = now - this.#changedAt < STEADY
-      this.#probeIn = isRelapse ? Math.min(this.#probeIn * 2, LONGEST_PROBE) : FIRST_PROBE
+      const isRelapse = now - this.#changedAt < RELAPSE_WINDOW
+      this.#probeDelay = isRelapse ? Math.min(this.#probeDelay * 2, MAX_PROBE_DELAY) : MIN_PROBE_DELAY
       this.#changedAt = now
       this.#state = { up: false, problem, since: new Date() }
       this.#watch.onDown(problem)
@@ -158,7 +163,7 @@ export class GuardedStore implements SharedStore {
     for (const pending of this.#pending) {
       const { operation, reject } = pending
       const isProbe = operation === 'check' && this.#isProbing
-      if (this.#isAsked(operation) || isProbe) continue
+      if (this.#isAllowed(operation) || isProbe) continue
       this.#pending.delete(pending)
       this.#watch.onOperation(operation, 'refused')
       reject(new Error(problem))
@@ -172,27 +177,27 @@ export class GuardedStore implements SharedStore {
     this.#watch.onUp()
   }
 
-  /** Of one that is not, whoever asks is refused. */
-  #isAsked(operation: Operation): boolean {
+  /** While this is false, calls to `operation` are refused. */
+  #isAllowed(operation: OperationName): boolean {
     return !this.#isDown || (this.#isReadable && operation === 'find')
   }
 
-  #refusal(operation: Operation): Promise<never> | undefined {
-    if (this.#isAsked(operation)) return undefined
+  #refusal(operation: OperationName): Promise<never> | undefined {
+    if (this.#isAllowed(operation)) return undefined
     this.#watch.onOperation(operation, 'refused')
     return Promise.reject(new Error(this.#state.problem))
   }
 
-  #bounded<T>(operation: Operation, answer: Promise<T>): Promise<T> {
+  #withDeadline<T>(operation: OperationName, answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const pending = { operation, endsAt: performance.now() + this.#timeout, reject }
+      const pending = { operation, deadline: performance.now() + this.#timeout, reject }
       this.#pending.add(pending)
-      this.#timer ??= this.#endOverdueIn(this.#timeout)
+      this.#deadlineTimer ??= this.#rejectOverdueIn(this.#timeout)
       answer.then(
         (value) => {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'ok')
-          // A store that was down is well again when a probe says so, which writes; that it can be read says nothing.
+          // Only a probe, which writes, closes the circuit: on a full disk, a read succeeds as well.
           if (!this.#isDown || operation === 'check') this.#markUp()
           resolve(value)
         },
@@ -206,18 +211,18 @@ export class GuardedStore implements SharedStore {
     })
   }
 
-  /** A turn of the event loop later than its time: answers that came while this process was held up have come. */
-  #endOverdueIn(milliseconds: number): NodeJS.Timeout {
-    return setTimeout(() => setImmediate(() => this.#endOverdue()), milliseconds)
+  /** Waits one more turn of the event loop, so that answers that arrived while this process was blocked still count. */
+  #rejectOverdueIn(milliseconds: number): NodeJS.Timeout {
+    return setTimeout(() => setImmediate(() => this.#rejectOverdue()), milliseconds)
   }
 
-  #endOverdue(): void {
-    this.#timer = undefined
+  #rejectOverdue(): void {
+    this.#deadlineTimer = undefined
     const [oldest] = this.#pending
     if (!oldest) return
-    const left = oldest.endsAt - performance.now()
+    const left = oldest.deadline - performance.now()
     if (left > 0) {
-      this.#timer = this.#endOverdueIn(Math.ceil(left))
+      this.#deadlineTimer = this.#rejectOverdueIn(Math.ceil(left))
       return
     }
     this.#pending.delete(oldest)
@@ -225,11 +230,14 @@ export class GuardedStore implements SharedStore {
     this.#watch.onOperation(oldest.operation, 'timeout')
     this.markDown(problem)
     oldest.reject(new Error(problem))
-    this.#endOverdue()
+    this.#rejectOverdue()
   }
 }
 
-/** A merge that is refused, as by a Redis whose user may not run scripts, is no reason to go without the store. */
-function isOutage(operation: Operation, error: Error): boolean {
+/**
+ * Whether an error opens the circuit. A refused merge does not, as when the Redis user may not run scripts; nor does
+ * one unreadable entry.
+ */
+function isOutage(operation: OperationName, error: Error): boolean {
   return !(error instanceof UnreadableEntry) && operation !== 'merge'
 }

@@ -1,31 +1,32 @@
-// Entries in this process's memory: for tests, and for trying greymx out. Forgets all when the process ends.
+// A store in the memory of this process, for tests and for trying greymx out. Nothing outlives the process.
 
 import { ageEntry, type StoredEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import { type Learnt, mergeEntry } from './merge.ts'
 import type { SharedStore } from './store.ts'
 
-/** Expired entries are looked for each time so many operations have gone by, a bounded number at a time. */
+/** Every 64 writes, 256 entries are checked for expiry, so that n entries take n/4 writes. */
 const SWEEP_EVERY = 64
 const SWEEP_BATCH = 256
 
 interface Kept {
   readonly value: StoredEntry | number
-  readonly endsAt: number
+  readonly expiresAt: number
 }
 
+/** Entries and counts in a map, swept a little with each 64th write. */
 export class MemoryStore implements SharedStore {
   readonly #now: () => number
   readonly #kept = new Map<string, Kept>()
-  #operations = 0
+  #writes = 0
   #sweep = this.#kept.entries()
 
-  /** `now` gives milliseconds from any origin that never go back. */
+  /** `now` returns milliseconds from any origin and never goes back. */
   constructor(now: () => number) {
     this.#now = now
   }
 
-  /** How many entries take up room, ended ones among them. */
+  /** Number of keys in memory, including expired ones that are not swept yet. */
   get size(): number {
     return this.#kept.size
   }
@@ -47,7 +48,7 @@ export class MemoryStore implements SharedStore {
   async count(key: string, window: number): Promise<number> {
     const kept = this.#alive(key)
     const sum = (typeof kept?.value === 'number' ? kept.value : 0) + 1
-    this.#keep(key, sum, Math.min(kept?.endsAt ?? Infinity, this.#now() + window))
+    this.#keep(key, sum, Math.min(kept?.expiresAt ?? Infinity, this.#now() + window))
     return sum
   }
 
@@ -60,11 +61,11 @@ export class MemoryStore implements SharedStore {
     const now = this.#now()
     if ('counted' in learnt) {
       const sum = typeof kept?.value === 'number' ? kept.value : 0
-      this.#keep(key, sum + learnt.counted, Math.min(kept?.endsAt ?? Infinity, now + learnt.left))
+      this.#keep(key, sum + learnt.counted, Math.min(kept?.expiresAt ?? Infinity, now + learnt.left))
       return
     }
     const found =
-      kept && typeof kept.value !== 'number' ? { ...kept.value, left: kept.endsAt - now } : undefined
+      kept && typeof kept.value !== 'number' ? { ...kept.value, left: kept.expiresAt - now } : undefined
     const entry = mergeEntry(found, learnt)
     if (entry) this.#keep(key, { passed: entry.passed, ttl: entry.ttl }, now + entry.left)
   }
@@ -76,18 +77,18 @@ export class MemoryStore implements SharedStore {
   #find(key: string): Entry | undefined {
     const kept = this.#alive(key)
     if (!kept || typeof kept.value === 'number') return undefined
-    return ageEntry(kept.value, kept.endsAt - this.#now())
+    return ageEntry(kept.value, kept.expiresAt - this.#now())
   }
 
   #alive(key: string): Kept | undefined {
     const kept = this.#kept.get(key)
-    return kept && kept.endsAt > this.#now() ? kept : undefined
+    return kept && kept.expiresAt > this.#now() ? kept : undefined
   }
 
-  #keep(key: string, value: StoredEntry | number, endsAt: number): void {
-    this.#kept.set(key, { value, endsAt })
-    this.#operations += 1
-    if (this.#operations % SWEEP_EVERY === 0) this.#sweepSome()
+  #keep(key: string, value: StoredEntry | number, expiresAt: number): void {
+    this.#kept.set(key, { value, expiresAt })
+    this.#writes += 1
+    if (this.#writes % SWEEP_EVERY === 0) this.#sweepSome()
   }
 
   #sweepSome(): void {
@@ -98,7 +99,7 @@ export class MemoryStore implements SharedStore {
         return
       }
       const [key, kept] = next.value
-      if (kept.endsAt <= this.#now()) this.#kept.delete(key)
+      if (kept.expiresAt <= this.#now()) this.#kept.delete(key)
     }
   }
 }

@@ -1,25 +1,26 @@
-// What becomes of a key that two stores have learnt something of, each by itself, such as Redis and the host that had
-// to do without it for a while: the earlier first sight, the later pass, all that was counted. Pure; redis/redis.ts has the
-// same rules in a script, as there they have to hold against other hosts.
+// The rule by which two stores that learnt something of one key independently are merged, such as Redis and a host that
+// could not reach it for a while: the earlier first attempt and the later pass win. Pure. redis/redis.ts has the same
+// rule as a script, since there it has to be atomic against other hosts. Each store adds up counts by itself.
 
 import type { StoredEntry } from './encoding.ts'
 
-/** An entry with the milliseconds that are left of it: how old it is follows from that, by whichever clock. */
+/** An entry and the milliseconds that are left of it, from which any store can compute its age by its own clock. */
 export interface LearntEntry extends StoredEntry {
   readonly left: number
 }
 
-/** So many were counted, to be added to the count of who takes it in. */
+/** A sum to be added to the other store's count, and the milliseconds that are left of its window. */
 export interface LearntCount {
   readonly counted: number
   readonly left: number
 }
 
+/** What one store has learnt of a key, for another to merge. */
 export type Learnt = LearntEntry | LearntCount
 
-/** What takes the place of `found`; `undefined` when it stays as it is. */
+/** The entry to write in place of `found`; `undefined` when `found` stays as it is. */
 export function mergeEntry(found: LearntEntry | undefined, given: LearntEntry): LearntEntry | undefined {
-  // By a clock that was set back, more may be left of it than it was set with: it begins now then.
+  // After a clock was set back, more may be left than the entry was set with; its window restarts now.
   const learnt = { ...given, left: Math.min(given.left, given.ttl) }
   if (!found) return learnt
   if (found.passed) return learnt.passed && learnt.left > found.left ? learnt : undefined

@@ -1,4 +1,5 @@
-// The setting `store` → what it names; and that → a store.
+// Reads the settings `store` and `local_store` and opens the stores that they name. The Redis forms are read by
+// redis/url.ts.
 
 import { resolve } from 'node:path'
 import type { LmdbEvents } from './lmdb/client.ts'
@@ -11,24 +12,28 @@ import type { RedisSettings } from './redis/settings.ts'
 import { formatRedisUrl, parseRedisUrl, REDIS_FORMS } from './redis/url.ts'
 import type { SharedStore } from './store.ts'
 
+/** What the setting `store` names. */
 export type StoreSpec =
   | { readonly kind: 'memory' }
   | { readonly kind: 'lmdb'; readonly directory: string }
   | { readonly kind: 'redis'; readonly redis: RedisSettings }
 
+/** The forms of the setting `store`, for messages. */
 export const STORE_FORMS = `lmdb:DIR, memory:, ${REDIS_FORMS}`
 
-/** Stores of this machine. */
+/** What the setting `local_store` names: a store of this machine. */
 export type LocalStoreSpec = Exclude<StoreSpec, { readonly kind: 'redis' }>
 
+/** The forms of the setting `local_store`, for messages. */
 export const LOCAL_STORE_FORMS = 'memory: or lmdb:DIR'
 
+/** Callbacks for what happens to a store after it is opened. */
 export type StoreEvents = RedisEvents & LmdbEvents
 
-/** What happens to what a local store writes down. */
+/** Callbacks for what happens to the journal of a local store. */
 export type LocalStoreEvents = JournalWatch & Pick<LmdbEvents, 'onMovedAside'>
 
-/** `undefined` when `text` is none of `STORE_FORMS`. */
+/** The store that `text` names; `undefined` when `text` has none of `STORE_FORMS`. */
 export function parseStoreSpec(text: string): StoreSpec | undefined {
   if (text === 'memory:') return { kind: 'memory' }
   const directory = /^lmdb:(.+)$/.exec(text)?.[1]
@@ -37,13 +42,13 @@ export function parseStoreSpec(text: string): StoreSpec | undefined {
   return redis && { kind: 'redis', redis }
 }
 
-/** `undefined` when `text` is none of `LOCAL_STORE_FORMS`. */
+/** The local store that `text` names; `undefined` when `text` has none of `LOCAL_STORE_FORMS`. */
 export function parseLocalStoreSpec(text: string): LocalStoreSpec | undefined {
   const spec = parseStoreSpec(text)
   return spec?.kind === 'redis' ? undefined : spec
 }
 
-/** As it may be shown: without user name and password. */
+/** The setting's value as it may be shown: without user name and password. */
 export function formatStoreSpec(spec: StoreSpec): string {
   switch (spec.kind) {
     case 'memory':
@@ -55,7 +60,10 @@ export function formatStoreSpec(spec: StoreSpec): string {
   }
 }
 
-/** Opens what can be opened; a Redis that is not there yet, or a disk that is full, is waited for in the background. */
+/**
+ * The open store. When Redis cannot be reached or the disk is full, it resolves all the same, and the store retries in
+ * the background.
+ */
 export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<SharedStore> {
   switch (spec.kind) {
     case 'memory':
@@ -63,21 +71,24 @@ export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<S
     case 'lmdb':
       return openLmdbStore(spec.directory, Date.now, events)
     case 'redis': {
-      // Not imported above: its client takes long to load, and nothing else needs it.
+      // Imported here, not above: ioredis takes long to load, and no other store needs it.
       const { openRedisStore } = await import('./redis/redis.ts')
       return openRedisStore(spec.redis, events)
     }
   }
 }
 
-/** Rejects, naming the directory, when somebody has to see to it first. */
+/**
+ * The local store, with what its journal has from before a restart. `limit` is in entries. Rejects, naming the
+ * directory, when the operator has to mend something first.
+ */
 export async function openLocalStore(
   spec: LocalStoreSpec,
   limit: number,
   times: LocalTimes,
   events: LocalStoreEvents,
 ): Promise<LocalStore> {
-  // Not the date, which somebody may set meanwhile; but an origin that a restart has again.
+  // Milliseconds since the epoch, so that a restart can read them, that do not jump when the operator sets the date.
   const origin = Date.now() - performance.now()
   const now = () => origin + performance.now()
   if (spec.kind === 'memory') return new LocalStore(now, limit, times)

@@ -1,40 +1,41 @@
-// What a store promises. It keeps entries under keys and knows no rule of greylisting.
+// The contract of all stores. A store keeps entries and counts under keys and knows no rule of greylisting.
 //
-// - Each operation is one round trip, and atomic for each key: of many `add` of one key at once, whichever host asks,
-//   one adds; of many `count`, each gets a sum of its own.
-// - How old an entry is, the store says by its own clock; no two hosts' clocks are ever compared.
-// - An entry past its end is absent, swept or not.
-// - An entry of which more is left than it was set with, as after its clock was set back, begins anew now. So does the
-//   window of a count when it is counted again.
-// - What the outside does (Redis gone, disk full, contents that are not ours) rejects with a message that names it.
+// - Each operation is one round trip and atomic for each key. When several hosts call `add` for one key at once, one of
+//   them adds it; when they call `count`, each gets a different sum.
+// - The store tells the age of an entry by its own clock, so that the clocks of two hosts are never compared.
+// - An expired entry is absent, whether or not it has been swept.
+// - When more time is left of an entry than it was set with, as after the store's clock was set back, its window
+//   restarts now. The window of a count does so at its next `count`.
+// - An operation rejects with a message that names the cause when something outside of this process fails it: Redis is
+//   gone, the disk is full, or a value was not written by greymx.
 
 import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
 
 export interface Store {
-  /** What is remembered under each of `keys` (one at least), in their order; looks without adding. */
+  /** The entry under each of `keys`, in their order; at least one key. Adds nothing. */
   find(keys: readonly string[]): Promise<Array<Entry | undefined>>
   /**
-   * Whether there was nothing under `key`: then it is now pending for `retryWindow` milliseconds, of which `age` have
-   * gone by already (less than all of them; none by default).
+   * Makes `key` pending for `retryWindow` milliseconds if nothing is under it, and tells whether it did. `age` is the
+   * part of that window that has passed already, in milliseconds: less than the whole, 0 by default.
    */
   add(key: string, retryWindow: number, age?: number): Promise<boolean>
-  /** Remembers `key` as passed for `lifetime` milliseconds from now, whatever it was before. */
+  /** Sets `key` to passed for `lifetime` milliseconds from now, whatever is under it. */
   pass(key: string, lifetime: number): Promise<void>
-  /** Adds one to the count under `key`, and gives the sum. A count ends `window` milliseconds after its first. */
+  /** Adds one to the count under `key` and returns the sum. A count expires `window` milliseconds after its first. */
   count(key: string, window: number): Promise<number>
-  /** Of an entry or a count. */
+  /** Removes the entry or the count under `key`. */
   forget(key: string): Promise<void>
-  /** Resolves when the store can be reached and written to. */
+  /** Resolves when the store can be reached and written to, and rejects otherwise. */
   check(): Promise<void>
   close(): Promise<void>
 }
 
-/** A store that can take in what another has learnt while this one was away. */
+/** A store that can merge what another store has learnt while this one could not be reached. */
 export interface SharedStore extends Store {
   /**
-   * Of an entry, the earlier first sight and the later pass remain (a pass outweighs any wait); counts add up. Taken in
-   * twice, an entry is what it was after the first time.
+   * Merges `learnt` into what is under `key`. The earlier first attempt and the later pass remain, a pass outweighs any
+   * wait, and counts add up. Merging an entry twice has the same effect as merging it once.
    */
   merge(key: string, learnt: Learnt): Promise<void>
 }
