@@ -1,9 +1,9 @@
-// A shared store with a local one beside it, which goes on alone while the shared one is away and gives it what it
-// learnt when that is back. While both are there, the local one is told of everything that the shared one says, so
-// that it knows who had passed; and what it has learnt and not yet given over counts like what the shared one says.
+// A shared store with a local one as fallback. While the shared store works, the local one caches its answers, so that
+// it knows who has passed. While the shared store fails, writes go to the local one, and are merged into the shared one
+// once that is back; until then they count like its own entries.
 //
-// `find` rejects when the shared store fails: whoever asks goes on with `local`, and knows then that the answer is that
-// of one host. What is written while the shared store fails is learnt locally, so that it is not lost.
+// `find` rejects when the shared store fails. The caller then asks `local`, and so knows that the answer is that of one
+// host only. Whether the shared store is up, guard.ts decides.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../message.ts'
@@ -12,28 +12,32 @@ import type { Entry } from '../entry.ts'
 import type { SharedStore, Store } from '../store.ts'
 import type { LocalStore, Unmerged } from './local.ts'
 
+/** The result of a completed merge. */
 export interface Merge {
-  /** How many keys the shared store has taken in. */
+  /** Number of keys that were merged into the shared store. */
   readonly merged: number
-  /** Keys under which it has something that cannot be read, and which it keeps. */
+  /** Number of keys whose value in the shared store cannot be read; that value is kept. */
   readonly unreadable: number
 }
 
+/** Callbacks for the merging. */
 export interface FailoverWatch {
-  /** Once all is merged that was learnt. */
+  /** Called when everything that was learnt is merged. */
   onMerged(merge: Merge): void
-  /** The store is up and yet does not take it; said once until it does. */
+  /** Called when the shared store is up and a merge fails; not again until one has succeeded. */
   onMergeFailed(problem: string): void
 }
 
-/** So many keys are merged at once, and then none for so many milliseconds: mail comes first. */
-const BATCH = 100
-const PAUSE = 10
+/** Number of keys that are merged at once, and the pause after them in milliseconds, so that mail comes first. */
+const MERGE_BATCH = 100
+const MERGE_PAUSE = 10
 
-/** How often it is looked for what is to be merged, in milliseconds. */
-const LOOK_EVERY = 1000
+/** Time between attempts to merge, in milliseconds. */
+const MERGE_INTERVAL = 1000
 
+/** The shared store with its fallback. Writes reject only when the local store is full too; `forget` needs both. */
 export class FailoverStore implements Store {
+  /** The fallback, for callers whose `find` was rejected. */
   readonly local: LocalStore
   readonly #shared: SharedStore
   readonly #isUp: () => boolean
@@ -50,7 +54,7 @@ export class FailoverStore implements Store {
     this.#isUp = isUp
     this.local = local
     this.#watch = watch
-    this.#timer = setInterval(() => void this.merge(), LOOK_EVERY).unref()
+    this.#timer = setInterval(() => void this.merge(), MERGE_INTERVAL).unref()
   }
 
   async find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
@@ -93,15 +97,15 @@ export class FailoverStore implements Store {
     return this.#shared.check()
   }
 
-  /** Ends the merging; the two stores are closed by whoever opened them. */
+  /** Ends the merging. The caller that opened the two stores closes them. */
   async close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#timer)
   }
 
   /**
-   * Gives the shared store what was learnt without it, as far as it takes it; what is left comes with the next try.
-   * Never rejects.
+   * Merges what was learnt locally into the shared store, if that is up. The next call retries what could not be
+   * merged. Never rejects.
    */
   async merge(): Promise<void> {
     if (this.#isMerging || this.local.unmergedSize === 0 || !this.#isUp()) return
@@ -124,13 +128,13 @@ export class FailoverStore implements Store {
 
   async #mergeAll(): Promise<void> {
     for (;;) {
-      const batch = this.local.unmerged(BATCH)
+      const batch = this.local.unmerged(MERGE_BATCH)
       if (this.#isClosed) return
-      // All of a batch, even after a failure: what was taken in shall not be given again.
+      // The whole batch is awaited even after a failure, so that counts that were merged are not merged again.
       const results = await Promise.allSettled(batch.map((unmerged) => this.#mergeOne(unmerged)))
       for (const result of results) if (result.status === 'rejected') throw result.reason
-      if (batch.length < BATCH) return
-      await sleep(PAUSE)
+      if (batch.length < MERGE_BATCH) return
+      await sleep(MERGE_PAUSE)
     }
   }
 

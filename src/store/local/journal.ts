@@ -1,59 +1,66 @@
-// What a local store writes down, so that it knows it again after a restart. Who learns something does not depend on it:
-// a journal that fails, as on a full disk, or stands still costs what a restart in the meantime would forget, and no more
-// than one short wait. Once it can be written again, it is brought up to date.
+// The journal from which a local store is restored after a restart, with a time-out and a circuit breaker. While it
+// works, writes are awaited. When it fails, as on a full disk, or does not answer, the store goes on in memory without
+// waiting, and a later retry writes everything down; only a restart in the meantime loses something. How the texts get
+// to disk is the matter of lmdb/.
 
 import { messageOf } from '../../message.ts'
 
+/** A text and its key. */
 export type Text = readonly [key: string, text: string]
 
-/** Keeps texts under keys, and minds nothing else. What is asked of it is done in that order. */
+/** A persistent map of texts that knows nothing of their meaning. Operations take effect in the order of the calls. */
 export interface Journal {
-  /** So many texts at most, in the order of their keys, from the first key behind `after` on; none when there is none. */
-  load(after: string, most: number): Promise<readonly Text[]>
+  /** At most `limit` texts in the order of their keys, beginning with the first key after `after`. */
+  load(after: string, limit: number): Promise<readonly Text[]>
   put(key: string, text: string): Promise<unknown>
   remove(key: string): Promise<unknown>
   close(): Promise<void>
 }
 
-/** What is to be written down. */
-export interface Contents {
+/** The store whose contents the journal keeps. */
+export interface JournalSource {
+  /** Whether the store has `key` in memory. */
   has(key: string): boolean
+  /** All contents of the store. */
   texts(): Iterable<Text>
   /**
-   * Takes up what was written down before a restart, as far as it is of use. Says whether some of it has changed by
-   * that, so that all is to be written down again.
+   * Restores what is still usable of the texts from before a restart. Returns whether it changed any of them, so that
+   * all contents have to be written again.
    */
   take(found: readonly Text[]): boolean
 }
 
+/** Callbacks for each change between a journal that works and one that fails. */
 export interface JournalWatch {
-  /** Only when it changes; `problem` says why nothing is written down. */
+  /** Called when everything is written down again after a failure. */
   onWritten(): void
+  /** Called at the first failure; `problem` says why nothing is written down. */
   onUnwritten(problem: string): void
 }
 
-/** Longest wait for a journal that answers nothing, in milliseconds. */
-const PATIENCE = 250
+/** Time-out for a journal that answers nothing, in milliseconds. */
+const JOURNAL_TIMEOUT = 250
 
-/** Time between attempts to write to a journal that failed, in milliseconds. */
-const RETRY = 2000
+/** Time between retries of a journal that failed, in milliseconds. */
+const JOURNAL_BACKOFF = 2000
 
-/** So many texts are read or written at once. */
-const BATCH = 1000
+/** Number of texts that are read or written at once. */
+const JOURNAL_BATCH = 1000
 
+/** A journal whose writes never reject and wait for `JOURNAL_TIMEOUT` at most. */
 export class SteadyJournal {
   readonly #journal: Journal
   readonly #watch: JournalWatch
-  #contents: Contents | undefined
-  /** `behind`: nothing is written, as all of it will be. */
+  #source: JournalSource | undefined
+  /** While `behind`, single writes are skipped, as catching up will write everything. */
   #state: 'behind' | 'catching up' | 'up to date' = 'behind'
   #isCatchingUp = false
   #hasTaken = false
   #hasFailed = false
-  /** Who waits for a write. */
+  /** Callbacks that let the callers of pending writes go on. */
   readonly #waiting = new Set<() => void>()
-  #silence: NodeJS.Timeout | undefined
-  #retry: NodeJS.Timeout | undefined
+  #answerTimer: NodeJS.Timeout | undefined
+  #retryTimer: NodeJS.Timeout | undefined
   #isClosed = false
 
   constructor(journal: Journal, watch: JournalWatch) {
@@ -61,36 +68,37 @@ export class SteadyJournal {
     this.#watch = watch
   }
 
-  /** Begins with what was written down before, or goes on without as long as that cannot be read. */
-  async begin(contents: Contents): Promise<void> {
-    this.#contents = contents
+  /** Restores `source` from the journal; while that cannot be read, resolves without it and retries later. */
+  async begin(source: JournalSource): Promise<void> {
+    this.#source = source
     await this.catchUp()
   }
 
-  /** Resolves once it is written down, or cannot be for now. */
+  /** Resolves once the text is written down, or cannot be for now. */
   put(key: string, text: string): Promise<void> {
     return this.#write(() => this.#journal.put(key, text))
   }
 
+  /** Resolves once the text is removed, or cannot be for now. */
   remove(key: string): Promise<void> {
     return this.#write(() => this.#journal.remove(key))
   }
 
-  /** Reads what was not read yet, and writes what was not written; at once, as when the journal has just come back. */
+  /** Retries at once, as when the journal has just come back: reads what was not read, writes what was not written. */
   async catchUp(): Promise<void> {
-    const contents = this.#contents
-    if (!contents || this.#state !== 'behind' || this.#isCatchingUp || this.#isClosed) return
-    clearTimeout(this.#retry)
+    const source = this.#source
+    if (!source || this.#state !== 'behind' || this.#isCatchingUp || this.#isClosed) return
+    clearTimeout(this.#retryTimer)
     this.#isCatchingUp = true
     try {
-      const unknown = await this.#loadUnknown(contents)
-      const isChanged = !this.#hasTaken && contents.take(unknown)
+      const unknown = await this.#loadUnknown(source)
+      const isChanged = !this.#hasTaken && source.take(unknown)
       this.#hasTaken = true
       this.#state = 'catching up'
-      const useless = unknown.filter(([key]) => !contents.has(key))
+      const useless = unknown.filter(([key]) => !source.has(key))
       await this.#inBatches(useless, ([key]) => this.#journal.remove(key))
       if (this.#hasFailed || isChanged)
-        await this.#inBatches(contents.texts(), (text) => this.#journal.put(...text))
+        await this.#inBatches(source.texts(), (text) => this.#journal.put(...text))
       this.#caughtUp()
     } catch (error) {
       this.fail(messageOf(error))
@@ -99,9 +107,9 @@ export class SteadyJournal {
     if (this.#isBehind()) this.#retryLater()
   }
 
-  /** Also for what the journal reports by itself. */
+  /** Opens the circuit. The owner also calls this for what the journal reports by itself. */
   fail(problem: string): void {
-    this.#endSilence()
+    this.#clearAnswerTimer()
     for (const done of this.#waiting) done()
     this.#waiting.clear()
     this.#state = 'behind'
@@ -110,33 +118,33 @@ export class SteadyJournal {
     if (!this.#isCatchingUp) this.#retryLater()
   }
 
-  /** What was written before is still written down. */
+  /** Ends retries. Writes of before are still completed. */
   async close(): Promise<void> {
     this.#isClosed = true
     this.#state = 'behind'
-    clearTimeout(this.#retry)
-    this.#endSilence()
+    clearTimeout(this.#retryTimer)
+    this.#clearAnswerTimer()
     await this.#journal.close()
   }
 
   #retryLater(): void {
-    clearTimeout(this.#retry)
-    if (!this.#isClosed) this.#retry = setTimeout(() => void this.catchUp(), RETRY).unref()
+    clearTimeout(this.#retryTimer)
+    if (!this.#isClosed) this.#retryTimer = setTimeout(() => void this.catchUp(), JOURNAL_BACKOFF).unref()
   }
 
   #caughtUp(): void {
-    if (this.#isBehind()) return // as something that was learnt meanwhile could not be written
+    if (this.#isBehind()) return // a write of the meantime has failed
     this.#state = 'up to date'
     if (this.#hasFailed) this.#watch.onWritten()
     this.#hasFailed = false
   }
 
-  async #loadUnknown(contents: Contents): Promise<Text[]> {
+  async #loadUnknown(source: JournalSource): Promise<Text[]> {
     const unknown: Text[] = []
     let page: readonly Text[] = []
     do {
-      page = await this.#journal.load(page.at(-1)?.[0] ?? '', BATCH)
-      unknown.push(...page.filter(([key]) => !contents.has(key)))
+      page = await this.#journal.load(page.at(-1)?.[0] ?? '', JOURNAL_BATCH)
+      unknown.push(...page.filter(([key]) => !source.has(key)))
     } while (page.length > 0)
     return unknown
   }
@@ -145,7 +153,7 @@ export class SteadyJournal {
     let batch: Array<Promise<unknown>> = []
     for (const text of texts) {
       batch.push(write(text))
-      if (batch.length < BATCH) continue
+      if (batch.length < JOURNAL_BATCH) continue
       await Promise.all(batch)
       batch = []
       if (this.#isBehind()) return
@@ -157,9 +165,9 @@ export class SteadyJournal {
     return this.#state === 'behind'
   }
 
-  #endSilence(): void {
-    clearTimeout(this.#silence)
-    this.#silence = undefined
+  #clearAnswerTimer(): void {
+    clearTimeout(this.#answerTimer)
+    this.#answerTimer = undefined
   }
 
   #write(write: () => Promise<unknown>): Promise<void> {
@@ -173,12 +181,15 @@ export class SteadyJournal {
   #wait(written: Promise<unknown>): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.add(resolve)
-      this.#silence ??= setTimeout(() => this.fail(`it did not answer within ${PATIENCE}ms`), PATIENCE)
+      this.#answerTimer ??= setTimeout(
+        () => this.fail(`it did not answer within ${JOURNAL_TIMEOUT}ms`),
+        JOURNAL_TIMEOUT,
+      )
       written.then(
         () => {
           if (!this.#waiting.delete(resolve)) return
-          if (this.#waiting.size > 0) this.#silence?.refresh()
-          else this.#endSilence()
+          if (this.#waiting.size > 0) this.#answerTimer?.refresh()
+          else this.#clearAnswerTimer()
           resolve()
         },
         (error: unknown) => {

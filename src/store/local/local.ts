@@ -1,6 +1,6 @@
-// What a host remembers by itself beside a store that it shares with others: the latest of what that store has said,
-// and what it had to learn without it, until that is merged. In memory and bounded; with a journal, also across
-// restarts.
+// The store of one host beside a shared one: a bounded cache of what the shared store said last, and what the host
+// learnt without it until that is merged. In memory; with a journal (journal.ts), also across restarts. When the shared
+// store is asked and when it is merged, failover.ts decides.
 
 import {
   ageEntry,
@@ -14,47 +14,48 @@ import {
 import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
 import type { Store } from '../store.ts'
-import type { Contents, SteadyJournal, Text } from './journal.ts'
+import type { JournalSource, SteadyJournal, Text } from './journal.ts'
 
-/** How long entries are kept that others wrote, in milliseconds. */
+/** How long copies of entries that other hosts wrote are kept, in milliseconds. */
 export interface LocalTimes {
   readonly retryWindow: number
   readonly lifetime: number
 }
 
-/** Never changed, only replaced. */
+/** What is kept under one key. It is never changed, only replaced, so that `merged` can tell a later write. */
 export interface Kept {
   readonly value: StoredEntry | number
-  readonly endsAt: number
-  /** What the shared store does not know: 1 for an entry, for a count how much of it. 0 when it knows all. */
+  readonly expiresAt: number
+  /** What the shared store does not have yet: 1 for an entry, the missing part of a count; 0 for a copy. */
   readonly unmerged: number
 }
 
-/** Something to be merged, and as what it is kept. */
+/** A key to be merged, its value here, and what the shared store gets of it. */
 export interface Unmerged {
   readonly key: string
   readonly kept: Kept
   readonly learnt: Learnt
 }
 
-/** Copies of passes have so much of the room at least: known senders go on passing, whatever else floods in. */
-const SHARE_OF_PASSES = 1 / 2
+/** Share of the limit that is reserved for copies of passes, so that known senders go on passing during a flood. */
+const MIN_SHARE_OF_PASSES = 1 / 2
 
-/** A copy that is off by less, in milliseconds, is not written down again. */
-const SLACK = 1000
+/** A copy whose expiry has moved by less than this, in milliseconds, is not written again. */
+const COPY_TOLERANCE = 1000
 
-export class LocalStore implements Store, Contents {
+/** The local store. `add`, `pass` and `count` reject when the limit is taken up by what is not merged yet. */
+export class LocalStore implements Store, JournalSource {
   readonly #now: () => number
   #limit: number
   #times: LocalTimes
   readonly #journal: SteadyJournal | undefined
-  /** Each key is in one of them. The first of each was not written, or as a pass used, for longest. */
+  /** Each key is in one of these maps, which begin with the least recently written key, or used key for passes. */
   readonly #unmerged = new Map<string, Kept>()
   readonly #passes = new Map<string, Kept>()
   readonly #others = new Map<string, Kept>()
   #refused = 0
 
-  /** `now` gives milliseconds that never go back; with a journal, since the epoch. `limit` is in entries. */
+  /** `now` returns milliseconds and never goes back; with a journal, since the epoch. `limit` is in entries. */
   constructor(now: () => number, limit: number, times: LocalTimes, journal?: SteadyJournal) {
     this.#now = now
     this.#limit = limit
@@ -62,12 +63,12 @@ export class LocalStore implements Store, Contents {
     this.#journal = journal
   }
 
-  /** Takes up what its journal has, now or once that can be read; to be called first. */
+  /** Restores what the journal has, now or once it can be read. The caller awaits this before any other call. */
   async restore(): Promise<void> {
     await this.#journal?.begin(this)
   }
 
-  /** From now on. Of what is beyond a lower limit, copies are forgotten, and what is not merged yet is kept. */
+  /** Changes limit and times. Copies beyond a lower limit are dropped; what is not merged yet is kept. */
   use(limit: number, times: LocalTimes): void {
     this.#limit = limit
     this.#times = times
@@ -78,16 +79,17 @@ export class LocalStore implements Store, Contents {
     }
   }
 
-  /** How many entries take up room. */
+  /** Number of keys in memory, including expired ones. */
   get size(): number {
     return this.#unmerged.size + this.#passes.size + this.#others.size
   }
 
+  /** Number of keys that are not merged yet. */
   get unmergedSize(): number {
     return this.#unmerged.size
   }
 
-  /** How much was not learnt, as all room was taken by what is not merged yet. */
+  /** Number of writes that were refused, as the limit was taken up by what is not merged yet. */
   get refused(): number {
     return this.#refused
   }
@@ -99,20 +101,20 @@ export class LocalStore implements Store, Contents {
   async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
     if (this.#alive(key)) return false
     const value = { passed: false, ttl: retryWindow }
-    await this.#learn(key, { value, endsAt: this.#now() + retryWindow - age, unmerged: 1 })
+    await this.#learn(key, { value, expiresAt: this.#now() + retryWindow - age, unmerged: 1 })
     return true
   }
 
   async pass(key: string, lifetime: number): Promise<void> {
     const value = { passed: true, ttl: lifetime }
-    await this.#learn(key, { value, endsAt: this.#now() + lifetime, unmerged: 1 })
+    await this.#learn(key, { value, expiresAt: this.#now() + lifetime, unmerged: 1 })
   }
 
   async count(key: string, window: number): Promise<number> {
     const kept = this.#alive(key)
     const value = (typeof kept?.value === 'number' ? kept.value : 0) + 1
-    const endsAt = Math.min(kept?.endsAt ?? Infinity, this.#now() + window)
-    await this.#learn(key, { value, endsAt, unmerged: (kept?.unmerged ?? 0) + 1 })
+    const expiresAt = Math.min(kept?.expiresAt ?? Infinity, this.#now() + window)
+    await this.#learn(key, { value, expiresAt, unmerged: (kept?.unmerged ?? 0) + 1 })
     return value
   }
 
@@ -127,8 +129,8 @@ export class LocalStore implements Store, Contents {
   }
 
   /**
-   * Keeps what the shared store said of a key, unless what is not merged yet says more. Gives which of the two is to be
-   * believed.
+   * Keeps what the shared store said of a key, unless what is not merged yet says more. Returns the one of the two that
+   * is valid.
    */
   heard(key: string, entry: Entry | undefined): Entry | undefined {
     const kept = this.#alive(key)
@@ -142,41 +144,41 @@ export class LocalStore implements Store, Contents {
     return entry
   }
 
-  /** The shared store has it as pending now. */
+  /** Keeps that the shared store has just set `key` to pending. */
   added(key: string, retryWindow: number, age = 0): void {
-    if (this.#unmerged.has(key)) return // learnt meanwhile, and merged soon
+    if (this.#unmerged.has(key)) return // learnt in the meantime, and merged soon
     this.#copy(key, { passed: false, ttl: retryWindow }, this.#now() + retryWindow - age)
   }
 
-  /** The shared store has it as passed now. */
+  /** Keeps that the shared store has just set `key` to passed. */
   passed(key: string, lifetime: number): void {
     this.#copy(key, { passed: true, ttl: lifetime }, this.#now() + lifetime)
   }
 
-  /** The shared store's count is `sum` now; gives it together with what was not merged yet. */
+  /** Keeps that the shared store's count is `sum` now; returns it with what is not merged yet added. */
   counted(key: string, sum: number, window: number): number {
     const kept = this.#alive(key)
     const unmerged = kept?.unmerged ?? 0
-    const endsAt = Math.min(kept?.endsAt ?? Infinity, this.#now() + window)
-    const next = { value: sum + unmerged, endsAt, unmerged }
+    const expiresAt = Math.min(kept?.expiresAt ?? Infinity, this.#now() + window)
+    const next = { value: sum + unmerged, expiresAt, unmerged }
     if (this.#hasRoomFor(key, next)) void this.#write(key, next)
     return next.value
   }
 
-  /** Up to `most` of what is to be merged. */
-  unmerged(most: number): Unmerged[] {
+  /** At most `limit` keys that are to be merged. */
+  unmerged(limit: number): Unmerged[] {
     const now = this.#now()
     const batch: Unmerged[] = []
     for (const [key, kept] of this.#unmerged) {
-      const left = kept.endsAt - now
+      const left = kept.expiresAt - now
       if (left <= 0) void this.#drop(key)
       else batch.push({ key, kept, learnt: learntOf(kept, left) })
-      if (batch.length === most) break
+      if (batch.length === limit) break
     }
     return batch
   }
 
-  /** `merged` is known to the shared store now; what was learnt since then is not. */
+  /** Marks `merged` as known to the shared store; what was learnt since then stays to be merged. */
   async merged(key: string, merged: Kept): Promise<void> {
     const kept = this.#unmerged.get(key)
     if (!kept) return
@@ -190,48 +192,48 @@ export class LocalStore implements Store, Contents {
     return this.#unmerged.has(key) || this.#passes.has(key) || this.#others.has(key)
   }
 
-  /** All of it as it is written down. */
+  /** All contents in the form of the journal. */
   *texts(): Iterable<Text> {
     for (const keys of [this.#unmerged, this.#passes, this.#others])
       for (const [key, kept] of keys) yield [key, encodeKept(kept)]
   }
 
   /**
-   * But for what is known by now, has ended, cannot be read or has no room any more. What has more left than it was set
-   * with, as the date was set back since, begins anew.
+   * Skips texts whose key is known by now, that have expired or cannot be read, and that exceed the limit. When more
+   * is left of an entry than it was set with, as the date was set back since, its window restarts now.
    */
   take(found: readonly Text[]): boolean {
     const now = this.#now()
     let isChanged = false
     const alive = found.flatMap(([key, text]) => {
       const kept = decodeKept(key, text)
-      if (!kept || kept.endsAt <= now || this.has(key)) return []
-      const ttl = this.#longest(kept)
-      if (!hasTooMuchLeft(kept.endsAt - now, ttl)) return [{ key, kept }]
+      if (!kept || kept.expiresAt <= now || this.has(key)) return []
+      const ttl = this.#maxTtl(kept)
+      if (!hasTooMuchLeft(kept.expiresAt - now, ttl)) return [{ key, kept }]
       isChanged = true
-      return [{ key, kept: { ...kept, endsAt: now + ttl } }]
+      return [{ key, kept: { ...kept, expiresAt: now + ttl } }]
     })
-    alive.sort((a, b) => a.kept.endsAt - b.kept.endsAt)
+    alive.sort((a, b) => a.kept.expiresAt - b.kept.expiresAt)
     for (const { key, kept } of alive) {
       if (this.#hasRoomFor(key, kept)) this.#mapFor(kept).set(key, kept)
     }
     return isChanged
   }
 
-  /** How long it may be kept from now on; of a count, the window is known only when it is counted again. */
-  #longest({ value }: Kept): number {
+  /** The longest time that `value` may be kept from now on. The window of a count is known only at its next `count`. */
+  #maxTtl({ value }: Kept): number {
     if (typeof value !== 'number') return value.ttl
     return Math.max(this.#times.retryWindow, this.#times.lifetime)
   }
 
   #alive(key: string): Kept | undefined {
     const kept = this.#unmerged.get(key) ?? this.#passes.get(key) ?? this.#others.get(key)
-    return kept && kept.endsAt > this.#now() ? kept : undefined
+    return kept && kept.expiresAt > this.#now() ? kept : undefined
   }
 
   #entry(kept: Kept | undefined): Entry | undefined {
     if (!kept || typeof kept.value === 'number') return undefined
-    return ageEntry(kept.value, kept.endsAt - this.#now())
+    return ageEntry(kept.value, kept.expiresAt - this.#now())
   }
 
   #learn(key: string, kept: Kept): Promise<void> | undefined {
@@ -241,19 +243,19 @@ export class LocalStore implements Store, Contents {
     return Promise.reject(new Error(problem))
   }
 
-  /** Of what the shared store knows. */
-  #copy(key: string, value: StoredEntry, endsAt: number): void {
+  /** Keeps a copy of an entry of the shared store, if there is room. */
+  #copy(key: string, value: StoredEntry, expiresAt: number): void {
     const kept = this.#alive(key)
     const same = kept && kept.unmerged === 0 ? sameEntry(kept, value) : undefined
-    if (kept && same?.ttl === value.ttl && Math.abs(kept.endsAt - endsAt) < SLACK) {
-      if (this.#passes.delete(key)) this.#passes.set(key, kept) // it is in use
+    if (kept && same?.ttl === value.ttl && Math.abs(kept.expiresAt - expiresAt) < COPY_TOLERANCE) {
+      if (this.#passes.delete(key)) this.#passes.set(key, kept) // now the most recently used
       return
     }
-    const copy = { value, endsAt, unmerged: 0 }
-    if (endsAt > this.#now() && this.#hasRoomFor(key, copy)) void this.#write(key, copy)
+    const copy = { value, expiresAt, unmerged: 0 }
+    if (expiresAt > this.#now() && this.#hasRoomFor(key, copy)) void this.#write(key, copy)
   }
 
-  /** Makes room by forgetting a copy where there is none left. */
+  /** Whether `kept` can be kept; drops another key for it when the limit is reached. */
   #hasRoomFor(key: string, kept: Kept): boolean {
     if (this.size < this.#limit || this.has(key)) return true
     const victim = this.#victimOf(kept)
@@ -262,15 +264,15 @@ export class LocalStore implements Store, Contents {
     return true
   }
 
-  /** The next to be forgotten, for the sake of `kept` where that is given. */
+  /** The key to drop next, to make room for `kept` where that is given; `undefined` when none may be dropped. */
   #victimOf(kept: Kept | undefined): string | undefined {
     const [pass] = this.#passes.keys()
     const [other] = this.#others.keys()
-    if (this.#passes.size > this.#limit * SHARE_OF_PASSES) return pass
+    if (this.#passes.size > this.#limit * MIN_SHARE_OF_PASSES) return pass
     if (other !== undefined) return other
     if (pass !== undefined && (!kept || this.#mapFor(kept) === this.#passes)) return pass
     const [oldest] = this.#unmerged
-    return oldest && oldest[1].endsAt <= this.#now() ? oldest[0] : undefined
+    return oldest && oldest[1].expiresAt <= this.#now() ? oldest[0] : undefined
   }
 
   #mapFor({ value, unmerged }: Kept): Map<string, Kept> {
@@ -294,16 +296,16 @@ export class LocalStore implements Store, Contents {
   }
 }
 
-function encodeKept({ value, endsAt, unmerged }: Kept): string {
-  return `${endsAt} ${unmerged} ${typeof value === 'number' ? encodeCount(value) : encodeEntry(value)}`
+function encodeKept({ value, expiresAt, unmerged }: Kept): string {
+  return `${expiresAt} ${unmerged} ${typeof value === 'number' ? encodeCount(value) : encodeEntry(value)}`
 }
 
 function decodeKept(key: string, text: string): Kept | undefined {
-  const [, endsAt, unmerged, value = ''] = /^(\d+(?:\.\d+)?) (\d{1,15}) (.+)$/.exec(text) ?? []
+  const [, expiresAt, unmerged, value = ''] = /^(\d+(?:\.\d+)?) (\d{1,15}) (.+)$/.exec(text) ?? []
   try {
     return {
       value: value.includes(':') ? decodeEntry(key, value) : decodeCount(key, value),
-      endsAt: Number(endsAt),
+      expiresAt: Number(expiresAt),
       unmerged: Number(unmerged),
     }
   } catch {
@@ -315,13 +317,13 @@ function learntOf({ value, unmerged }: Kept, left: number): Learnt {
   return typeof value === 'number' ? { counted: unmerged, left } : { ...value, left }
 }
 
-/** The value of `kept` where that has passed, or is pending, as `entry` is. */
+/** The entry in `kept` when it is in the same state, passed or pending, as `entry`. */
 function sameEntry(kept: Kept | undefined, entry: { readonly passed: boolean }): StoredEntry | undefined {
   if (!kept || typeof kept.value === 'number') return undefined
   return kept.value.passed === entry.passed ? kept.value : undefined
 }
 
-/** Whether nothing that `own` says is missing in `entry`: a pass outweighs any wait, the later pass, the longer wait. */
+/** Whether `entry` says at least as much as `own`: a pass outweighs any wait; the later pass or longer wait wins. */
 function supersedes(entry: Entry, own: Entry): boolean {
   if (entry.passed !== own.passed) return entry.passed
   return entry.passed ? entry.age <= own.age : entry.age >= own.age
