@@ -1,9 +1,10 @@
-// An LMDB environment in a directory of this machine, open in a process of its own (process.ts).
+// The client of an LMDB environment that is open in a process of its own (process.ts). It starts that process, sends it
+// batches of operations, restarts it with backoff, and moves damaged files aside.
 //
-// LMDB maps its file into memory and trusts it: reading one that was cut short or overwritten can end the process by a
-// signal, and a disk that stands still stops the thread that waits for it. In a process of its own, what ends that one
-// costs the answers that are due, and never mail. It is started again; state that is damaged, or that nobody here
-// wrote, is moved aside first, kept, and the environment begins empty.
+// LMDB maps its file into memory and trusts it. Reading a file that was cut short or overwritten can kill the process
+// by a signal, and a disk that hangs blocks the thread that waits for it. In a process of its own, such a crash costs
+// the pending answers, and never mail. A file that is damaged, or that greymx did not write, is moved aside and kept
+// before the restart, and the environment begins empty.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { lstatSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs'
@@ -14,11 +15,11 @@ import { UnreadableEntry } from '../encoding.ts'
 import type { Answer, Contents, Obstacle, Operation } from './file.ts'
 import type { Report, Request } from './process.ts'
 
-/** What happens to the state; `problem` is for the operator. */
+/** Callbacks for what happens to the environment; `problem` is for the operator. */
 export interface LmdbEvents {
   onReady(): void
   onProblem(problem: string): void
-  /** Damaged state was moved to `movedTo`; the environment begins empty. */
+  /** The damaged file was moved to `movedTo`; the environment begins empty. */
   onMovedAside(problem: string, movedTo: string): void
 }
 
@@ -27,70 +28,71 @@ const PROGRAM = fileURLToPath(new URL('./process.js', import.meta.url))
 const DATA_FILE = 'data.mdb'
 const LOCK_FILE = 'lock.mdb'
 
-/** So many damaged states are kept; older ones go. */
-const KEPT_ASIDE = 3
+/** Number of damaged files that are kept; older ones are deleted. */
+const MAX_MOVED_ASIDE = 3
 
-/** Time between attempts to open what could not be opened, in milliseconds. */
-const RETRY = 1000
+/** Time between attempts to open the environment, in milliseconds. */
+const REOPEN_BACKOFF = 1000
 
-/** A process that answers nothing for so long is ended and started anew, in milliseconds. */
-const SILENCE = 10_000
+/** A process that owes answers and sends none for this time, in milliseconds, is killed and restarted. */
+const ANSWER_TIMEOUT = 10_000
 
-/** How long its orderly end may take, in milliseconds. */
-const PATIENCE = 5000
+/** Time that the process gets to exit by itself at `close`, in milliseconds; then it is killed. */
+const EXIT_TIMEOUT = 5000
 
-/** What may wait for the process; what comes on top fails at once. */
-const MOST_WAITING = 20_000
+/** Number of operations that may be pending; further ones reject at once. */
+const MAX_WAITING_OPERATIONS = 20_000
 
-/** Signals by which a process ends that reads what is not there. */
+/** Signals that kill a process that reads a damaged file. */
 const CRASHES: ReadonlySet<string | null> = new Set(['SIGBUS', 'SIGSEGV', 'SIGABRT'])
 
-/** A second crash within so many milliseconds is laid to the file, even where it could be opened. */
+/** A second crash within this time, in milliseconds, counts as damage of the file, even if it could be opened. */
 const CRASH_WINDOW = 60_000
 
-/** Without so much room, in bytes, what looks like damage may be for the want of it: maps of files that cannot grow. */
-const LEAST_ROOM = 128 * 1024
+/** With less free disk space than this, apparent damage is taken for a full disk, where a mapped file cannot grow. */
+const MIN_FREE_BYTES = 128 * 1024
 
-/** So much of what the process last said is shown, in characters. */
-const LAST_WORDS = 500
+/** Length of the end of the process's stderr that is shown, in characters. */
+const MAX_LAST_WORDS = 500
 
-interface Waiting {
+interface PendingOperation {
   readonly operation: Operation
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
 }
 
-/** Why the environment is not open. */
-interface End {
+/** Why the environment could not be opened, or is not open any more. */
+interface Failure {
   readonly obstacle: Obstacle
   readonly problem: string
-  /** Whether the process ended by itself, by a signal that damage leads to. */
+  /** Whether the process was killed by one of `CRASHES`. */
   readonly isCrash?: boolean
 }
 
-/** Operations reject while the environment is not open. */
+/** A client whose operations reject while the environment is not open. */
 export class LmdbClient {
   readonly #directory: string
   readonly #contents: Contents
   readonly #now: () => number
   readonly #events: LmdbEvents
   #process: ChildProcess | undefined
-  /** Why nothing is asked of the process now; `undefined` while it can serve. */
+  /** Why operations are refused now; `undefined` while the process can serve. */
   #problem: string | undefined = 'not open yet'
-  /** Operations that go out together at the end of this turn of the event loop. */
-  #gathered: Waiting[] = []
-  /** What was sent and not answered yet, by its id. */
-  readonly #sent = new Map<number, readonly Waiting[]>()
-  /** How many operations those are together. */
+  /** Operations that are sent together at the end of this turn of the event loop. */
+  #gathered: PendingOperation[] = []
+  /** Batches that are sent and not answered yet, by request id. */
+  readonly #sent = new Map<number, readonly PendingOperation[]>()
+  /** Number of operations that are gathered or sent, and not answered yet. */
   #waiting = 0
   #lastId = 0
-  #silence: NodeJS.Timeout | undefined
-  #retry: NodeJS.Timeout | undefined
+  #answerTimer: NodeJS.Timeout | undefined
+  #retryTimer: NodeJS.Timeout | undefined
+  /** Inode of the data file that the process opened. */
   #openFile: number | undefined
   #crashedAt = Number.NEGATIVE_INFINITY
   #isClosing = false
 
-  /** `now` gives milliseconds since the epoch. */
+  /** `now` returns milliseconds since the epoch. */
   constructor(directory: string, contents: Contents, now: () => number, events: LmdbEvents) {
     this.#directory = resolve(directory)
     this.#contents = contents
@@ -98,33 +100,36 @@ export class LmdbClient {
     this.#events = events
   }
 
-  /** Rejects, naming the directory, when somebody has to see to it first; a full disk is waited for. */
+  /**
+   * Opens the environment. Rejects, naming the directory, when the operator has to mend something first; on a full disk
+   * it resolves and retries in the background.
+   */
   async open(): Promise<void> {
-    const end = await this.#start()
-    if (end && end.obstacle !== 'passing') {
-      throw new Error(`Cannot open the LMDB store in ${this.#directory}: ${end.problem}`)
+    const failure = await this.#start()
+    if (failure && failure.obstacle !== 'passing') {
+      throw new Error(`Cannot open the LMDB store in ${this.#directory}: ${failure.problem}`)
     }
-    if (end) this.#retryLater(end.problem)
+    if (failure) this.#retryLater(failure.problem)
   }
 
-  /** What was asked before is still answered. */
+  /** Resolves when the process has exited, after it has answered the operations of before. */
   async close(): Promise<void> {
     this.#isClosing = true
-    clearTimeout(this.#retry)
+    clearTimeout(this.#retryTimer)
     const child = this.#process
     if (!child) return
     const exited = new Promise((done) => child.once('exit', done))
-    const tooLate = setTimeout(() => child.kill('SIGKILL'), PATIENCE)
+    const killTimer = setTimeout(() => child.kill('SIGKILL'), EXIT_TIMEOUT)
     this.#send()
     this.#disconnectIfIdle()
     await exited
-    clearTimeout(tooLate)
+    clearTimeout(killTimer)
   }
 
-  /** What the operation gives, as file.ts has it. */
+  /** Resolves with the value of `operation` (file.ts), and rejects with its error. */
   ask(operation: Operation): Promise<unknown> {
     if (this.#problem !== undefined) return Promise.reject(new Error(`LMDB: ${this.#problem}`))
-    if (this.#waiting >= MOST_WAITING) {
+    if (this.#waiting >= MAX_WAITING_OPERATIONS) {
       return Promise.reject(new Error('LMDB: too many operations are waiting already'))
     }
     return new Promise((resolve, reject) => {
@@ -143,17 +148,17 @@ export class LmdbClient {
     this.#sent.set(this.#lastId, batch)
     const operations = batch.map(({ operation }) => operation)
     const request: Request = { id: this.#lastId, now: this.#now(), operations }
-    // What it does not get it does not answer: its end, which is told apart, fails all of that.
+    // A failed send needs no handling: the exit of the process, which is reported apart, fails all pending operations.
     child.send(request, () => undefined)
-    this.#silence ??= setTimeout(() => child.kill('SIGKILL'), SILENCE).unref()
+    this.#answerTimer ??= setTimeout(() => child.kill('SIGKILL'), ANSWER_TIMEOUT).unref()
   }
 
   #answered(id: number, answers: readonly Answer[]): void {
     const batch = this.#sent.get(id) ?? []
     this.#sent.delete(id)
     this.#waiting -= batch.length
-    if (this.#sent.size > 0) this.#silence?.refresh()
-    else this.#endSilence()
+    if (this.#sent.size > 0) this.#answerTimer?.refresh()
+    else this.#clearAnswerTimer()
     for (const [index, { resolve, reject }] of batch.entries()) {
       const answer = answers[index]
       if (answer && 'value' in answer) resolve(answer.value)
@@ -169,20 +174,20 @@ export class LmdbClient {
     this.#process.disconnect()
   }
 
-  #endSilence(): void {
-    clearTimeout(this.#silence)
-    this.#silence = undefined
+  #clearAnswerTimer(): void {
+    clearTimeout(this.#answerTimer)
+    this.#answerTimer = undefined
   }
 
-  /** Why the environment could not be opened, if so. What is damaged goes first; what replaces it is new. */
-  async #start(): Promise<End | undefined> {
-    const end = await this.#spawn()
-    if (end?.obstacle !== 'damage') return end
-    return this.#moveAside(end.problem) ?? this.#spawn()
+  /** Starts the process, again after a damaged file was moved aside. Returns why the environment is not open, if so. */
+  async #start(): Promise<Failure | undefined> {
+    const failure = await this.#spawn()
+    if (failure?.obstacle !== 'damage') return failure
+    return this.#moveAside(failure.problem) ?? this.#spawn()
   }
 
-  /** Resolves when the process has opened the environment, or with why it has not and is gone. */
-  #spawn(): Promise<End | undefined> {
+  /** Resolves when the process has opened the environment or, with the reason, when it has exited without. */
+  #spawn(): Promise<Failure | undefined> {
     this.#openFile = inodeOf(join(this.#directory, DATA_FILE))
     const child = fork(PROGRAM, [this.#directory, this.#contents], {
       execArgv: [],
@@ -191,14 +196,15 @@ export class LmdbClient {
     this.#process = child
     let lastWords = ''
     child.stderr?.setEncoding('utf8').on('data', (words: string) => {
-      lastWords = (lastWords + words).slice(-LAST_WORDS)
+      lastWords = (lastWords + words).slice(-MAX_LAST_WORDS)
     })
     return new Promise((resolve) => {
       let isOpen = false
-      let refusal: End | undefined
-      const ended = (end: End) => {
+      let refusal: Failure | undefined
+      const ended = (failure: Failure) => {
         if (this.#process === child) this.#process = undefined
-        const known = end.obstacle === 'damage' && isFull(this.#directory) ? fullDisk(end.problem) : end
+        const known =
+          failure.obstacle === 'damage' && isFull(this.#directory) ? fullDisk(failure.problem) : failure
         if (isOpen) void this.#lost(known)
         else resolve(known)
       }
@@ -228,30 +234,31 @@ export class LmdbClient {
     this.#events.onReady()
   }
 
-  /** The process that had the environment open has ended. */
-  async #lost(end: End): Promise<void> {
-    this.#failed(end.problem)
+  /** Handles the exit of a process that had the environment open. */
+  async #lost(failure: Failure): Promise<void> {
+    this.#failed(failure.problem)
     if (this.#isClosing) return
     const isSecond = performance.now() - this.#crashedAt < CRASH_WINDOW
-    // A first crash may have been anything; one of the file's making recurs as it is opened, or soon after.
-    if (end.obstacle === 'damage' && (end.isCrash !== true || isSecond)) this.#moveAside(end.problem)
-    if (end.isCrash) this.#crashedAt = performance.now()
+    // A first crash may have any cause; one that the file causes recurs when it is opened, or soon after.
+    if (failure.obstacle === 'damage' && (failure.isCrash !== true || isSecond))
+      this.#moveAside(failure.problem)
+    if (failure.isCrash) this.#crashedAt = performance.now()
     await this.#restart()
   }
 
   async #restart(): Promise<void> {
-    const end = await this.#start()
-    if (end && !this.#isClosing) this.#retryLater(end.problem)
+    const failure = await this.#start()
+    if (failure && !this.#isClosing) this.#retryLater(failure.problem)
   }
 
   #retryLater(problem: string): void {
     this.#failed(problem)
-    this.#retry = setTimeout(() => void this.#restart(), RETRY)
+    this.#retryTimer = setTimeout(() => void this.#restart(), REOPEN_BACKOFF)
   }
 
   #failed(problem: string): void {
     this.#problem = problem
-    this.#endSilence()
+    this.#clearAnswerTimer()
     const lost = [...this.#sent.values(), this.#gathered].flat()
     this.#sent.clear()
     this.#gathered = []
@@ -260,8 +267,11 @@ export class LmdbClient {
     if (!this.#isClosing) this.#events.onProblem(problem)
   }
 
-  /** Why it cannot be, if so. Files that are not those that were found damaged were moved by another process. */
-  #moveAside(problem: string): End | undefined {
+  /**
+   * Moves the environment's files aside; returns why it could not, if so. Does nothing when the data file is not the
+   * one that was opened, as then another process has moved that.
+   */
+  #moveAside(problem: string): Failure | undefined {
     const data = join(this.#directory, DATA_FILE)
     if (inodeOf(data) !== this.#openFile) return undefined
     const suffix = `.damaged-${new Date(this.#now()).toISOString().replace(/[-:]/g, '')}`
@@ -281,14 +291,14 @@ export class LmdbClient {
   #dropOldest(): void {
     for (const name of [DATA_FILE, LOCK_FILE]) {
       const aside = readdirSync(this.#directory).filter((other) => other.startsWith(`${name}.damaged-`))
-      for (const old of aside.sort().slice(0, -KEPT_ASIDE)) {
+      for (const old of aside.sort().slice(0, -MAX_MOVED_ASIDE)) {
         rmSync(join(this.#directory, old), { recursive: true, force: true })
       }
     }
   }
 }
 
-function exitOf(status: number | null, signal: NodeJS.Signals | null, lastWords: string): End {
+function exitOf(status: number | null, signal: NodeJS.Signals | null, lastWords: string): Failure {
   if (CRASHES.has(signal)) {
     return { obstacle: 'damage', problem: `reading it ended in ${signal}`, isCrash: true }
   }
@@ -300,17 +310,17 @@ function exitOf(status: number | null, signal: NodeJS.Signals | null, lastWords:
 function isFull(directory: string): boolean {
   try {
     const { bavail, bsize } = statfsSync(directory)
-    return bavail * bsize < LEAST_ROOM
+    return bavail * bsize < MIN_FREE_BYTES
   } catch {
     return false // there is no such directory yet
   }
 }
 
-function fullDisk(problem: string): End {
+function fullDisk(problem: string): Failure {
   return { obstacle: 'passing', problem: `the disk is full (${problem})` }
 }
 
-/** `undefined` where there is no such file. */
+/** The inode of a file; `undefined` where there is no such file. */
 function inodeOf(path: string): number | undefined {
   try {
     return lstatSync(path).ino

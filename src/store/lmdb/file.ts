@@ -1,11 +1,12 @@
-// One LMDB environment, with the entries of a store or with the texts of a local store's journal: what is done to it, a
-// batch at a time, each batch in one transaction. Runs in the process that client.ts starts for it.
+// One LMDB environment, with the entries of a store or the texts of a local store's journal. It performs batches of
+// operations, each batch in one transaction. It runs in the process that client.ts starts and restarts.
 //
-// LMDB knows no expiry: an entry's value begins with the instant at which it ends, by the clock of whoever asks (which
-// must go on across restarts), and writes sweep a little as they go, so that no cleaner is needed and none can stall.
-// That clock is the date, which somebody may set back: an entry of which more is left than it was set with begins anew
-// by the new date, and so do the windows of counts.
-// The key `version` says whose environment it is and how it is kept; the keys of entries have a colon in them.
+// LMDB knows no expiry. The value of an entry therefore begins with the instant at which it expires, by the caller's
+// clock (which has to go on across restarts), and writes sweep a little, so that no cleaner is needed that could stall.
+// The clock is the date, which the operator may set back: when more is left of an entry than it was set with, its
+// window restarts by the new date, and so does that of a count.
+//
+// The key `version` tells whose environment it is and in which format. Keys of entries contain a colon.
 
 import { mkdirSync } from 'node:fs'
 import type { RootDatabase } from 'lmdb'
@@ -28,10 +29,10 @@ import { type Learnt, mergeEntry } from '../merge.ts'
 
 const { open } = require('lmdb') as typeof import('lmdb')
 
-/** What is in an environment: the entries of a store, or texts under keys, whose ends somebody else minds. */
+/** What is in an environment: entries, which expire here, or texts, whose expiry is the matter of the local store. */
 export type Contents = 'entries' | 'texts'
 
-/** One operation, with its arguments: those of a store, and of a journal `load`, `put` and `remove`. */
+/** An operation with its arguments: those of a store, and `load`, `put` and `remove` of a journal. */
 export type Operation =
   | readonly ['find', keys: readonly string[]]
   | readonly ['add', key: string, retryWindow: number, age: number]
@@ -40,24 +41,25 @@ export type Operation =
   | readonly ['forget', key: string]
   | readonly ['merge', key: string, learnt: Learnt]
   | readonly ['check']
-  | readonly ['load', after: string, most: number]
+  | readonly ['load', after: string, limit: number]
   | readonly ['put', key: string, text: string]
   | readonly ['remove', key: string]
 
-/** What came of an operation; `isUnreadable` where the store is well and one entry is not. */
+/** The result of an operation; `isUnreadable` when only this entry cannot be read and the store works. */
 export type Answer = { readonly value: Value } | { readonly error: string; readonly isUnreadable: boolean }
 
 type Value = Found[] | Text[] | boolean | number
 
-/** `null` for what is not there. */
+/** An entry, or `null` where there is none (answers travel as JSON, which has no `undefined`). */
 export type Found = Entry | null
 
 /**
- * Why an environment cannot be opened: it is damaged or none of ours, and can be moved out of the way; something that
- * passes by itself, such as a full disk; or something that somebody has to see to.
+ * The kind of problem that keeps an environment from being opened. `damage`: it is damaged or not greymx's, and can be
+ * moved aside. `passing`: it ends by itself, such as a full disk. `lasting`: the operator has to mend it.
  */
 export type Obstacle = 'damage' | 'passing' | 'lasting'
 
+/** The environment cannot be opened, or cannot be used any more. */
 export class CannotOpen extends Error {
   readonly obstacle: Obstacle
 
@@ -67,50 +69,51 @@ export class CannotOpen extends Error {
   }
 }
 
-/** So many entries are looked at for expiry with every so many writes: all of them in a quarter as many writes. */
+/** Every 64 writes, 256 entries are checked for expiry, so that n entries take n/4 writes. */
 const SWEEP_EVERY = 64
 const SWEEP_BATCH = 256
 
-/** The environment holds mail addresses. */
-const PRIVATE = 0o700
+/** Only greymx's user may read the environment, as it holds mail addresses. */
+const DIRECTORY_MODE = 0o700
 
 const VERSION_KEY = 'version'
 const VERSION = 1
-/** What stands before the version, and the setting that names the directory. */
+/** The prefix of the version, and the setting that names the directory. */
 const KINDS = {
   entries: { prefix: '', setting: 'store' },
   texts: { prefix: 'texts ', setting: 'local_store' },
 } as const
 const CHECK_KEY = 'check'
 
-/** After a write that failed, none is tried for so long, in milliseconds: on a full disk some do succeed. */
-const REST = 2000
+/** Time without writes after one has failed, in milliseconds, as on a full disk some would still succeed. */
+const WRITE_BACKOFF = 2000
 
-/** How long an environment is read through when it is opened, in milliseconds. */
-const LOOK_THROUGH = 500
+/** Longest scan of an environment when it is opened, in milliseconds. */
+const SCAN_TIME_LIMIT = 500
 
-/** Of an environment without version, so many entries show whether they are ours. */
-const SAMPLE = 16
+/** Number of entries that are examined to tell whether an environment without version is greymx's. */
+const CLAIM_SAMPLE = 16
 
 /** lmdb.h: PAGE_NOTFOUND, CORRUPTED, VERSION_MISMATCH, INVALID, INCOMPATIBLE; and EISDIR. */
 const DAMAGE = new Set([-30797, -30796, -30794, -30793, -30784, 21])
-/** EIO (which is also how LMDB calls a write that a full disk cut short), EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC, EDQUOT. */
+/** EIO (LMDB's error also for a write that a full disk cut short), EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC, EDQUOT. */
 const PASSING = new Set([5, 11, 12, 23, 24, 28, 122])
 
+/** An open environment. */
 export class LmdbFile {
   readonly #database: RootDatabase<string, string>
   #failed = { problem: '', until: 0 }
   #writes = 0
   #sweptTo = ''
-  /** Keys of entries that were found with more left than they were set with. */
-  readonly #ahead = new Set<string>()
+  /** Keys of entries that were found with more time left than they were set with. */
+  readonly #overlong = new Set<string>()
 
-  /** Throws `CannotOpen`. What is damaged may end this process instead: LMDB maps the file, and trusts what it reads. */
+  /** Throws `CannotOpen`. A damaged file may kill this process instead, as LMDB maps the file and trusts it. */
   constructor(directory: string, contents: Contents) {
     try {
-      mkdirSync(directory, { recursive: true, mode: PRIVATE })
+      mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE })
       this.#database = open({ path: directory, noSubdir: false, encoding: 'string' })
-      this.#lookThrough()
+      this.#scan()
       this.#claim(contents)
     } catch (error) {
       if (error instanceof CannotOpen) throw error
@@ -118,27 +121,27 @@ export class LmdbFile {
     }
   }
 
-  /** How many entries take up room, ended ones among them. */
+  /** Number of entries in the file, including expired ones that are not swept yet. */
   get size(): number {
     return this.#database.getKeysCount() - 1
   }
 
   /**
-   * The answers in the order of `operations`, once they are on their way to disk; `now` in milliseconds. Rejects with
-   * `CannotOpen` when it comes upon damage.
+   * The answers in the order of `operations`, once the writes are on their way to disk; `now` is in milliseconds since
+   * the epoch. Rejects with `CannotOpen` when it finds damage.
    */
   async perform(operations: readonly Operation[], now: number): Promise<Answer[]> {
-    // Reads of before would hide what others have written since, and hold on to pages that are free by now.
+    // An older read transaction would hide what other processes have written since, and would keep freed pages in use.
     this.#database.resetReadTxn()
     const writes = operations.some(isWrite)
     if (!writes || performance.now() >= this.#failed.until) {
       const answers: Answer[] = []
       const failure = await this.#run(writes, () => {
         for (const operation of operations) answers.push(this.#answer(operation, now))
-        if (writes) this.#beginAnew(now)
+        if (writes) this.#restartWindows(now)
       })
       if (failure === undefined) {
-        if (this.#ahead.size > 0) await this.#beginAnewLater(now)
+        if (this.#overlong.size > 0) await this.#restartWindowsAfterReads(now)
         return answers
       }
       if (!writes) throw new CannotOpen('damage', messageOf(failure), failure)
@@ -148,7 +151,7 @@ export class LmdbFile {
     const answers = operations.map((operation) =>
       isWrite(operation) ? failed : this.#answer(operation, now),
     )
-    this.#ahead.clear()
+    this.#overlong.clear()
     return answers
   }
 
@@ -156,43 +159,43 @@ export class LmdbFile {
     await this.#database.close()
   }
 
-  /** After reads, which have no transaction. Where it cannot be written, as on a full disk, the next find tries again. */
-  async #beginAnewLater(now: number): Promise<void> {
+  /** Restarts windows after a batch of reads, which has no transaction. After a failed write, the next find retries. */
+  async #restartWindowsAfterReads(now: number): Promise<void> {
     if (performance.now() < this.#failed.until) {
-      this.#ahead.clear()
+      this.#overlong.clear()
       return
     }
-    const failure = await this.#run(true, () => this.#beginAnew(now))
+    const failure = await this.#run(true, () => this.#restartWindows(now))
     if (failure !== undefined) this.#writeFailed(failure)
   }
 
-  /** Has time go by for what was found ahead of the clock. Looks again: others may have written since. */
-  #beginAnew(now: number): void {
-    for (const key of this.#ahead) {
+  /** Restarts the windows of `#overlong` now. Reads each entry again, as another process may have written it since. */
+  #restartWindows(now: number): void {
+    for (const key of this.#overlong) {
       const value = this.#database.get(key)
       const ttl = value === undefined ? undefined : excessiveTtl(value, now)
       if (value !== undefined && ttl !== undefined)
         void this.#database.put(key, `${now + ttl} ${textOf(value)}`)
     }
-    this.#ahead.clear()
+    this.#overlong.clear()
   }
 
   #writeFailed(failure: unknown): void {
-    this.#ahead.clear()
+    this.#overlong.clear()
     const problem = messageOf(failure)
     if (obstacleOf(failure) === 'damage') throw new CannotOpen('damage', problem, failure)
-    this.#failed = { problem, until: performance.now() + REST }
+    this.#failed = { problem, until: performance.now() + WRITE_BACKOFF }
   }
 
-  /** In a transaction where `isTransaction`; what went wrong, then none of it was done. */
+  /** Calls `run`, in a transaction if asked to. Returns what went wrong, in which case none of it is done. */
   async #run(isTransaction: boolean, run: () => void): Promise<unknown> {
     try {
-      // One at a time has the write lock: of two attempts at once, one adds.
+      // The transaction holds the write lock, so that only one of two concurrent attempts adds a key.
       if (isTransaction) await this.#database.transaction(run)
       else run()
       return undefined
     } catch (error) {
-      // Of a commit that failed, lmdb gives the reason in a promise of its own.
+      // lmdb gives the reason of a failed commit in a separate promise.
       if (!(error instanceof Error && 'commitError' in error)) return error
       return Promise.resolve(error.commitError).then(
         () => error,
@@ -201,7 +204,7 @@ export class LmdbFile {
     }
   }
 
-  /** Throws what LMDB says; what is wrong with one entry is the answer of that operation. */
+  /** Performs `operation`. An unreadable entry is its answer; an error of LMDB is thrown. */
   #answer(operation: Operation, now: number): Answer {
     try {
       return { value: this.#do(operation, now) }
@@ -230,7 +233,7 @@ export class LmdbFile {
         const [, key, window] = operation
         const found = this.#alive(key, now)
         const sum = (found ? decodeCount(key, found.text) : 0) + 1
-        this.#put(key, encodeCount(sum), Math.min(found?.endsAt ?? Infinity, now + window), now)
+        this.#put(key, encodeCount(sum), Math.min(found?.expiresAt ?? Infinity, now + window), now)
         return sum
       }
       case 'forget':
@@ -258,43 +261,46 @@ export class LmdbFile {
     const found = this.#alive(key, now)
     if ('counted' in learnt) {
       const sum = (found ? decodeCount(key, found.text) : 0) + learnt.counted
-      this.#put(key, encodeCount(sum), Math.min(found?.endsAt ?? Infinity, now + learnt.left), now)
+      this.#put(key, encodeCount(sum), Math.min(found?.expiresAt ?? Infinity, now + learnt.left), now)
       return
     }
-    const entry = mergeEntry(found && { ...decodeEntry(key, found.text), left: found.endsAt - now }, learnt)
+    const entry = mergeEntry(
+      found && { ...decodeEntry(key, found.text), left: found.expiresAt - now },
+      learnt,
+    )
     if (entry) this.#put(key, encodeEntry(entry), now + entry.left, now)
   }
 
   #find(key: string, now: number): Found {
     const found = this.#alive(key, now)
-    return found ? ageEntry(decodeEntry(key, found.text), found.endsAt - now) : null
+    return found ? ageEntry(decodeEntry(key, found.text), found.expiresAt - now) : null
   }
 
-  #load(after: string, most: number): Text[] {
+  #load(after: string, limit: number): Text[] {
     const others = new Set([after, VERSION_KEY])
-    const range = this.#database.getRange({ start: after, limit: most + others.size })
+    const range = this.#database.getRange({ start: after, limit: limit + others.size })
     const texts = [...range].filter(({ key }) => !others.has(key))
-    return texts.slice(0, most).map(({ key, value }) => [key, value])
+    return texts.slice(0, limit).map(({ key, value }) => [key, value])
   }
 
   /**
-   * What has no end that could be read is alive, and refused by whoever decodes it. An entry that is ahead of the clock
-   * ends as if it began now, which is written down by the end of `perform`.
+   * The value under `key` unless it has expired. A value whose expiry cannot be read counts as alive, and is refused
+   * when it is decoded. The window of an entry with too much time left restarts now; `perform` writes that down.
    */
-  #alive(key: string, now: number): { readonly endsAt: number; readonly text: string } | undefined {
+  #alive(key: string, now: number): { readonly expiresAt: number; readonly text: string } | undefined {
     const value = this.#database.get(key)
     if (value === undefined) return undefined
-    const endsAt = Number.parseInt(value, 10)
-    if (endsAt <= now) return undefined
+    const expiresAt = Number.parseInt(value, 10)
+    if (expiresAt <= now) return undefined
     const ttl = excessiveTtl(value, now)
-    if (ttl === undefined) return { endsAt, text: textOf(value) }
-    this.#ahead.add(key)
-    return { endsAt: now + ttl, text: textOf(value) }
+    if (ttl === undefined) return { expiresAt, text: textOf(value) }
+    this.#overlong.add(key)
+    return { expiresAt: now + ttl, text: textOf(value) }
   }
 
-  /** Only within a transaction, which tells whether all of it could be done. */
-  #put(key: string, text: string, endsAt: number, now: number): void {
-    void this.#database.put(key, `${endsAt} ${text}`)
+  /** Call this only within a transaction, whose commit tells whether the writes succeeded. */
+  #put(key: string, text: string, expiresAt: number, now: number): void {
+    void this.#database.put(key, `${expiresAt} ${text}`)
     this.#writes += 1
     if (this.#writes % SWEEP_EVERY === 0) this.#sweepSome(now)
   }
@@ -302,35 +308,35 @@ export class LmdbFile {
   #sweepSome(now: number): void {
     const batch = [...this.#database.getRange({ start: this.#sweptTo, limit: SWEEP_BATCH })]
     for (const { key, value } of batch) {
-      // What cannot be read stays, for whoever looks into why; it fails only attempts of its own key.
+      // An unreadable value stays, so that the operator can examine it; it fails only operations on its own key.
       if (key !== VERSION_KEY && Number.parseInt(value, 10) <= now) void this.#database.remove(key)
-      else if (excessiveTtl(value, now) !== undefined) this.#ahead.add(key)
+      else if (excessiveTtl(value, now) !== undefined) this.#overlong.add(key)
     }
     this.#sweptTo = batch.length < SWEEP_BATCH ? '' : (batch.at(-1)?.key ?? '')
   }
 
-  /** Comes upon what is damaged now, and not with the first mail: a file cut short ends this process by SIGBUS. */
-  #lookThrough(): void {
-    const endsAt = performance.now() + LOOK_THROUGH
+  /** Finds damage now rather than at the first mail: a file that was cut short kills this process by SIGBUS. */
+  #scan(): void {
+    const deadline = performance.now() + SCAN_TIME_LIMIT
     let count = 0
     for (const _ of this.#database.getRange()) {
       count += 1
-      if (count % 1000 === 0 && performance.now() > endsAt) return
+      if (count % 1000 === 0 && performance.now() > deadline) return
     }
   }
 
-  /** Takes over an environment that is ours, or nobody's. */
+  /** Accepts an environment that is greymx's or empty, and throws `CannotOpen` for any other. */
   #claim(contents: Contents): void {
     const ours = KINDS[contents].prefix + VERSION
     const version = this.#database.get(VERSION_KEY)
     if (version === ours) return
     const stranger = version === undefined ? undefined : strangerIn(version, contents)
     if (stranger !== undefined) throw new CannotOpen('lasting', stranger)
-    const sample = [...this.#database.getRange({ limit: SAMPLE })]
+    const sample = [...this.#database.getRange({ limit: CLAIM_SAMPLE })]
     if (version !== undefined || !sample.every(({ value }) => isOurs(value, contents))) {
       throw new CannotOpen('damage', 'it is the environment of another program')
     }
-    // Not only to write it: a store that cannot be written to is told at the start.
+    // This also shows at the start whether the environment can be written to.
     this.#database.transactionSync(() => this.#database.put(VERSION_KEY, ours))
   }
 }
@@ -339,7 +345,7 @@ function isWrite([name]: Operation): boolean {
   return name !== 'find' && name !== 'load'
 }
 
-/** Why somebody has to see to an environment of greymx's with another version than ours, if so. */
+/** Why greymx cannot use an environment of its own with this `version`; `undefined` when it can. */
 function strangerIn(version: string, contents: Contents): string | undefined {
   const [, prefix, digits] = /^(texts )?(\d+)$/.exec(version) ?? []
   if (digits === undefined) return undefined
@@ -355,20 +361,20 @@ function strangerIn(version: string, contents: Contents): string | undefined {
   )
 }
 
-/** Whether a value looks like one of those, of what was written before there were versions. */
+/** Whether a value has the form of `contents`, for environments from before there was a version. */
 function isOurs(value: string, contents: Contents): boolean {
   const words = value.split(' ')
   return words.length === (contents === 'entries' ? 2 : 3) && isStored(words.at(-1) ?? '')
 }
 
-/** The time that an entry was set with, in milliseconds, where more is left of it than that. */
+/** The TTL that an entry was set with, in milliseconds, when more is left of it than that; `undefined` otherwise. */
 function excessiveTtl(value: string, now: number): number | undefined {
   const ttl = ttlOf(textOf(value))
   if (ttl === undefined) return undefined
   return hasTooMuchLeft(Number.parseInt(value, 10) - now, ttl) ? ttl : undefined
 }
 
-/** Without the instant at which it ends. */
+/** The value without its expiry. */
 function textOf(value: string): string {
   return value.slice(value.indexOf(' ') + 1)
 }

@@ -1,6 +1,6 @@
-// Entries in an LMDB environment in a directory of this machine: the default for a single host. What was answered is
-// on its way to disk before the answer leaves, so that a killed process forgets nothing that had passed. The journal of
-// a local store is in such an environment as well.
+// The store in an LMDB environment in a directory of this machine, the default for a single host, and the journal of a
+// local store, which is in such an environment as well. An answer leaves only after its write is on the way to disk, so
+// that a killed process forgets no pass. client.ts runs the process that has the environment open.
 
 import type { Entry } from '../entry.ts'
 import type { Journal, Text } from '../local/journal.ts'
@@ -10,8 +10,8 @@ import { LmdbClient, type LmdbEvents } from './client.ts'
 import type { Found } from './file.ts'
 
 /**
- * `now` gives milliseconds since the epoch. Rejects, naming the directory, when somebody has to see to it first; a full
- * disk is waited for.
+ * The open store in `directory`. `now` returns milliseconds since the epoch. Rejects, naming the directory, when the
+ * operator has to mend something first; on a full disk it resolves, and retries in the background.
  */
 export async function openLmdbStore(
   directory: string,
@@ -23,14 +23,14 @@ export async function openLmdbStore(
   return new LmdbStore(client)
 }
 
-/** As `openLmdbStore`. */
+/** The open journal in `directory`; rejects and retries as `openLmdbStore` does. */
 export async function openLmdbJournal(directory: string, events: LmdbEvents): Promise<LmdbJournal> {
   const client = new LmdbClient(directory, 'texts', Date.now, events)
   await client.open()
   return new LmdbJournal(client)
 }
 
-/** Operations reject while the environment is not open. */
+/** A store whose operations reject while the environment is not open. */
 export class LmdbStore implements SharedStore {
   readonly #client: LmdbClient
 
@@ -63,18 +63,18 @@ export class LmdbStore implements SharedStore {
     await this.#client.ask(['merge', key, learnt])
   }
 
-  /** Writes, as what is on a full disk can still be read. */
+  /** Writes, as a read would succeed on a full disk as well. */
   async check(): Promise<void> {
     await this.#client.ask(['check'])
   }
 
-  /** What was asked before is still answered. */
+  /** Resolves after the operations of before are answered. */
   close(): Promise<void> {
     return this.#client.close()
   }
 }
 
-/** Operations reject while the environment is not open. */
+/** A journal whose operations reject while the environment is not open. */
 export class LmdbJournal implements Journal {
   readonly #client: LmdbClient
 
@@ -82,8 +82,8 @@ export class LmdbJournal implements Journal {
     this.#client = client
   }
 
-  async load(after: string, most: number): Promise<readonly Text[]> {
-    return (await this.#client.ask(['load', after, most])) as Text[]
+  async load(after: string, limit: number): Promise<readonly Text[]> {
+    return (await this.#client.ask(['load', after, limit])) as Text[]
   }
 
   async put(key: string, text: string): Promise<void> {

@@ -1,29 +1,29 @@
-// The process that has the LMDB environment open, started by client.ts: takes batches of operations, gives their answers.
-// It ends when its parent lets go of it, or has ended.
+// The program of the process that has the LMDB environment open. client.ts starts it and sends batches of operations;
+// it replies with their answers. It ends when its parent disconnects or ends. What the operations do is in file.ts.
 
 import { messageOf } from '../../message.ts'
 import { type Answer, CannotOpen, type Contents, LmdbFile, type Obstacle, type Operation } from './file.ts'
 
-/** What the parent sends: operations to be done together, at an instant of its clock. */
+/** A message of the parent: operations to be performed together; `now` is in milliseconds since the epoch. */
 export interface Request {
   readonly id: number
   readonly now: number
   readonly operations: readonly Operation[]
 }
 
-/** What it gets: first whether the environment is open, then the answers of each request, in any order. */
+/** A message to the parent: first whether the environment is open, then the answers of each request, in any order. */
 export type Report =
   | { readonly kind: 'opened' }
   | { readonly kind: 'cannot-open'; readonly obstacle: Obstacle; readonly problem: string }
   | { readonly kind: 'answers'; readonly id: number; readonly answers: readonly Answer[] }
 
-// A terminal or service manager that stops greymx signals all its processes: open transactions may end first.
+// A terminal or service manager signals all processes of greymx; this one ignores that, to complete open transactions.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
-// Of a failed commit, lmdb tells several promises, and not all of them were ever handed out.
+// lmdb rejects several promises for one failed commit, some of which it never hands out.
 process.on('unhandledRejection', () => undefined)
 
 const [, , directory = '', contents = 'entries'] = process.argv
-const file = openFile(directory, contents as Contents) // from client.ts
+const file = openFile(directory, contents as Contents) // client.ts passes no other
 const underway = new Set<Promise<void>>()
 
 process.on('message', (request: Request) => {
