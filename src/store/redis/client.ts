@@ -1,5 +1,5 @@
-// The client of a Redis, however it is run: one server over TCP, TLS or a unix socket, a master that Sentinels know, or
-// a Cluster. Connects, and goes on connecting; what is asked of it is the store's matter.
+// Makes the ioredis client for each way in which Redis is run: one server over TCP, TLS or a unix socket, a master
+// behind Sentinels, or a Cluster. The client connects and reconnects by itself; redis.ts sends the commands.
 
 import type { Duplex } from 'node:stream'
 import { hostConnector, socketOpener } from './connector.ts'
@@ -7,26 +7,27 @@ import { Cluster, Redis, type RedisOptions } from './ioredis.ts'
 import { createLookup } from './lookup.ts'
 import { endOnStrayReplies } from './replies.ts'
 import { sentinelConnector } from './sentinel.ts'
-import { type RedisSettings, type RedisTls, retryDelay, SILENCE } from './settings.ts'
+import { REPLY_TIMEOUT, type RedisSettings, type RedisTls, retryDelay } from './settings.ts'
 
+/** A client of one server, or of a Cluster. */
 export type RedisClient = Redis | Cluster
 
 endOnStrayReplies()
 
-/** How long a connection may take to close in good order, in milliseconds. */
-const FAREWELL = 100
+/** Time that a connection gets to close by itself, in milliseconds. */
+const DISCONNECT_TIMEOUT = 100
 
-/** So often an operation is sent on from node to node, while slots of a Cluster move. */
-const MOST_REDIRECTIONS = 5
+/** Number of times that a command is redirected between nodes while slots of a Cluster move. */
+const MAX_REDIRECTIONS = 5
 
-/** Begins to connect, and does so again and again until it is disconnected. */
+/** A client that connects, and reconnects with backoff until it is disconnected. */
 export function createRedisClient(settings: RedisSettings): RedisClient {
   const { servers, database, login, sentinelLogin } = settings
   const anonymous = connectionOptions(settings.tls)
   const common = { ...anonymous, ...login }
   const open = socketOpener(createLookup(), anonymous.tls)
   const Connector = hostConnector(open)
-  // An operation either goes out now or fails now: its caller answers a waiting MTA.
+  // No offline queue: the MTA is waiting, so a command that cannot be sent now fails now.
   const single = { ...common, db: database, enableOfflineQueue: false, retryStrategy: retryDelay }
   switch (servers.kind) {
     case 'tcp':
@@ -40,27 +41,27 @@ export function createRedisClient(settings: RedisSettings): RedisClient {
       })
     case 'cluster':
       return new Cluster([...servers.nodes], {
-        // Connected to at once: of a connection that is not made before it is needed nobody tells why it was not.
+        // The client connects to nodes at once, as it does not report why a connection made on demand has failed.
         redisOptions: { ...common, Connector, lazyConnect: false },
         clusterRetryStrategy: retryDelay,
         enableReadyCheck: false,
-        maxRedirections: MOST_REDIRECTIONS,
-        // The same here; only what goes to a node that is being connected to waits for that.
+        maxRedirections: MAX_REDIRECTIONS,
+        // Here too, commands fail at once; only those for a node that is being connected to wait for that.
         retryDelayOnFailover: 0,
         retryDelayOnClusterDown: 0,
-        slotsRefreshTimeout: SILENCE,
-        // Host names stay as they are, as certificates name them.
+        slotsRefreshTimeout: REPLY_TIMEOUT,
+        // Host names stay unresolved here, as the certificates are checked against them.
         dnsLookup: (host, found) => found(null, host),
       })
   }
 }
 
-/** The servers that are written to now: one, or the masters of a Cluster. */
+/** The clients of the servers that take writes now: one, or the masters of a Cluster. */
 export function serversOf(client: RedisClient): Redis[] {
   return client instanceof Cluster ? client.nodes('master') : [client]
 }
 
-/** The connections of these servers, as far as there are any. */
+/** The open connections to the servers that take writes. */
 export function streamsOf(client: RedisClient): Duplex[] {
   if (client instanceof Redis) return [client.stream]
   return client.nodes('master').flatMap((node) => node.stream ?? [])
@@ -71,11 +72,11 @@ function connectionOptions(tls: RedisTls | undefined) {
     ...(tls ? { tls: tlsOptions(tls) } : {}),
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    connectTimeout: SILENCE,
-    // It holds up the end of the process, also where there is no connection left to wait for.
-    disconnectTimeout: FAREWELL,
-    socketTimeout: SILENCE,
-    // The store's own check says more, and INFO and CLIENT may be forbidden.
+    connectTimeout: REPLY_TIMEOUT,
+    // Its timer delays the exit of the process, even when there is no connection left to close.
+    disconnectTimeout: DISCONNECT_TIMEOUT,
+    socketTimeout: REPLY_TIMEOUT,
+    // The store's own check tells more than the client's, and the user may lack the right to INFO and CLIENT.
     enableReadyCheck: false,
     disableClientInfo: true,
   } satisfies RedisOptions

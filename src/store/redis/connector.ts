@@ -1,25 +1,25 @@
-// The way to a server at a host and port. In place of the client's own way, which leaves it to getaddrinfo alone where
-// the host is: see lookup.ts.
+// Opens connections to a host and port, in place of the connector of ioredis, which resolves host names by getaddrinfo
+// alone. How they are resolved here is in lookup.ts.
 
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { AbstractConnector } from './ioredis.ts'
 import type { ServerAddress } from './settings.ts'
 
-/** Begins a connection. Certificates are checked against the host as it is written here. */
+/** Begins to connect and returns the socket. With TLS, the certificate is checked against `address.host` as it is. */
 export type OpenSocket = (address: ServerAddress) => Socket
 
-/** Without TLS where there are no options for it. */
+/** An `OpenSocket` with TLS if there are options for it, and without otherwise. */
 export function socketOpener(lookup: LookupFunction, tls: ConnectionOptions | undefined): OpenSocket {
   if (tls) return (address) => connectTls({ ...address, lookup, ...tls })
   return (address) => connectTcp({ ...address, lookup })
 }
 
-/** What the client takes for its option `Connector`. */
+/** The class for the option `Connector` of ioredis, whose connections `open` makes. */
 export function hostConnector(open: OpenSocket) {
   return class extends HostConnector {
     constructor(options: unknown) {
-      super(options as GivenOptions, open) // the client hands over its own, with its defaults
+      super(options as GivenOptions, open) // ioredis passes its own options, with its defaults
     }
   }
 }

@@ -1,18 +1,18 @@
-// The internals of ioredis that greymx replaces or reaches into, and the check that they are there. They are no promise
-// of ioredis: any release may move them, which is why package.json names one version, to the letter.
+// Checks that the internals of ioredis that greymx replaces or uses are as greymx knows them. ioredis does not promise
+// them: any release may change them, which is why package.json names one exact version.
 //
 // | what | who uses it |
 // | --- | --- |
-// | DataHandler: `dispatch` and `shiftCommand`, which it calls for each reply | replies.ts replaces both |
+// | DataHandler: `dispatch` and `shiftCommand`, which ioredis calls for each reply | replies.ts replaces both |
 // | `commandQueue` of a client, with `peekFront` and `shift` | replies.ts |
-// | `stream` of a client, the connection of now | client.ts corks it |
+// | `stream` of a client, its current connection | redis.ts corks it |
 // | the option `Connector`; `firstError`, `connecting` and `stream` of one | connector.ts, sentinel.ts |
 
 import { require } from '../../require.ts'
 
 /**
- * The version whose source was read for what greymx makes of its internals. test/store/ioredis-internals.test.ts says
- * what to do when it changes.
+ * The version whose source greymx was written against. test/store/redis/ioredis-internals.test.ts says what to do when
+ * it changes.
  */
 export const IOREDIS_VERSION = '6.0.0'
 
@@ -21,7 +21,7 @@ export interface Item {
   readonly command: { readonly name: string }
 }
 
-/** What is used of the class, which is private there. */
+/** The part of ioredis's private class DataHandler that greymx uses. */
 export interface DataHandler {
   readonly redis: {
     readonly commandQueue: { peekFront(): Item | undefined; shift(): Item | undefined }
@@ -30,7 +30,7 @@ export interface DataHandler {
   shiftCommand(reply: unknown): Item | undefined
 }
 
-/** The classes of ioredis, as far as it has them: nothing of it is certain before it was looked at. */
+/** The classes that ioredis exports; any of them may be missing or different until it is checked. */
 interface Found {
   readonly DataHandler: Constructor
   readonly Redis: Constructor
@@ -39,7 +39,7 @@ interface Found {
 
 type Constructor = (new (...args: unknown[]) => Record<string, unknown>) & { readonly prototype: object }
 
-/** What has to hold of them. Sources are looked into, as a method that nobody calls any more would be replaced in vain. */
+/** The conditions on the classes. They look into the source, as replacing a method that is not called has no effect. */
 const EXPECTED: ReadonlyArray<readonly [what: string, holds: (found: Found) => boolean]> = [
   [
     'built/DataHandler.js exports a class that calls its method dispatch(handle) for each reply',
@@ -77,8 +77,8 @@ const EXPECTED: ReadonlyArray<readonly [what: string, holds: (found: Found) => b
 ]
 
 /**
- * What replies meet in ioredis. Throws, with the version that was found and the one that was expected, when any of the
- * internals is not as greymx knows it: entries could be taken for those of other keys then. `load` is `require`.
+ * The prototype through which ioredis handles replies. Throws, with the version found and the one expected, when an
+ * internal is not as greymx knows it, as entries could then be taken for those of other keys. `load` is `require`.
  */
 export function requireDataHandler(load: (name: string) => unknown = require): DataHandler {
   const found = { ...(load('ioredis') as object), DataHandler: loadDataHandler(load) } as Found
@@ -90,7 +90,7 @@ export function requireDataHandler(load: (name: string) => unknown = require): D
   )
 }
 
-/** `undefined` where the file has gone, or exports something else. */
+/** The class DataHandler; `undefined` where its file is missing or exports nothing by default. */
 function loadDataHandler(load: (name: string) => unknown): unknown {
   try {
     return (load('ioredis/built/DataHandler.js') as { readonly default?: unknown }).default
@@ -99,7 +99,7 @@ function loadDataHandler(load: (name: string) => unknown): unknown {
   }
 }
 
-/** What is looked at may be of any make: a check that throws has not been passed. */
+/** Whether `check` returns true; false when it throws, as it may on objects of another version. */
 function isTrue(check: () => boolean): boolean {
   try {
     return check()

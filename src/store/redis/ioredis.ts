@@ -1,4 +1,4 @@
-// ioredis: what is used of it.
+// The exports of ioredis that greymx uses. No other file imports ioredis, so that it is loaded in one way.
 
 import type { Cluster as ClusterClient, Redis as SingleClient } from 'ioredis'
 import { require } from '../../require.ts'

@@ -1,37 +1,38 @@
-// Where hosts are, for connections to them that begin. The system (getaddrinfo) knows /etc/hosts, search domains and all
-// else that is configured; but where a name server does not answer, it takes ten seconds and more for that, and two such
-// questions of a process hold up all others. So it has one question per host at a time, whoever waits for the answer.
-// Where that is late, DNS is asked directly too, and where both are, what was found last has to do.
+// Resolves the hosts of Redis servers and Sentinels for new connections, with DNS and a cache as fallbacks. The system
+// (getaddrinfo) knows /etc/hosts, search domains and all other configuration. But when a name server does not answer,
+// it takes ten seconds and more, and two such calls of a process block all others. So there is one call for each host
+// at a time, which all callers share. When that is late, DNS is asked directly too; when both are late, the addresses
+// last found are used.
 
 import { ADDRCONFIG, type LookupAddress } from 'node:dns'
 import { lookup as getaddrinfo, Resolver } from 'node:dns/promises'
 import type { LookupFunction } from 'node:net'
 
-/** Rejects where there is no address; with the code ENOTFOUND where the host is known not to exist. */
+/** The addresses of `host`. Rejects when there are none, with the code ENOTFOUND when the host does not exist. */
 export type FindAddresses = (host: string) => Promise<LookupAddress[]>
 
-/** The system's answer is late from then on, in milliseconds. */
-const PATIENCE = 200
+/** Time after which DNS is asked beside the system, in milliseconds. */
+const DNS_FALLBACK_DELAY = 200
 
-/** The longest that an attempt takes, in milliseconds: shorter than a connection is waited for (`SILENCE`). */
-const LONGEST = 600
+/** Time-out of a lookup, in milliseconds; shorter than that of the connection that needs it (`REPLY_TIMEOUT`). */
+const LOOKUP_TIMEOUT = 600
 
-/** Of one server after the other, each asked once; c-ares waits for none less than 250 ms. */
-const QUERY = { timeout: 300, tries: 1 }
+/** Each DNS server is asked once, one after the other, with this time-out; c-ares waits for at least 250 ms. */
+const DNS_QUERY_OPTIONS = { timeout: 300, tries: 1 }
 
 /**
- * What net.connect and tls.connect take for their option `lookup`: they call it for names, and never for addresses. It
- * gives addresses of both families, whichever is asked for.
+ * A function for the option `lookup` of net.connect and tls.connect, which call it for names and never for addresses.
+ * It returns addresses of both families, whichever is asked for.
  *
- * It gives what comes first: the system's addresses, or those that DNS has of the host's name as it stands, without
- * search domains. That DNS has none is no answer, as the system may know better.
+ * It returns what comes first: the system's addresses, or those of DNS for the name as it stands, without search
+ * domains. When DNS has none, the system's answer is awaited, as it may know more.
  *
- * It gives the addresses last found, however old they are, when there is no answer in time, or when the system fails for
- * any other reason than that there is no such host: a Redis that lives is not to be missed for a name server. Where it
- * is not there any more, an attempt fails that would have failed anyway. Whatever else is there by then is not used if
- * it is no Redis that greymx can log in to; that it is the right one, only TLS can tell.
+ * It returns the addresses last found, however old, when there is no answer in time, or when the system fails for any
+ * other reason than that the host does not exist, so that a working Redis is not lost for a name server. When Redis has
+ * moved, the connection fails, as it would have failed anyway. Another server at that address is not used unless it is
+ * a Redis that greymx can log in to; only TLS can tell that it is the right one.
  *
- * It fails when none were found yet, with a message that names the host.
+ * It fails, with a message that names the host, when no addresses were found before.
  */
 export function createLookup(
   askSystem: FindAddresses = findBySystem,
@@ -41,7 +42,7 @@ export function createLookup(
   return (host, { all }, callback) => {
     hosts.find(host).then(
       (found) => {
-        const [{ address, family }] = found as [LookupAddress] // or it had been rejected
+        const [{ address, family }] = found as [LookupAddress] // without an address, `find` rejects
         if (all) callback(null, found)
         else callback(null, address, family)
       },
@@ -50,17 +51,18 @@ export function createLookup(
   }
 }
 
-/** A question that the system owes the answer to. */
-interface Question {
+/** A lookup that waits for the system. */
+interface SystemLookup {
   readonly answer: Promise<LookupAddress[]>
-  /** When the answer is late; never, where it is not. */
+  /** Resolves when the answer is late; never when it comes before. */
   readonly late: Promise<void>
 }
 
+/** The lookups that are under way, and the cache of the addresses last found. */
 class Hosts {
   readonly #askSystem: FindAddresses
   readonly #askDns: FindAddresses
-  readonly #questions = new Map<string, Question>()
+  readonly #underway = new Map<string, SystemLookup>()
   readonly #lastFound = new Map<string, LookupAddress[]>()
 
   constructor(askSystem: FindAddresses, askDns: FindAddresses) {
@@ -69,15 +71,15 @@ class Hosts {
   }
 
   async find(host: string): Promise<LookupAddress[]> {
-    const { answer, late } = this.#questions.get(host) ?? this.#ask(host)
+    const { answer, late } = this.#underway.get(host) ?? this.#ask(host)
     let timer: NodeJS.Timeout | undefined
     try {
       return await new Promise((resolve, reject) => {
         answer.then(resolve, reject)
         late.then(() => this.#keep(host, this.#askDns(host))).then(resolve, () => undefined)
         timer = setTimeout(() => {
-          reject(new Error(`cannot look up ${host}: no answer within ${LONGEST}ms`))
-        }, LONGEST)
+          reject(new Error(`cannot look up ${host}: no answer within ${LOOKUP_TIMEOUT}ms`))
+        }, LOOKUP_TIMEOUT)
       })
     } catch (error) {
       const last = this.#lastFound.get(host)
@@ -88,21 +90,21 @@ class Hosts {
     }
   }
 
-  #ask(host: string): Question {
+  #ask(host: string): SystemLookup {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, PATIENCE)
+      timer = setTimeout(resolve, DNS_FALLBACK_DELAY)
     })
     const answer = this.#keep(host, this.#askSystem(host)).finally(() => {
       clearTimeout(timer)
-      this.#questions.delete(host)
+      this.#underway.delete(host)
     })
-    const question = { answer, late }
-    this.#questions.set(host, question)
-    return question
+    const lookup = { answer, late }
+    this.#underway.set(host, lookup)
+    return lookup
   }
 
-  /** Also what comes too late for whoever asked: it is the last that was found. */
+  /** Caches the answer, even when it comes after the lookup's time-out. */
   async #keep(host: string, answer: Promise<LookupAddress[]>): Promise<LookupAddress[]> {
     const found = await answer
     this.#lastFound.set(host, found)
@@ -110,14 +112,14 @@ class Hosts {
   }
 }
 
-/** As net.connect itself asks: leaves out families of which this machine has no address. */
+/** Asks the system as net.connect does by default: only for families of which this machine has an address. */
 function findBySystem(host: string): Promise<LookupAddress[]> {
   return getaddrinfo(host, { all: true, hints: ADDRCONFIG })
 }
 
-/** By a resolver that is made for it: it reads /etc/resolv.conf as it is made, and holds nothing against a server. */
+/** Asks DNS by a new resolver, which reads /etc/resolv.conf anew and has not marked any server as failed. */
 async function findByDns(host: string): Promise<LookupAddress[]> {
-  const resolver = new Resolver(QUERY)
+  const resolver = new Resolver(DNS_QUERY_OPTIONS)
   const [four, six] = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)])
   const found = [...addressesIn(four, 4), ...addressesIn(six, 6)]
   if (found.length === 0) throw new Error(`DNS has no address of ${host}`)

@@ -1,8 +1,8 @@
-// What is wrong with a Redis, in words for its operator: Redis's own message, and before it what that means here.
+// Explains errors of Redis to its operator: what the error means for greymx, then the original message.
 
 import { messageOf } from '../../message.ts'
 
-/** Beginnings of replies, then what Node says of names and connections, and OpenSSL of TLS. */
+/** The meanings of Redis's error replies, then of errors of Node and ioredis (names, connections) and OpenSSL (TLS). */
 const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^NOAUTH/, 'it asks for a password'],
   [/^WRONGPASS/, 'it refuses the user name or the password'],
@@ -38,28 +38,29 @@ const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [
   [/^connect ETIMEDOUT$/, 'it does not answer, or not in TLS where that is asked for'],
 ]
 
-/** OpenSSL's way: `…:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:…/rec_layer_s3.c:…` */
+/** OpenSSL's form: `…:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:…/rec_layer.c:…` */
 const OPENSSL = /:SSL routines:[^:]*:([^:]*):/
 
-/** What the client adds to the message where a connection does not keep to the protocol. */
-const PLEA = '. Please report this.'
+/** The note that ioredis adds to the message of a protocol error. */
+const BUG_REPORT_NOTE = '. Please report this.'
 
-/** An error whose message is for the operator as it is. */
+/** An error whose message needs no explanation for the operator. */
 export class ExplainedProblem extends Error {}
 
-/** The server refuses all that is asked of it, and not one operation for its own sake. */
+/** Error replies that concern the server and not one command: all codes but ERR. */
 const REFUSAL = /^(?!ERR )[A-Z]{2,} /
 
+/** Whether an error reply says that the server cannot serve at all. */
 export function isRefusal(message: string): boolean {
   return REFUSAL.test(message)
 }
 
-/** Then another server is the master by now, or will be soon. */
-export function isOfReplica(message: string): boolean {
+/** Whether an error reply comes from a replica, so that another server is the master or will be soon. */
+export function isFromReplica(message: string): boolean {
   return /^(READONLY|MASTERDOWN) /.test(message)
 }
 
-/** Of an error; of several, where the client has tried all servers, the last one's. Shows none of `secrets`. */
+/** What `error` means; of a client that has tried all servers, the last one's error. Shows none of `secrets`. */
 export function explainProblem(error: unknown, secrets: ReadonlyArray<string | undefined>): string {
   const message = withoutSecrets(shortMessage(error), secrets)
   if (error instanceof ExplainedProblem) return message
@@ -69,12 +70,12 @@ export function explainProblem(error: unknown, secrets: ReadonlyArray<string | u
 
 function shortMessage(error: unknown): string {
   const cause = error instanceof Error && 'lastNodeError' in error ? error.lastNodeError : undefined
-  const message = messageOf(cause ?? error).replace(PLEA, '')
+  const message = messageOf(cause ?? error).replace(BUG_REPORT_NOTE, '')
   const alert = OPENSSL.exec(message)?.[1]
   return alert === undefined ? message : `TLS: ${alert}`
 }
 
-/** Redis quotes what it was told, if it does not know the command: an AUTH too, where that was renamed. */
+/** `message` with asterisks for secrets: Redis quotes an unknown command, which AUTH is where it was renamed. */
 function withoutSecrets(message: string, secrets: ReadonlyArray<string | undefined>): string {
   return secrets.reduce<string>(
     (shown, secret) => (secret ? shown.replaceAll(secret, '***') : shown),

@@ -1,9 +1,10 @@
-// Entries in Redis, shared by any number of hosts. A key's TTL is its window: a pending key is set with the retry
-// window, a passed one with the lifetime, and set again as it is used; so nothing has to clean up, and how old an
-// entry is follows from what is left of its TTL, by Redis's clock alone.
+// The store in Redis, shared by any number of hosts. A key's TTL is its window: a pending key is set with the retry
+// window, a passed one with the lifetime, and set again as it is used. So no cleaner is needed, and the age of an entry
+// follows from what is left of its TTL, by Redis's clock alone. Connecting is the matter of client.ts.
 //
-// Redis keeps the instant at which a key ends. On a replica that is promoted while its clock is behind, or on a server
-// whose date was set back, more is left of a key than it was set with: such an entry begins anew when it is found.
+// Redis keeps the instant at which a key expires. On a replica that is promoted while its clock is behind, or on a
+// server whose date was set back, more is left of a key than it was set with. The window of such an entry restarts when
+// it is found.
 
 import { randomUUID } from 'node:crypto'
 import { messageOf } from '../../message.ts'
@@ -12,32 +13,32 @@ import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
 import type { SharedStore } from '../store.ts'
 import { createRedisClient, type RedisClient, serversOf, streamsOf } from './client.ts'
-import { ExplainedProblem, explainProblem, isOfReplica, isRefusal } from './problem.ts'
+import { ExplainedProblem, explainProblem, isFromReplica, isRefusal } from './problem.ts'
 import { type RedisSettings, retryDelay } from './settings.ts'
 
-/** What happens to the connection; problems and warnings are for the operator. */
+/** Callbacks for what happens to the connection; problems and warnings are for the operator. */
 export interface RedisEvents {
   onReady(): void
   onProblem(problem: string): void
-  /** Redis serves, but not as it should; told again only when it has changed. */
+  /** Redis serves, but not as it should. Called again only when the warning has changed. */
   onWarning(warning: string): void
 }
 
 /** The first Redis with PEXPIRE … LT and GT. */
-const OLDEST_REDIS = 7
+const MIN_REDIS_VERSION = 7
 
-/** How long what a check writes is kept, in milliseconds, should it not come to deleting it. */
+/** TTL of what a check writes, in milliseconds, in case it cannot delete that. */
 const CHECK_LIFETIME = 10_000
 
-/** How Redis says that a value is of another kind than the one asked for; it is none of ours then. */
+/** Redis's errors for a value of another type than the command's, which greymx has not written. */
 const UNREADABLE = /^WRONGTYPE|^ERR (value is not an integer|increment or decrement would overflow)/
 
-/** What the client says of commands and nodes whose connection is gone. */
+/** ioredis's errors for commands and nodes whose connection is closed. */
 const CLOSED = /^Connection is closed|^Stream isn't writeable|^Command aborted/
 
 /**
- * mergeEntry of merge.ts, in one piece with what it finds: state, TTL and what is left of it, in milliseconds. Gives
- * back what is there where that is no entry.
+ * mergeEntry of merge.ts as a script, so that it is atomic. Its arguments are state, TTL and what is left of that, in
+ * milliseconds. It returns the value under the key when that is no entry.
  */
 const MERGE_ENTRY = `
 local state, ttl, left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -61,11 +62,11 @@ end
 redis.call('SET', KEYS[1], string.format('1:%s:%.0f', state, ttl), 'PX', string.format('%.0f', left))
 return false`
 
-/** What PTTL answers for a key that has no TTL (greymx sets none such), and where there is no key. */
+/** PTTL's replies for a key without a TTL (greymx sets no such key) and for no key. */
 const NO_TTL = -1
 const NO_KEY = -2
 
-/** Resolves once the first attempt to connect has ended, well or not; the store goes on trying by itself. */
+/** The store, once the first attempt to connect has succeeded or failed; after a failure it retries by itself. */
 export async function openRedisStore(settings: RedisSettings, events: RedisEvents): Promise<RedisStore> {
   let settled: () => void
   const firstAttempt = new Promise<void>((resolve) => {
@@ -87,20 +88,21 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
 }
 
 /**
- * Operations reject at once while Redis cannot be used. When one is refused for no reason of its own (Redis is full,
- * a replica by now, …) nothing more is asked until a check of the same slot has succeeded.
+ * A store with a circuit breaker: operations reject at once while Redis cannot be used. The circuit opens when the
+ * connection is lost, or when Redis refuses an operation for a reason of the server (it is full, a replica by now, …),
+ * and closes when a check in the slot of the refused key has succeeded.
  */
 export class RedisStore implements SharedStore {
   readonly #client: RedisClient
   readonly #settings: RedisSettings
   readonly #events: RedisEvents
-  /** Why nothing is asked of Redis now; `undefined` while it is connected and can serve. */
+  /** Why operations are refused now; `undefined` while Redis is connected and can serve. */
   #problem: string | undefined = 'not connected yet'
   #lastError: string | undefined
   #warning = ''
   #isGathering = false
   #isClosed = false
-  /** Of the examination that counts; what an earlier one finds out is of no use any more. */
+  /** Number of the current examination; results of earlier ones are ignored. */
   #examination = 0
   #failedExaminations = 0
   #timer: NodeJS.Timeout | undefined
@@ -110,7 +112,7 @@ export class RedisStore implements SharedStore {
     this.#events = events
     this.#client = createRedisClient(settings)
     this.#client.on('error', (error: Error & { command?: { name: string } }) => {
-      // The client selects the database as it connects and goes on in database 0 if it cannot: the examination will tell.
+      // ioredis selects the database when it connects and ignores a failure; `#select` detects and reports that.
       if (error.command?.name !== 'select') this.#erred(error)
     })
     this.#client.on('node error', (error: Error) => {
@@ -121,16 +123,16 @@ export class RedisStore implements SharedStore {
   }
 
   /**
-   * PTTL goes before GET, and both in one pipeline, which needs no MULTI: what another host does between the two can
-   * only make the age that of the entry before, and never turns a first attempt into a pass.
+   * Sends PTTL before GET, in one pipeline without MULTI. If another host writes between the two, the age is that of
+   * the previous entry, which never turns a first attempt into a pass.
    */
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
     if (this.#problem !== undefined) return Promise.reject(new Error(`Redis: ${this.#problem}`))
     this.#gather()
-    // Callbacks, as each promise that is spared counts here: this is most of what an attempt costs.
+    // Callbacks instead of promises, as this is most of what an attempt costs.
     return new Promise((resolve, reject) => {
       const entries: Array<Entry | undefined> = []
-      const ahead: Array<readonly [key: string, found: string]> = []
+      const overlong: Array<readonly [key: string, found: string]> = []
       let awaited = keys.length
       keys.forEach((key, index) => {
         const name = this.#settings.prefix + key
@@ -145,11 +147,12 @@ export class RedisStore implements SharedStore {
             failure ??= error
             if (failure) throw this.#explain(failure, name)
             entries[index] = found == null ? undefined : readEntry(name, found, remaining)
-            if (found != null && isAhead(found, remaining)) ahead.push([key, found])
+            if (found != null && isOverlong(found, remaining)) overlong.push([key, found])
             awaited -= 1
             if (awaited > 0) return
-            if (ahead.length === 0) resolve(entries)
-            else Promise.all(ahead.map((each) => this.#beginAnew(...each))).then(() => resolve(entries))
+            if (overlong.length === 0) resolve(entries)
+            else
+              Promise.all(overlong.map((each) => this.#restartWindow(...each))).then(() => resolve(entries))
           } catch (failure) {
             reject(failure)
           }
@@ -164,7 +167,7 @@ export class RedisStore implements SharedStore {
       redis.set(name, pending, 'PX', retryWindow - age, 'NX'),
     )
     if (done === 'OK') return true
-    await this.find([key]).catch(() => undefined) // so that it begins anew where it has too much left
+    await this.find([key]).catch(() => undefined) // so that its window restarts where it has too much time left
     return false
   }
 
@@ -174,8 +177,8 @@ export class RedisStore implements SharedStore {
   }
 
   /**
-   * LT sets the end where it is missing, so that a process that dies in between leaves nothing for ever, and where it is
-   * further away than the window, by a clock that is behind.
+   * PEXPIRE with LT sets the TTL where it is missing, so that a process that dies in between leaves no key for ever,
+   * and where it is longer than the window, as by a clock that is behind.
    */
   async count(key: string, window: number): Promise<number> {
     const [sum] = await this.#ask(key, (redis, name) =>
@@ -214,11 +217,10 @@ export class RedisStore implements SharedStore {
   }
 
   /**
-   * Has time go by for an entry that was `found` with more left than it was set with. Another host may have written
-   * since, such as a pass, which is kept for longer: what stands there now gets its own time back. Never rejects, as the
-   * next find tries again.
+   * Restarts the window of an entry that was `found` with more left than it was set with. If another host has written a
+   * longer one since, such as a pass, that gets its own TTL back. Never rejects, as the next find retries.
    */
-  async #beginAnew(key: string, found: string): Promise<void> {
+  async #restartWindow(key: string, found: string): Promise<void> {
     const ttl = ttlOf(found) ?? 0 // always an entry
     try {
       const [, now] = await this.#ask(key, (redis, name) =>
@@ -228,13 +230,13 @@ export class RedisStore implements SharedStore {
       if (ttlNow === undefined || ttlNow <= ttl) return
       await this.#ask(key, (redis, name) => redis.pexpire(name, ttlNow, 'GT'))
     } catch {
-      // `#ask` has made known what is wrong with Redis.
+      // `#ask` has reported the problem.
     }
   }
 
   /**
-   * Has all commands of this turn of the event loop leave in one write: each write is a system call here and wakes
-   * Redis up there.
+   * Corks the connections until the end of this turn of the event loop, so that all its commands leave in one write:
+   * each write is a system call here and wakes Redis up.
    */
   #gather(): void {
     if (this.#isGathering) return
@@ -259,13 +261,14 @@ export class RedisStore implements SharedStore {
   }
 
   /**
-   * What went wrong with the connection says more than that a command found it gone. The error of the client itself is
-   * not passed on: it holds the command, which may have been the one with the password.
+   * The error for the caller; opens the circuit when it concerns the server. It names the problem of the connection
+   * where there is one, rather than that a command found it closed. ioredis's own error is not passed on, as it holds
+   * the command, which may be the one with the password.
    */
   #explain(error: unknown, name: string): Error {
     const message = messageOf(error)
     if (UNREADABLE.test(message)) return new UnreadableEntry(`Redis: ${message}`)
-    // Of one node of a cluster that is lost nobody else would tell.
+    // In a cluster, no other event reports the loss of one node, so any error but ERR counts.
     const isOfServer =
       this.#settings.servers.kind === 'cluster' ? !message.startsWith('ERR ') : isRefusal(message)
     if (this.#problem === undefined && isOfServer) this.#refused(error, name)
@@ -275,11 +278,11 @@ export class RedisStore implements SharedStore {
   #erred(error: Error): void {
     if (this.#isClosed) return
     this.#lastError = this.#describe(error)
-    // Of a connection that goes on, an error is no end; of one that does not, `close` follows.
+    // An error on a ready connection does not end it; if it is lost, `close` follows.
     if (this.#client.status !== 'ready') this.#failed(this.#lastError)
   }
 
-  /** That a connection is closed, the client tells of each command; why it is, it has told once. */
+  /** What `error` means. For a closed connection, the error that closed it, which ioredis has reported only once. */
   #describe(error: unknown): string {
     const { login, sentinelLogin } = this.#settings
     const problem = explainProblem(error, [login.password, sentinelLogin.password])
@@ -293,14 +296,14 @@ export class RedisStore implements SharedStore {
     this.#failed(this.#lastError ?? 'the connection was closed')
   }
 
-  /** Finds out whether Redis can serve, and says so; it is in use from then on. `name` is that of a key that it refused. */
+  /** Half-open probe: closes the circuit if Redis can serve. `name` is the key that it refused, or ''. */
   async #examine(name: string): Promise<void> {
     this.#examination += 1
     const examination = this.#examination
     try {
       await this.#select()
       const servers = serversOf(this.#client)
-      const infos = await Promise.all(servers.map((server) => server.info().catch(() => ''))) // may be forbidden
+      const infos = await Promise.all(servers.map((server) => server.info().catch(() => ''))) // INFO may be forbidden
       const unsupported = infos.map(unsupportedServer).find((problem) => problem !== undefined)
       if (unsupported !== undefined) throw new ExplainedProblem(unsupported)
       await writeReadDelete(this.#client, this.#settings.prefix + checkKey(name))
@@ -323,9 +326,9 @@ export class RedisStore implements SharedStore {
     })
   }
 
-  /** Redis cannot serve though it is connected: it is asked again in a while, or left for what stands in its place then. */
+  /** Opens the circuit while connected: probes again after a backoff, or reconnects when the server is a replica. */
   #refused(error: unknown, name: string): void {
-    const isReplica = isOfReplica(messageOf(error))
+    const isReplica = isFromReplica(messageOf(error))
     this.#lastError = this.#describe(error)
     this.#failed(this.#lastError)
     this.#failedExaminations += 1
@@ -347,12 +350,12 @@ export class RedisStore implements SharedStore {
   }
 }
 
-/** A key of its own for each check, as several hosts check at once; in the slot of `name` where that is given. */
+/** A unique key for each check, as several hosts check at once; in the slot of `name` unless that is empty. */
 function checkKey(name: string): string {
   return `check:${randomUUID()}${name === '' ? '' : `{${name}}`}`
 }
 
-/** Asks for all that greymx ever asks for, so that a right that is missing shows at once. */
+/** Sends each command that mail needs, so that a missing right shows at once. */
 async function writeReadDelete(redis: RedisClient, name: string): Promise<void> {
   const [, , , , found] = await Promise.all([
     redis.incr(name),
@@ -365,30 +368,30 @@ async function writeReadDelete(redis: RedisClient, name: string): Promise<void> 
   if (found !== 'written') throw new Error('what was written could not be read back')
 }
 
-/** Why a server cannot serve as store, from its INFO; `undefined` when it can. Valkey began at Redis 7.2. */
+/** Why a server cannot serve as store, by its INFO; `undefined` when it can. Valkey reports redis_version 7.2. */
 export function unsupportedServer(info: string): string | undefined {
   const version = /^redis_version:(\S+)/m.exec(info)?.[1]
-  if (version === undefined || Number.parseInt(version, 10) >= OLDEST_REDIS) return undefined
+  if (version === undefined || Number.parseInt(version, 10) >= MIN_REDIS_VERSION) return undefined
   return `this is Redis ${version}: greymx needs Redis 7.0 or later (PEXPIRE with LT), or Valkey`
 }
 
-/** What an evicting server is warned about, from its INFO; `undefined` when it keeps all, or does not say. */
+/** The warning about a server that evicts keys, by its INFO; `undefined` when it evicts none, or does not say. */
 export function evictionWarning(info: string): string | undefined {
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1]
   if (policy === undefined || policy === 'noeviction') return undefined
   return `maxmemory-policy is ${policy}: Redis drops entries when it runs short of memory, expected noeviction`
 }
 
-/** Of what is no entry, nobody knows. */
-function isAhead(found: string, remaining: number): boolean {
+/** Whether `found` is an entry with more left than it was set with. */
+function isOverlong(found: string, remaining: number): boolean {
   const ttl = ttlOf(found)
   return ttl !== undefined && hasTooMuchLeft(remaining, ttl)
 }
 
-/** An entry without a TTL has waited for all of its window, and its use mends it. */
+/** The entry in `found`. Without a TTL it counts as having waited all of its window; its next write sets a TTL. */
 function readEntry(key: string, found: string, remaining: number): Entry {
   const stored = decodeEntry(key, found)
-  // No TTL before but a value now: another host added it in between, a moment ago.
+  // PTTL found no key and GET a value: another host has just added it, so its age is 0.
   if (remaining === NO_KEY) return ageEntry(stored, stored.ttl)
   if (remaining === NO_TTL) return ageEntry(stored, 0)
   return ageEntry(stored, remaining)

@@ -1,9 +1,9 @@
-// What becomes of a connection to Redis when a reply comes that is none: to no command, or of another kind than its
-// command's. Then all replies behind it would be taken for those of other commands, and entries for those of other keys.
+// Ends a connection to Redis on a stray reply: one to no command, or of another type than its command's. Otherwise each
+// later reply would be taken for that of another command, and entries for those of other keys.
 //
-// ioredis 6.0 goes on with such a connection; and where it fails over a reply, as over a nil that nobody asked for, it
-// throws where nobody can catch it, which ends the process (dispatch and shiftCommand of its DataHandler). Here the
-// connection ends, as it does over what is no reply at all, and another one is made.
+// ioredis 6.0 goes on with such a connection. When it fails on a reply, as on a nil to no command, it throws where no
+// caller can catch it, which ends the process (dispatch and shiftCommand of its DataHandler). Here the connection is
+// closed, as ioredis does on a protocol error, and the client reconnects.
 
 import { requireDataHandler } from './ioredis-internals.ts'
 import { ExplainedProblem } from './problem.ts'
@@ -13,7 +13,7 @@ type IsOfKind = (reply: unknown) => boolean
 const isNumber: IsOfKind = (reply) => typeof reply === 'number'
 const isText: IsOfKind = (reply) => reply === null || Buffer.isBuffer(reply)
 
-/** Of the commands that mail waits for. */
+/** Types of the replies to the commands that mail waits for. */
 const KINDS: ReadonlyMap<string, IsOfKind> = new Map([
   ['pttl', isNumber],
   ['get', isText],
@@ -23,11 +23,11 @@ const KINDS: ReadonlyMap<string, IsOfKind> = new Map([
   ['del', isNumber],
 ])
 
-/** To be called once, before the first connection is made. Throws where ioredis is not as greymx knows it. */
+/** Patches ioredis; the caller does so once, before the first connection. Throws when ioredis has other internals. */
 export function endOnStrayReplies(): void {
   const prototype = requireDataHandler()
 
-  // What is thrown meets whoever reads the stream, as what is no reply at all does.
+  // An exception goes up to the reader of the stream, which closes the connection as on a protocol error.
   prototype.dispatch = (handle) => handle()
 
   prototype.shiftCommand = function (reply) {

@@ -1,6 +1,7 @@
-// The way to a master that Sentinels watch over: at each attempt to connect they are asked in turn who is master now,
-// and now and then while connected, as a master that was replaced by hand goes on taking writes, which are lost, for
-// ten seconds or more. In place of the client's own way, which does not tell why a Sentinel could not be asked.
+// Connects to the master that Sentinels name, in place of the connector of ioredis, which does not report why a
+// Sentinel could not be asked. At each attempt to connect, the Sentinels are asked in turn for the master. They are
+// also polled while connected, as a master that was replaced by hand takes writes, which are lost, for ten seconds or
+// more.
 //
 // https://redis.io/docs/latest/develop/reference/sentinel-clients/
 
@@ -10,15 +11,15 @@ import { bareHost, bracketedHost } from '../../ip.ts'
 import type { OpenSocket } from './connector.ts'
 import { AbstractConnector, Redis, type RedisOptions } from './ioredis.ts'
 import { ExplainedProblem, explainProblem } from './problem.ts'
-import { type RedisServers, retryDelay, type ServerAddress, SILENCE } from './settings.ts'
+import { REPLY_TIMEOUT, type RedisServers, retryDelay, type ServerAddress } from './settings.ts'
 
-/** How often the Sentinels are asked while connected, in milliseconds. */
-const WATCH_EVERY = 2000
+/** Time between polls of the Sentinels while connected, in milliseconds. */
+const MASTER_CHECK_INTERVAL = 2000
 
-/** Of a connection to a Sentinel: how to make it, and who logs in. */
+/** The options of a connection to a Sentinel, with its login. */
 type SentinelOptions = Omit<RedisOptions, 'replyMapping'>
 
-/** What the client takes for its option `Connector`; `open` leads to the master. */
+/** The class for the option `Connector` of ioredis. `options` are for Sentinels; `open` connects to the master. */
 export function sentinelConnector(
   servers: RedisServers & { kind: 'sentinel' },
   options: SentinelOptions,
@@ -42,14 +43,14 @@ class SentinelConnector extends AbstractConnector {
     options: SentinelOptions,
     open: OpenSocket,
   ) {
-    super(SILENCE)
+    super(REPLY_TIMEOUT)
     this.#sentinels = [...sentinels]
     this.#master = master
     this.#options = options
     this.#open = open
   }
 
-  /** Goes on until a Sentinel names the master; the client would never try again after a rejection. */
+  /** Retries until a Sentinel names the master, as ioredis would not reconnect after a rejection. */
   override async connect(emit: (type: string, error: Error) => void): Promise<Socket> {
     this.connecting = true
     for (let attempts = 1; this.connecting; attempts += 1) {
@@ -64,7 +65,7 @@ class SentinelConnector extends AbstractConnector {
 
   #connectTo(master: ServerAddress): Socket {
     const stream = this.#open(master)
-    const watch = setInterval(() => void this.#watch(master, stream), WATCH_EVERY)
+    const watch = setInterval(() => void this.#watch(master, stream), MASTER_CHECK_INTERVAL)
     stream.once('close', () => clearInterval(watch))
     stream.once('error', (error) => {
       this.firstError = error
@@ -79,7 +80,7 @@ class SentinelConnector extends AbstractConnector {
     stream.destroy(new ExplainedProblem(`the Sentinels have made ${formatAddress(found)} the master`))
   }
 
-  /** Asks until one of them knows. Rejects with what was wrong with the last of them. */
+  /** Asks the Sentinels in turn until one names the master. Rejects with the problem of the last one asked. */
   async #findMaster(): Promise<ServerAddress> {
     let problem: unknown
     for (const sentinel of [...this.#sentinels]) {
@@ -87,7 +88,7 @@ class SentinelConnector extends AbstractConnector {
         return await askSentinel(sentinel, this.#master, this.#options)
       } catch (error) {
         problem = error
-        // The next time, those that answered come first.
+        // A Sentinel that failed goes to the end, so that the next poll begins with one that may answer.
         this.#sentinels.push(...this.#sentinels.splice(this.#sentinels.indexOf(sentinel), 1))
       }
     }
@@ -100,7 +101,7 @@ async function askSentinel(
   master: string,
   options: SentinelOptions,
 ): Promise<ServerAddress> {
-  const client = new Redis({ ...options, ...sentinel, commandTimeout: SILENCE, retryStrategy: null })
+  const client = new Redis({ ...options, ...sentinel, commandTimeout: REPLY_TIMEOUT, retryStrategy: null })
   let reason: Error | undefined
   client.on('error', (error: Error) => {
     reason = error

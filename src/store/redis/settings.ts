@@ -1,35 +1,40 @@
-// What a store in Redis has to be told, and how long it waits for its servers.
+// The settings of a store in Redis, and the time-out and backoff towards its servers. url.ts and config/redis.ts read
+// the settings.
 
+/** All settings of a store in Redis. */
 export interface RedisSettings {
   readonly servers: RedisServers
-  /** Always 0 in a Cluster, which has no other. */
+  /** Number of the database; always 0 in a Cluster, which has no other. */
   readonly database: number
-  /** What the names of all keys begin with. */
+  /** The prefix of all keys. */
   readonly prefix: string
   readonly login: RedisLogin
   readonly sentinelLogin: RedisLogin
-  /** Absent: without TLS. */
+  /** TLS is used if this is present. */
   readonly tls?: RedisTls
 }
 
+/** How Redis is run, and where. */
 export type RedisServers =
   | { readonly kind: 'tcp'; readonly address: ServerAddress }
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'sentinel'; readonly sentinels: readonly ServerAddress[]; readonly master: string }
-  /** Some of its nodes: they tell of the others. */
+  /** Some nodes of the Cluster, which tell of the others. */
   | { readonly kind: 'cluster'; readonly nodes: readonly ServerAddress[] }
 
+/** Host name or address, without brackets, and port. */
 export interface ServerAddress {
   readonly host: string
   readonly port: number
 }
 
+/** User name and password, as AUTH takes them. */
 export interface RedisLogin {
   readonly username?: string
   readonly password?: string
 }
 
-/** PEM texts, and the name that the servers' certificates have to have where it is not that of their address. */
+/** PEM texts, and the name that the servers' certificates must have where it differs from their host. */
 export interface RedisTls {
   readonly ca?: string
   readonly cert?: string
@@ -37,14 +42,14 @@ export interface RedisTls {
   readonly serverName?: string
 }
 
-/** Times between attempts, in milliseconds: growing at first, then steady, so that recovery takes no longer. */
-const FIRST_RETRY = 50
-const LONGEST_RETRY = 1000
+/** Backoff between attempts to connect, in milliseconds: doubles up to a bound, so that recovery is noticed soon. */
+const MIN_RETRY_DELAY = 50
+const MAX_RETRY_DELAY = 1000
 
-/** A connection that owes replies and says nothing for so long is given up and made anew, in milliseconds. */
-export const SILENCE = 1000
+/** A connection that owes replies and sends nothing for this time, in milliseconds, is closed and replaced. */
+export const REPLY_TIMEOUT = 1000
 
-/** How long to wait after so many failed attempts, in milliseconds. */
+/** The backoff after this number of failed attempts, in milliseconds. */
 export function retryDelay(attempts: number): number {
-  return Math.min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY)
+  return Math.min(MIN_RETRY_DELAY * 2 ** (attempts - 1), MAX_RETRY_DELAY)
 }

@@ -1,14 +1,16 @@
-// The forms of the setting `store` that name a Redis ⇄ its settings. A URL says where Redis is and who logs in; the
-// settings under `redis` say the rest.
+// Reads and formats the URLs by which the setting `store` names a Redis. A URL says where Redis is and who logs in; the
+// other settings, under `redis`, are read by config/redis.ts.
 
 import { isIPv6 } from 'node:net'
 import { bareHost, bracketedHost } from '../../ip.ts'
 import type { RedisLogin, RedisServers, RedisSettings, ServerAddress } from './settings.ts'
 
+/** The forms of the URL, for messages. */
 export const REDIS_FORMS =
   'redis://HOST:PORT/DB, redis+unix:///PATH?db=0, redis+sentinel://HOST:PORT,…/NAME?db=0 or redis+cluster://HOST:PORT,…, ' +
   'with rediss for TLS and user:password@ where needed'
 
+/** The prefix of keys where the operator has set none. */
 export const DEFAULT_PREFIX = 'greymx:'
 
 const REDIS_PORT = 6379
@@ -17,17 +19,17 @@ const SENTINEL_PORT = 26_379
 const URL_PARTS =
   /^redis(?<tls>s?)(?:\+(?<kind>unix|sentinel|cluster))?:\/\/(?:(?<login>[^@/?]*)@)?(?<hosts>[^@/?]*)(?<path>\/[^?]*)?(?:\?db=(?<db>\d+))?$/
 
-const MOST_DATABASE_DIGITS = 5
+const MAX_DATABASE_DIGITS = 5
 const HOST = /^[\w.-]+$/
-/** As Sentinel has it. */
+/** The characters that Sentinel allows in the name of a master. */
 const MASTER_NAME = /^[\w.-]+$/
 
-/** `undefined` when `text` is none of `REDIS_FORMS`. */
+/** The settings that `text` holds; `undefined` when it has none of `REDIS_FORMS`. */
 export function parseRedisUrl(text: string): RedisSettings | undefined {
   const parts = URL_PARTS.exec(text)?.groups
   const login = parts && parseLogin(parts.login ?? '')
   const located = parts && locate(parts.kind, parts.hosts ?? '', parts.path ?? '/', parts.db)
-  if (!parts || !login || !located || located.digits.length > MOST_DATABASE_DIGITS) return undefined
+  if (!parts || !login || !located || located.digits.length > MAX_DATABASE_DIGITS) return undefined
   if (parts.tls && parts.kind === 'unix') return undefined
   const { servers, digits } = located
   return {
@@ -40,7 +42,7 @@ export function parseRedisUrl(text: string): RedisSettings | undefined {
   }
 }
 
-/** As it may be shown: without user name and password. */
+/** The URL as it may be shown: without user name and password. */
 export function formatRedisUrl({ servers, database, tls }: RedisSettings): string {
   const scheme = tls ? 'rediss' : 'redis'
   switch (servers.kind) {
@@ -55,7 +57,7 @@ export function formatRedisUrl({ servers, database, tls }: RedisSettings): strin
   }
 }
 
-/** Where Redis is, and the database's number as written. */
+/** The servers, and the number of the database as it is written. */
 function locate(
   kind: string | undefined,
   hosts: string,
@@ -112,7 +114,7 @@ function formatAddress({ host, port }: ServerAddress): string {
   return `${bracketedHost(host)}:${port}`
 }
 
-/** `undefined` for what is not percent-encoded as it should be. */
+/** The percent-decoded text; `undefined` where the encoding is malformed. */
 function decode(text: string): string | undefined {
   try {
     return decodeURIComponent(text)
