@@ -1,9 +1,11 @@
-// DNS as the machine's resolvers, or those of the settings, answer it. Answers are cached as long as they may be, and no
-// mail waits for DNS twice in vain: neither for a name that was slow before, nor while nothing is answered at all, not
-// even of the root.
+// DNS questions to the machine's resolvers or to those of the settings: a cache, time-outs, a circuit breaker, and fair
+// shares. SPF and DNS lists make the questions and read the answers.
 //
-// Most names that are asked for are chosen by strangers. What they can have asked is shared fairly: among client
-// networks and sender domains for SPF, and among client networks for DNS lists, which have a table of their own.
+// No mail waits for DNS twice in vain. A subject that was slow is not waited for again for a while. A circuit breaker
+// is open while DNS as a whole is silent, even about the root; it closes with the next answer to anything.
+//
+// Strangers choose most of the names, so they share what may be asked: for SPF, client networks and sender domains have
+// shares; for DNS lists, client networks have shares of their own.
 
 import { Resolver } from 'node:dns/promises'
 import { LRUCache } from 'lru-cache'
@@ -15,109 +17,109 @@ export interface DnsSettings {
   readonly servers: readonly string[]
 }
 
-/** Whether DNS answers; told only when that changes. */
+/** Receives each change between DNS that answers and DNS that is silent. */
 export interface DnsWatch {
   onSilent(problem: string): void
   onAnswering(): void
 }
 
 export interface DnsAnswer {
-  /** As dns.promises.resolve gives it; absent where there was an error. */
+  /** The result of dns.promises.resolve, or the addresses as text for A and AAAA; absent after an error. */
   readonly value?: unknown
-  /** With a code: ENOTFOUND and ENODATA are answers too. */
+  /** Its code tells why: ENOTFOUND and ENODATA are answers of a server, too. */
   readonly error?: Error
-  /** Until when it may be used, by performance.now(). */
+  /** Expiry of the answer, by performance.now(). */
   readonly expiresAt: number
 }
 
-/** On whose behalf questions are asked, and for what. */
+/** Names the message on whose behalf questions are asked, and their purpose. */
 export interface Asker {
   readonly purpose: 'spf' | 'list'
-  /** The client's network, in which a stranger may have every address. */
+  /** The client's network; a stranger may have every address in it. */
   readonly network: string
-  /** The domain that the owner of the sender's has registered; absent for lists, which are asked of clients alone. */
+  /** The registered domain above the sender's; absent for lists, whose questions name only the client. */
   readonly organisation?: string
-  /** How many questions beyond the first were asked; counted here. */
-  further: number
+  /** Number of questions beyond the first, counted by `Dns`. */
+  extraQuestions: number
 }
 
-/** Longest wait for DNS, whatever is asked of it, in milliseconds: it leaves the store its share of a decision's time. */
+/** Longest wait for DNS, in milliseconds; it leaves the store its part of a decision's time. */
 export const DNS_TIMEOUT = 1500
 
 /**
- * c-ares goes by the servers' usual speed rather than by this timeout: where they answer in a few milliseconds, it waits
- * 250 ms, then half as much to twice as much again each time, and each time takes no answer to the question before.
- * Four times are DNS_TIMEOUT at least; a resolver has the answer ready once it found it.
+ * c-ares derives its time-out from the servers' usual speed rather than from this one. If they answer in milliseconds,
+ * it waits 250 ms, then half as much to twice as much again at each retry, and each retry drops the answer to the
+ * question before. Four tries take DNS_TIMEOUT at least; a resolver that found the answer has it ready for a retry.
  */
-const QUERY = { timeout: 500, tries: 4 }
+const RESOLVER_OPTIONS = { timeout: 500, tries: 4 }
 
-/** A question that is unanswered for this long, in milliseconds, makes us find out whether DNS answers at all. */
-const DOUBT_AFTER = 500
+/** Time without an answer after which the root is asked whether DNS answers at all, in milliseconds. */
+const ROOT_PROBE_DELAY = 500
 
-/** How long answers are used, in milliseconds: Node tells the TTL of addresses only. */
+/** Bounds and defaults for the life of cached answers, in milliseconds; Node tells the TTL of addresses only. */
 const MAX_TTL = 300_000
 const MIN_TTL = 5_000
 const UNKNOWN_TTL = 300_000
 const NEGATIVE_TTL = 60_000
 const FAILURE_TTL = 10_000
 
-/** What was waited for in vain is not waited for again for so long, in milliseconds. */
+/** How long a subject that timed out counts as slow, in milliseconds. */
 const SLOW_TTL = 60_000
 
-/** Time between two attempts to find servers that answer while DNS is silent, in milliseconds. */
-const SILENCE_PROBE = 2_000
+/** Time between two half-open probes while DNS is silent, in milliseconds. */
+const OUTAGE_PROBE_INTERVAL = 2_000
 
-/** The size of the cache of answers, in characters; and how many subjects that were slow are remembered. */
-const MAX_CACHE = 16 * 1024 * 1024
-const MAX_SLOW = 10_000
-/** What an answer takes in the cache beside its text, in characters. */
+/** Size of the cache of answers, in characters. */
+const MAX_CACHE_SIZE = 16 * 1024 * 1024
+const MAX_SLOW_SUBJECTS = 10_000
+/** Size in the cache of an answer without its text, in characters. */
 const ANSWER_OVERHEAD = 200
 
-/** Questions that are open at once; each takes some 12 KB, and may be open for some seconds. */
-const OPEN_QUESTIONS = {
+/** Questions that may be open at once; each takes some 12 KB and may be open for some seconds. */
+const OPEN_QUESTION_CAPACITY = {
   spf: { all: 4000, each: 200 },
   list: { all: 1000, each: 100 },
 } as const
 
 /**
- * Questions for SPF beyond the first of a message, which strangers can multiply: how many may be asked in a burst, and
- * how many a second. One question costs some 100 µs of CPU time. The first question of a message, for the sender's own
- * record, needs no such share, unless the answers of questions before were so long that they have to be paid for first.
+ * Token buckets for SPF questions beyond the first of a message, which strangers can multiply; a question costs some
+ * 100 µs of CPU time. The first question of a message, for the sender's own record, takes no token; it is refused only
+ * while earlier answers were so long that their shares are in debt.
  */
-const FURTHER_QUESTIONS = {
-  all: { most: 1000, perSecond: 300 },
-  ofNetwork: { most: 120, perSecond: 30 },
-  ofOrganisation: { most: 100, perSecond: 10 },
-  // Of one network for one organisation, as many as one message may need: nobody uses up the share of another's domain.
-  ofBoth: { most: 40, perSecond: 5 },
+const EXTRA_QUESTION_LIMITS = {
+  all: { burst: 1000, perSecond: 300 },
+  perNetwork: { burst: 120, perSecond: 30 },
+  perOrganisation: { burst: 100, perSecond: 10 },
+  // One network may ask for one organisation what one message needs, so nobody uses up the share of another's domain.
+  perPair: { burst: 40, perSecond: 5 },
 } as const
 
-/** Characters of an answer that cost as much as one more question; longer ones come over TCP, too. */
-const CHARACTERS_OF_A_QUESTION = 512
+/** Every so many characters of an answer cost one more question; longer answers come over TCP, too. */
+const CHARACTERS_PER_QUESTION = 512
 
 /**
- * Where the servers of one name are silent, a resolver is as silent on that name, for longer than anybody waits; but
- * every resolver has something to say of the root.
+ * The name that tells a silent resolver from a silent zone. If the servers of a zone are silent, the resolver is silent
+ * on its names, too, for longer than anybody waits; but every resolver answers for the root.
  */
 const ROOT = '.'
 
-/** Errors that mean no server has said anything. */
-const UNANSWERED = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED', 'EDESTRUCTION'])
-/** The codes of "there is no such name", and of "not with records of that type". */
-const NEGATIVES = new Set(['ENOTFOUND', 'ENODATA'])
+/** Error codes that mean that no server has answered. */
+const UNANSWERED_CODES = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED', 'EDESTRUCTION'])
+/** Error codes for a name that does not exist, and for one without records of the type. */
+const NEGATIVE_CODES = new Set(['ENOTFOUND', 'ENODATA'])
 
-/** Stands for the answer to a question that was not asked: nothing follows from it. */
+/** The answer to a question that was not asked; nothing follows from it. */
 export const NOT_ASKED: DnsAnswer = {
   error: Object.assign(new Error('not asked'), { code: 'ECANCELLED' }),
   expiresAt: 0,
 }
 
-/** Whether no server has said anything, as the question was not asked, or none could be reached. */
+/** Whether no server has answered, because the question was not asked or no server was reached. */
 export function isUnanswered({ error }: DnsAnswer): boolean {
-  return error !== undefined && 'code' in error && UNANSWERED.has(String(error.code))
+  return error !== undefined && 'code' in error && UNANSWERED_CODES.has(String(error.code))
 }
 
-/** A resolver and how many of its questions are open. */
+/** A resolver with the number of its open questions. */
 interface Channel {
   readonly resolver: Resolver
   open: number
@@ -126,22 +128,22 @@ interface Channel {
 export class Dns {
   readonly #servers: readonly string[]
   readonly #watch: DnsWatch
-  /** The last one is asked; the others have answers to come. */
+  /** New questions go to the last one; the others stay until their answers have come. */
   readonly #channels: Channel[] = []
-  readonly #answers = new LRUCache<string, DnsAnswer>({ maxSize: MAX_CACHE })
+  readonly #answers = new LRUCache<string, DnsAnswer>({ maxSize: MAX_CACHE_SIZE })
   readonly #open = new Map<string, Promise<DnsAnswer>>()
   readonly #openShares = {
-    spf: new OpenShares(OPEN_QUESTIONS.spf),
-    list: new OpenShares(OPEN_QUESTIONS.list),
+    spf: new OpenShares(OPEN_QUESTION_CAPACITY.spf),
+    list: new OpenShares(OPEN_QUESTION_CAPACITY.list),
   }
-  readonly #further = new RateShares(FURTHER_QUESTIONS.all, () => performance.now())
-  /** Subjects that were waited for in vain, and how often in a row. */
-  readonly #slow = new LRUCache<string, number>({ max: MAX_SLOW, ttl: SLOW_TTL })
+  readonly #extraShares = new RateShares(EXTRA_QUESTION_LIMITS.all, () => performance.now())
+  /** Number of time-outs in a row, by subject. */
+  readonly #slow = new LRUCache<string, number>({ max: MAX_SLOW_SUBJECTS, ttl: SLOW_TTL })
   #lastAnswerAt = 0
   #isSilent = false
-  #isInDoubt = false
+  #isProbingRoot = false
   #isClosed = false
-  #silenceProbe: NodeJS.Timeout | undefined
+  #outageProbe: NodeJS.Timeout | undefined
 
   constructor({ servers }: DnsSettings, watch: DnsWatch) {
     this.#servers = servers
@@ -149,17 +151,17 @@ export class Dns {
     this.reload()
   }
 
-  /** Reads again which servers the machine has, unless the settings name them; open questions still get their answers. */
+  /** Reads the machine's servers again, unless the settings name servers; open questions still get their answers. */
   reload(): void {
-    const resolver = new Resolver(QUERY) // reads resolv.conf, once for its whole life
+    const resolver = new Resolver(RESOLVER_OPTIONS) // reads resolv.conf, once for its whole life
     if (this.#servers.length > 0) resolver.setServers(this.#servers)
     this.#channels.push({ resolver, open: 0 })
     this.#dropIdleChannels()
   }
 
   /**
-   * `NOT_ASKED` where the asker has used up its share. `type` is a record type like TXT. `isFirst` says that it is the
-   * first question on behalf of a message. Never rejects.
+   * The answer from the cache or from DNS, or `NOT_ASKED` if the asker has used up its share or `Dns` is closed. `type`
+   * is a record type like TXT; `isFirst` marks the first question on behalf of a message. Never rejects.
    */
   ask(name: string, type: string, asker: Asker, isFirst = false): Promise<DnsAnswer> {
     const key = `${type} ${name.toLowerCase()}`
@@ -172,7 +174,7 @@ export class Dns {
       this.#open.delete(key)
       this.#openShares[asker.purpose].giveBack(openKeysOf(asker))
       const size = sizeOf(got.value)
-      this.#further.charge(furtherSharesOf(asker), Math.floor(size / CHARACTERS_OF_A_QUESTION))
+      this.#extraShares.charge(extraSharesOf(asker), Math.floor(size / CHARACTERS_PER_QUESTION))
       this.#answers.set(key, got, { size: ANSWER_OVERHEAD + key.length + size })
       return got
     })
@@ -180,35 +182,35 @@ export class Dns {
     return answer
   }
 
-  /** Gives back to its network what the questions of an asker cost: their answers have shown that it is no stranger. */
-  forgive(asker: Asker): void {
-    this.#further.forgive(networkShareOf(asker), asker.further)
+  /** Gives an asker's extra questions back to its network, since their answers show that it is no stranger. */
+  refund(asker: Asker): void {
+    this.#extraShares.refund(networkShareOf(asker), asker.extraQuestions)
   }
 
-  /** Whether nothing at all is answered, not even of the root. */
+  /** Whether the circuit breaker is open: DNS answers nothing, not even about the root. */
   get isSilent(): boolean {
     return this.#isSilent
   }
 
   /**
-   * What `answer`, which is up to DNS, comes to; `undefined` when that takes longer than `DNS_TIMEOUT`. `subject` names
-   * whom it depends on: where that was slow more often in a row than `tolerated`, it is not waited for, and gets the chance
-   * to be there next time.
+   * The value of `answer`, which depends on DNS, or `undefined` after `DNS_TIMEOUT` milliseconds. `subject` names the
+   * parties it depends on. While DNS is silent, or if the subject timed out more often in a row than `tolerated`, only
+   * a value that is there already is returned; a later one is cached for the next attempt.
    */
-  async within<T>(subject: string, answer: Promise<T>, tolerated = 0): Promise<T | undefined> {
+  async withTimeout<T>(subject: string, answer: Promise<T>, tolerated = 0): Promise<T | undefined> {
     const timesSlow = this.#slow.get(subject) ?? 0
     if (this.#isSilent || timesSlow > tolerated) return Promise.race([answer, nextTurn()])
     const startedAt = performance.now()
     let timer: NodeJS.Timeout | undefined
-    const late = new Promise<undefined>((resolve) => {
+    const timedOut = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => {
         this.#slow.set(subject, (this.#slow.get(subject) ?? 0) + 1)
-        if (this.#lastAnswerAt < startedAt) this.#silent(`no answer within ${DNS_TIMEOUT}ms`)
+        if (this.#lastAnswerAt < startedAt) this.#noteSilence(`no answer within ${DNS_TIMEOUT}ms`)
         resolve(undefined)
       }, DNS_TIMEOUT)
     })
     try {
-      const inTime = await Promise.race([answer, late])
+      const inTime = await Promise.race([answer, timedOut])
       if (timesSlow > 0 && inTime !== undefined) this.#slow.delete(subject)
       return inTime
     } finally {
@@ -216,38 +218,38 @@ export class Dns {
     }
   }
 
-  /** What is asked has no answer any more, nor has what would be asked from now on. */
+  /** Cancels all open questions; later ones are not asked. */
   close(): void {
     this.#isClosed = true
-    clearInterval(this.#silenceProbe)
+    clearInterval(this.#outageProbe)
     for (const { resolver } of this.#channels) resolver.cancel()
   }
 
   #takeShare(asker: Asker, isFirst: boolean): boolean {
     if (asker.purpose === 'spf') {
-      const shares = furtherSharesOf(asker)
-      if (isFirst ? this.#further.isInDebt(shares) : !this.#further.take(shares)) return false
-      if (!isFirst) asker.further += 1
+      const shares = extraSharesOf(asker)
+      if (isFirst ? this.#extraShares.isInDebt(shares) : !this.#extraShares.take(shares)) return false
+      if (!isFirst) asker.extraQuestions += 1
     }
     return this.#openShares[asker.purpose].take(openKeysOf(asker))
   }
 
   async #query(name: string, type: string): Promise<DnsAnswer> {
     const startedAt = performance.now()
-    const doubt = setTimeout(() => this.#doubt(startedAt), DOUBT_AFTER)
+    const probe = setTimeout(() => this.#probeRoot(startedAt), ROOT_PROBE_DELAY)
     try {
       const { value, ttl } = await this.#resolve(name, type)
-      this.#answered()
+      this.#noteAnswer()
       return { value, expiresAt: performance.now() + Math.min(Math.max(ttl, MIN_TTL), MAX_TTL) }
     } catch (caught) {
       const error = caught instanceof Error ? caught : new Error(messageOf(caught))
       const code = 'code' in error ? String(error.code) : ''
-      if (!UNANSWERED.has(code)) this.#answered()
-      else if (name !== ROOT) this.#doubt(startedAt)
-      else if (this.#lastAnswerAt < startedAt) this.#silent(messageOf(error))
-      return { error, expiresAt: performance.now() + (NEGATIVES.has(code) ? NEGATIVE_TTL : FAILURE_TTL) }
+      if (!UNANSWERED_CODES.has(code)) this.#noteAnswer()
+      else if (name !== ROOT) this.#probeRoot(startedAt)
+      else if (this.#lastAnswerAt < startedAt) this.#noteSilence(messageOf(error))
+      return { error, expiresAt: performance.now() + (NEGATIVE_CODES.has(code) ? NEGATIVE_TTL : FAILURE_TTL) }
     } finally {
-      clearTimeout(doubt)
+      clearTimeout(probe)
     }
   }
 
@@ -275,32 +277,32 @@ export class Dns {
     }
   }
 
-  /** Has the root asked for where nothing was answered since then, before nobody waits for DNS any more. */
-  #doubt(startedAt: number): void {
-    if (this.#isInDoubt || this.#isSilent || this.#isClosed || this.#lastAnswerAt >= startedAt) return
-    this.#isInDoubt = true
+  /** Asks for the root if nothing was answered since `startedAt`; only its silence opens the circuit breaker. */
+  #probeRoot(startedAt: number): void {
+    if (this.#isProbingRoot || this.#isSilent || this.#isClosed || this.#lastAnswerAt >= startedAt) return
+    this.#isProbingRoot = true
     void this.#query(ROOT, 'NS').then(() => {
-      this.#isInDoubt = false
+      this.#isProbingRoot = false
     })
   }
 
-  #answered(): void {
+  #noteAnswer(): void {
     this.#lastAnswerAt = performance.now()
     if (!this.#isSilent) return
     this.#isSilent = false
-    clearInterval(this.#silenceProbe)
+    clearInterval(this.#outageProbe)
     this.#watch.onAnswering()
   }
 
-  #silent(problem: string): void {
+  #noteSilence(problem: string): void {
     if (this.#isSilent || this.#isClosed) return
     this.#isSilent = true
-    this.#silenceProbe = setInterval(() => this.#probe(), SILENCE_PROBE).unref()
+    this.#outageProbe = setInterval(() => this.#probeOutage(), OUTAGE_PROBE_INTERVAL).unref()
     this.#watch.onSilent(problem)
   }
 
-  /** The machine may have other servers by now, as after a change of network. */
-  #probe(): void {
+  /** Half-open probe. It reads the machine's servers again, as they may be others after a change of network. */
+  #probeOutage(): void {
     this.reload()
     void this.#query(ROOT, 'NS')
   }
@@ -311,24 +313,24 @@ function openKeysOf({ network, organisation }: Asker): string[] {
 }
 
 function networkShareOf({ network }: Asker): Share {
-  return { key: network, limit: FURTHER_QUESTIONS.ofNetwork }
+  return { key: network, limit: EXTRA_QUESTION_LIMITS.perNetwork }
 }
 
-/** None for lists, of which clients can have but one question asked for each of their addresses. */
-function furtherSharesOf(asker: Asker): Share[] {
+/** The token buckets of an asker; lists have none, as a client causes only one question a list for each address. */
+function extraSharesOf(asker: Asker): Share[] {
   const { network, organisation } = asker
   if (organisation === undefined) return []
   return [
     networkShareOf(asker),
-    { key: organisation, limit: FURTHER_QUESTIONS.ofOrganisation },
-    { key: `${network} ${organisation}`, limit: FURTHER_QUESTIONS.ofBoth },
+    { key: organisation, limit: EXTRA_QUESTION_LIMITS.perOrganisation },
+    { key: `${network} ${organisation}`, limit: EXTRA_QUESTION_LIMITS.perPair },
   ]
 }
 
-/** What an item of an answer takes beside its characters. */
+/** Size of an item of an answer without its text, in characters. */
 const ITEM_OVERHEAD = 4
 
-/** Roughly, in characters. */
+/** Approximate size of an answer, in characters. */
 function sizeOf(value: unknown): number {
   if (typeof value === 'string') return value.length + ITEM_OVERHEAD
   if (!Array.isArray(value)) return typeof value === 'object' ? sizeOf(JSON.stringify(value)) : ITEM_OVERHEAD
@@ -337,7 +339,7 @@ function sizeOf(value: unknown): number {
   return size
 }
 
-/** Leaves what is known already the time to be handed over. */
+/** Resolves after settled promises have delivered their values. */
 function nextTurn(): Promise<undefined> {
   return new Promise((resolve) => setImmediate(() => resolve(undefined)))
 }

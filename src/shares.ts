@@ -1,23 +1,24 @@
-// A capacity that strangers share. A key may hold at most an eighth of what is free, so that the bound of every key
-// shrinks while the capacity fills up; and the last eighth of it all is for newcomers. Whoever holds much is refused first,
-// and a newcomer finds room as long as there are not too many newcomers.
+// Fair shares of a capacity that strangers compete for; callers choose the keys. A key may hold at most an eighth of
+// what is free, so the limit of every key shrinks as the capacity fills up, and the last eighth of the capacity is for
+// newcomers. Keys that hold much are refused first; a newcomer finds room as long as there are not too many newcomers.
 // Source: A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches",
 // IEEE/ACM Transactions on Networking 6 (2), 1998.
 
 import { LRUCache } from 'lru-cache'
 
-/** The share of what is free that one key may hold, and the share of all that is kept for newcomers. */
+/** Part of the free capacity that one key may hold. */
 const SHARE_OF_FREE = 1 / 8
-const SHARE_OF_NEWCOMERS = 1 / 8
+/** Part of the whole capacity that is kept for newcomers. */
+const NEWCOMER_RESERVE = 1 / 8
 
 export interface Capacity {
-  /** What all keys together may hold. */
+  /** Limit of all keys together. */
   readonly all: number
-  /** What one key may hold, even while nobody else needs anything. */
+  /** Limit of one key, also while no other key holds anything. */
   readonly each: number
 }
 
-/** Shares of what is held for a while and then given back, such as open questions. */
+/** Shares of something that is held for a while and then given back, such as open questions. */
 export class OpenShares {
   readonly #capacity: Capacity
   readonly #held = new Map<string, number>()
@@ -27,7 +28,7 @@ export class OpenShares {
     this.#capacity = capacity
   }
 
-  /** Takes one under all of `keys`, or none at all where one of them holds its share already. */
+  /** Takes one unit for all of `keys`; returns false and takes nothing if one of them holds its share already. */
   take(keys: readonly string[]): boolean {
     if (!keys.every((key) => mayHoldMore(this.#held.get(key) ?? 0, this.#all, this.#capacity))) return false
     for (const key of keys) this.#held.set(key, (this.#held.get(key) ?? 0) + 1)
@@ -35,7 +36,7 @@ export class OpenShares {
     return true
   }
 
-  /** Gives back what one `take` of the same keys took. */
+  /** Gives back the unit that one `take` of the same keys took. */
   giveBack(keys: readonly string[]): void {
     for (const key of keys) {
       const held = (this.#held.get(key) ?? 0) - 1
@@ -46,9 +47,9 @@ export class OpenShares {
   }
 }
 
-/** How much a key may use in a burst, and how much comes back to it in a second. */
+/** The size of a token bucket and the tokens that come back to it in a second. */
 export interface Limit {
-  readonly most: number
+  readonly burst: number
   readonly perSecond: number
 }
 
@@ -58,103 +59,104 @@ export interface Share {
   readonly limit: Limit
 }
 
-interface Level {
+interface Bucket {
   used: number
-  /** When `used` was true, and since when the key has been in use, by the clock of `RateShares`. */
-  at: number
-  since: number
+  /** Time of the last update of `used`, by the clock of `RateShares`. */
+  updatedAt: number
+  /** Time of the first use since the last rest, by the same clock. */
+  activeSince: number
 }
 
-/** Keys whose use is remembered; one that was forgotten has used nothing. */
+/** Limit of buckets that are kept; a key without one has used nothing. */
 const MAX_KEYS = 20_000
 
 /**
- * A newcomer is a key that has been in use for no longer than NEWCOMER_TIME, after a rest of REST at least, in milliseconds.
- * It may use so much of what is kept for newcomers: an honest one needs a few questions, and then no more for a while.
+ * A newcomer is a key in use for less than NEWCOMER_PERIOD after a rest of more than NEWCOMER_REST, in milliseconds. It
+ * may use NEWCOMER_ALLOWANCE of the reserve: an honest client needs a few questions, and then no more for a while.
  */
-const NEWCOMER_TIME = 10_000
-const REST = 60_000
+const NEWCOMER_PERIOD = 10_000
+const NEWCOMER_REST = 60_000
 const NEWCOMER_ALLOWANCE = 20
 
-/** How often its limit a key's debt may be at most: some time, it is paid back. */
-const MAX_DEBT = 10
+/** Limit of what a key can have used, in bursts, so that its debt is paid back in bounded time. */
+const MAX_DEBT_BURSTS = 10
 
-/** Shares of what is used up and comes back with time, such as questions asked: a token bucket for each key. */
+/** Token buckets, one for each key, for something that is used up and comes back with time, such as questions asked. */
 export class RateShares {
   readonly #all: Limit
   readonly #now: () => number
-  readonly #levels = new LRUCache<string, Level>({ max: MAX_KEYS })
-  readonly #used: Level
+  readonly #buckets = new LRUCache<string, Bucket>({ max: MAX_KEYS })
+  readonly #used: Bucket
 
-  /** `all` is the limit of all keys together. `now` gives milliseconds from any origin that never go back. */
+  /** `all` is the limit of all keys together; `now` is a monotonic clock in milliseconds. */
   constructor(all: Limit, now: () => number) {
     this.#all = all
     this.#now = now
-    this.#used = { used: 0, at: now(), since: now() }
+    this.#used = { used: 0, updatedAt: now(), activeSince: now() }
   }
 
-  /** Uses one of all `shares`, or nothing at all where one of them is used up. */
+  /** Takes one token from each of `shares`; returns false and takes none if one of them is used up. */
   take(shares: readonly Share[]): boolean {
     const { used } = this.#current(this.#used, this.#all)
-    const free = this.#all.most - used
-    const levels = shares.map((share) => this.#level(share))
-    if (!shares.every(({ limit }, index) => this.#mayUse(levels[index], limit, free))) return false
+    const free = this.#all.burst - used
+    const buckets = shares.map((share) => this.#bucket(share))
+    if (!shares.every(({ limit }, index) => this.#mayUse(buckets[index], limit, free))) return false
     this.#used.used += 1
-    for (const level of levels) level.used += 1
+    for (const bucket of buckets) bucket.used += 1
     return true
   }
 
-  /** Whether one of `shares` has used more than its limit, which `charge` can bring about. */
+  /** Whether one of `shares` has used more than its burst, which only `charge` can cause. */
   isInDebt(shares: readonly Share[]): boolean {
-    return shares.some((share) => this.#level(share).used > share.limit.most)
+    return shares.some((share) => this.#bucket(share).used > share.limit.burst)
   }
 
-  /** Counts what was used already for all `shares`, also beyond their limits; all keys together pay for none of it. */
+  /** Takes `amount` tokens from each of `shares`, even into debt; the bucket of all keys together pays nothing. */
   charge(shares: readonly Share[], amount: number): void {
     for (const share of shares) {
-      const level = this.#level(share)
-      level.used = Math.min(level.used + amount, MAX_DEBT * share.limit.most)
+      const bucket = this.#bucket(share)
+      bucket.used = Math.min(bucket.used + amount, MAX_DEBT_BURSTS * share.limit.burst)
     }
   }
 
-  /** Gives back to one share what it used, as that turned out to be well used. */
-  forgive(share: Share, amount: number): void {
-    const level = this.#level(share)
-    level.used = Math.max(0, level.used - amount)
+  /** Gives `amount` tokens back to one share. */
+  refund(share: Share, amount: number): void {
+    const bucket = this.#bucket(share)
+    bucket.used = Math.max(0, bucket.used - amount)
   }
 
-  #mayUse(level: Level | undefined, { most }: Limit, free: number): boolean {
-    if (!level) return false
-    if (level.used + 1 <= Math.min(most, shareOf(free, this.#all.most))) return true
-    const isNewcomer = level.at - level.since < NEWCOMER_TIME
-    return isNewcomer && free >= 1 && level.used + 1 <= Math.min(most, NEWCOMER_ALLOWANCE)
+  #mayUse(bucket: Bucket | undefined, { burst }: Limit, free: number): boolean {
+    if (!bucket) return false
+    if (bucket.used + 1 <= Math.min(burst, shareOf(free, this.#all.burst))) return true
+    const isNewcomer = bucket.updatedAt - bucket.activeSince < NEWCOMER_PERIOD
+    return isNewcomer && free >= 1 && bucket.used + 1 <= Math.min(burst, NEWCOMER_ALLOWANCE)
   }
 
-  #level({ key, limit }: Share): Level {
-    let level = this.#levels.get(key)
-    if (!level) {
+  #bucket({ key, limit }: Share): Bucket {
+    let bucket = this.#buckets.get(key)
+    if (!bucket) {
       const now = this.#now()
-      level = { used: 0, at: now, since: now }
-      this.#levels.set(key, level)
+      bucket = { used: 0, updatedAt: now, activeSince: now }
+      this.#buckets.set(key, bucket)
     }
-    return this.#current(level, limit)
+    return this.#current(bucket, limit)
   }
 
-  #current(level: Level, { perSecond }: Limit): Level {
+  #current(bucket: Bucket, { perSecond }: Limit): Bucket {
     const now = this.#now()
-    if (now - level.at > REST) level.since = now
-    level.used = Math.max(0, level.used - ((now - level.at) / 1000) * perSecond)
-    level.at = now
-    return level
+    if (now - bucket.updatedAt > NEWCOMER_REST) bucket.activeSince = now
+    bucket.used = Math.max(0, bucket.used - ((now - bucket.updatedAt) / 1000) * perSecond)
+    bucket.updatedAt = now
+    return bucket
   }
 }
 
-/** What one key may hold where so much is free of all. */
+/** Limit of one key while `free` of `all` is free. */
 function shareOf(free: number, all: number): number {
-  return (free - all * SHARE_OF_NEWCOMERS) * SHARE_OF_FREE
+  return (free - all * NEWCOMER_RESERVE) * SHARE_OF_FREE
 }
 
-/** Whether a key that holds `held` may hold one more where all keys hold `used` together. */
+/** Whether a key that holds `held` may hold one more while all keys together hold `used`. */
 function mayHoldMore(held: number, used: number, { all, each }: Capacity): boolean {
   const free = all - used
   return held < 1 ? free >= 1 : held + 1 <= Math.min(each, shareOf(free, all))

@@ -33,11 +33,11 @@ const server = await startDns({
 const ASKER = askerOf('192.0.2.0/24', 'one.test')
 
 function askerOf(network: string, organisation: string): Asker {
-  return { purpose: 'spf', network, organisation, further: 0 }
+  return { purpose: 'spf', network, organisation, extraQuestions: 0 }
 }
 
 function listAskerOf(network: string): Asker {
-  return { purpose: 'list', network, further: 0 }
+  return { purpose: 'list', network, extraQuestions: 0 }
 }
 
 function anyAskerOf(purpose: Asker['purpose'], network: string, organisation: string): Asker {
@@ -122,38 +122,38 @@ test('silence is noticed, waited for once, and over with the first answer', asyn
   const inner = await scratch(t)
   const frozen = await startDns({ dir: inner, zones: { test: '* TXT "x"' } })
   const { dns, events } = open(t, [frozen.server])
-  assert.ok(await dns.within('first', dns.ask('first.test', 'TXT', ASKER, true)))
+  assert.ok(await dns.withTimeout('first', dns.ask('first.test', 'TXT', ASKER, true)))
   await frozen.pause()
   const startedAt = performance.now()
-  assert.equal(await dns.within('second', dns.ask('second.test', 'TXT', ASKER, true)), undefined)
+  assert.equal(await dns.withTimeout('second', dns.ask('second.test', 'TXT', ASKER, true)), undefined)
   const took = performance.now() - startedAt
   assert.ok(took > 1400 && took < 2500, `${took} ms`)
   assert.equal(events.length, 1)
   assert.match(events[0] ?? '', /^silent: /)
   for (const name of ['second', 'third']) {
     const again = performance.now()
-    assert.equal(await dns.within(name, dns.ask(`${name}.test`, 'TXT', ASKER, true)), undefined)
+    assert.equal(await dns.withTimeout(name, dns.ask(`${name}.test`, 'TXT', ASKER, true)), undefined)
     assert.ok(performance.now() - again < 500)
   }
   assert.ok(
-    await dns.within('first', dns.ask('first.test', 'TXT', ASKER, true)),
+    await dns.withTimeout('first', dns.ask('first.test', 'TXT', ASKER, true)),
     'what is known is used meanwhile',
   )
   frozen.resume()
   await waitFor('an answer', async () => {
-    await dns.within('x', dns.ask(`x${performance.now()}.test`, 'TXT', ASKER, true))
+    await dns.withTimeout('x', dns.ask(`x${performance.now()}.test`, 'TXT', ASKER, true))
     return events.length > 1
   })
   assert.deepEqual(events.slice(1), ['answering'])
-  assert.ok(await dns.within('third', dns.ask('third-again.test', 'TXT', ASKER, true)))
+  assert.ok(await dns.withTimeout('third', dns.ask('third-again.test', 'TXT', ASKER, true)))
 })
 
 // On a host with little mail, one domain with dead servers made the next mail, of any domain, go without DNS.
 test('where one name stays without answer, all others are waited for as before', async (t) => {
   const resolver = await startResolver('dead.test')
   const { dns, events } = open(t, [resolver])
-  assert.equal((await dns.within('dead', dns.ask('dead.test', 'TXT', ASKER, true)))?.value, undefined)
-  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT', ASKER, true)))?.value)
+  assert.equal((await dns.withTimeout('dead', dns.ask('dead.test', 'TXT', ASKER, true)))?.value, undefined)
+  assert.ok((await dns.withTimeout('one', dns.ask('one.test', 'TXT', ASKER, true)))?.value)
   assert.deepEqual(events, [])
 })
 
@@ -164,7 +164,7 @@ test('an answer that takes its time is waited for, however fast others have been
   const others = setInterval(() => void dns.ask(`n${performance.now()}.other.test`, 'A', ASKER, true), 30)
   t.after(() => clearInterval(others))
   const startedAt = performance.now()
-  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT', ASKER, true)))?.value)
+  assert.ok((await dns.withTimeout('one', dns.ask('one.test', 'TXT', ASKER, true)))?.value)
   assert.ok(performance.now() - startedAt > 1000)
 })
 
@@ -174,7 +174,7 @@ test('once closed, nothing is asked and nobody is waited for', async (t) => {
   dns.close()
   const startedAt = performance.now()
   assert.ok((await asked).error)
-  assert.ok((await dns.within('one', dns.ask('one.test', 'TXT', ASKER, true)))?.error)
+  assert.ok((await dns.withTimeout('one', dns.ask('one.test', 'TXT', ASKER, true)))?.error)
   assert.ok(performance.now() - startedAt < 500)
   assert.deepEqual(events, [])
 })
@@ -251,7 +251,7 @@ test('what is cached or asked already needs no share', async (t) => {
   const spent = askerOf('spent', 'spent.test')
   const asked = await further(dns, spent, 'a', 100)
   assert.ok(asked >= 40 && asked < 60, `${asked} asked`)
-  assert.equal(spent.further, asked)
+  assert.equal(spent.extraQuestions, asked)
   assert.ok(isAsked(await dns.ask('first.other.test', 'A', spent, true)))
   assert.deepEqual((await dns.ask('one.test', 'TXT', spent)).value, [['v=spf1 -all']])
   assert.ok(isAsked(await dns.ask('late.other.test', 'A', listAskerOf('spent'))))
@@ -271,7 +271,7 @@ test('what a network has asked for mail that is vouched for, it has back', async
   for (let n = 0; n < 100; n += 1) {
     const asker = askerOf('192.0.2.0/24', `d${n}.test`)
     assert.equal(await further(dns, asker, `x${n}y`, 5), 5)
-    dns.forgive(asker)
+    dns.refund(asker)
   }
 })
 
@@ -303,9 +303,9 @@ test('a subject that was slow while others answered is not waited for again', as
   const never = new Promise<undefined>(() => undefined)
   const others = setInterval(() => void dns.ask(`n${performance.now()}.one.test`, 'A', ASKER, true), 100)
   t.after(() => clearInterval(others))
-  assert.equal(await dns.within('slow', never), undefined)
+  assert.equal(await dns.withTimeout('slow', never), undefined)
   const startedAt = performance.now()
-  assert.equal(await dns.within('slow', never), undefined)
+  assert.equal(await dns.withTimeout('slow', never), undefined)
   assert.ok(performance.now() - startedAt < 500)
   assert.deepEqual(events, [])
 })

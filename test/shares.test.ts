@@ -57,7 +57,7 @@ test('the capacity is never exceeded, nor lost', () => {
   )
 })
 
-const EACH = { most: 20, perSecond: 2 }
+const EACH = { burst: 20, perSecond: 2 }
 
 function sharesOf(...keys: readonly string[]): Share[] {
   return keys.map((key) => ({ key, limit: EACH }))
@@ -65,7 +65,7 @@ function sharesOf(...keys: readonly string[]): Share[] {
 
 test('what was used up comes back with time, to each key and to all together', () => {
   let now = 0
-  const shares = new RateShares({ most: 1000, perSecond: 100 }, () => now)
+  const shares = new RateShares({ burst: 1000, perSecond: 100 }, () => now)
   assert.equal(
     takeAll(() => shares.take(sharesOf('a'))),
     20,
@@ -84,7 +84,7 @@ test('what was used up comes back with time, to each key and to all together', (
 
 test('what was used beyond a share is paid back first, and some time it is', () => {
   let now = 0
-  const shares = new RateShares({ most: 1000, perSecond: 100 }, () => now)
+  const shares = new RateShares({ burst: 1000, perSecond: 100 }, () => now)
   shares.charge(sharesOf('a'), 100)
   assert.equal(shares.isInDebt(sharesOf('a')), true)
   now += 39_000
@@ -102,12 +102,12 @@ test('what was used beyond a share is paid back first, and some time it is', () 
 })
 
 test('what was well used is given back to one key', () => {
-  const shares = new RateShares({ most: 10_000, perSecond: 0 }, () => 0)
+  const shares = new RateShares({ burst: 10_000, perSecond: 0 }, () => 0)
   for (let mail = 0; mail < 100; mail += 1) {
     for (let n = 0; n < 10; n += 1) assert.equal(shares.take(sharesOf('network', `domain ${mail}`)), true)
     const [network] = sharesOf('network')
     assert.ok(network)
-    shares.forgive(network, 10)
+    shares.refund(network, 10)
   }
 })
 
@@ -115,8 +115,8 @@ test('what was well used is given back to one key', () => {
 test('keys that are busy all the time leave to newcomers what is theirs', () => {
   for (const strangers of [20, 50, 200]) {
     let now = 0
-    const limit = { most: 120, perSecond: 30 }
-    const shares = new RateShares({ most: 1000, perSecond: 300 }, () => now)
+    const limit = { burst: 120, perSecond: 30 }
+    const shares = new RateShares({ burst: 1000, perSecond: 300 }, () => now)
     const take = (key: string) => shares.take([{ key, limit }])
     let served = 0
     for (let tick = 0; tick < 3000; tick += 1) {

@@ -22,11 +22,11 @@ export type DnsListMatcher = (address: IpAddress) => Promise<DnsListing>
 export function createDnsLists(lists: readonly DnsList[], dns: Dns): DnsListMatcher {
   return async (address) => {
     const name = reversedName(address)
-    const asker: Asker = { purpose: 'list', network: customerNetwork(address), further: 0 }
+    const asker: Asker = { purpose: 'list', network: customerNetwork(address), extraQuestions: 0 }
     const answers = await Promise.all(
       lists.map(({ zone }) => {
         const answer = dns.ask(`${name}.${zone}`, 'A', asker)
-        return dns.within(`list ${zone}`, answer, SLOW_ANSWERS)
+        return dns.withTimeout(`list ${zone}`, answer, SLOW_ANSWERS)
       }),
     )
     const list = lists.find((list, index) => isListed(list, answers[index]?.value))

@@ -51,7 +51,7 @@ interface Cached {
   readonly expiresAt: number
 }
 
-type SpfDns = Pick<Dns, 'ask' | 'within' | 'forgive'>
+type SpfDns = Pick<Dns, 'ask' | 'withTimeout' | 'refund'>
 
 export class SpfStandings {
   readonly #dns: SpfDns
@@ -85,13 +85,13 @@ export class SpfStandings {
     const network = customerNetwork(client)
     if (!this.#evaluations.take([network])) return { standing: 'unknown', domain }
     const organisation = organisationOf(domain)
-    const asker: Asker = { purpose: 'spf', network, organisation, further: 0 }
+    const asker: Asker = { purpose: 'spf', network, organisation, extraQuestions: 0 }
     const local = sender.text === '' || sender.local === '' ? 'postmaster' : sender.local
     const evaluation = this.#evaluate({ client, domain, local, helo: heloDomain }, asker, isWanted).finally(
       () => this.#evaluations.giveBack([network]),
     )
     // Not by the organisation alone: names of the client's choice, as in HELO, can make its record slow for this client.
-    const standing = await this.#dns.within(`spf ${network} ${organisation}`, evaluation)
+    const standing = await this.#dns.withTimeout(`spf ${network} ${organisation}`, evaluation)
     return { standing: standing ?? 'unknown', domain }
   }
 
@@ -109,7 +109,7 @@ export class SpfStandings {
     )
     const { domain, client } = question
     const standing = standingOf(answer.result, this.#isSteady(question, answer.voucher))
-    if (standing === 'pass') this.#dns.forgive(asker)
+    if (standing === 'pass') this.#dns.refund(asker)
     if (standing !== 'unknown' && answer.isForAllSenders) {
       const key = standing === 'none' ? domain : `${domain} ${client.text}`
       this.#cache.set(key, { standing, expiresAt: lookups.expiresAt })

@@ -12,8 +12,8 @@ type Answers = (name: string, asker: Asker, isFirst: boolean, type: string) => P
 function standingsWith(answers: Answers): SpfStandings {
   return new SpfStandings({
     ask: async (name, type, asker, isFirst = false) => answers(name, asker, isFirst, type),
-    within: (_, answer) => answer,
-    forgive() {},
+    withTimeout: (_, answer) => answer,
+    refund() {},
   })
 }
 
