@@ -1,16 +1,17 @@
-// What an MTA tells its filters of a client's TLS certificate. That the client has the certificate's key, TLS has proven by
-// then in either case; what the names in it are worth depends on who signed it, which the MTA verifies.
+// Reads a client's TLS certificate from the macros that the MTA sends; exempt/tlsclients.ts decides what it is good
+// for. TLS has proven by then that the client has the certificate's key. The names in it are worth as much as its
+// signer, whom the MTA verifies.
 // Source: Postfix smtpd_milter.c (IF_TRUSTED), tls_verify.c; Sendmail tls.c (tls_get_info), op.me ("{cert_subject}").
 
 import type { Macros } from './milter/macros.ts'
 import { decodeText, encodeText } from './milter/text.ts'
 
 export interface ClientCertificate {
-  /** Digest of the certificate, in hexadecimal digits of lower case. Postfix tells none. */
+  /** Digest of the certificate in lower-case hexadecimal digits. Postfix sends none. */
   readonly fingerprint?: string
   /**
-   * The names of whom it is for, and of who signed it: the common name, and from Sendmail the distinguished name, which
-   * begins with a slash. There are none unless the MTA verified the certificate.
+   * Names of the certificate's holder and of its signer: the common name, and from Sendmail also the distinguished
+   * name, which begins with a slash. Both lists are empty unless the MTA verified the certificate.
    */
   readonly subjects: readonly string[]
   readonly issuers: readonly string[]
@@ -22,10 +23,10 @@ export const CERTIFICATE_MACROS: readonly string[] = [
   ...['cert_md5', 'cert_fp'],
 ]
 
-/** Both MTAs cut names to fit 256 bytes; of one of this length nobody knows how it goes on. */
-export const LONGEST_NAME = 254
+/** Longest name that counts, in bytes. Both MTAs cut names to fit 256 bytes, so a longer one may be incomplete. */
+export const MAX_CERTIFICATE_NAME = 254
 
-/** The certificate that the client has shown; `undefined` where it has shown none, or the MTA tells of none. */
+/** The certificate that the client has shown; `undefined` if it has shown none or the MTA sends nothing of it. */
 export function readCertificate(macros: Macros): ClientCertificate | undefined {
   const isPostfix = macros.get('v')?.startsWith('Postfix') ?? false
   const certificate = isPostfix ? fromPostfix(macros) : fromSendmail(macros)
@@ -33,12 +34,12 @@ export function readCertificate(macros: Macros): ClientCertificate | undefined {
   return fingerprint || subjects.length > 0 || issuers.length > 0 ? certificate : undefined
 }
 
-/** Postfix tells common names only, and of trusted certificates only. */
+/** Postfix sends only common names, and only those of trusted certificates. */
 function fromPostfix(macros: Macros): ClientCertificate {
   return { subjects: commonName(macros.get('cert_subject')), issuers: commonName(macros.get('cert_issuer')) }
 }
 
-/** Sendmail tells of any certificate, and in {verify} whether one of its authorities stands behind it. */
+/** Sendmail sends every certificate, and says in {verify} whether one of its authorities vouches for it. */
 function fromSendmail(macros: Macros): ClientCertificate {
   const digest = hexDigits(macros.get('cert_fp') || macros.get('cert_md5') || '')
   const fingerprint = digest === '' ? {} : { fingerprint: digest }
@@ -55,7 +56,7 @@ function distinguishedName(text: string): string[] {
   return isDistinguished(text) && isWhole(text) ? [text] : []
 }
 
-/** A common name that begins like a distinguished one is none; Sendmail writes BadCertificate… where there is none. */
+/** No names if the text begins like a distinguished name, or with BadCertificate, which Sendmail writes for none. */
 function commonName(text: string | undefined): string[] {
   if (!text || isDistinguished(text) || text.startsWith('BadCertificate') || !isWhole(text)) return []
   return [text]
@@ -66,15 +67,18 @@ export function isDistinguished(name: string): boolean {
 }
 
 function isWhole(name: string): boolean {
-  return encodeText(name).length <= LONGEST_NAME
+  return encodeText(name).length <= MAX_CERTIFICATE_NAME
 }
 
-/** `AB:CD` or `abcd` → `abcd`. */
+/** The digits without colons and in lower case: `AB:CD` and `abcd` give `abcd`. */
 export function hexDigits(text: string): string {
   return text.replaceAll(':', '').toLowerCase()
 }
 
-/** Sendmail writes space, brackets, quotes, + and all that is not ASCII as + and two digits: `Darth+20Mail`. */
+/**
+ * The text without Sendmail's encoding, in which space, brackets, quotes, + and non-ASCII bytes are + and two digits,
+ * as in `Darth+20Mail`.
+ */
 export function decodeXtext(text: string): string {
   if (!text.includes('+')) return text
   const bytes = encodeText(text).toString('latin1')

@@ -1,7 +1,9 @@
-// IP addresses and networks: parse, mask, contain. An IPv4 address written as IPv6 (::ffff:192.0.2.1) is IPv4.
+// Parses, masks and compares IP addresses and networks; ranges.ts knows what particular networks mean. An IPv4 address
+// written as IPv6 (::ffff:192.0.2.1) is IPv4.
 //
-// Node says what an address is, and inet_aton's forms (127.1, ::ffff:0x7f.0.0.1) are none: an MTA never sends them, and in
-// a list they are slips. Reading the bytes is done here, as an SPF record may have hundreds of addresses.
+// Node decides what an address is. It refuses the forms of inet_aton (127.1, ::ffff:0x7f.0.0.1): an MTA never sends
+// them, and in a list they are slips. The bytes are read here for speed, as an SPF record may have hundreds of
+// addresses.
 
 import { isIPv4, isIPv6 } from 'node:net'
 import ipaddr from 'ipaddr.js'
@@ -10,7 +12,7 @@ export interface IpAddress {
   readonly kind: 'ipv4' | 'ipv6'
   /** 4 or 16 bytes. */
   readonly bytes: readonly number[]
-  /** Dotted quad, or RFC 5952's form. */
+  /** Dotted quad, or the form of RFC 5952. */
   readonly text: string
 }
 
@@ -21,13 +23,16 @@ export interface Network {
 
 export const ADDRESS_BITS = { ipv4: 32, ipv6: 128 } as const
 
-/** Reads `192.0.2.7`, `2001:db8::7`, Sendmail's `IPv6:2001:db8::7` and zones (`fe80::1%eth0`); else `undefined`. */
+/**
+ * The address in `192.0.2.7`, `2001:db8::7`, Sendmail's `IPv6:2001:db8::7` or `fe80::1%eth0` with a zone, else
+ * `undefined`.
+ */
 export function parseIp(text: string): IpAddress | undefined {
   const bytes = parseBytes(text)
   return bytes && ipFromBytes(bytes)
 }
 
-/** The 4 or 16 bytes of what `parseIp` reads. */
+/** The 4 or 16 bytes of an address in one of the forms that `parseIp` reads, else `undefined`. */
 export function parseBytes(text: string): number[] | undefined {
   if (isIPv4(text)) return ipv4Bytes(text)
   const bare = /^IPv6:/i.test(text) ? text.slice('IPv6:'.length) : text
@@ -36,20 +41,22 @@ export function parseBytes(text: string): number[] | undefined {
   return isMapped(bytes) ? bytes.slice(12) : bytes
 }
 
-/** Reads `192.0.2.0/24`, `2001:db8::/32` or a single address; bits below the prefix are dropped. */
+/**
+ * The network in `192.0.2.0/24`, `2001:db8::/32` or a single address, else `undefined`; drops bits below the prefix.
+ */
 export function parseNetwork(text: string): Network | undefined {
   const [, host = '', digits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
   const address = parseIp(host)
   if (!address) return undefined
   const bits = ADDRESS_BITS[address.kind]
-  // A prefix written for the IPv6 form of an IPv4 address counts from that form's first bit.
+  // The prefix of an IPv4 address in IPv6 form counts from the first bit of that form.
   const offset = address.kind === 'ipv4' && host.includes(':') ? ADDRESS_BITS.ipv6 - ADDRESS_BITS.ipv4 : 0
   const prefix = digits === undefined ? bits : Number(digits) - offset
   if (prefix < 0 || prefix > bits) return undefined
   return networkOf(address, prefix)
 }
 
-/** The network of so many leading bits around an address. */
+/** The network of `prefix` leading bits around an address. */
 export function networkOf(address: IpAddress, prefix: number): Network {
   const masked = address.bytes.map((byte, index) => {
     const kept = Math.min(Math.max(prefix - index * 8, 0), 8)
@@ -70,7 +77,7 @@ export function formatNetwork({ address, prefix }: Network): string {
   return `${address.text}/${prefix}`
 }
 
-/** The bytes of an address that `isIPv4` says is one. */
+/** The bytes of an address that `isIPv4` accepts. */
 function ipv4Bytes(text: string): number[] {
   const bytes = [0, 0, 0, 0]
   let at = 0
@@ -84,7 +91,7 @@ function ipv4Bytes(text: string): number[] {
 
 const DOT = 0x2e
 
-/** The bytes of an address that `isIPv6` says is one, without zone and dotted quad. */
+/** The bytes of an address that `isIPv6` accepts, without zone and dotted quad. */
 function ipv6Bytes(text: string): number[] {
   const bytes = new Array<number>(16).fill(0)
   let end = 0
@@ -106,19 +113,19 @@ function ipv6Bytes(text: string): number[] {
     group = 0
     digits = 0
   }
-  // What stands behind `::` belongs at the end.
+  // Groups behind `::` belong at the end.
   if (gapAt !== -1) bytes.splice(gapAt, 0, ...bytes.splice(end, 16 - end))
   return bytes
 }
 
 const COLON = 0x3a
 
-/** The value of a hexadecimal digit, by its code. */
+/** The value of the hexadecimal digit with this character code. */
 function digitOf(code: number): number {
   return code <= 0x39 ? code - 0x30 : (code | 0x20) - 0x61 + 10
 }
 
-/** Whether it is an IPv4 address written as IPv6: `::ffff:0:0/96` (RFC 4291 section 2.5.5.2). */
+/** Whether the bytes are an IPv4 address written as IPv6, in `::ffff:0:0/96` (RFC 4291 section 2.5.5.2). */
 function isMapped(bytes: readonly number[]): boolean {
   return bytes[10] === 255 && bytes[11] === 255 && bytes.slice(0, 10).every((byte) => byte === 0)
 }
@@ -132,7 +139,7 @@ function withHexTail(ip: string): string {
   })
 }
 
-/** A host as it stands before a colon and a port: an IPv6 address in brackets. */
+/** The host as it is written before a colon and a port, with an IPv6 address in brackets. */
 export function bracketedHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host
 }
@@ -143,15 +150,15 @@ export function bareHost(host: string): string {
 }
 
 /**
- * What an address is in names of the DNS, before it is reversed: the numbers of an IPv4 address, the hexadecimal digits of
- * an IPv6 address.
+ * The labels of an address for names in DNS, in the order of the address: an IPv4 address has a label for each number,
+ * an IPv6 address one for each hexadecimal digit.
  */
 export function labelsOf({ kind, bytes }: IpAddress): string[] {
   if (kind === 'ipv4') return bytes.map(String)
   return bytes.flatMap((byte) => [(byte >> 4).toString(16), (byte & 15).toString(16)])
 }
 
-/** `7.100.51.198`, below which names of an address are, in in-addr.arpa as in DNS lists (RFC 5782 section 2). */
+/** The reversed labels, like `7.100.51.198`, for a query below in-addr.arpa or a DNS list (RFC 5782 section 2). */
 export function reversedName(address: IpAddress): string {
   return labelsOf(address).reverse().join('.')
 }
@@ -159,6 +166,6 @@ export function reversedName(address: IpAddress): string {
 /** The address of 4 or 16 bytes. */
 export function ipFromBytes(bytes: number[]): IpAddress {
   const kind = bytes.length === 4 ? 'ipv4' : 'ipv6'
-  // Dotted quads are made for each attempt; only IPv6's shortest form is worth a library.
+  // Each attempt makes dotted quads, which a plain join does fastest; only the short form of IPv6 is worth a library.
   return { kind, bytes, text: kind === 'ipv4' ? bytes.join('.') : ipaddr.fromByteArray(bytes).toString() }
 }

@@ -1,6 +1,6 @@
 // Who is never greylisted, by configuration: the lists in order → the first rule that applies.
 
-import { isByTheBook } from '../address.ts'
+import { isStandardAddress } from '../address.ts'
 import type { Attempt } from '../attempt.ts'
 import type { ExemptReason } from '../outcome.ts'
 import { type AddressRule, compileAddresses } from './addresses.ts'
@@ -58,7 +58,7 @@ export function compileExempt(settings: ExemptSettings, lists: ExemptLists): Exe
     const exceptMatch = exceptRule(recipient)
     if (exceptMatch) return { reason: 'not-greylisted', rule: exceptMatch }
     // A stranger can spell a recipient so that it is on no list and Postfix still finds it: such a one is greylisted.
-    if (onlyRule && !onlyRule(recipient) && isByTheBook(recipient)) {
+    if (onlyRule && !onlyRule(recipient) && isStandardAddress(recipient)) {
       return { reason: 'not-greylisted', rule: 'only' }
     }
     return undefined

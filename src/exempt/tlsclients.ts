@@ -5,7 +5,7 @@ import {
   decodeXtext,
   hexDigits,
   isDistinguished,
-  LONGEST_NAME,
+  MAX_CERTIFICATE_NAME,
 } from '../certificate.ts'
 import { encodeText } from '../milter/text.ts'
 
@@ -65,9 +65,9 @@ function parseFingerprint(text: string): string {
 function parseName(text: string): string {
   const name = decodeXtext(text)
   const length = encodeText(name).length
-  if (length === 0 || length > LONGEST_NAME) {
+  if (length === 0 || length > MAX_CERTIFICATE_NAME) {
     throw new Error(
-      `expected after subject: and issuer: a common name, or a distinguished one like /O=Example/CN=mail.example.org, of at most ${LONGEST_NAME} bytes`,
+      `expected after subject: and issuer: a common name, or a distinguished one like /O=Example/CN=mail.example.org, of at most ${MAX_CERTIFICATE_NAME} bytes`,
     )
   }
   return name
