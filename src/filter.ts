@@ -8,7 +8,7 @@
 import { type Address, normalDomain, parseAddress } from './address.ts'
 import type { Attempt, Client } from './attempt.ts'
 import { CERTIFICATE_MACROS, type ClientCertificate, readCertificate } from './certificate.ts'
-import { type Greylister, type Inquiry, LONGEST_DECISION } from './greylist/greylister.ts'
+import { DECISION_TIMEOUT, type Greylister, type Inquiry } from './greylist/greylister.ts'
 import { type Network, parseIp } from './ip.ts'
 import type { TakeOutcome } from './log/reporter.ts'
 import { DATA_VERSION } from './milter/codes.ts'
@@ -226,7 +226,7 @@ class Filter implements Handler {
    */
   async #judgeTogether(attempts: readonly Attempt[], inquiry: Inquiry): Promise<Reply> {
     const startedAt = performance.now()
-    const deadline = startedAt + LONGEST_DECISION
+    const deadline = startedAt + DECISION_TIMEOUT
     const outcomes: Outcome[] = []
     for (let start = 0; start < attempts.length; start += JUDGE_BATCH) {
       const batch = attempts.slice(start, start + JUDGE_BATCH)

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Metrics } from '../admin/metrics.ts'
 import type { Config } from '../config/schema.ts'
-import { LONGEST_DECISION } from '../greylist/greylister.ts'
+import { DECISION_TIMEOUT } from '../greylist/greylister.ts'
 import type { Log } from '../log/log.ts'
 import { GuardedStore, type StoreState } from '../store/guard.ts'
 import { FailoverStore } from '../store/local/failover.ts'
@@ -142,7 +142,7 @@ export class Stores {
   }
 
   #retire(close: () => Promise<void>): void {
-    const timer: NodeJS.Timeout = setTimeout(() => void this.#end(timer), LONGEST_DECISION)
+    const timer: NodeJS.Timeout = setTimeout(() => void this.#end(timer), DECISION_TIMEOUT)
     this.#retiring.set(timer, close)
   }
 

@@ -1,16 +1,17 @@
-// The decision: an entry and the configured times → verdict, and whether to keep something. Pure.
+// The decision: takes an entry and the configured times, returns the verdict and whether a pass has to be written.
+// Pure; the greylister asks the store and writes to it.
 // Source: John Rudd's greylisting algorithm, steps 1a to 1d and 2; RFC 6647 section 3. A triplet that stayed away
 // longer than the retry window (pending) or the lifetime (passed) has no entry any more, so that 1c and 2 are 1a.
 
 import type { Entry, FoundEntry } from '../store/entry.ts'
 
-/** All in milliseconds. */
+/** The times of greylisting, in milliseconds. */
 export interface Times {
-  /** X: the least wait before a retry passes. */
+  /** X: the shortest wait before a retry passes. */
   readonly delay: number
-  /** A first retry must come within this time of the first attempt. */
+  /** The longest time from the first attempt to its retry. */
   readonly retryWindow: number
-  /** Y: a pass is kept this long after its last use. */
+  /** Y: how long a pass is kept after its last use. */
   readonly lifetime: number
 }
 
@@ -25,17 +26,21 @@ export type Decision =
       readonly verdict: 'pass'
       readonly reason: 'retry' | 'known'
       readonly waited: number
-      /** Whether the pass has to be written, for the whole lifetime from now. */
+      /** Whether the store has to write the pass, for the whole lifetime from now. */
       readonly keep: boolean
     }
 
-/** A pass in constant use is extended once an hour at most: a write per message would buy nothing more. */
-const LONGEST_UNEXTENDED = 3_600_000
-const UNEXTENDED_SHARE = 64
+/**
+ * A pass in use is extended after this time, in milliseconds, or after a part of its lifetime, whichever is less; a
+ * write for each message would gain nothing.
+ */
+const MAX_EXTENSION_INTERVAL = 3_600_000
+const EXTENSIONS_PER_LIFETIME = 64
 
+/** The decision on an attempt whose triplet has this entry; a new triplet has one of age 0. */
 export function decide(entry: FoundEntry, times: Times): Decision {
   if (entry.passed) {
-    return { verdict: 'pass', reason: 'known', waited: 0, keep: isDue(entry.age, times.lifetime) }
+    return { verdict: 'pass', reason: 'known', waited: 0, keep: isExtensionDue(entry.age, times.lifetime) }
   }
   if (entry.age < times.delay) {
     const reason = entry.added ? 'new' : 'early'
@@ -44,12 +49,12 @@ export function decide(entry: FoundEntry, times: Times): Decision {
   return { verdict: 'pass', reason: 'retry', waited: entry.age, keep: true }
 }
 
-/** Whether a pass that was last extended `age` milliseconds ago has to be written again for its lifetime. */
-export function isDue(age: number, lifetime: number): boolean {
-  return age >= Math.min(lifetime / UNEXTENDED_SHARE, LONGEST_UNEXTENDED)
+/** Whether a pass that was written `age` milliseconds ago has to be extended to its whole lifetime. */
+export function isExtensionDue(age: number, lifetime: number): boolean {
+  return age >= Math.min(lifetime / EXTENSIONS_PER_LIFETIME, MAX_EXTENSION_INTERVAL)
 }
 
-/** Of what several keys say about one triplet, what speaks most for it: a pass, else the longest wait, else a new one. */
+/** The entry that speaks most for a triplet with several keys: a pass, else the longest wait, else a new entry. */
 export function strongest(entries: ReadonlyArray<Entry | undefined>): FoundEntry {
   let best: Entry | undefined
   for (const entry of entries) if (entry && (!best || isStronger(entry, best))) best = entry

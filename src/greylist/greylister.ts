@@ -1,6 +1,6 @@
-// One attempt → its outcome: exempt? whose key? what is remembered? what follows? what is kept? Knows nothing of
-// milter; whoever asks (the filter, the command line) gets the same answer. A store that fails has its configured one,
-// and so has one that takes too long: a decision takes LONGEST_DECISION at most, DNS included.
+// The greylister: takes an attempt, returns its outcome. It joins the exemptions, the identity, the keys, the store and
+// the decision, and knows nothing of milter: the filter and the command line get the same outcome. A store that fails
+// or is slow gives the configured answer. A decision takes DECISION_TIMEOUT at most, DNS included.
 //
 // Nothing is asked on behalf of a stranger before there is a recipient for whom the answer matters.
 
@@ -16,7 +16,7 @@ import type { Outcome } from '../outcome.ts'
 import { CUSTOMER_PREFIX, isPrivate } from '../ranges.ts'
 import type { Entry } from '../store/entry.ts'
 import type { Store } from '../store/store.ts'
-import { type Decision, decide, isDue, strongest, type Times } from './decide.ts'
+import { type Decision, decide, isExtensionDue, strongest, type Times } from './decide.ts'
 import type { Findings, Investigate } from './investigate.ts'
 import { senderForm } from './sender.ts'
 import {
@@ -31,30 +31,31 @@ import {
 
 export interface GreylistSettings {
   readonly times: Times
-  /** Whether a client may be known by the sender's domain. */
+  /** Whether the sender's domain may stand for a client. */
   readonly widensBySpf: boolean
   /** Leading bits that a client and its neighbours share. */
   readonly prefixes: Readonly<Record<IpAddress['kind'], number>>
-  /** Whether senders that differ only by what is made up for each message are one sender. */
+  /** Whether senders that differ only in what varies with the message are one sender. */
   readonly normalizeSender: boolean
-  /** Absent when turned off. */
+  /** Absent if the auto-whitelist is off. */
   readonly autoWhitelist?: AutoWhitelist
   /**
-   * Deferrals of a sender form to a recipient within the retry window, a delay apart and from three networks or more,
-   * until the next attempt passes; of a sender form, where keys have no recipient; 0 for never.
+   * Number of deferrals of a sender form to a recipient, or of a sender form if keys have no recipient, after which the
+   * loop breaker lets the next attempt pass. They count within the retry window, a delay apart, from three networks or
+   * more; 0 turns the loop breaker off.
    */
   readonly maxDeferrals: number
-  /** What becomes of an attempt when the store fails; `local`, where there is no local store, is accept. */
+  /** The answer when the store fails; `local` without a local store is accept. */
   readonly onStoreError: 'accept' | 'tempfail' | 'local'
 }
 
-/** Which identities need not wait any more. Times in milliseconds. */
+/** When an identity need not wait any more; times in milliseconds. */
 export interface AutoWhitelist {
-  /** First passes that an identity has to complete. */
+  /** Number of first passes that an identity has to complete. */
   readonly after: number
-  /** First passes closer together count as one. */
+  /** First passes closer together than this count as one. */
   readonly spacing: number
-  /** It stays whitelisted this long after its last use. */
+  /** How long an identity stays whitelisted after its last use. */
   readonly lifetime: number
 }
 
@@ -65,18 +66,18 @@ export interface GreylisterParts {
   readonly stores: GreylisterStores
 }
 
-/** Looked at anew for each attempt. */
+/** The stores; the greylister reads these properties anew for each attempt. */
 export interface GreylisterStores {
   readonly store: Store
-  /** Decides while `store` fails; only asked with `onStoreError: 'local'`. */
+  /** The fallback while `store` fails, with `onStoreError: 'local'` only. */
   readonly local?: Store | undefined
 }
 
-/** What is found out of the client and the sender of one transaction: once, for all of its recipients. */
+/** The findings on the client and the sender of one transaction, shared by all of its recipients. */
 export interface Inquiry {
   /** Absent until the first attempt needs them. */
   findings?: Promise<Findings>
-  /** Set by the caller when its transaction is over: then nothing more is asked. */
+  /** The caller sets it when its transaction is over, so that DNS is not asked any more. */
   isOver: boolean
 }
 
@@ -84,34 +85,37 @@ export interface Greylister {
   /** Starts the inquiry of an attempt that will be judged later, unless the attempt is exempt. */
   prepare(attempt: Attempt, inquiry: Inquiry): void
   /**
-   * `inquiry` is that of the transaction, if there is one. Answers by `deadline`, a time of performance.now(), which is
-   * LONGEST_DECISION away by default. Never rejects.
+   * The outcome of an attempt by `deadline`, an instant of performance.now(), DECISION_TIMEOUT from now by default.
+   * `inquiry` belongs to the transaction, if there is one. Never rejects.
    */
   judge(attempt: Attempt, inquiry?: Inquiry, deadline?: number): Promise<Outcome>
 }
 
-/** Longest time for one decision, in milliseconds: a store that answers each of several operations slowly is slow too. */
-export const LONGEST_DECISION = 2000
-/** So much of it is left for the local store when the other has taken too long. */
-const LOCAL_SHARE = 200
+/**
+ * Longest time for one decision, in milliseconds. It bounds all store operations together, as several answers may be
+ * slow though none of them exceeds the store's own time-out.
+ */
+export const DECISION_TIMEOUT = 2000
+/** Part of the decision's time that is kept for the local store, in milliseconds. */
+const LOCAL_STORE_RESERVE = 200
 
-/** A client whose name says nothing, or that it is anybody's, has to complete so many first passes at least. */
-const PASSES_OF_UNNAMED = 5
+/** Least number of first passes before a client without a telling name is whitelisted. */
+const MIN_UNNAMED_PASSES = 5
 
-/** Networks, and senders' domains, of which a host's domain needs first passes before it is whitelisted itself. */
-const WITNESSES = 3
+/** Networks, and also senders' domains, from which a host's domain needs first passes before it is whitelisted. */
+const MIN_WITNESSES = 3
 
-/** Networks that the attempts have to come from at least before the loop breaker lets one through. */
-const LOOP_NETWORKS = 3
+/** Networks from which attempts have to come before the loop breaker lets one through. */
+const MIN_LOOP_NETWORKS = 3
 
 /**
- * How SPF may stand to an attempt that the loop breaker counts. Where it fails, a stranger forges the domain. Where DNS
- * does not say, a stranger may have seen to that. Neither takes back what was counted, or a stranger with one forged mail
- * could keep an honest sender from getting through.
+ * The SPF standings of attempts that the loop breaker counts. With `fail`, a stranger forges the domain; with
+ * `unknown`, a stranger may have silenced DNS. Neither resets the count, or one forged mail could keep an honest sender
+ * out.
  */
 const COUNTED_STANDINGS: ReadonlySet<SpfStanding> = new Set(['pass', 'open', 'none', 'unasked'])
 
-/** A greylister that learns all the same, and defers nothing. */
+/** A greylister that learns like the given one and defers nothing; `would` has the reason for a deferral. */
 export function observing({ prepare, judge }: Greylister): Greylister {
   return {
     prepare,
@@ -123,23 +127,24 @@ export function observing({ prepare, judge }: Greylister): Greylister {
   }
 }
 
+/** The greylister that the filter and the command line ask. */
 export function createGreylister({ settings, exempt, investigate, stores }: GreylisterParts): Greylister {
   const { times, autoWhitelist, maxDeferrals } = settings
-  /** The first attempt is the first of them. No two networks together can reach it. */
-  const deferralsNeeded = Math.max(maxDeferrals, LOOP_NETWORKS)
-  const shareOfNetwork = Math.floor((deferralsNeeded - 1) / (LOOP_NETWORKS - 1))
+  /** Counted attempts before one passes; with `maxPerNetwork`, two networks together cannot reach it. */
+  const deferralsNeeded = Math.max(maxDeferrals, MIN_LOOP_NETWORKS)
+  const maxPerNetwork = Math.floor((deferralsNeeded - 1) / (MIN_LOOP_NETWORKS - 1))
 
   async function judge(
     attempt: Attempt,
     inquiry: Inquiry = { isOver: false },
-    deadline = performance.now() + LONGEST_DECISION,
+    deadline = performance.now() + DECISION_TIMEOUT,
   ): Promise<Outcome> {
     const exemption = exempt(attempt)
     if (exemption) return exempted(attempt, exemption)
     const found = await findingsOf(attempt, inquiry)
     if (found.exemption) return exempted(attempt, found.exemption, found.identity)
     const { identity } = found
-    // Mail submitted on the MTA's own host comes over no network; there is nobody who could retry from elsewhere.
+    // Mail without a client address was submitted on the MTA's own host.
     if (!identity) return exempted(attempt, { reason: 'exempt-client', rule: 'no-address' })
     const form = formOf(attempt)
     const keys = tripletKeys(form, attempt, identity)
@@ -148,10 +153,13 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const { store, local } = stores
     const fallback = settings.onStoreError === 'local' ? local : undefined
     try {
-      const storeDeadline = fallback ? deadline - LOCAL_SHARE : deadline
-      return { ...subject, ...(await weigh({ ...question, store, deadline: storeDeadline })) }
+      const storeDeadline = fallback ? deadline - LOCAL_STORE_RESERVE : deadline
+      return { ...subject, ...(await judgeByStore({ ...question, store, deadline: storeDeadline })) }
     } catch (error) {
-      return { ...subject, ...(await weighWithout(messageOf(error), { ...question, deadline }, fallback)) }
+      return {
+        ...subject,
+        ...(await judgeWithoutStore(messageOf(error), { ...question, deadline }, fallback)),
+      }
     }
   }
 
@@ -160,8 +168,8 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     return inquiry.findings
   }
 
-  /** What follows when the store has failed with `error`. Never rejects. */
-  async function weighWithout(
+  /** The judgement after the store failed with `error`, by the fallback if there is one. Never rejects. */
+  async function judgeWithoutStore(
     error: string,
     question: Omit<Question, 'store'>,
     fallback: Store | undefined,
@@ -169,13 +177,13 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const verdict = settings.onStoreError === 'tempfail' ? 'tempfail' : 'pass'
     const unknown = { verdict, reason: 'store-error', waited: 0, retryIn: 0, error } as const
     if (!fallback) return unknown
-    return weigh({ ...question, store: fallback }).then(
+    return judgeByStore({ ...question, store: fallback }).then(
       (judgement) => ({ ...judgement, store: 'local', error }),
       (failure) => ({ ...unknown, error: `${error}; ${messageOf(failure)}` }),
     )
   }
 
-  /** That of the identity, and that of the network beside it: the identity may not be known at the next try. */
+  /** The keys of the identity and of its network; a retry has only the network while DNS does not tell the identity. */
   function tripletKeys(form: string, { recipient }: Attempt, { id, network }: Identity): string[] {
     const key = tripletKey(id, form, recipient)
     return id === network ? [key] : [key, tripletKey(network, form, recipient)]
@@ -185,15 +193,15 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     return settings.normalizeSender ? senderForm(sender, recipient) : sender.normal
   }
 
-  /** Rejects when the store fails, or has not said at `deadline` what there is to know. */
-  async function weigh(question: Question): Promise<Judgement> {
+  /** The judgement by what the store knows. Rejects if the store fails or has not answered by `deadline`. */
+  async function judgeByStore(question: Question): Promise<Judgement> {
     const { attempt, identity, keys, store, deadline } = question
     const listings = autoWhitelist ? listingKeys(identity) : []
     const found = await withDeadline(store.find([...keys, ...listings]), deadline)
     const entries = found.slice(0, keys.length)
     const listed = found.slice(keys.length).findIndex((entry) => entry?.passed)
     if (autoWhitelist && listed !== -1) {
-      const isKept = isDue(found[keys.length + listed]?.age ?? 0, autoWhitelist.lifetime)
+      const isKept = isExtensionDue(found[keys.length + listed]?.age ?? 0, autoWhitelist.lifetime)
       const listing = listings.slice(listed, listed + 1)
       await untilWritten([isKept && keepPassed(store, listing, autoWhitelist.lifetime)], deadline)
       return { verdict: 'pass', reason: 'auto-whitelist', waited: 0, retryIn: 0 }
@@ -201,7 +209,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const decision = decide(strongest(entries), times)
     if (decision.verdict === 'tempfail') return withDeadline(defer(question, entries, decision), deadline)
     const { verdict, reason, waited, keep } = decision
-    // What only one of the keys knew, the other knows from now on.
+    // A pass under one of the two keys is written under both.
     const isKept = keep || entries.some((entry) => !entry?.passed)
     const writes = [
       isKept && keepPassed(store, keys, times.lifetime),
@@ -211,7 +219,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     return { verdict, reason, waited, retryIn: 0 }
   }
 
-  /** Writes down a first attempt, or one that came too early, unless the loop breaker lets it through. */
+  /** Records an attempt that is to be deferred, unless the loop breaker lets it through. */
   async function defer(
     question: Question,
     entries: ReadonlyArray<Entry | undefined>,
@@ -219,35 +227,36 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   ): Promise<Judgement> {
     const { attempt, form, identity, keys, store } = question
     const missing = keys.filter((_, index) => !entries[index])
-    const [isThrough, ...added] = await Promise.all([
+    const [letsThrough, ...added] = await Promise.all([
       reason === 'new' && mayLoop(attempt) && countAttempt(question),
       ...missing.map((key) => store.add(key, times.retryWindow, waited)),
     ])
-    if (isThrough) {
-      await Promise.all([keepPassed(store, keys, times.lifetime), endLoop(store, form, attempt.recipient)])
+    if (letsThrough) {
+      await Promise.all([keepPassed(store, keys, times.lifetime), resetLoop(store, form, attempt.recipient)])
       const hint = hintFor(attempt, identity)
       const pass = { verdict: 'pass', reason: 'max-deferrals', waited, retryIn: 0 } as const
       return { ...pass, deferrals: deferralsNeeded, ...(hint === undefined ? {} : { hint }) }
     }
-    const wasFirst = !added.includes(false) // else another frontend was, a moment ago
+    const wasFirst = !added.includes(false) // false: another frontend added the key since `find`
     return { verdict: 'tempfail', reason: wasFirst ? reason : 'early', waited, retryIn }
   }
 
-  // The loop breaker. A sender whose every retry comes from a network that nobody has seen would be deferred until it
-  // gives up. It looks just like strangers who forge one sender, so that it counts only what is like a queue that retries.
-  // An attempt of a client that is waiting already is not counted: the wait of its own goes on.
+  // The loop breaker lets an attempt pass if its sender's retries come from ever new networks, as such a sender would
+  // be deferred until it gives up. Strangers who forge one sender look the same, so the loop breaker counts only
+  // attempts that are spaced like the retries of a queue. It does not count attempts of a client that is waiting
+  // already.
 
   /**
-   * Whether the loop breaker looks at attempts of the sender. Bounces have the same sender form for everybody, and nothing
-   * that several networks could share but a name or SPF; by these, a retry from a sister host is known as it is.
+   * Whether the loop breaker counts attempts of the sender. It does not count bounces: everybody's have one sender
+   * form, and a retry from a sister host is known anyway, by the host's name or SPF.
    */
   function mayLoop({ sender }: Attempt): boolean {
     return maxDeferrals > 0 && sender.text !== ''
   }
 
   /**
-   * Counts an attempt that is to be deferred, and says whether it has to pass instead. Until a delay after the first
-   * attempt, nothing is counted, and then one attempt in each delay.
+   * Counts an attempt that is to be deferred, and returns whether it has to pass instead. It counts nothing until a
+   * delay after the first attempt, and then one attempt in each delay.
    */
   async function countAttempt(question: Question): Promise<boolean> {
     const { attempt, form, identity, store } = question
@@ -257,29 +266,29 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     if (await store.add(firstKey, times.retryWindow)) return false
     const [first] = await store.find([firstKey])
     if (!first || first.age < times.delay) return false
-    // Before the spacing: a network that has had its share must not keep others from being counted.
+    // The limit precedes the spacing, so that a network beyond its limit does not keep others from being counted.
     const networkKey = loopNetworkKey(countedNetwork(client.address), form, recipient)
     const ofNetwork = await store.count(networkKey, times.retryWindow)
-    if (ofNetwork > shareOfNetwork) return false
+    if (ofNetwork > maxPerNetwork) return false
     if (!(await store.add(loopKey('spacing', form, recipient), times.delay))) return false
     return (await store.count(loopKey('counted', form, recipient), times.retryWindow)) >= deferralsNeeded
   }
 
-  /** What counts as one network where several are asked for: no less than the operator takes for one client. */
+  /** The network that counts as one among several; it is at least as large as the one that stands for a client. */
   function countedNetwork(address: IpAddress): string {
     const { kind } = address
     return formatNetwork(networkOf(address, Math.min(CUSTOMER_PREFIX[kind], settings.prefixes[kind])))
   }
 
-  /** The next attempt is the first again. */
-  async function endLoop(store: Store, form: string, recipient: Address | undefined): Promise<void> {
+  /** Makes the next attempt the first one again. */
+  async function resetLoop(store: Store, form: string, recipient: Address | undefined): Promise<void> {
     const keys = [loopKey('first', form, recipient), loopKey('counted', form, recipient)]
     await Promise.all(keys.map((key) => store.forget(key).catch(() => undefined)))
   }
 
   /**
-   * The setting with which the sender would not have been deferred so often; none where it is not proven who sends: the
-   * operator would exempt whom a stranger names.
+   * The setting with which the sender would not have been deferred so often. There is none for an unproven sender, as
+   * the operator would exempt a name that a stranger has forged.
    */
   function hintFor({ sender }: Attempt, { spf, host }: Identity): string | undefined {
     if (spf === 'pass' && !settings.widensBySpf) return 'greylist.client.spf_domain'
@@ -287,34 +296,34 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     return spf === 'pass' || isHosts ? `exempt.senders: ${sender.domain}` : undefined
   }
 
-  /** The wait is over whether or not it can be written down; the next attempt writes it again. */
+  /** Writes a pass. A failed write does not change the verdict, as the next attempt writes the pass again. */
   async function keepPassed(store: Store, keys: readonly string[], lifetime: number): Promise<void> {
     await Promise.all(keys.map((key) => store.pass(key, lifetime).catch(() => undefined)))
   }
 
-  // The auto-whitelist. What a host has proven holds for the hosts of its domain in its network. The domain is often
-  // that of a provider with strangers for customers, so that it is whitelisted elsewhere only after passes of several
-  // networks and of several senders' domains, each of which SPF vouches for: anybody can write a sender. It is then
-  // whitelisted for hosts whose names say that they handle mail, as the domain's owner gives names. Other hosts of such
-  // a domain need one first pass in their network.
+  // The auto-whitelist. The first passes of a host count for all hosts of its domain in its network. The domain often
+  // belongs to a provider with strangers for customers, so it is whitelisted elsewhere only after first passes from
+  // several networks and several senders' domains, each with an SPF pass, as anybody can write a sender. Then it is
+  // whitelisted for hosts whose names say that they handle mail, since the domain's owner gives the names. Other hosts
+  // of such a domain need one first pass in their network.
 
-  /** Where to look whether the client is whitelisted. */
+  /** The keys that say whether the client is whitelisted. */
   function listingKeys({ id, network, host }: Identity): string[] {
     if (!id.startsWith('host:')) return [whitelistKeys(id).listed]
     const inNetwork = whitelistKeys(hostsInNetwork(id, network)).listed
     return host?.isMail ? [inNetwork, whitelistKeys(id).listed] : [inNetwork]
   }
 
-  /** Counts a first pass towards the auto-whitelist. What the store cannot count is lost: the mail passes all the same. */
+  /** Counts a first pass towards the auto-whitelist. A failed count is lost, and the mail passes all the same. */
   async function countPass(store: Store, { client, sender }: Attempt, identity: Identity): Promise<void> {
-    // Behind a private address there can be anybody: it is that of a proxy, or of a container's gateway.
+    // A private address may be that of a proxy or of a container's gateway, with anybody behind it.
     if (!autoWhitelist || !client.address || isPrivate(client.address)) return
     const { host, spf } = identity
     const witnesses = [countedNetwork(client.address), organisationOf(sender.domain)] as const
     const counted = [countForIdentity(store, identity, autoWhitelist)]
     if (host && spf === 'pass')
       counted.push(countForDomain(store, `host:${host.domain}`, witnesses, autoWhitelist))
-    // The guard around the store counts and logs what fails.
+    // The guard around the store counts and logs failures.
     await Promise.all(counted).catch(() => undefined)
   }
 
@@ -323,7 +332,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     { id, network, isNamed }: Identity,
     whitelist: AutoWhitelist,
   ): Promise<void> {
-    const needed = isNamed ? whitelist.after : Math.max(whitelist.after, PASSES_OF_UNNAMED)
+    const needed = isNamed ? whitelist.after : Math.max(whitelist.after, MIN_UNNAMED_PASSES)
     if (!id.startsWith('host:')) return countFor(store, id, needed, whitelist)
     const [domain] = await store.find([whitelistKeys(id).listed])
     return countFor(store, hostsInNetwork(id, network), domain?.passed ? 1 : needed, whitelist)
@@ -340,7 +349,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     if ((await store.count(keys.passes, lifetime)) >= needed) await store.pass(keys.listed, lifetime)
   }
 
-  /** Whitelists the domain of a host once there are passes of enough networks and of enough senders' domains. */
+  /** Counts a first pass for a host's domain, and whitelists it after enough networks and enough senders' domains. */
   async function countForDomain(
     store: Store,
     id: string,
@@ -348,13 +357,13 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     { spacing, lifetime }: AutoWhitelist,
   ): Promise<void> {
     const { listed, spacing: spacingKey } = whitelistKeys(id)
-    // Bounces, and senders without a domain of their own, name nobody.
+    // A bounce, or a sender without a domain, is no witness.
     if (sender === '' || !(await store.add(spacingKey, spacing))) return
     const kinds = [witnessKeys(id, 'networks', network), witnessKeys(id, 'senders', sender)]
     const isMore = await Promise.all(
       kinds.map(async ({ witness, count, enough }) => {
         if (!(await store.add(witness, lifetime))) return false
-        if ((await store.count(count, lifetime)) < WITNESSES) return false
+        if ((await store.count(count, lifetime)) < MIN_WITNESSES) return false
         await store.pass(enough, lifetime)
         return true
       }),
@@ -372,11 +381,11 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   }
 }
 
-/** What is asked of a store for one attempt, and until when (by performance.now()) its answer is of use. */
+/** The question to a store for one attempt, with the deadline of the answer by performance.now(). */
 interface Question {
   readonly store: Store
   readonly attempt: Attempt
-  /** What stands for the sender. */
+  /** The sender form. */
   readonly form: string
   readonly identity: Identity
   readonly keys: readonly string[]
@@ -392,18 +401,20 @@ function exempted(attempt: Attempt, exemption: Exemption, identity?: Identity): 
   return { attempt, verdict: 'pass', ...exemption, ...known, waited: 0, retryIn: 0 }
 }
 
-/** What `promise` gives, or a rejection at `deadline`, by performance.now(). */
+/** The value of `promise`, or a rejection at `deadline`, an instant of performance.now(). */
 function withDeadline<T>(promise: Promise<T>, deadline: number): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
-      () => reject(new Error(`the store took too long: a decision takes ${LONGEST_DECISION}ms at most`)),
+      () => reject(new Error(`the store took too long: a decision takes ${DECISION_TIMEOUT}ms at most`)),
       deadline - performance.now(),
     )
     promise.then(resolve, reject).then(() => clearTimeout(timer))
   })
 }
 
-/** Waits until `writes` of a decision that stands are done, or until `deadline`. Never rejects. */
+/**
+ * Waits until the writes of a decision are done, or until `deadline`. The decision stands either way. Never rejects.
+ */
 async function untilWritten(writes: ReadonlyArray<Promise<void> | false>, deadline: number): Promise<void> {
   if (!writes.some(Boolean)) return
   await withDeadline(Promise.all(writes), deadline).catch(() => undefined)

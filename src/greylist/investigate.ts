@@ -1,5 +1,5 @@
-// What takes its time to be known of a client and its sender, as DNS has to be asked: who the client is, and whether
-// that alone decides. All of it is asked at once, so that all of it together takes DNS_TIMEOUT at most.
+// Finds out what only DNS can tell of a client and its sender: the client's identity, and whether that exempts it. All
+// questions are asked at once, so that together they take DNS_TIMEOUT at most.
 
 import type { Address } from '../address.ts'
 import type { Client } from '../attempt.ts'
@@ -10,15 +10,16 @@ import type { Identify, Identity } from '../identity/identity.ts'
 export interface InvestigateSettings {
   /** Whether an SPF pass exempts. */
   readonly exemptSpf: boolean
-  /** Who is greylisted at all: everybody, or who has neither a telling name nor an SPF pass. */
+  /** Which clients are greylisted: all, or only those with neither a telling name nor an SPF pass. */
   readonly onlyIf: 'all' | 'suspicious'
 }
 
 export interface InvestigateParts {
   readonly settings: InvestigateSettings
   readonly identify: Identify
-  /** DNS lists of clients that are to be trusted, and of those that alone are greylisted. */
+  /** DNS lists whose clients are exempt. */
   readonly trusted?: DnsListMatcher
+  /** DNS lists; if present, only their clients are greylisted. */
   readonly blocked?: DnsListMatcher
 }
 
@@ -28,9 +29,7 @@ export interface Findings {
   readonly exemption: Exemption | undefined
 }
 
-/**
- * `isWanted` tells whether anybody still waits for the findings: when nobody does, nothing more is asked. Never rejects.
- */
+/** The findings. `isWanted` says whether the caller still waits; once it does not, DNS is not asked. Never rejects. */
 export type Investigate = (client: Client, sender: Address, isWanted: () => boolean) => Promise<Findings>
 
 export function createInvestigate(parts: InvestigateParts): Investigate {

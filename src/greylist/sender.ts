@@ -1,21 +1,22 @@
-// Envelope sender → the text that stands for it in a key. Many senders put something of the message into their
-// address: a signature, the time, a number, the recipient. Of two such addresses of one sender the form is the same,
-// so that a retry, or the next mail, is known again; of two senders it is not. Forms are read in logs: what was an id
-// is #, what was an address is *.
+// Makes the sender form, the text that stands for an envelope sender in a key. Many senders put something of the
+// message into their address: a signature, the time, a number, the recipient. All such addresses of one sender have the
+// same form, so that a retry or the next mail is known again; two senders have different ones. Operators read forms in
+// logs: an id becomes #, an embedded address *. Spellings of one mailbox are the business of address.ts.
 // Sources: draft-levine-smtp-batv; Shevek, "The Sender Rewriting Scheme" (libsrs2.org); cr.yp.to/proto/verp.txt;
 // ezmlm-return(1); Microsoft, "Sender Rewriting Scheme in Microsoft 365". What vendors send is in the test.
 
 import type { Address } from '../address.ts'
 
-/** Longest address looked into. RFC 5321 allows 320 octets; past this it is no mailer's, and no work is spent on it. */
+/** Longest address that is examined, in characters. RFC 5321 allows 320 octets; no mailer sends longer ones. */
 const MAX_ADDRESS = 512
 
-/** Nothing in here can vary with the message: so are most senders. */
+/** Fast path: most local parts consist of these characters, and none of them varies with the message. */
 const PLAIN = /^[a-z._-]*$/
 
 /**
- * `joe@example.org` is itself; `prvs=0123abcdef=joe@example.org` and `joe+tag@example.org` are it as well.
- * `recipient` is absent for keys of client and sender alone. `''` for the null sender, and for no other.
+ * The sender form. `joe@example.org`, `prvs=0123abcdef=joe@example.org` and `joe+tag@example.org` have the form
+ * `joe@example.org`; the null sender, and no other, has `''`. `recipient` is absent for keys of client and sender
+ * alone.
  */
 export function senderForm(sender: Address, recipient: Address | undefined): string {
   const { local, domain, normal } = sender
@@ -26,23 +27,23 @@ export function senderForm(sender: Address, recipient: Address | undefined): str
 }
 
 function localForm(local: string, domain: string, recipient: Address | undefined): string {
-  const signed = unsigned(local)
+  const signed = withoutSignature(local)
   if (signed !== undefined) return localForm(signed, domain, recipient)
   const srs = parseSrs(local)
   if (srs) return srs.before + localForm(srs.local, srs.domain, recipient)
   return vendorForm(local, domain) ?? genericForm(local, domain, recipient)
 }
 
-// Wrappers: an address within the address.
+// Wrappers hold another address within the address.
 
 const TAG = /^\d[0-9a-f]{8,9}$/
-/** Some signers make shorter ones, or longer. */
+/** A tag of a signer that makes shorter or longer ones than the draft. */
 const ODD_TAG = /^(?=[a-f]*\d)[0-9a-f]{3,16}$/
 
-/** What a BATV signer was given; `undefined` where nothing is signed. */
-function unsigned(local: string): string | undefined {
-  if (local.startsWith('btv1==')) return behind(local, '==', 'btv1=='.length)
-  if (local.startsWith('msprvs1=')) return behind(local, '=', 'msprvs1='.length)
+/** The local part that a BATV signer was given; `undefined` if the local part has no signature. */
+function withoutSignature(local: string): string | undefined {
+  if (local.startsWith('btv1==')) return afterTag(local, '==', 'btv1=='.length)
+  if (local.startsWith('msprvs1=')) return afterTag(local, '=', 'msprvs1='.length)
   if (!local.startsWith('prvs=')) return undefined
   const [, first = '', afterFirst = ''] = /^prvs=([^=/]+)[=/](.+)$/s.exec(local) ?? []
   const [, beforeLast = '', last = ''] = /^prvs=(.+)[=/]([^=/]+)$/s.exec(local) ?? []
@@ -52,21 +53,21 @@ function unsigned(local: string): string | undefined {
   return ODD_TAG.test(first) ? afterFirst : undefined
 }
 
-/** What follows the next `separator` after a tag that begins at `start`. */
-function behind(local: string, separator: string, start: number): string | undefined {
+/** The text behind the next `separator` after a tag that begins at `start`; `undefined` if one of them is empty. */
+function afterTag(local: string, separator: string, start: number): string | undefined {
   const end = local.indexOf(separator, start)
   const rest = end > start ? local.slice(end + separator.length) : ''
   return rest === '' ? undefined : rest
 }
 
 interface Srs {
-  /** All that precedes the original local part, hashes and times dropped. */
+  /** The text before the original local part, with # for hashes and times. */
   readonly before: string
   readonly domain: string
   readonly local: string
 }
 
-// Hashes are base64 and may hold any separator but `=`. Times are two digits of base 32, or what we have made of them.
+// Hashes are base64 and may hold any separator but `=`. Times are two digits of base 32, or the # that replaced them.
 const SRS0 = /^srs0[=+-][^=]+=(?:[a-z2-7]{2}|#)=([^=]+)=(.+)$/s
 const SRS1 = /^srs1[=+-][^=]+=([^=]+)=(.+)$/s
 const MICROSOFT_SRS = /^([^+=]+)\+srs=[^=]+=(?:[a-z2-7]{2}|#)=([^=]+)=(.+)$/s
@@ -85,16 +86,16 @@ function parseSrs(local: string): Srs | undefined {
   if (forwarder === undefined || rest === undefined) return undefined
   const first = parseSrs(`srs0${rest}`)
   const before = `srs1=#=${forwarder}=`
-  // A first forwarder's own scheme: nobody else can read it.
+  // The first forwarder has a scheme of its own that nobody else can read.
   if (!first?.before.startsWith('srs0')) return { before, domain: forwarder, local: rest }
   return { ...first, before: before + first.before.slice('srs0'.length) }
 }
 
-// Forms of one vendor that no general rule would know.
+// Forms of single vendors that no general rule covers.
 
-/** Constant Contact: two MD5s in base64, and the customer between them. */
+/** Constant Contact writes two MD5s in base64, and the customer between them. */
 const CONSTANT_CONTACT = /^[a-z0-9+/]{22,23}==(?:_(\d+)_[a-z0-9+/]{22}==)?$/
-/** Silverpop (IBM, Acoustic): numbers in letters, `v-maojhn_pdojdhjapp_ifjcpaoc_ifjcpaoc_a`. */
+/** Silverpop (IBM, Acoustic) writes numbers in letters, `v-maojhn_pdojdhjapp_ifjcpaoc_ifjcpaoc_a`. */
 const SILVERPOP = /^v-[a-z]+(?:_[a-p]{5,})+_[a-z]$/
 
 function vendorForm(local: string, domain: string): string | undefined {
@@ -106,7 +107,7 @@ function vendorForm(local: string, domain: string): string | undefined {
   return undefined
 }
 
-// Everything else: the recipient, the detail, the ids.
+// The general rules replace the recipient, the detail and the ids of all other addresses.
 
 function genericForm(local: string, domain: string, recipient: Address | undefined): string {
   const isBounce = isBounceDomain(domain)
@@ -119,7 +120,7 @@ function genericForm(local: string, domain: string, recipient: Address | undefin
 const AT_SIGNS = ['=', '#', '%', '_at_', '-at-', '===']
 const MAY_HOLD_ADDRESS = /[=#%*]|[_-]at[_-]/
 
-/** The recipient of this mail, wherever it stands and however its @ is spelled. */
+/** The local part with * for this mail's recipient, in any place and spelling of its @; `undefined` if it has none. */
 function withoutRecipient(local: string, recipient: Address | undefined): string | undefined {
   if (!recipient || recipient.local === '' || recipient.domain === '') return undefined
   if (recipient.normal.length > local.length || !MAY_HOLD_ADDRESS.test(local)) return undefined
@@ -129,7 +130,7 @@ function withoutRecipient(local: string, recipient: Address | undefined): string
     if (start === -1) continue
     const before = local.slice(0, start)
     const after = local.slice(start + embedded.length)
-    // Not the end of another name, nor the beginning of another domain.
+    // A longer name may end like the recipient's, and a longer domain may begin like its domain.
     if (/[\p{L}\p{N}]$/u.test(before) || /^(?:[\p{L}\p{N}]|\.\p{L})/u.test(after)) continue
     return `${before}*${after}`
   }
@@ -137,12 +138,13 @@ function withoutRecipient(local: string, recipient: Address | undefined): string
 }
 
 const HOST_NAME = /^(?:[a-z0-9_-]+\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)$/
-/** LISTSERV's dot is `*-`, and its @ `**`. */
+/** LISTSERV writes `*-` for a dot and `**` for @. */
 const LISTSERV_END = /\*-[a-z]{2,}$/
 
 /**
- * An address at the end, whosesoever: the recipient has been an alias, or is not asked for. Only `user=example.com`,
- * and only behind something else: with %, _at_ or alone it is as often the sender's own, as a gateway writes it.
+ * The local part with * for any address at its end, for a recipient that was an alias or is no part of the key;
+ * `undefined` if there is none. Only `user=example.com` behind something else counts: with %, _at_ or alone, it is as
+ * often the sender's own address, written by a gateway.
  */
 function withoutAddress(local: string, isBounce: boolean): string | undefined {
   const star = local.indexOf('*')
@@ -157,11 +159,11 @@ function withoutAddress(local: string, isBounce: boolean): string | undefined {
   return `${before.slice(0, start)}*`
 }
 
-/** Where the user's name begins that `before` ends in: it may have hyphens, and so may the list's. */
+/** Index of the user's name at the end of `before`; the user's name and the list's before it may both have hyphens. */
 function addressStart(before: string): number {
   const equals = before.lastIndexOf('=')
   if (equals !== -1) return equals + 1
-  // The detail goes as a whole.
+  // `withoutDetail` removes everything behind the +.
   if (before.includes('+')) return before.length
   let mark = 0
   for (const { 0: word, index } of before.matchAll(/[a-z0-9]+(?=-)/g)) {
@@ -170,40 +172,39 @@ function addressStart(before: string): number {
   return mark > 0 ? mark : before.lastIndexOf('-') + 1
 }
 
-/** `+` at the start is that of a telephone number. */
+/** The local part before its +; a + at the start belongs to a telephone number. */
 function withoutDetail(local: string): string {
   const plus = local.indexOf('+', 1)
   return plus === -1 ? local : local.slice(0, plus)
 }
 
-// Ids. Greylisting asks for little: an id left in costs its sender the delay once more, an account number taken out
-// lets one stranger pass for another. So without a sign of a bounce address only that goes which nobody has for a
-// name:
+// Ids. An id that is left in costs its sender one more delay; an account number that is taken out lets one stranger
+// pass for another. So an address without a sign of a bounce loses only what nobody has for a name:
 //   - a UUID, and the numbers that Amazon SES puts around it;
 //   - 16 hexadecimal digits or 20 letters and digits, if they change from one to the other at every fourth place or
 //     oftener. Random ones change at every second or third; names with years, dates and telephone numbers in them
 //     (`becca19850412`, `web2print4business2020`) once a word;
 //   - 16 decimal digits, if there is something beside them: a telephone number has 15 at most (E.164), and a local
 //     part that is one number is somebody's account, however long.
-// Behind a word such as `bounces`, and below a domain such as `bounce.example.com`, every number is an id, and so is
-// what begins as a hexadecimal one (`1b`, `669fdf8f`) or mixes letters and digits over 8 places; `us1`, `v2`, `3com`
-// stay. Behind an embedded address without such a word, numbers need 5 digits: lists have years and ordinals in
-// their names.
+// Behind a word such as `bounces`, and below a domain such as `bounce.example.com`, every number is an id. So is a word
+// that begins like a hexadecimal number (`1b`, `669fdf8f`) or mixes letters and digits over 8 places; `us1`, `v2` and
+// `3com` stay. Beside an embedded address without such a word, an id needs 5 digits, as names of lists have years and
+// ordinals in them.
 
 const UUID =
   /(?<![a-z0-9])(?:[0-9a-f]{8,16}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-\d{1,12})?(?![a-z0-9])/g
-/** ezmlm's confirmations: the time, and a hash in letters. */
+/** ezmlm's confirmations have the time and a hash in letters. */
 const EZMLM_COOKIE = /(?<![a-z0-9])\d{9,10}\.[a-p]{20}(?![a-z0-9])/g
 const BOUNCE_WORD = /^(?:[a-z]*bounces?|bnc|verp|sentto)$/
 const BOUNCE_LABEL = /(?:^|-)(?:bounces?|bnc)\d*(?:-|$)/
 const EZMLM_BOUNCE = /-return-\d+-$/
-/** Marketo and others write nothing but numbers; a date or an IP address has fewer. */
+/** Marketo and others write nothing but numbers, at least this many; a date or an IP address has fewer. */
 const MANY_NUMBERS = 5
 
-/** What an id is looked for in: an address for bounces, one with another address in it, or any. */
+/** The place of a possible id: an address for bounces, an address with another one in it, or any other. */
 type Place = 'bounce' | 'verp' | 'any'
 
-/** `isBounce`: by its domain; `isVerp`: there was an address within it. */
+/** The local part with # for ids. `isBounce` says that its domain is for bounces, `isVerp` that it held an address. */
 function withoutIds(local: string, isBounce: boolean, isVerp: boolean): string {
   if (!/\d/.test(local)) return local
   const form = local.replace(UUID, '#').replace(EZMLM_COOKIE, '#')
@@ -211,7 +212,7 @@ function withoutIds(local: string, isBounce: boolean, isVerp: boolean): string {
   const numbers = form.match(/(?<![a-z0-9])\d+(?![a-z0-9])/g)?.length ?? 0
   const idsFrom = wordEnd ?? (isBounce || numbers >= MANY_NUMBERS ? 0 : Number.POSITIVE_INFINITY)
   const elsewhere = isVerp ? 'verp' : 'any'
-  // Whoever has a number for a name.
+  // A local part that is one number is an account.
   if (idsFrom > 0 && /^\d+$/.test(form)) return form
   return form
     .replace(/(?<![a-z0-9])(bounces?)\d+(?![a-z0-9])/g, '$1#')
@@ -221,7 +222,7 @@ function withoutIds(local: string, isBounce: boolean, isVerp: boolean): string {
     .replace(/#(?:[-._]+#)+/g, '#')
 }
 
-/** Where the first word ends that only bounce addresses have; `return` is one in ezmlm's addresses alone. */
+/** Index behind the first word that only bounce addresses have; `return` is such a word only in ezmlm's addresses. */
 function bounceWordEnd(local: string, isEzmlm: boolean): number | undefined {
   for (const { 0: word, index } of local.matchAll(/[a-z]+/g)) {
     if (BOUNCE_WORD.test(word) || (isEzmlm && word === 'return')) return index + word.length
@@ -229,7 +230,7 @@ function bounceWordEnd(local: string, isEzmlm: boolean): number | undefined {
   return undefined
 }
 
-/** `word` is of letters and digits only. */
+/** Whether `word`, of letters and digits only, is an id. */
 function isId(word: string, place: Place): boolean {
   const length = word.length
   if (/^\d+$/.test(word)) return place === 'bounce' || length >= (place === 'verp' ? 5 : 16)
@@ -241,7 +242,7 @@ function isId(word: string, place: Place): boolean {
   return length >= 8 && changes >= 2
 }
 
-/** `bounce.example.com`, `email-bounces.example.com`, but not `bounce.com`, which may be anybody's. */
+/** Whether a label below the registrable domain says bounces: in `bounce.example.com`, but not in `bounce.com`. */
 function isBounceDomain(domain: string): boolean {
   if (!domain.includes('bounce') && !domain.includes('bnc')) return false
   const labels = domain.split('.').slice(0, -2)

@@ -1,23 +1,24 @@
-// What the store remembers, and under which keys: a triplet of identity, sender and recipient; how an identity comes to
-// be whitelisted; how often a sender was deferred. Keys are readable text; two different things never share one.
+// The keys of everything that greylisting remembers: triplets of identity, sender and recipient, the progress of an
+// identity towards the auto-whitelist, and the deferrals of a sender. The store knows keys only as text. Keys are
+// readable, and no two things share one.
 
 import { hash } from 'node:crypto'
 import type { Address } from '../address.ts'
 
-/** Longest key in UTF-16 units; LMDB takes 1978 bytes, and a unit is 3 bytes of UTF-8 at most. */
+/** Longest key, in UTF-16 units of 3 bytes of UTF-8 at most; LMDB takes 1978 bytes. */
 const MAX_KEY = 600
 
 const SEPARATOR = '|'
 /**
- * What would be ambiguous between parts, unreadable in a terminal, or (lone surrogates) lost in UTF-8; and braces, with
- * which senders could choose the node of a Redis Cluster for their keys (Redis Cluster specification, hash tags).
+ * Characters to escape: separators, control characters, lone surrogates, which UTF-8 loses, and braces, with which a
+ * sender could choose the node of a Redis Cluster for its keys (Redis Cluster specification, hash tags).
  */
 const UNSAFE = /[\\|{}\p{Cc}\p{Cs}]/gu
-/** Nothing unsafe, without a look at Unicode's tables: so are all but a few parts. */
+/** Fast path: nearly all parts consist of safe ASCII characters, which need no look-up in Unicode's tables. */
 const PLAIN = /^[!-[\]-z~]*$/
 
 /**
- * `identity` is an identity's `id` or network, `sender` the form that stands for the sender. `recipient` is absent for
+ * The key of a triplet. `identity` is an identity's `id` or network, `sender` a sender form; `recipient` is absent for
  * keys of client and sender alone.
  */
 export function tripletKey(identity: string, sender: string, recipient: Address | undefined): string {
@@ -27,8 +28,8 @@ export function tripletKey(identity: string, sender: string, recipient: Address 
 const LOOP_KEYS = { first: 'f:', spacing: 'g:', counted: 'd:' } as const
 
 /**
- * Of a sender form and a recipient, for the loop breaker: that there was a first attempt, that one was counted a moment
- * ago, and how many were counted.
+ * A key of the loop breaker for a sender form and a recipient. `first` marks the first attempt, `spacing` exists for a
+ * delay after a counted attempt, and `counted` is the number of counted attempts.
  */
 export function loopKey(
   kind: keyof typeof LOOP_KEYS,
@@ -38,25 +39,28 @@ export function loopKey(
   return boundedKey(LOOP_KEYS[kind], sender, recipient)
 }
 
-/** How many of the attempts came from one network. */
+/** The key under which the loop breaker counts the attempts of one network. */
 export function loopNetworkKey(network: string, sender: string, recipient: Address | undefined): string {
   return boundedKey(`n:${network}`, sender, recipient)
 }
 
-/** Of an identity: that it is whitelisted, how many first passes it has completed, and that one was a moment ago. */
+/**
+ * The keys of an identity in the auto-whitelist. `listed` marks it as whitelisted, `passes` counts its first passes,
+ * and `spacing` exists for a while after a counted one.
+ */
 export function whitelistKeys(identity: string): { listed: string; passes: string; spacing: string } {
   const id = escapePart(identity)
   return { listed: `w:${id}`, passes: `p:${id}`, spacing: `s:${id}` }
 }
 
-/** Of the hosts of one domain in one network: what stands for them in `whitelistKeys`. */
+/** The identity, for `whitelistKeys`, of the hosts of one domain in one network. */
 export function hostsInNetwork(host: string, network: string): string {
   return `${host}+${network}`
 }
 
 /**
- * Of a host's domain: that a network, or a sender's domain, is one of those whose first passes were counted; how many
- * they are; and that they are enough.
+ * The keys of the witnesses for a host's domain, which are networks or senders' domains with a first pass. `witness`
+ * marks this one as counted, `count` is their number, and `enough` marks that the number is reached.
  */
 export function witnessKeys(
   host: string,
@@ -71,7 +75,7 @@ export function witnessKeys(
   }
 }
 
-/** A key too long for a store ends in its SHA-256. */
+/** The key of the joined parts; one too long for a store ends in its SHA-256 instead. */
 function boundedKey(start: string, sender: string, recipient: Address | undefined): string {
   const pair = `${start}${SEPARATOR}${escapePart(sender)}`
   const key = recipient ? `${pair}${SEPARATOR}${escapePart(recipient.normal)}` : pair
@@ -79,12 +83,13 @@ function boundedKey(start: string, sender: string, recipient: Address | undefine
 }
 
 /**
- * A short name for what a sender form sends to a recipient, the same on every host: what a deferred sender quotes leads to
- * its log lines. The client has no part in it: it can be known in another way at the next attempt.
+ * A short reference for a sender form and a recipient, the same on every host, by which the operator finds the log
+ * lines of a deferral that a sender quotes. The client is no part of it, since its identity can differ at the next
+ * attempt.
  */
 export function attemptRef(sender: string, recipient: Address | undefined): string {
   const key = boundedKey('', sender, recipient)
-  // FNV-1a: it has to be short and quick, made for every attempt; two triplets with one reference do no harm.
+  // FNV-1a is short and quick, as every attempt needs a reference; a collision of two triplets does no harm.
   let hash = 0x811c9dc5
   for (let index = 0; index < key.length; index += 1) {
     hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193)

@@ -5,7 +5,7 @@ import { isIP } from 'node:net'
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
 import type { TlsClientRule } from '../exempt/tlsclients.ts'
-import { LONGEST_DECISION } from '../greylist/greylister.ts'
+import { DECISION_TIMEOUT } from '../greylist/greylister.ts'
 import type { SocketSpec } from '../milter/socket.ts'
 import { isLoopback, MIN_ANSWER_TIMEOUT, type Warning } from './settings.ts'
 
@@ -43,7 +43,7 @@ export function lintAnswerTimeout(setting: string, timeout: number): Warning[] {
   if (timeout >= MIN_ANSWER_TIMEOUT) return []
   return [
     `${setting} ${formatDuration(timeout)} is below ${formatDuration(MIN_ANSWER_TIMEOUT)}: expected more, such as 10s, as a decision takes ` +
-      `up to ${formatDuration(LONGEST_DECISION)} when DNS and the store are slow, and who does not wait for it takes greymx for failed`,
+      `up to ${formatDuration(DECISION_TIMEOUT)} when DNS and the store are slow, and who does not wait for it takes greymx for failed`,
   ]
 }
 

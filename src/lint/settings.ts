@@ -4,7 +4,7 @@
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
 import type { DnsListFault } from '../exempt/dnsfilter.ts'
-import { LONGEST_DECISION } from '../greylist/greylister.ts'
+import { DECISION_TIMEOUT } from '../greylist/greylister.ts'
 import { bareHost, isInNetwork, parseIp, parseNetwork } from '../ip.ts'
 import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
 import { formatStoreSpec } from '../store/open.ts'
@@ -39,7 +39,7 @@ const MIN_RETRY_WINDOW = 4 * HOUR
  * Shortest time in milliseconds that an MTA must wait for an answer: the longest decision, and a second for a busy
  * machine.
  */
-export const MIN_ANSWER_TIMEOUT = LONGEST_DECISION + 1000
+export const MIN_ANSWER_TIMEOUT = DECISION_TIMEOUT + 1000
 
 /** Returns the warnings on `config`, without looking at any file or server. */
 export function lintSettings(config: Config): Warning[] {
@@ -72,9 +72,9 @@ function lintTimes({ greylist, storeTimeout }: Config): Warning[] {
         'more, as a pass would be forgotten before a first attempt is',
     )
   }
-  if (storeTimeout >= LONGEST_DECISION) {
+  if (storeTimeout >= DECISION_TIMEOUT) {
     warnings.push(
-      `store_timeout ${formatDuration(storeTimeout)} is not below ${formatDuration(LONGEST_DECISION)}: expected less, such as ` +
+      `store_timeout ${formatDuration(storeTimeout)} is not below ${formatDuration(DECISION_TIMEOUT)}: expected less, such as ` +
         '250ms, as no decision takes longer, and one after the other takes that long until the store is known to stand still',
     )
   }
