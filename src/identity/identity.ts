@@ -1,6 +1,6 @@
-// What stands for the client in the key, so that a retry from a sister host is known again: the sender's domain where
-// its SPF record passes for the client, else the domain of the client's confirmed host name, else its network. SPF
-// widens the client here; it exempts nobody.
+// Finds the identity that stands for a client in keys, so that a retry from a sister host is known again: the sender's
+// domain if its SPF record passes for the client, else the domain of the client's confirmed host name, else its
+// network. SPF widens the client here; exemption by SPF is the business of greylist/investigate.ts.
 
 import type { Address } from '../address.ts'
 import type { Client } from '../attempt.ts'
@@ -12,7 +12,7 @@ import { type SpfIdentity, type SpfStanding, SpfStandings } from './spf/standing
 export interface IdentitySettings {
   readonly spfDomain: boolean
   readonly hostDomain: boolean
-  /** Whether SPF is asked at all: also where it does not widen the client, exemptions may need it. */
+  /** Whether SPF is asked at all; exemptions may need it even if it does not widen the client. */
   readonly asksSpf: boolean
   /** Leading bits that a client and its neighbours share. */
   readonly ipv4Prefix: number
@@ -24,19 +24,19 @@ export interface Identity {
   readonly id: string
   /** `network:198.51.100.0/24` */
   readonly network: string
-  /** How the client stands to the sender's domain. */
+  /** The client's standing with the sender's domain. */
   readonly spf: SpfStanding
-  /** The domain whose SPF record passes for the client, and not for just anyone. */
+  /** The domain whose SPF record passes for the client and vouches for it; absent otherwise. */
   readonly spfDomain?: string | undefined
-  /** By its confirmed host name, where that tells of its owner: the registrable domain, and whether it is a mailer's. */
+  /** From a telling, confirmed host name: its registrable domain, and whether it says that the host handles mail. */
   readonly host?: { readonly domain: string; readonly isMail: boolean } | undefined
-  /** Whether it has a confirmed host name that tells of its owner. */
+  /** Whether the client has a confirmed host name that is telling. */
   readonly isNamed: boolean
 }
 
 /**
- * `undefined` for a client without address. `isWanted` tells whether anybody still waits for it. Takes DNS_TIMEOUT at
- * most, and never rejects.
+ * The identity, or `undefined` for a client without address. `isWanted` says whether the caller still waits. Takes
+ * DNS_TIMEOUT at most, and never rejects.
  */
 export type Identify = (
   client: Client,

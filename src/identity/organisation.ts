@@ -1,12 +1,12 @@
-// A domain → the domain that somebody pays a registry for, below which names cost nothing: those that companies let to
-// others free of charge, as dynamic DNS, among them.
+// Finds the domain above a name that somebody pays a registry for. Names below it cost nothing, also those that
+// companies let to others free of charge, as dynamic DNS.
 // Source: publicsuffix.org, the part for ICANN's domains.
 
 import { require } from '../require.ts'
 
 const { getDomain } = require('tldts') as typeof import('tldts')
 
-/** The registrable domain; `name` itself where it has none. */
+/** The registrable domain of `name`, or `name` itself if it has none. */
 export function organisationOf(name: string): string {
   return getDomain(name, { allowPrivateDomains: false, extractHostname: false }) ?? name
 }
