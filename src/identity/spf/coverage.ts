@@ -1,37 +1,37 @@
-// How much of the address space some blocks cover together, against what the largest real senders cover: a record that
-// passes for more than that, or in more places, says nothing of a client.
+// Measures how much of the address space the blocks of an SPF record cover together. A record that passes for more than
+// the largest real senders have, or in more places, says nothing of a client. passing.ts collects the blocks.
 
 import type { AddressBlock } from './record.ts'
 
 export type Family = 'ipv4' | 'ipv6'
 
 /**
- * The most that a record may cover and still vouch for its clients.
+ * Limit of what a record may cover and still vouch for its clients.
  *
- * IPv4, in addresses: a /11 in all. Microsoft 365 covers 0.46 million and Google 0.3 million, and a domain that includes
- * the ten largest providers together stays below 1.5 million; a /11 is 2.1 million, a two-thousandth of the space.
- * IPv6, in /48 networks: a /28 in all, which is twice what a registry gives a provider at first (RIPE-738 section 5.1).
- * Google covers six /36.
+ * IPv4, in addresses: a /11 in all. Microsoft 365 covers 0.46 million and Google 0.3 million, and a domain that
+ * includes the ten largest providers together stays below 1.5 million; a /11 is 2.1 million, a two-thousandth of the
+ * space. IPv6, in /48 networks: a /28 in all, which is twice what a registry gives a provider at first (RIPE-738
+ * section 5.1). Google covers six /36.
  */
 const MAX_COVERED: Readonly<Record<Family, number>> = { ipv4: 2 ** 21, ipv6: 2 ** 20 }
 
-/** Regions are networks of so many leading bits: what a large provider has many of, and a bot has one of. */
+/** Prefix lengths of regions, networks of a size of which a large provider has many and a bot one. */
 const REGION_BITS: Readonly<Record<Family, number>> = { ipv4: 16, ipv6: 32 }
 
-/** In how many regions a record may pass: the ten largest providers together are in about a hundred. */
+/** Limit of the regions in which a record may pass; the ten largest providers together are in about a hundred. */
 const MAX_REGIONS = 150
 
-/** Bits of an address by which blocks are compared: as many of IPv6 as a number holds exactly. */
+/** Leading bits by which blocks are compared; a number holds 48 of IPv6 exactly. */
 const COMPARED_BITS: Readonly<Record<Family, number>> = { ipv4: 32, ipv6: 48 }
 
 export interface Coverage {
-  /** Whether it is so much, or so scattered, that the record vouches for nobody. */
+  /** Whether the blocks cover so much, or are so scattered, that the record vouches for nobody. */
   readonly isTooMuch: boolean
-  /** A number that differs, as good as always, where other addresses are covered. */
+  /** A hash of the covered addresses. */
   readonly digest: number
 }
 
-/** What blocks of one family cover together, whatever their order; blocks within others count once. */
+/** The coverage of blocks of one family, independent of their order; blocks within others count once. */
 export function coverageOf(blocks: readonly AddressBlock[], family: Family): Coverage {
   const bits = COMPARED_BITS[family]
   const ranges = blocks

@@ -1,6 +1,7 @@
-// check_host(): whether a domain's SPF record passes a client, and whether that says anything of the client. No record,
-// however hostile, costs more than a bounded amount of work: text, addresses and questions each have a budget for the
-// whole evaluation. What is beyond a budget is not known, and nothing follows from it.
+// check_host(): evaluates whether a domain's SPF record passes a client, and whether that says anything of the client.
+// standing.ts decides what follows and caches it. The work for a hostile record is bounded: text, addresses and
+// questions each have a budget for the whole evaluation. Beyond a budget the result is `unknown`, and nothing follows
+// from it.
 // Source: RFC 7208 section 4; section 5 for the mechanisms, section 4.6.4 for the limits.
 
 import type { IpAddress } from '../../ip.ts'
@@ -10,61 +11,61 @@ import type { Lookup, Lookups } from './lookups.ts'
 import { type DomainSpec, expand, type MacroValues, reverseName } from './macro.ts'
 import { MAX_ASKING_TERMS, passingBlocks } from './passing.ts'
 import type { AddressBlock, Mechanism, SpfRecord } from './record.ts'
-import { type End, type Found, isDomain, Records, type TakeTurn } from './records.ts'
+import { type EndResult, type Found, isDomain, Records, type TakeTurn } from './records.ts'
 
 export interface SpfQuestion {
   readonly client: IpAddress
-  /** The domain of the sender, for the null sender that of HELO (section 2.4); in lower case, without a final dot. */
+  /** The sender's domain, or HELO's for the null sender (section 2.4), in lower case, without a final dot. */
   readonly domain: string
-  /** The local part of the sender; `postmaster` where it has none (section 4.3). */
+  /** The local part of the sender, or `postmaster` if it has none (section 4.3). */
   readonly local: string
-  /** What the client called itself in HELO. */
+  /** The name that the client gave in HELO. */
   readonly helo: string
 }
 
 export type SpfResult = 'none' | 'neutral' | 'pass' | 'fail' | 'softfail' | 'temperror' | 'permerror'
 
 export interface SpfAnswer {
-  /** `unknown` where a budget was used up, or nobody waited any more. */
+  /** `unknown` if a budget was used up or the caller stopped waiting. */
   readonly result: SpfResult | 'unknown'
   /**
-   * What speaks for a client that passed by its own address, where the record passes for no more than the largest senders
-   * have: then the client is one of the domain's own.
+   * Evidence that the client is one of the domain's own. It is present if the client passed by its own address and the
+   * record covers no more than the largest senders have.
    */
   readonly voucher?: Voucher
-  /** Whether another sender of the domain, or another HELO name, gets the same answer. */
+  /** Whether any other sender of the domain, with any HELO name, gets the same answer. */
   readonly isForAllSenders: boolean
 }
 
-/** What passed the client: a block that the records name, or an address that a host of theirs has. */
+/** What passed the client: a block that the records name, or the address of a host that they name. */
 export type Voucher =
-  /** A number that differs, as good as always, where records name other blocks. */
+  /** `digest` is a hash of the addresses that the records name. */
   { readonly kind: 'named'; readonly digest: number } | { readonly kind: 'host' }
 
-/** Questions that find nothing (section 4.6.4). */
+/** Limit of questions that find nothing (section 4.6.4). */
 const MAX_VOID_LOOKUPS = 2
-/** Characters of a local part and of a HELO name; some mailers exceed the 64 and 255 of RFC 5321 section 4.5.3.1. */
+/** Limit of a local part and of a HELO name, in characters. Some mailers exceed RFC 5321 section 4.5.3.1 (64, 255). */
 const MAX_MACRO_VALUE = 512
 
 /**
- * What a client matched by: its address in a block that a record names, or one of a host's; or something that a client can
- * choose or cause, such as its name, or a name that is made of its address.
+ * What a client matched by: its address in a block that a record names, the address of a host, or something that a
+ * client can choose or cause, such as its name or a name made of its address.
  */
-type By = 'named' | 'host' | 'other'
+type MatchedBy = 'named' | 'host' | 'other'
 
 type Match =
   | { readonly kind: 'no match' }
-  | { readonly kind: 'match'; readonly by: By }
-  | { readonly kind: 'end'; readonly end: End }
+  | { readonly kind: 'match'; readonly by: MatchedBy }
+  | { readonly kind: 'end'; readonly end: EndResult }
 
 interface Verdict {
   readonly result: SpfAnswer['result']
-  readonly by: By
+  readonly by: MatchedBy
 }
 
 const NO_MATCH: Match = { kind: 'no match' }
 
-/** Never rejects. Asks nothing once `lookups` refuses. */
+/** The result of check_host() with its voucher. Never rejects, and asks nothing once `lookups` refuses. */
 export async function checkHost(
   question: SpfQuestion,
   lookups: Lookups,
@@ -102,17 +103,17 @@ class Evaluation {
     this.#records = new Records(lookups, this.#addressType(), question.domain, takeTurn)
   }
 
-  /** Whether a name was asked for in which the sender or the HELO name stands. */
+  /** Whether the evaluation expanded a name that depends on the sender or on HELO. */
   get asksForSender(): boolean {
     return this.#asksForSender
   }
 
-  /** Whether a question was not asked of which the RFC takes no answer for none: then the result is of no use. */
+  /** Whether the result is useless: a question was refused for which the RFC treats a failure like an empty answer. */
   get lacksAnswers(): boolean {
     return this.#lacksAnswers
   }
 
-  /** What the sender's domain passes for by address. */
+  /** The blocks for which the sender's domain passes by address. */
   passing() {
     const { client, domain } = this.#question
     return passingBlocks(client.kind, domain, this.#records, this.#lookups)
@@ -133,7 +134,7 @@ class Evaluation {
     this.#records.prefetch(found.value, domain)
     const target = await this.#expand(redirect, domain)
     const verdict = await this.check(target)
-    // Section 6.1: a target without record is a mistake of this record.
+    // A target without record is a mistake of this record (section 6.1).
     if (verdict.result === 'none') return { result: 'permerror', by: 'other' }
     return redirect.isOfClient ? { ...verdict, by: 'other' } : verdict
   }
@@ -158,7 +159,7 @@ class Evaluation {
     }
   }
 
-  /** Section 5.2, with the table of what the result of an included record means. */
+  /** Matches an `include` by the table of results in section 5.2. */
   async #matchInclude(name: DomainSpec, domain: string): Promise<Match> {
     const { result, by } = await this.check(await this.#expand(name, domain))
     switch (result) {
@@ -195,7 +196,7 @@ class Evaluation {
     return NO_MATCH
   }
 
-  /** The names whose addresses an `a` or `mx` is about. */
+  /** The names of the hosts whose addresses an `a` or `mx` compares. */
   async #hostsOf(
     mechanism: Extract<Mechanism, { kind: 'a' | 'mx' }>,
     domain: string,
@@ -222,7 +223,7 @@ class Evaluation {
     return this.#question.client.kind === 'ipv4' ? 'A' : 'AAAA'
   }
 
-  /** Section 5.5: by a name that the client's address leads to, and that leads back to the address. */
+  /** Matches a `ptr` by a name of the client's address that leads back to the address (section 5.5). */
   async #matchPtr(name: DomainSpec | undefined, domain: string): Promise<Match> {
     const target = name ? await this.#expand(name, domain) : domain
     for (const host of await this.#clientNames()) {
@@ -231,7 +232,7 @@ class Evaluation {
     return NO_MATCH
   }
 
-  /** What the client's address leads to; none where DNS fails (section 5.5). */
+  /** The names of the client's address, none if DNS fails (section 5.5). */
   async #clientNames(): Promise<readonly string[]> {
     const lookup = await this.#lookups.ask(reverseName(this.#question.client), 'PTR')
     this.#lacksAnswers ||= lookup.kind === 'refused'
@@ -249,7 +250,7 @@ class Evaluation {
     return addresses.some((address) => isInBlock(bytes, { bytes: address, prefix }))
   }
 
-  /** `%{p}`: the domain itself, else a name below it, else any (section 7.3). */
+  /** The value of `%{p}`: the domain itself, else a name below it, else any name of the client (section 7.3). */
   async #findClientName(domain: string): Promise<string> {
     const names = await this.#clientNames()
     const byPreference = [
@@ -261,7 +262,7 @@ class Evaluation {
     return 'unknown'
   }
 
-  /** What there is under a name, nothing for a void lookup; too many of these end the evaluation. */
+  /** The records under a name, none for a void look-up; too many void look-ups end the evaluation. */
   async #lookup(name: string, type: 'A' | 'AAAA' | 'MX'): Promise<Found<readonly unknown[]>> {
     const lookup: Lookup = await this.#lookups.ask(withoutFinalDot(name), type)
     switch (lookup.kind) {
@@ -272,7 +273,7 @@ class Evaluation {
       case 'refused':
         return { kind: 'end', end: 'unknown' }
       case 'void':
-        // Hosts without an IPv6 address are no mistake of the record: they do not count.
+        // A host without an IPv6 address is no mistake of the record, so it does not count.
         if (!(lookup.isName && type === 'AAAA')) this.#voidLookups += 1
         if (this.#voidLookups > MAX_VOID_LOOKUPS) return { kind: 'end', end: 'permerror' }
         return { kind: 'found', value: [] }
@@ -304,7 +305,7 @@ function isBelow(name: string, domain: string): boolean {
   return name === domain || name.endsWith(`.${domain}`)
 }
 
-/** Whether two addresses of one family have the same first bits. */
+/** Whether an address lies in a block; an address of the other family does not. */
 function isInBlock(bytes: readonly number[], block: AddressBlock): boolean {
   if (bytes.length !== block.bytes.length) return false
   const whole = block.prefix >> 3

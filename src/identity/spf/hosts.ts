@@ -1,25 +1,27 @@
-// The hosts that `a` and `mx` name, and their addresses of the client's family, within a budget.
+// Reads the hosts that `a` and `mx` name, and their addresses, from answers of DNS; defines their limits.
 // Source: RFC 7208 sections 5.3 and 5.4.
 
 import { parseBytes } from '../../ip.ts'
 import type { Lookup } from './lookups.ts'
 
-/** Hosts of an `mx`, and names of a client (section 4.6.4). */
+/** Limit of the hosts of an `mx`, and of the names of a client (section 4.6.4). */
 export const MAX_HOSTS = 10
-/** Addresses of all hosts that an evaluation looks at. Section 5.3 sets no limit; large farms have a hundred. */
+/**
+ * Limit of the addresses of all hosts in an evaluation. Section 5.3 sets none; large farms have a hundred addresses.
+ */
 export const MAX_ADDRESSES = 1000
 
-/** The names in the answer for an `MX`; a null MX (RFC 7505) has no host. */
+/** The host names in the answer to an `MX` question, in lower case; a null MX (RFC 7505) has none. */
 export function exchangesIn(values: readonly unknown[]): string[] {
   return values.map(exchangeOf).filter((host) => host !== '')
 }
 
-/** The bytes of the addresses in the answer for an `A` or `AAAA`. */
+/** The bytes of the addresses in the answer to an `A` or `AAAA` question. */
 export function addressesIn(values: readonly unknown[]): number[][] {
   return values.map((text) => parseBytes(String(text)) ?? [])
 }
 
-/** What an answer has; nothing where there is none. */
+/** The values of an answer; none if the look-up found nothing. */
 export function valuesOf(lookup: Lookup | undefined): readonly unknown[] {
   return lookup?.kind === 'found' ? lookup.values : []
 }

@@ -1,22 +1,23 @@
-// The DNS questions of one evaluation: each is asked once, and all together are bounded.
+// The DNS questions of one SPF evaluation. Each is asked once, and their number is bounded; dns.ts caches the answers
+// and shares the questions among clients.
 
 import { type DnsAnswer, NOT_ASKED } from '../../dns.ts'
 
-/** Asks one question; `isFirst` for the first of the evaluation. Never rejects. */
+/** Asks DNS one question; `isFirst` marks the first of the evaluation. Never rejects. */
 export type AskDns = (name: string, type: string, isFirst: boolean) => Promise<DnsAnswer>
 
 export type Lookup =
   | { readonly kind: 'found'; readonly values: readonly unknown[] }
-  /** There is no such name (`isName` false), or nothing of that type. */
+  /** The name does not exist (`isName` false), or it has no records of that type. */
   | { readonly kind: 'void'; readonly isName: boolean }
   /** DNS failed, so that nothing is known. */
   | { readonly kind: 'error' }
-  /** The question was not asked, as a budget was used up or nobody waits for the answer any more. */
+  /** The question was not asked, as a budget was used up or the caller stopped waiting. */
   | { readonly kind: 'refused' }
 
 /**
- * Questions of one evaluation. RFC 7208 section 4.6.4 lets 10 terms ask, but each `mx` and `ptr` among them for 10 hosts
- * more; records in use need a dozen or two.
+ * Limit of the questions of one evaluation. RFC 7208 section 4.6.4 lets 10 terms ask, and each `mx` and `ptr` for 10
+ * more hosts; records in use need a dozen or two.
  */
 const MAX_QUESTIONS = 40
 
@@ -29,17 +30,18 @@ export class Lookups {
   readonly #asked = new Map<string, Promise<Lookup>>()
   #expiresAt = Number.POSITIVE_INFINITY
 
-  /** `isWanted` tells whether anybody still waits for what comes of the questions. */
+  /** `isWanted` says whether the caller still waits; once it does not, questions are refused. */
   constructor(ask: AskDns, isWanted: () => boolean) {
     this.#ask = ask
     this.#isWanted = isWanted
   }
 
-  /** Until when all answers that came may be used, by performance.now(). */
+  /** The earliest expiry of the answers so far, by performance.now(). */
   get expiresAt(): number {
     return this.#expiresAt
   }
 
+  /** What DNS has under a name; `type` is a record type like TXT. Never rejects. */
   ask(name: string, type: string): Promise<Lookup> {
     const asciiName = nameForDns(name)
     if (asciiName === undefined) return Promise.resolve(NO_SUCH_NAME)
@@ -60,7 +62,7 @@ export class Lookups {
       return Array.isArray(answer.value) ? { kind: 'found', values: answer.value } : { kind: 'error' }
     }
     const code = 'code' in answer.error ? answer.error.code : undefined
-    // c-ares calls a name bad that no DNS message can hold: it does not exist (RFC 7208 section 4.8).
+    // c-ares calls a name bad that no DNS message can hold; such a name does not exist (RFC 7208 section 4.8).
     if (code === 'ENOTFOUND' || code === 'EBADNAME') return NO_SUCH_NAME
     return code === 'ENODATA' ? { kind: 'void', isName: true } : { kind: 'error' }
   }
@@ -69,13 +71,13 @@ export class Lookups {
 const MAX_LABEL = 63
 
 /**
- * A name as c-ares takes it; `undefined` for one that the DNS cannot hold, or that is not ASCII (RFC 8616 section 4: what
- * is made of a local part that is not ASCII never matches). Macros let the client have its say in names.
+ * The name in the form that c-ares takes. Macros let the client choose parts of names, so the result is `undefined` for
+ * one that DNS cannot hold or that is not ASCII; a non-ASCII local part never matches (RFC 8616 section 4).
  */
 function nameForDns(name: string): string | undefined {
   if (!/^[ -~]+$/.test(name)) return undefined
   const labels = name.split('.')
   if (labels.some((label) => label === '' || label.length > MAX_LABEL)) return undefined
-  // To c-ares a backslash takes its meaning from what stands behind it (RFC 1035 section 5.1).
+  // c-ares reads a backslash as the start of an escape (RFC 1035 section 5.1).
   return name.toLowerCase().replaceAll('\\', '\\\\')
 }

@@ -1,27 +1,28 @@
-// A name in an SPF record, in which macros may stand for what is known of the message: text → parts → name.
+// Parses and expands a name in an SPF record, in which macros may stand for properties of the message; the evaluation
+// finds those out.
 // Source: RFC 7208 section 7.
 
 import { type IpAddress, ipFromBytes, labelsOf, reversedName } from '../../ip.ts'
 
-/** What macros stand for. */
+/** The values of macros. */
 export interface MacroValues {
   readonly client: IpAddress
-  /** Local part of the sender; `postmaster` where it has none. */
+  /** Local part of the sender, or `postmaster` if it has none. */
   readonly local: string
   /** Domain of the sender. */
   readonly senderDomain: string
-  /** What the client called itself in HELO. */
+  /** The name that the client gave in HELO. */
   readonly helo: string
   /** The domain whose record is evaluated. */
   readonly domain: string
-  /** The validated host name of the client, for `%{p}`; found out by the caller, as DNS has to be asked. */
+  /** The validated host name of the client, for `%{p}`; the caller asks DNS for it. */
   readonly clientName: string
 }
 
 interface Macro {
   /** In lower case. */
   readonly letter: string
-  /** How many of the last parts are kept; all of them where it is absent. */
+  /** Number of the last parts that are kept; absent for all parts. */
   readonly keep?: number
   readonly isReversed: boolean
   readonly delimiters: string
@@ -38,22 +39,22 @@ export interface DomainSpec {
   readonly needsClientName: boolean
 }
 
-/** Letters that may stand in names; `c`, `r` and `t` belong to explanations only (RFC 7208 section 7.2). */
+/** Macro letters of names; `c`, `r` and `t` belong to explanations only (RFC 7208 section 7.2). */
 const NAME_LETTERS = 'slodiphv'
 const TEXT_LETTERS = `${NAME_LETTERS}crt`
 
-/** Characters of a label and of a name (RFC 1035 section 2.3.4). */
+/** Limits of a label and of a name, in characters (RFC 1035 section 2.3.4). */
 const MAX_LABEL = 63
 const MAX_NAME = 253
 
-/** Text, an escape, or a macro; visible characters only. */
+/** A run of text, an escape, or a macro, of visible characters only. */
 const TOKEN = /([!-$&-~]+)|(%[%_-])|%\{([a-z])(\d{0,3})(r?)([-.+,/_=]*)\}/iy
 const ESCAPES: Readonly<Record<string, string>> = { '%%': '%', '%_': ' ', '%-': '%20' }
 
-/** Visible characters without a macro among them, as most names are. */
+/** Fast path: most names are visible characters without a macro. */
 const PLAIN = /^[!-$&-~]+$/
 
-/** Reads a `domain-spec`; `undefined` for what is none. */
+/** The parts of a `domain-spec`, or `undefined` if the text is none. */
 export function parseDomainSpec(text: string): DomainSpec | undefined {
   if (PLAIN.test(text)) return endsInTopLabel(text) ? specOf([text]) : undefined
   const parts = parseMacroString(text, NAME_LETTERS)
@@ -62,7 +63,7 @@ export function parseDomainSpec(text: string): DomainSpec | undefined {
   return typeof last === 'object' || endsInTopLabel(last) ? specOf(parts) : undefined
 }
 
-/** Whether a name ends as one without a macro at its end has to: in a label that is no number, and a dot or none. */
+/** Whether a name ends in a label that is no number, with or without a final dot, as one without a macro there must. */
 function endsInTopLabel(name: string): boolean {
   const end = name.endsWith('.') ? name.length - 1 : name.length
   const dot = name.lastIndexOf('.', end - 1)
@@ -76,9 +77,9 @@ export function isMacroString(text: string): boolean {
   return parseMacroString(text, TEXT_LETTERS) !== undefined
 }
 
-/** The name that a `domain-spec` stands for, without a final dot, and without what is beyond the longest name. */
+/** The name that a `domain-spec` stands for, without a final dot, and cut to the longest name. */
 export function expand({ parts }: DomainSpec, values: MacroValues): string {
-  // From the end on, as what makes a name too long is dropped at its beginning: a record may have thousands of macros.
+  // A name that is too long loses its beginning. Expanding from the end bounds the work for thousands of macros.
   let name = ''
   for (let index = parts.length - 1; index >= 0 && name.length <= 2 * MAX_NAME; index -= 1) {
     const part = parts[index] ?? ''
@@ -88,8 +89,8 @@ export function expand({ parts }: DomainSpec, values: MacroValues): string {
 }
 
 /**
- * The name that a `domain-spec` stands for in the record of `domain`, where it is the same for all clients of one family:
- * `isOfClient` is false.
+ * The name that a `domain-spec` stands for in the record of `domain`, the same for all clients of one family. Only for
+ * a spec whose `isOfClient` is false.
  */
 export function expandStatic(
   spec: DomainSpec,
@@ -176,7 +177,7 @@ function macroValue(letter: string, values: MacroValues): string {
   }
 }
 
-/** The name of a client below which its host names are (RFC 1035 section 3.5, RFC 3596 section 2.5). */
+/** The name whose PTR records have the client's host names (RFC 1035 section 3.5, RFC 3596 section 2.5). */
 export function reverseName(client: IpAddress): string {
   return `${reversedName(client)}.${client.kind === 'ipv4' ? 'in-addr' : 'ip6'}.arpa`
 }
@@ -194,7 +195,7 @@ function escapeOf(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase()}`
 }
 
-/** Without as many of its first labels as make it too long for the DNS (RFC 7208 section 7.3). */
+/** The name without as many of its first labels as make it too long for DNS (RFC 7208 section 7.3). */
 function withinLength(name: string): string {
   return name.length > MAX_NAME ? name.slice(name.indexOf('.', name.length - MAX_NAME - 1) + 1) : name
 }

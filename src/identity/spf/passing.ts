@@ -1,8 +1,10 @@
-// For which addresses a record passes by address: what `ip4`, `ip6`, `a` and `mx` name, through includes and redirects.
+// Collects the blocks of addresses for which a record passes: `ip4`, `ip6`, `a` and `mx`, through includes and
+// redirects. coverage.ts judges whether they are too many.
 //
-// Never too few: whoever writes the record must not hide a part of it. In an included record an evaluation can end early for
-// one client and not for another, so that the walk goes on behind everything that would end an evaluation. A term that is
-// not answered in time counts for nothing, as it can pass nobody before it is answered; then it is in this walk as well.
+// The author of a record must not be able to hide a part of it, so the walk never finds too few blocks. In an included
+// record an evaluation can end early for one client and not for another, so the walk goes on behind everything that
+// would end an evaluation. A term without an answer in time is left out: it can pass nobody before it is answered, and
+// once it is answered, a walk includes it.
 // Source: RFC 7208 section 4.6.4 for the terms that no evaluation reaches.
 
 import type { IpAddress } from '../../ip.ts'
@@ -11,19 +13,19 @@ import type { Lookup, Lookups } from './lookups.ts'
 import type { AddressBlock, Mechanism, SpfRecord } from './record.ts'
 import type { Found, Records } from './records.ts'
 
-/** Blocks of the client's family: those that records name, and those around addresses that hosts have. */
+/** Blocks of the client's family: those that records name, and those around addresses of hosts. */
 export interface Passing {
   readonly named: readonly AddressBlock[]
   readonly ofHosts: readonly AddressBlock[]
 }
 
-/** How long the walk waits for answers that the evaluation did not need, in milliseconds: mail waits meanwhile. */
+/** Longest wait for answers that the evaluation did not need, in milliseconds; mail waits meanwhile. */
 const WALK_TIMEOUT = 500
 
-/** Terms that ask the DNS (section 4.6.4). */
+/** Limit of the terms that ask DNS (section 4.6.4). */
 export const MAX_ASKING_TERMS = 10
 
-/** `undefined` where it is not known, as a budget was used up. */
+/** The blocks for which the record of `domain` passes, or `undefined` if a budget was used up. */
 export async function passingBlocks(
   family: IpAddress['kind'],
   domain: string,
@@ -31,11 +33,11 @@ export async function passingBlocks(
   lookups: Lookups,
 ): Promise<Passing | undefined> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
+  const timedOut = new Promise<undefined>((resolve) => {
     timer = setTimeout(() => resolve(undefined), WALK_TIMEOUT)
   })
-  const walk = new Walk(family, records, lookups, late)
-  await walk.through(domain, 0)
+  const walk = new Walk(family, records, lookups, timedOut)
+  await walk.visit(domain, 0)
   clearTimeout(timer)
   return walk.passing
 }
@@ -44,18 +46,18 @@ class Walk {
   readonly #family: IpAddress['kind']
   readonly #records: Records
   readonly #lookups: Lookups
-  readonly #late: Promise<undefined>
+  readonly #timedOut: Promise<undefined>
   readonly #named: AddressBlock[] = []
   readonly #ofHosts: AddressBlock[] = []
-  /** Domains whose records were gone through, with how many terms had asked before at least. */
+  /** The least `asked` of each domain's visits. */
   readonly #visited = new Map<string, number>()
   #isKnown = true
 
-  constructor(family: IpAddress['kind'], records: Records, lookups: Lookups, late: Promise<undefined>) {
+  constructor(family: IpAddress['kind'], records: Records, lookups: Lookups, timedOut: Promise<undefined>) {
     this.#family = family
     this.#records = records
     this.#lookups = lookups
-    this.#late = late
+    this.#timedOut = timedOut
   }
 
   get passing(): Passing | undefined {
@@ -63,14 +65,14 @@ class Walk {
   }
 
   /**
-   * Goes through the record of a domain. `asked` is how many terms have asked the DNS before it, in every evaluation that
-   * comes there: those within included records are not among them, as such a record can end early.
+   * Adds the blocks of a domain's record. `asked` is the number of terms that have asked DNS before it in every
+   * evaluation that gets there. Terms within included records do not count, as such a record can end early.
    */
-  async through(domain: string, asked: number): Promise<void> {
+  async visit(domain: string, asked: number): Promise<void> {
     const before = this.#visited.get(domain)
     if (before !== undefined && before <= asked) return
     this.#visited.set(domain, asked)
-    const found = await this.#inTime(this.#records.of(domain))
+    const found = await this.#withTimeout(this.#records.of(domain))
     const record = this.#recordIn(found)
     if (!record) return
     this.#records.prefetch(record, domain)
@@ -83,7 +85,7 @@ class Walk {
     }
     const { redirect } = record
     if (redirect && !redirect.isOfClient && count < MAX_ASKING_TERMS)
-      await this.through(this.#records.nameIn(redirect, domain), count + 1)
+      await this.visit(this.#records.nameIn(redirect, domain), count + 1)
   }
 
   #recordIn(found: Found<SpfRecord> | undefined): SpfRecord | undefined {
@@ -92,7 +94,9 @@ class Walk {
     return undefined
   }
 
-  /** What matches by something else than the client's address vouches for nobody, and is left out. */
+  /**
+   * Adds the blocks of a mechanism. One that matches by something else than the client's address vouches for nobody.
+   */
   async #add(mechanism: Mechanism, domain: string, asked: number): Promise<void> {
     switch (mechanism.kind) {
       case 'ip':
@@ -101,7 +105,7 @@ class Walk {
         return
       case 'include':
         if (mechanism.name.isOfClient) return
-        await this.through(this.#records.nameIn(mechanism.name, domain), asked)
+        await this.visit(this.#records.nameIn(mechanism.name, domain), asked)
         return
       case 'a':
       case 'mx': {
@@ -123,7 +127,7 @@ class Walk {
     }
   }
 
-  /** An `mx` with too many hosts passes nobody (section 4.6.4). */
+  /** The hosts of an `a` or `mx`; an `mx` with too many hosts passes nobody (section 4.6.4) and has none. */
   async #hostsOf(kind: 'a' | 'mx', name: string): Promise<readonly string[]> {
     if (kind === 'a') return [name]
     const hosts = exchangesIn(valuesOf(await this.#ask(name, 'MX')))
@@ -131,13 +135,13 @@ class Walk {
   }
 
   async #ask(name: string, type: 'A' | 'AAAA' | 'MX'): Promise<Lookup | undefined> {
-    const lookup = await this.#inTime(this.#lookups.ask(name, type))
+    const lookup = await this.#withTimeout(this.#lookups.ask(name, type))
     if (lookup?.kind === 'refused') this.#isKnown = false
     return lookup
   }
 
-  /** `undefined` for what has no answer by the end of the time; what had its answer before then has it still. */
-  #inTime<T>(answer: Promise<T>): Promise<T | undefined> {
-    return Promise.race([answer, this.#late])
+  /** The answer, or `undefined` once the time-out has passed; an answer that is there already is returned even then. */
+  #withTimeout<T>(answer: Promise<T>): Promise<T | undefined> {
+    return Promise.race([answer, this.#timedOut])
   }
 }

@@ -1,20 +1,21 @@
-// The text of an SPF record → its terms, or the fact that it is none by the grammar. Nothing is asked of the DNS here.
+// Parses the text of an SPF record into its terms, or finds that it breaks the grammar. records.ts asks DNS for the
+// text.
 // Source: RFC 7208 sections 4.5, 4.6, 5, 6 and 12.
 
 import { ADDRESS_BITS, parseBytes } from '../../ip.ts'
 import { type DomainSpec, isMacroString, parseDomainSpec } from './macro.ts'
 
-/** What is the result where a mechanism matches. */
+/** The result of a mechanism that matches. */
 export type Qualifier = 'pass' | 'fail' | 'softfail' | 'neutral'
 
-/** Addresses with the same first bits. */
+/** Addresses with the same leading bits. */
 export interface AddressBlock {
-  /** 4 or 16. */
+  /** 4 or 16 bytes. */
   readonly bytes: readonly number[]
   readonly prefix: number
 }
 
-/** How many leading bits of an address that a name has are compared. */
+/** Number of leading bits that are compared with the addresses of a host. */
 export interface Prefixes {
   readonly ipv4: number
   readonly ipv6: number
@@ -26,7 +27,7 @@ export type Mechanism =
   | {
       readonly kind: 'a' | 'mx'
       readonly qualifier: Qualifier
-      /** The record's own domain where it is absent. */
+      /** Absent for the record's own domain. */
       readonly name?: DomainSpec
       readonly prefixes: Prefixes
     }
@@ -35,17 +36,17 @@ export type Mechanism =
 
 export interface SpfRecord {
   readonly mechanisms: readonly Mechanism[]
-  /** Absent also where `all` makes it without effect. */
+  /** Absent also if an `all` makes it ineffective. */
   readonly redirect?: DomainSpec
 }
 
 const VERSION = /^v=spf1(?: |$)/i
 
-/** What may stand in a record at all. */
+/** A record consists of printable ASCII characters. */
 const TEXT = /^[ -~]*$/
 
 const MODIFIER = /^([a-z][a-z0-9_.-]*)=(.*)$/i
-/** The name of a mechanism, before what belongs to it. */
+/** The name of a mechanism, without its argument. */
 const MECHANISM_NAME = /^[a-z0-9]+/i
 const QUALIFIERS: Readonly<Record<string, Qualifier>> = {
   '+': 'pass',
@@ -54,8 +55,9 @@ const QUALIFIERS: Readonly<Record<string, Qualifier>> = {
   '?': 'neutral',
 }
 
-/** A prefix length without leading zeros; and that of IPv4, that of IPv6, or both at the end of a name (section 12). */
+/** A prefix length without leading zeros (section 12). */
 const PREFIX = /^(?:0|[1-9]\d{0,2})$/
+/** A name with a prefix length for IPv4, for IPv6, for both or for none at its end (section 12). */
 const DUAL_PREFIX = /^(.*?)(?:\/(0|[1-9]\d?))?(?:\/\/(0|[1-9]\d{0,2}))?$/
 
 /** Whether a TXT record, its strings joined, claims to be an SPF record. */
@@ -63,7 +65,7 @@ export function isSpfRecord(text: string): boolean {
   return VERSION.test(text)
 }
 
-/** Reads what `isSpfRecord` says yes to; `undefined` for a mistake anywhere in it, which makes a permerror. */
+/** The terms of a text that `isSpfRecord` accepts; `undefined` for any mistake in it, which makes a permerror. */
 export function parseRecord(text: string): SpfRecord | undefined {
   if (!TEXT.test(text)) return undefined
   const mechanisms: Mechanism[] = []
@@ -90,7 +92,7 @@ export function parseRecord(text: string): SpfRecord | undefined {
   return redirect && !hasAll ? { mechanisms, redirect } : { mechanisms }
 }
 
-/** `never` for what is right and matches no client. */
+/** The mechanism of a term, `never` for a correct one that matches no client, `undefined` for a mistake. */
 function parseDirective(term: string): Mechanism | 'never' | undefined {
   const sign = QUALIFIERS[term.charAt(0)]
   const qualifier = sign ?? 'pass'
@@ -135,10 +137,10 @@ function parseIpMechanism(
   const digits = slash === -1 ? String(bits) : rest.slice(slash + 1)
   const prefix = PREFIX.test(digits) ? Number(digits) : Number.NaN
   if (!(prefix <= bits) || address.includes(':') !== (kind === 'ipv6')) return undefined
-  // No client from elsewhere has a zone; and the grammar has no other way to write an IPv6 address than its own.
+  // The grammar allows neither zones nor Sendmail's `IPv6:`, both of which `parseBytes` reads.
   const bytes = /[%v]/i.test(address) ? undefined : parseBytes(address)
   if (!bytes) return undefined
-  // An IPv4 address in the form of IPv6: to SPF, a client with it is one of IPv4 (RFC 7208 section 5).
+  // For SPF, the client with an IPv4 address in IPv6 form is an IPv4 client, so no client matches (RFC 7208 section 5).
   if (bytes.length * 8 !== bits) return 'never'
   return { kind: 'ip', qualifier, block: { bytes, prefix } }
 }

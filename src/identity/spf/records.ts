@@ -1,6 +1,6 @@
-// The SPF records that one evaluation needs: found in the DNS, parsed, and within a budget of text. What their terms will
-// need is asked ahead, so that an evaluation waits as long as for its longest chain of includes, and not for one term after
-// another.
+// Finds the SPF records of one evaluation in DNS and parses them, within a budget of text. It prefetches what their
+// terms will need, so that an evaluation waits for its longest chain of includes instead of for one term after another.
+// evaluate.ts gives the terms their meaning.
 // Source: RFC 7208 sections 4.4 and 4.5.
 
 import { LRUCache } from 'lru-cache'
@@ -8,35 +8,39 @@ import type { Lookups } from './lookups.ts'
 import { type DomainSpec, expandStatic } from './macro.ts'
 import { isSpfRecord, parseRecord, type SpfRecord } from './record.ts'
 
-/** Why an evaluation ends before a mechanism matches. `unknown`: a budget was used up, or nobody waits any more. */
-export type End = 'temperror' | 'permerror' | 'unknown'
+/**
+ * The result of an evaluation that ends before a mechanism matches; `unknown` if a budget was used up or the caller
+ * stopped waiting.
+ */
+export type EndResult = 'temperror' | 'permerror' | 'unknown'
 
 export type Found<T> =
   | { readonly kind: 'found'; readonly value: T }
-  | { readonly kind: 'end'; readonly end: End }
+  | { readonly kind: 'end'; readonly end: EndResult }
 
 /**
- * Characters of all records of an evaluation. RFC 7208 section 3.4 wants a record to fit into 512; flattened ones in use
- * have two thousand.
+ * Limit of all records of an evaluation, in characters. RFC 7208 section 3.4 wants a record to fit into 512; flattened
+ * ones in use have two thousand.
  */
 const MAX_TEXT = 8192
 
 /**
- * Questions that are asked ahead, before the evaluation comes to the terms that need them; and those for addresses among
- * them, as an answer with thousands of addresses costs more than any other, and one of these ends the evaluation.
+ * Limits of the questions that are prefetched, before the evaluation gets to the terms that need them. Those for
+ * addresses have a limit of their own: an answer with thousands of addresses costs more than any other, and ends the
+ * evaluation.
  */
 const MAX_PREFETCHED = 10
 const MAX_PREFETCHED_HOSTS = 2
 
-/** Characters of records whose terms are cached. In memory, terms take some ten times as much. */
+/** Limit of the records whose terms are cached, in characters. In memory, terms take some ten times as much. */
 const MAX_CACHED_TEXT = 2 * 1024 * 1024
-/** A record of so many characters takes its turn before it is parsed: others wait for the event loop, too. */
+/** A record longer than this, in characters, waits for a turn before it is parsed, as parsing blocks the event loop. */
 const LONG_TEXT = 512
 
-/** `invalid` for a record with a mistake in it. */
+/** Cache of parsed records by their text; `invalid` stands for a record with a mistake. */
 const parsed = new LRUCache<string, SpfRecord | 'invalid'>({ maxSize: MAX_CACHED_TEXT })
 
-/** Resolves when it is the evaluation's turn to use the CPU. */
+/** Resolves when the evaluation may use the CPU. */
 export type TakeTurn = () => Promise<void>
 
 export class Records {
@@ -48,7 +52,7 @@ export class Records {
   #text = 0
   #prefetched = 0
   #prefetchedHosts = 0
-  /** Domains whose terms were asked ahead for. */
+  /** Domains whose records have been prefetched for. */
   readonly #hasPrefetched = new Set<string>()
 
   constructor(lookups: Lookups, addressType: 'A' | 'AAAA', senderDomain: string, takeTurn: TakeTurn) {
@@ -58,7 +62,7 @@ export class Records {
     this.#takeTurn = takeTurn
   }
 
-  /** `undefined` where the domain has no SPF record, or the DNS cannot have the domain. */
+  /** The record of a domain, or why there is no result; `undefined` if it has no SPF record or DNS cannot have it. */
   of(domain: string): Promise<Found<SpfRecord> | undefined> {
     let record = this.#found.get(domain)
     if (!record) {
@@ -68,7 +72,7 @@ export class Records {
     return record
   }
 
-  /** Asks for what the terms of a record, and of those that it includes, will need; names made of the client are left out. */
+  /** Asks what the terms of a record and of its includes will need, save for names that depend on the client. */
   prefetch({ mechanisms, redirect }: SpfRecord, domain: string): void {
     if (this.#hasPrefetched.has(domain)) return
     this.#hasPrefetched.add(domain)
@@ -80,6 +84,7 @@ export class Records {
     if (redirect && !redirect.isOfClient) void this.#prefetchFor('include', this.nameIn(redirect, domain))
   }
 
+  /** Asks for the addresses of a host, within the limits. */
   prefetchHost(host: string, type: 'A' | 'AAAA'): void {
     if (this.#prefetched >= MAX_PREFETCHED || this.#prefetchedHosts >= MAX_PREFETCHED_HOSTS) return
     this.#prefetched += 1
@@ -87,7 +92,7 @@ export class Records {
     void this.#lookups.ask(host, type)
   }
 
-  /** The name that a term of the domain's record means, where it is the same for all clients of one family. */
+  /** The name in a term of the domain's record, which has to be the same for all clients of one family. */
   nameIn(name: DomainSpec | undefined, domain: string): string {
     if (!name) return domain
     const isIpv4 = this.#addressType === 'A'
@@ -127,7 +132,7 @@ export class Records {
   }
 }
 
-/** Whether the DNS can have it as the domain of a sender (section 4.3): labels that it can hold, two at least. */
+/** Whether DNS can have `name` as the domain of a sender (section 4.3): two labels or more, none too long or empty. */
 export function isDomain(name: string): boolean {
   const labels = name.split('.')
   return (
@@ -135,7 +140,7 @@ export function isDomain(name: string): boolean {
   )
 }
 
-/** A TXT record's strings are its text in pieces (section 3.3). */
+/** The text of a TXT record, whose strings are its pieces (section 3.3). */
 function joined(strings: unknown): string {
   return Array.isArray(strings) ? strings.join('') : ''
 }

@@ -1,6 +1,6 @@
-// How a client stands to the sender's domain, by SPF: asked of the DNS within a bounded time, and cached for as long as
-// all answers that it was made of. What a stranger can make us evaluate is shared: among client networks, and for DNS
-// questions also among the domains that somebody has registered.
+// Finds a client's standing with the sender's domain by SPF, within a bounded time, and caches it until the first of
+// its answers expires. Evaluations that strangers cause are shared among client networks; dns.ts shares the questions
+// also among registered domains. identity.ts and greylist/investigate.ts decide what follows from a standing.
 
 import { LRUCache } from 'lru-cache'
 import { type Address, normalDomain } from '../../address.ts'
@@ -17,31 +17,31 @@ import { Lookups } from './lookups.ts'
 /**
  * - `pass`: the domain's record names the client as one of its own;
  * - `open`: the record passes the client, as it passes nearly everyone, so that it vouches for nobody;
- * - `fail`: the domain has a record, and that does not pass the client, or has a mistake in it;
+ * - `fail`: the domain has a record that does not pass the client or has a mistake in it;
  * - `none`: the domain has no record;
- * - `unknown`: nothing could be asked, or DNS did not say;
+ * - `unknown`: no question could be asked, or DNS did not answer;
  * - `unasked`: the operator's settings need no answer.
  */
 export type SpfStanding = 'pass' | 'open' | 'fail' | 'none' | 'unknown' | 'unasked'
 
 export interface SpfIdentity {
   readonly standing: SpfStanding
-  /** The domain in question: that of the sender, for the null sender that of HELO; absent where there is none. */
+  /** The domain that was evaluated: the sender's, or HELO's for the null sender; absent if there is none. */
   readonly domain?: string
 }
 
-/** Answers that are kept, by client and domain. */
+/** Limit of the cached standings, by client and domain. */
 const MAX_ANSWERS = 20_000
 
-/** Evaluations at once. */
-const EVALUATIONS = { all: 512, each: 32 }
+/** Evaluations that may run at once. */
+const EVALUATION_CAPACITY = { all: 512, each: 32 }
 
 const UNKNOWN: SpfIdentity = { standing: 'unknown' }
 
 /**
- * In how many states a domain's record may be on one day and still vouch for its clients, or in how many networks the
- * clients may be that pass by the addresses of its hosts: one that passes for somebody else each time that it is asked
- * passes for anyone in the end. Addresses of load balancers come in some variety.
+ * Limit of the states in which a domain's record may be in one day and still vouch for its clients, and of the networks
+ * whose clients pass by the addresses of its hosts. A record that passes for somebody else each time passes for anyone
+ * in the end; the addresses of load balancers vary a little.
  */
 const MAX_STATES = 16
 const DAY = 86_400_000
@@ -55,11 +55,11 @@ type SpfDns = Pick<Dns, 'ask' | 'withTimeout' | 'refund'>
 
 export class SpfStandings {
   readonly #dns: SpfDns
-  /** By domain and client; for domains without record, by domain alone. */
+  /** Standings by domain and client, or by domain alone if it has no record. */
   readonly #cache = new LRUCache<string, Cached>({ max: MAX_ANSWERS })
-  /** What was seen within a day of a domain's record: its states, by family, and the networks that its hosts were in. */
+  /** States of each domain's record within a day, by family, and the networks of clients that passed by its hosts. */
   readonly #states = new LRUCache<string, Set<string>>({ max: MAX_ANSWERS, ttl: DAY, noUpdateTTL: true })
-  readonly #evaluations = new OpenShares(EVALUATIONS)
+  readonly #evaluations = new OpenShares(EVALUATION_CAPACITY)
   readonly #turns = new Turns()
 
   constructor(dns: SpfDns) {
@@ -67,8 +67,8 @@ export class SpfStandings {
   }
 
   /**
-   * Takes DNS_TIMEOUT at most, and never rejects. `isWanted` tells whether anybody still waits for it: nothing more is
-   * asked when nobody does.
+   * The standing of a client. Takes DNS_TIMEOUT at most, and never rejects. `isWanted` says whether the caller still
+   * waits; once it does not, DNS is not asked.
    */
   async of(
     client: IpAddress,
@@ -76,7 +76,8 @@ export class SpfStandings {
     helo: string | undefined,
     isWanted: () => boolean,
   ): Promise<SpfIdentity> {
-    // RFC 7208 section 2.4. Anything may stand in HELO, also what would be another question's key.
+    // The null sender is judged by HELO (RFC 7208 section 2.4), in which a client may write even a text with a space,
+    // which could be another question's key in the cache.
     const heloDomain = normalDomain(helo ?? '')
     const domain = sender.text === '' ? heloDomain : sender.domain
     if (!isHostName(domain)) return UNKNOWN
@@ -90,7 +91,7 @@ export class SpfStandings {
     const evaluation = this.#evaluate({ client, domain, local, helo: heloDomain }, asker, isWanted).finally(
       () => this.#evaluations.giveBack([network]),
     )
-    // Not by the organisation alone: names of the client's choice, as in HELO, can make its record slow for this client.
+    // The subject has the network, too, as a client can choose names, as in HELO, that make the record slow for itself.
     const standing = await this.#dns.withTimeout(`spf ${network} ${organisation}`, evaluation)
     return { standing: standing ?? 'unknown', domain }
   }
@@ -117,7 +118,7 @@ export class SpfStandings {
     return standing
   }
 
-  /** Whether there is a voucher, and the domain does not vouch for others all the time. */
+  /** Whether there is a voucher from a domain that does not vouch for ever new clients. */
   #isSteady({ domain, client }: SpfQuestion, voucher: Voucher | undefined): boolean {
     if (!voucher) return false
     const isNamed = voucher.kind === 'named'
