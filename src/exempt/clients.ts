@@ -1,4 +1,5 @@
-// Clients that are never greylisted: IP, CIDR, host name (and below it), /regex/. One list → a matcher.
+// Parses rules for clients, and compiles a list of them into a matcher. A rule is an IP address, a network, a host name
+// with all below it, or a /regex/. exempt.ts decides what a match means.
 
 import { normalDomain } from '../address.ts'
 import type { Client } from '../attempt.ts'
@@ -12,22 +13,22 @@ export type ClientRule =
   | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'pattern'; readonly pattern: Pattern }
 
-/** The rule that applies, as text. */
+/** The rule that applies, as text; `undefined` if none does. */
 export type ClientMatcher = (client: Client) => string | undefined
 
 export const CLIENT_RULE_FORMS = 'an IP address, a network like 192.0.2.0/24, a host name or a /regex/'
 
-/** Throws on what is none of `CLIENT_RULE_FORMS`. */
+/** The rule in a text of one of `CLIENT_RULE_FORMS`. Throws on any other text. */
 export function parseClientRule(text: string): ClientRule {
   if (isPattern(text)) return { kind: 'pattern', pattern: parsePattern(text) }
   const network = parseNetwork(text)
   if (network) return { kind: 'network', network }
-  // What consists of digits and dots, or has a colon or slash, was meant as an address.
+  // A text of digits and dots, or one with a colon or slash, is a mistyped address.
   if (/^[\d.]+$/.test(text) || !isDomain(text)) throw new Error(`expected ${CLIENT_RULE_FORMS}`)
   return { kind: 'name', name: normalDomain(text) }
 }
 
-/** Costs the same however many rules there are. */
+/** The matcher for a list of rules; the time that it takes does not depend on their number. */
 export function compileClients(rules: readonly ClientRule[]): ClientMatcher {
   const inNetworks = compileNetworks(rules.flatMap((rule) => (rule.kind === 'network' ? [rule.network] : [])))
   const inDomains = compileDomains(rules.flatMap((rule) => (rule.kind === 'name' ? [rule.name] : [])))

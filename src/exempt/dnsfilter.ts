@@ -1,42 +1,42 @@
-// Which answers of a DNS list count: `zone=filter` in Postfix's notation, the right answers of well-known lists, and for
-// any other list all that can mean a listing. Pure; who asks the lists is dnslists.ts.
+// Decides which answers of a DNS list count as a listing: those of a filter in Postfix's notation, `zone=filter`, else
+// the right ones of a well-known list, else all that can mean a listing. Pure; dnslists.ts asks the lists.
 // Source: postconf(5) "reject_rbl_client", "permit_dnswl_client"; Postfix ip_match.c; RFC 5782 sections 2.1 and 5.
 
 import { normalDomain } from '../address.ts'
 import { isDomain } from './domains.ts'
 
-/** What a list is asked for: clients that are to be trusted, or bad ones. */
+/** The use of a list: it names clients to be trusted, or bad ones. */
 export type DnsListUse = 'trusted' | 'blocked'
 
 export interface DnsList {
-  /** In normal form; what the log shows. */
+  /** The zone in normal form, as the log shows it. */
   readonly zone: string
-  /** Whether an A record of the list says that the client is on it. */
+  /** Whether `answer`, the address in an A record of the list, says that the client is on it. */
   matches(answer: string): boolean
-  /** Why the list is of no use there; `undefined` for all that may be right. */
+  /** Why the list does not fit its use; `undefined` if nothing is known against it. */
   readonly fault: DnsListFault | undefined
 }
 
 /**
- * `other use`: the list has clients of the other kind only. `domains`: it lists domains, not addresses. `no default`: it
- * tells a score or a trait of nearly every client, so that only a filter can say which answers count.
+ * `other use`: the list names only clients of the other use. `domains`: it lists domains, not addresses. `no default`:
+ * it gives a score or a trait for nearly every client, so that only a filter can say which answers count.
  */
 export type DnsListFault = 'other use' | 'domains' | 'no default'
 
-/** Filters by use; without one, the list has no such clients, and counts for nothing unless the operator gives a filter. */
+/** Filters by use. For a use without one, no answer of the list counts unless the operator gives a filter. */
 type Answers = { readonly [use in DnsListUse]?: string }
 
-/** The answers of lists of bad clients that tell by the last number why a client is on them. */
+/** The answers of lists of bad clients whose last number is the reason. */
 const ANY_REASON = '127.0.0.[2..254]'
 
 /**
- * What well-known lists answer for clients to be trusted and for bad ones. The first zone that fits counts. Sources:
+ * The answers of well-known lists for clients to be trusted and for bad ones; the first zone that fits counts. Sources:
  * https://www.dnswl.org/?page_id=15 (trust is the last octet, and 0 is none);
  * http://wiki.junkemailfilter.com/index.php/Spam_DNS_Lists (1 white, 2 black, 3 yellow, 4 brown, 5 not to be blocked);
  * https://docs.spamhaus.com/datasets/docs ("Available Zones"; zones with a key are below dq.spamhaus.net);
- * SpamAssassin's 20_dnsbl_tests.cf and 72_active.cf (IADB: 127.0.1.255 is vouched for, others only describe the sender),
- * 20_mailspike.cf (10 worst to 20 best); rspamd's rbl.conf (SWL, SORBS, UCEPROTECT); senderscore.org (the last octet of
- * score.senderscore.com is a score from 0, the worst, to 100).
+ * SpamAssassin's 20_dnsbl_tests.cf and 72_active.cf (IADB: 127.0.1.255 is vouched for, others only describe the
+ * sender), 20_mailspike.cf (10 worst to 20 best); rspamd's rbl.conf (SWL, SORBS, UCEPROTECT); senderscore.org (the last
+ * octet of score.senderscore.com is a score from 0, the worst, to 100).
  */
 const KNOWN_LISTS: ReadonlyArray<readonly [zones: RegExp, answers: Answers | 'domains']> = [
   [/^list\.dnswl\.org$/, { trusted: '127.0.[2..255].[1..3]' }],
@@ -56,7 +56,7 @@ const KNOWN_LISTS: ReadonlyArray<readonly [zones: RegExp, answers: Answers | 'do
   [/^xbl\.(spamhaus\.org|dq\.spamhaus\.net)$/, { blocked: '127.0.0.[4..7]' }],
   [/^pbl\.(spamhaus\.org|dq\.spamhaus\.net)$/, { blocked: '127.0.0.[10;11]' }],
   [/^authbl\.dq\.spamhaus\.net$/, { blocked: '127.0.0.20' }],
-  // Its other zones with a key, such as dbl, zrd and hbl, list domains and hashes.
+  // All other zones of Spamhaus with a key, such as dbl, zrd and hbl, list domains and hashes.
   [/^([dh]bl|dwl|zrd)\.spamhaus\.org$|\.dq\.spamhaus\.net$/, 'domains'],
   [
     /^(dwl\.dnswl\.org|iddb\.isipp\.com|multi\.surbl\.org|[a-z]+\.uribl\.com|(.+\.)?rhsbl\.sorbs\.net)$/,
@@ -67,7 +67,7 @@ const KNOWN_LISTS: ReadonlyArray<readonly [zones: RegExp, answers: Answers | 'do
   [/^(bl\.spameatingmonkey\.net|ix\.dnsbl\.manitu\.net|[a-z]+\.spamrats\.com)$/, { blocked: ANY_REASON }],
 ]
 
-/** The zones of dq.spamhaus.net have the customer's key before their name. */
+/** The customer's key, which precedes the name of a zone of dq.spamhaus.net. */
 const CUSTOMER_KEY = /^[^.]+\.(?=[a-z-]+\.dq\.spamhaus\.net$)/
 
 /** A number, or a list of numbers and ranges in brackets. */
@@ -75,7 +75,7 @@ const FIELD = String.raw`(?:\d+|\[\d+(?:\.\.\d+)?(?:;\d+(?:\.\.\d+)?)*\])`
 const FIELDS = new RegExp(FIELD, 'g')
 const FILTER = new RegExp(`^${FIELD}(?:\\.${FIELD}){3}$`)
 
-/** Reads `zone` or `zone=d.d.d.d`. Throws with what it expected. */
+/** The list in `zone` or `zone=d.d.d.d`. Throws an error that says what it expected. */
 export function parseDnsList(text: string, use: DnsListUse): DnsList {
   const equals = text.indexOf('=')
   const zone = parseZone(equals === -1 ? text : text.slice(0, equals))
@@ -107,15 +107,18 @@ function knownAnswers(zone: string): Answers | 'domains' | undefined {
   return KNOWN_LISTS.find(([zones]) => zones.test(bare))?.[1]
 }
 
-/** 127.0.0.1 is no listing where no list says otherwise: RFC 5782 section 5 wants lists never to answer with it. */
+/**
+ * Whether an answer of an unknown list may mean a listing. 127.0.0.1 does not, as lists must never answer with it (RFC
+ * 5782 section 5).
+ */
 function isListing(answer: string, zone: string): boolean {
   return !isError(answer, zone) && answer !== '127.0.0.1' && answer !== '127.0.0.255'
 }
 
 /**
- * By 127.255.255.x a list says that it does not answer this asker (Spamhaus), as dnswl.org does by 127.0.0.255. Spamhaus's
- * list of domains says by 127.0.1.255, whatever the address, that it has none. Anything outside of 127.0.0.0/8 comes from a
- * zone that is none any more, or from a resolver that answers for every name.
+ * Whether an answer is an error. Spamhaus refuses an asker with 127.255.255.x, dnswl.org with 127.0.0.255, and
+ * Spamhaus's list of domains answers any address with 127.0.1.255. Anything outside of 127.0.0.0/8 comes from a zone
+ * that is no list any more, or from a resolver that answers for every name.
  */
 function isError(answer: string, zone: string): boolean {
   if (!answer.startsWith('127.') || answer.startsWith('127.255.255.')) return true
@@ -123,7 +126,9 @@ function isError(answer: string, zone: string): boolean {
   return answer === '127.0.0.255' && zone.endsWith('.dnswl.org')
 }
 
-/** Reads `127.0.[0..255].[1;3..5]`; brackets around the whole are allowed. */
+/**
+ * The test for a filter like `127.0.[0..255].[1;3..5]`, with or without brackets around the whole. Throws on others.
+ */
 function parseFilter(text: string): (answer: string) => boolean {
   const bare = FILTER.test(text) ? text : text.replace(/^\[(.*)\]$/, '$1')
   if (!FILTER.test(bare)) {

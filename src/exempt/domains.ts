@@ -1,8 +1,9 @@
-// A list of domains, each standing for itself and all below it → a matcher. One look-up per label of the name.
+// Compiles a list of domains, each of which stands for itself and all below it, into a matcher.
 
-/** The configured domain that `name` is or lies below. `name` is in normal form. */
+/** The configured domain that `name`, in normal form, is or lies below; `undefined` if there is none. */
 export type DomainMatcher = (name: string) => string | undefined
 
+/** The matcher for a list of domains in normal form; it makes one look-up for each label of the name. */
 export function compileDomains(domains: Iterable<string>): DomainMatcher {
   const known = new Set(domains)
   if (known.size === 0) return () => undefined
@@ -16,7 +17,7 @@ export function compileDomains(domains: Iterable<string>): DomainMatcher {
   }
 }
 
-/** Marks are the vowel signs and accents of scripts such as Devanagari. */
+/** A label; its marks (M) are the vowel signs and accents of scripts such as Devanagari. */
 const LABEL = /^[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}_-]*[\p{L}\p{M}\p{N}_])?$/u
 
 /** Whether `text` can be a domain or host name of one label or more. */

@@ -1,4 +1,5 @@
-// Who is never greylisted, by configuration: the lists in order → the first rule that applies.
+// Decides which attempts the configuration exempts from greylisting: it asks the lists in order, and the first rule
+// that applies counts. Exemptions that need DNS are the business of greylist/investigate.ts.
 
 import { isStandardAddress } from '../address.ts'
 import type { Attempt } from '../attempt.ts'
@@ -8,19 +9,19 @@ import { type ClientRule, compileClients } from './clients.ts'
 import { compileTlsClients, type TlsClientRule } from './tlsclients.ts'
 
 export interface ExemptSettings {
-  /** Exempts clients that authenticated by SMTP AUTH. */
+  /** Whether SMTP AUTH exempts a client. */
   readonly authenticated: boolean
-  /** Exempts clients that authenticated by one of these certificates. */
+  /** Certificates that exempt a client. */
   readonly tlsClients: readonly TlsClientRule[]
   readonly clients: readonly ClientRule[]
   readonly senders: readonly AddressRule[]
   readonly recipients: readonly AddressRule[]
-  /** Hosts that hand on mail of others, such as the domain's own backup MX. */
+  /** Hosts that relay mail of others, such as the domain's own backup MX. */
   readonly trustedRelays: readonly ClientRule[]
   readonly greylisted: GreylistedRecipients
 }
 
-/** For whom there is greylisting at all: all, or `only` some, and in either case not those in `except`. */
+/** Recipients whose mail is greylisted: all, or those in `only`, and in either case without those in `except`. */
 export interface GreylistedRecipients {
   readonly only?: readonly AddressRule[]
   readonly except: readonly AddressRule[]
@@ -28,15 +29,17 @@ export interface GreylistedRecipients {
 
 export interface Exemption {
   readonly reason: ExemptReason
-  /** The rule that applied, in normal form; the setting's name where it is what its list does not have. */
+  /** The rule that applied, in normal form, or the name of a setting whose list does not have the recipient. */
   readonly rule: string
 }
 
+/** The exemption of an attempt, or `undefined` if it is not exempt. */
 export type Exempt = (attempt: Attempt) => Exemption | undefined
 
-/** What list files add to the settings. */
+/** Rules from list files, which add to the settings. */
 export type ExemptLists = Pick<ExemptSettings, 'clients' | 'senders' | 'recipients'>
 
+/** The function that decides by these settings and lists. */
 export function compileExempt(settings: ExemptSettings, lists: ExemptLists): Exempt {
   const tlsClientRule = compileTlsClients(settings.tlsClients)
   const clientRule = compileClients([...settings.clients, ...settings.trustedRelays, ...lists.clients])
@@ -57,7 +60,7 @@ export function compileExempt(settings: ExemptSettings, lists: ExemptLists): Exe
     if (recipientMatch) return { reason: 'exempt-recipient', rule: recipientMatch }
     const exceptMatch = exceptRule(recipient)
     if (exceptMatch) return { reason: 'not-greylisted', rule: exceptMatch }
-    // A stranger can spell a recipient so that it is on no list and Postfix still finds it: such a one is greylisted.
+    // A stranger can spell a recipient so that no list has it and Postfix still delivers to it, so it is greylisted.
     if (onlyRule && !onlyRule(recipient) && isStandardAddress(recipient)) {
       return { reason: 'not-greylisted', rule: 'only' }
     }

@@ -1,5 +1,6 @@
-// Postgrey's list files → rules: an entry a line, # begins a comment anywhere in it. What an entry means is what
-// Postgrey's manual says; where its code departs from that, a warning tells.
+// Reads Postgrey's list files into rules. Each line has one entry, and # begins a comment anywhere. Entries mean what
+// Postgrey's manual says; a warning tells where Postgrey's code departs from it. clients.ts and addresses.ts parse
+// rules.
 // Source: postgrey(8) 1.37, "Whitelists"; read_clients_whitelists and read_recipients_whitelists in its code.
 
 import { readFileSync, statSync } from 'node:fs'
@@ -10,16 +11,16 @@ import { type ClientRule, parseClientRule } from './clients.ts'
 
 export interface List<R> {
   readonly rules: readonly R[]
-  /** Files and lines left out: `FILE:LINE: what, with which value, what is expected`. */
+  /** Files and lines that were left out, as `FILE:LINE: what, with which value, what is expected`. */
   readonly problems: readonly string[]
-  /** Entries that became rules, but not what Postgrey makes of them; in the same form. */
+  /** Entries that became other rules than in Postgrey, in the same form. */
   readonly warnings: readonly string[]
 }
 
 export interface ListFiles {
-  /** As `parseClientList` reads them. */
+  /** Paths of files for `parseClientList`. */
   readonly clients: readonly string[]
-  /** As `parseAddressList` reads them. */
+  /** Paths of files for `parseAddressList`, like those of recipients. */
   readonly senders: readonly string[]
   readonly recipients: readonly string[]
 }
@@ -32,31 +33,35 @@ export interface Lists {
   readonly warnings: readonly string[]
 }
 
-/** Throws with what it expected. */
+/** The rule in an entry. Throws an error that says what it expected. */
 type ReadEntry<R> = (entry: string, warn: (what: string) => void) => R
 
-/** A longer entry is no name or address, and a pattern of that length would tell on every decision. */
-const LONGEST_ENTRY = 4096
-/** A file that is no list at all has as many problems as lines. */
-const MOST_REPORTED = 100
+/**
+ * Longest entry, in characters. A longer one is no name or address, and as a pattern would slow every decision down.
+ */
+const MAX_ENTRY_LENGTH = 4096
+/** Remarks on a file that are reported in full; a file that is no list has as many problems as lines. */
+const MAX_REPORTED = 100
 
 /**
- * Reads a `whitelist_clients`: networks, the first three numbers of an IPv4 address, host names (and all below) and
- * patterns. Patterns see the address as well as the name, as the manual says; Postgrey's code shows them the name alone.
+ * The rules of a `whitelist_clients`: networks, the first three numbers of an IPv4 address, host names with all below
+ * them, and patterns. A pattern is matched with the address and the name, as the manual says, while Postgrey's code
+ * matches the name alone.
  */
 export function parseClientList(fileName: string, text: string): List<ClientRule> {
   return parseList(fileName, text, readClient)
 }
 
 /**
- * Reads a `whitelist_recipients`, or senders in the same form: domains (and all below), `name@domain` and `name@` with
- * their `name+extension`, and patterns, which see the whole address. `<>` is the null sender, which Postgrey has not.
+ * The rules of a `whitelist_recipients`, or of senders in the same form: domains with all below them, `name@domain` and
+ * `name@` with their `name+extension`, and patterns, matched with the whole address. `<>`, unknown to Postgrey, is the
+ * null sender.
  */
 export function parseAddressList(fileName: string, text: string): List<AddressRule> {
   return parseList(fileName, text, readAddress)
 }
 
-/** What all files hold; never throws. */
+/** The rules of all files. Never throws. */
 export function readLists(files: ListFiles): Lists {
   const clients = readClientLists(files.clients)
   const senders = readAddressLists(files.senders)
@@ -71,12 +76,12 @@ export function readLists(files: ListFiles): Lists {
   }
 }
 
-/** All these files as one list. A file that cannot be read is one problem. */
+/** The rules of all these files as one list; a file that cannot be read is one problem. */
 export function readClientLists(files: readonly string[]): List<ClientRule> {
   return joined(files.map((file) => readList(file, parseClientList)))
 }
 
-/** All these files as one list. A file that cannot be read is one problem. */
+/** The rules of all these files as one list; a file that cannot be read is one problem. */
 export function readAddressLists(files: readonly string[]): List<AddressRule> {
   return joined(files.map((file) => readList(file, parseAddressList)))
 }
@@ -85,8 +90,8 @@ function readClient(entry: string, warn: (what: string) => void): ClientRule {
   if (/^\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(entry)) return parseClientRule(`${entry}.0/24`)
   const ofTwoNumbers = /^\d{1,3}\.\d{1,3}$/.test(entry) ? parseNetwork(`${entry}.0.0/16`) : undefined
   if (!ofTwoNumbers) return parseClientRule(entry)
-  // "Only the first specified numbers will be checked", says the manual, and a remark in Postgrey's code has /16, too;
-  // but the line below that remark makes a network of 24 bits, the third number being 0.
+  // The manual says "Only the first specified numbers will be checked", and a remark in Postgrey's code has /16, too;
+  // but the code makes a network of 24 bits whose third number is 0.
   warn(
     `${entry} is read as ${entry}.0.0/16, all addresses that begin with these two numbers, as Postgrey's manual says; ` +
       `Postgrey itself exempts ${entry}.0.0/24 only: write the one that is meant`,
@@ -107,7 +112,7 @@ function parseList<R>(fileName: string, text: string, readEntry: ReadEntry<R>): 
   const warnings = new Remarks(fileName)
   for (const [index, line] of text.split('\n').entries()) {
     const comment = line.indexOf('#')
-    // Takes a carriage return and a byte order mark for white space, too.
+    // trim() removes a carriage return and a byte order mark, too.
     const entry = (comment === -1 ? line : line.slice(0, comment)).trim()
     if (entry === '') continue
     try {
@@ -120,9 +125,9 @@ function parseList<R>(fileName: string, text: string, readEntry: ReadEntry<R>): 
   return { rules, problems: problems.lines(), warnings: warnings.lines() }
 }
 
-/** Throws on what is no entry of any kind; U+FFFD stands for bytes that are not UTF-8. */
+/** Throws on a text that cannot be an entry; U+FFFD stands for bytes that are not UTF-8. */
 function checkEntry(entry: string): void {
-  if (entry.length > LONGEST_ENTRY) throw new Error(`expected at most ${LONGEST_ENTRY} characters`)
+  if (entry.length > MAX_ENTRY_LENGTH) throw new Error(`expected at most ${MAX_ENTRY_LENGTH} characters`)
   if (/\s/.test(entry)) throw new Error('expected one entry a line, without white space in it')
   if (/[\p{Cc}\ufffd]/u.test(entry)) throw new Error('expected text in UTF-8, without control characters')
 }
@@ -134,7 +139,7 @@ function clipped(text: string): string {
 function readList<R>(file: string, parse: (fileName: string, text: string) => List<R>): List<R> {
   let text: string
   try {
-    // Opening a pipe would wait for whoever writes to it.
+    // Opening a pipe would block until somebody writes to it.
     if (!statSync(file).isFile()) throw new Error('expected a regular file')
     text = readFileSync(file, 'utf8')
   } catch (error) {
@@ -151,7 +156,7 @@ function joined<R>(lists: readonly List<R>[]): List<R> {
   }
 }
 
-/** What there is to say of a file's lines: the first of it in full, of the rest how much there is. */
+/** Collects remarks on a file's lines: the first MAX_REPORTED in full, and the number of the others. */
 class Remarks {
   readonly #fileName: string
   readonly #lines: string[] = []
@@ -162,7 +167,7 @@ class Remarks {
   }
 
   add(line: number, what: string): void {
-    if (this.#lines.length < MOST_REPORTED) this.#lines.push(`${this.#fileName}:${line}: ${what}`)
+    if (this.#lines.length < MAX_REPORTED) this.#lines.push(`${this.#fileName}:${line}: ${what}`)
     else this.#unsaid = { count: this.#unsaid.count + 1, from: this.#unsaid.from || line }
   }
 

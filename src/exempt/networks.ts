@@ -1,8 +1,9 @@
-// A list of networks → a matcher. One look-up per prefix length that occurs, however long the list.
+// Compiles a list of networks into a matcher, which makes one look-up for each prefix length in the list, however long
+// the list is.
 
 import { formatNetwork, type IpAddress, type Network, networkOf } from '../ip.ts'
 
-/** The first configured network of the longest prefix that contains the address, as text. */
+/** The configured network with the longest prefix that contains the address, as text; `undefined` if none does. */
 export type NetworkMatcher = (address: IpAddress) => string | undefined
 
 export function compileNetworks(networks: readonly Network[]): NetworkMatcher {
@@ -23,10 +24,10 @@ export function compileNetworks(networks: readonly Network[]): NetworkMatcher {
   }
 }
 
-/** The same for two addresses of one kind and one prefix exactly when that many of their first bits are. */
+/** Equal for two addresses of one kind and prefix exactly if their leading bits are equal. */
 type Key = number | string
 
-// Numbers where they can hold the bits, since to write out a network for each prefix length took most of a look-up.
+/** The key is a number if one can hold the bits, as writing out a network for each prefix took most of a look-up. */
 function leadingBits({ kind, bytes }: IpAddress, prefix: number): Key {
   const first = maskedWord(bytes, 0, prefix)
   if (kind === 'ipv4' || prefix <= 32) return first
@@ -36,7 +37,7 @@ function leadingBits({ kind, bytes }: IpAddress, prefix: number): Key {
   return `${first} ${second} ${maskedWord(bytes, 8, prefix)} ${maskedWord(bytes, 12, prefix)}`
 }
 
-/** The four bytes from `start` on, with 0 for the bits that lie beyond the prefix. */
+/** The four bytes from `start` on as a number, with 0 for the bits beyond the prefix. */
 function maskedWord(bytes: readonly number[], start: number, prefix: number): number {
   const kept = prefix - start * 8
   if (kept <= 0) return 0

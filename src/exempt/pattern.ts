@@ -1,5 +1,5 @@
-// Regular expressions from lists, in an engine whose time is linear in the text: none can stall the process, and
-// back-references and look-arounds, which make that impossible, are refused at load. All of a list run as one machine.
+// Compiles the regular expressions of a list into one machine. The engine takes time linear in the text, so that no
+// expression can stall the process; it refuses back-references and look-arounds, which preclude that, at load.
 
 import { RE2JS, RE2Set } from 're2js'
 
@@ -8,7 +8,7 @@ export interface Pattern {
   readonly text: string
 }
 
-/** The first of the patterns that matches, as configured. */
+/** The first pattern that matches, as configured; `undefined` if none does. */
 export type PatternMatcher = (subject: string) => string | undefined
 
 const FLAGS = RE2JS.CASE_INSENSITIVE
@@ -18,12 +18,13 @@ export function isPattern(text: string): boolean {
   return text.length > 2 && text.startsWith('/') && text.endsWith('/')
 }
 
-/** Reads `/regex/`, compared without regard to case, anywhere in the subject. Throws with what the engine refuses. */
+/** The pattern in `/regex/`, which matches in any case and place. Throws the engine's error if it refuses the text. */
 export function parsePattern(text: string): Pattern {
   RE2JS.compile(expression(text), FLAGS)
   return { text }
 }
 
+/** The matcher for a list of patterns. */
 export function compilePatterns(patterns: readonly Pattern[]): PatternMatcher {
   if (patterns.length === 0) return () => undefined
   const machine = new RE2Set(RE2Set.UNANCHORED, FLAGS)

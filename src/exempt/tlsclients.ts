@@ -1,4 +1,5 @@
-// Clients that are never greylisted, by their TLS certificates: fingerprint, subject, issuer. One list → a matcher.
+// Parses rules for TLS client certificates by fingerprint, subject and issuer, and compiles a list of them into a
+// matcher. certificate.ts reads what the MTA sends of a certificate.
 
 import {
   type ClientCertificate,
@@ -9,26 +10,27 @@ import {
 } from '../certificate.ts'
 import { encodeText } from '../milter/text.ts'
 
-/** A certificate has to have all that is given. */
+/** A rule for certificates; all values that it gives have to be equal. */
 export interface TlsClientRule {
-  /** As configured. */
+  /** The rule as configured. */
   readonly text: string
   readonly fingerprint?: string
   readonly subject?: string
   readonly issuer?: string
 }
 
-/** The rule that applies, as configured. */
+/** The rule that applies, as configured; `undefined` if none does. */
 export type TlsClientMatcher = (certificate: ClientCertificate) => string | undefined
 
 const FORMS = 'fingerprint:HEX, subject:NAME, issuer:NAME, or several of them like "subject:NAME issuer:NAME"'
 
-/** Hexadecimal digits of MD5, SHA-1 and the SHA-2 family. */
+/** Numbers of hexadecimal digits in digests of MD5, SHA-1 and the SHA-2 family. */
 const DIGESTS: readonly number[] = [32, 40, 56, 64, 96, 128]
 
 /**
- * Reads `fingerprint:AB:CD…`, `subject:mail.example.org issuer:Example CA`. Names are compared to the letter, as the MTA
- * tells them, with its + and two digits for a byte or without. Throws with what it expected.
+ * The rule in a text like `fingerprint:AB:CD…` or `subject:mail.example.org issuer:Example CA`. Names have to equal
+ * those that the MTA sends to the letter; a byte may be written as Sendmail's + and two digits. Throws an error that
+ * says what it expected.
  */
 export function parseTlsClientRule(text: string): TlsClientRule {
   const [before, ...parts] = text.trim().split(/(?:^|\s+)(fingerprint|subject|issuer):/)
@@ -73,11 +75,12 @@ function parseName(text: string): string {
   return name
 }
 
-/** Whether the rule has a name as Sendmail alone tells it. */
+/** Whether the rule has a distinguished name, which only Sendmail sends. */
 export function hasDistinguishedName({ subject = '', issuer = '' }: TlsClientRule): boolean {
   return isDistinguished(subject) || isDistinguished(issuer)
 }
 
+/** The matcher for a list of rules. */
 export function compileTlsClients(rules: readonly TlsClientRule[]): TlsClientMatcher {
   return (certificate) => rules.find((rule) => applies(rule, certificate))?.text
 }
