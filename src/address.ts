@@ -14,11 +14,9 @@ export interface Address {
   readonly text: string
   /** Local part in normal form: no needless quotes, case folded. */
   readonly local: string
-  /**
-   * Domain in normal form: case folded, no final dot, internationalised names as A-labels; `''` where there is none.
-   */
+  /** Domain in normal form: case folded, no final dot, internationalised names as A-labels; `''` if there is none. */
   readonly domain: string
-  /** `local@domain` in normal form, `local` where there is no domain; `''` for the null sender. */
+  /** `local@domain` in normal form, `local` if there is no domain; `''` for the null sender. */
   readonly normal: string
 }
 

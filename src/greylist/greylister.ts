@@ -144,7 +144,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const found = await findingsOf(attempt, inquiry)
     if (found.exemption) return exempted(attempt, found.exemption, found.identity)
     const { identity } = found
-    // Mail without a client address was submitted on the MTA's own host.
+    // Mail without a client address was submitted on the MTA's own host; nobody could retry it from elsewhere.
     if (!identity) return exempted(attempt, { reason: 'exempt-client', rule: 'no-address' })
     const form = formOf(attempt)
     const keys = tripletKeys(form, attempt, identity)

@@ -188,8 +188,8 @@ function withoutDetail(local: string): string {
 //     part that is one number is somebody's account, however long.
 // Behind a word such as `bounces`, and below a domain such as `bounce.example.com`, every number is an id. So is a word
 // that begins like a hexadecimal number (`1b`, `669fdf8f`) or mixes letters and digits over 8 places; `us1`, `v2` and
-// `3com` stay. Beside an embedded address without such a word, an id needs 5 digits, as names of lists have years and
-// ordinals in them.
+// `3com` stay. Beside an embedded address without such a word, a number needs 5 digits to be an id, as names of lists
+// have years and ordinals in them.
 
 const UUID =
   /(?<![a-z0-9])(?:[0-9a-f]{8,16}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-\d{1,12})?(?![a-z0-9])/g

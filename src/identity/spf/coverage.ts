@@ -10,8 +10,9 @@ export type Family = 'ipv4' | 'ipv6'
  *
  * IPv4, in addresses: a /11 in all. Microsoft 365 covers 0.46 million and Google 0.3 million, and a domain that
  * includes the ten largest providers together stays below 1.5 million; a /11 is 2.1 million, a two-thousandth of the
- * space. IPv6, in /48 networks: a /28 in all, which is twice what a registry gives a provider at first (RIPE-738
- * section 5.1). Google covers six /36.
+ * space.
+ * IPv6, in /48 networks: a /28 in all, which is twice what a registry gives a provider at first (RIPE-738 section 5.1).
+ * Google covers six /36.
  */
 const MAX_COVERED: Readonly<Record<Family, number>> = { ipv4: 2 ** 21, ipv6: 2 ** 20 }
 
