@@ -27,12 +27,12 @@ const WAITING_LANES = 32
 /** MAILs that a connection carries, at most. */
 const MAILS_OF_CONNECTION = 50
 /**
- * CPU seconds that a turn is to take, of which the clock counts hundredths; and how many MAILs it may have. What a stranger
- * can have at once of what is shared is spent by the first few of them: what counts is what he can go on with.
+ * MAILs of a turn, the same for every zone, so that what a turn costs by itself falls on all alike. They are many for what
+ * a stranger can have at once of what is shared, which the first few spend: what counts is what he can go on with. Those
+ * without recipient cost so little that the clock, which counts hundredths of a second, needs more of them.
  */
-const TURN_CPU = 0.15
-const MIN_MAILS = 100
-const MOST_MAILS = 1600
+const MAILS = 200
+const MAILS_WITHOUT_RECIPIENT = 1600
 /** MAILs of a turn, where those wait for the DNS. */
 const WAITING_MAILS = 128
 /** Milliseconds after which a turn sends nothing more, and after which it is not waited any longer for the daemon's rest. */
@@ -83,8 +83,6 @@ interface Cell {
   readonly zone: HostileZone
   readonly zoneNumber: number
   readonly manner: Manner
-  /** How many MAILs its next turn has. */
-  mails: number
   /** Of each turn, for one MAIL: CPU seconds, and DNS questions and packets. */
   readonly cpu: number[]
   readonly questions: number[]
@@ -112,14 +110,13 @@ async function table(dir: string, dns: HostileDns, seconds: number, seed: number
         zone,
         zoneNumber,
         manner,
-        mails: isWaiting(zone, manner) ? WAITING_MAILS : MIN_MAILS,
         ...figures,
       }
     }),
   )
   // Those without recipient first: what was asked for others goes on for a while, and would be taken for theirs.
   const inOrder = cells.toSorted((a, b) => Number(a.manner.hasRecipient) - Number(b.manner.hasRecipient))
-  // Not counted: code is compiled, and it turns out how many MAILs a turn can have.
+  // Not counted: code is compiled.
   for (const cell of inOrder) if (!cell.zone.isSlow) await bench.turn(cell)
   for (const cell of cells) cell.cpu.length = cell.questions.length = cell.packets.length = cell.most = 0
   const startedAt = performance.now()
@@ -136,6 +133,11 @@ async function table(dir: string, dns: HostileDns, seconds: number, seed: number
 /** Whether mail waits for the zone's name servers, which are slow or silent. */
 function isWaiting(zone: HostileZone, manner: Manner): boolean {
   return zone.isSlow === true && manner.hasRecipient
+}
+
+function mailsOf({ zone, manner }: Cell): number {
+  if (!manner.hasRecipient) return MAILS_WITHOUT_RECIPIENT
+  return isWaiting(zone, manner) ? WAITING_MAILS : MAILS
 }
 
 class Turns {
@@ -164,7 +166,7 @@ class Turns {
     const [cpuBefore, startedAt] = [await this.#cpu(), performance.now()]
     const isSlow = isWaiting(cell.zone, cell.manner)
     const lanes = isSlow ? WAITING_LANES : LANES
-    const share = Math.ceil(cell.mails / lanes)
+    const share = Math.ceil(mailsOf(cell) / lanes)
     const sending = Array.from({ length: lanes }, (_, lane) =>
       this.#lane(cell, lane, share, startedAt + TURN),
     )
@@ -177,10 +179,6 @@ class Turns {
     cell.questions.push(questions / mails)
     cell.packets.push(packets / mails)
     cell.most = Math.max(cell.most, most)
-    if (isSlow) return
-    // What a few MAILs cost is not known well, and the daemon's rest after too many could be endless.
-    const wanted = Math.max(MIN_MAILS, (TURN_CPU * mails) / cpu)
-    cell.mails = Math.min(wanted, mails * 16, MOST_MAILS)
   }
 
   /** Sends a lane's share of the MAILs, as many as there is time for, and returns how many those were. */
