@@ -66,11 +66,16 @@ export function networkOf(address: IpAddress, prefix: number): Network {
 }
 
 export function isInNetwork(address: IpAddress, network: Network): boolean {
-  if (address.kind !== network.address.kind) return false
-  return network.address.bytes.every((byte, index) => {
-    const kept = Math.min(Math.max(network.prefix - index * 8, 0), 8)
-    return ((byte ^ (address.bytes[index] ?? 0)) & (0xff << (8 - kept)) & 0xff) === 0
-  })
+  return haveSamePrefix(address.bytes, network.address.bytes, network.prefix)
+}
+
+/** Whether two addresses have the same `prefix` leading bits; those of different families have not. */
+export function haveSamePrefix(one: readonly number[], other: readonly number[], prefix: number): boolean {
+  if (one.length !== other.length) return false
+  const whole = prefix >> 3
+  for (let index = 0; index < whole; index += 1) if (one[index] !== other[index]) return false
+  const rest = prefix & 7
+  return rest === 0 || (((one[whole] ?? 0) ^ (other[whole] ?? 0)) & (0xff00 >> rest) & 0xff) === 0
 }
 
 export function formatNetwork({ address, prefix }: Network): string {

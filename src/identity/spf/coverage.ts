@@ -1,9 +1,10 @@
 // Measures how much of the address space the blocks of an SPF record cover together. A record that passes for more than
 // the largest real senders have, or in more places, says nothing of a client. passing.ts collects the blocks.
 
+import type { IpAddress } from '../../ip.ts'
 import type { AddressBlock } from './record.ts'
 
-export type Family = 'ipv4' | 'ipv6'
+type Family = IpAddress['kind']
 
 /**
  * Limit of what a record may cover and still vouch for its clients.

@@ -4,14 +4,22 @@
 // from it.
 // Source: RFC 7208 section 4; section 5 for the mechanisms, section 4.6.4 for the limits.
 
-import type { IpAddress } from '../../ip.ts'
+import { haveSamePrefix, type IpAddress } from '../../ip.ts'
 import { coverageOf } from './coverage.ts'
-import { addressesIn, exchangesIn, MAX_ADDRESSES, MAX_HOSTS, withoutFinalDot } from './hosts.ts'
+import {
+  type AddressType,
+  addressesIn,
+  addressTypeOf,
+  exchangesIn,
+  MAX_ADDRESSES,
+  MAX_HOSTS,
+  withoutFinalDot,
+} from './hosts.ts'
 import type { Lookup, Lookups } from './lookups.ts'
 import { type DomainSpec, expand, type MacroValues, reverseName } from './macro.ts'
 import { MAX_ASKING_TERMS, passingBlocks } from './passing.ts'
-import type { AddressBlock, Mechanism, SpfRecord } from './record.ts'
-import { type EndResult, type Found, isDomain, Records, type TakeTurn } from './records.ts'
+import type { Mechanism, SpfRecord } from './record.ts'
+import { type EndResult, type Found, isCheckableDomain, Records, type TakeTurn } from './records.ts'
 
 export interface SpfQuestion {
   readonly client: IpAddress
@@ -71,7 +79,7 @@ export async function checkHost(
   lookups: Lookups,
   takeTurn: TakeTurn,
 ): Promise<SpfAnswer> {
-  if (!isDomain(question.domain)) return { result: 'none', isForAllSenders: true }
+  if (!isCheckableDomain(question.domain)) return { result: 'none', isForAllSenders: true }
   const evaluation = new Evaluation(question, lookups, takeTurn)
   const { result, by } = await evaluation.check(question.domain)
   const isForAllSenders = !evaluation.asksForSender
@@ -90,6 +98,7 @@ class Evaluation {
   readonly #question: SpfQuestion
   readonly #lookups: Lookups
   readonly #records: Records
+  readonly #addressType: AddressType
   #askingTerms = 0
   #voidLookups = 0
   #addresses = 0
@@ -100,7 +109,8 @@ class Evaluation {
   constructor(question: SpfQuestion, lookups: Lookups, takeTurn: TakeTurn) {
     this.#question = question
     this.#lookups = lookups
-    this.#records = new Records(lookups, this.#addressType(), question.domain, takeTurn)
+    this.#addressType = addressTypeOf(question.client.kind)
+    this.#records = new Records(lookups, this.#addressType, question.domain, takeTurn)
   }
 
   /** Whether the evaluation expanded a name that depends on the sender or on HELO. */
@@ -143,7 +153,9 @@ class Evaluation {
     const { client } = this.#question
     if (mechanism.kind === 'all') return { kind: 'match', by: 'other' }
     if (mechanism.kind === 'ip') {
-      return isInBlock(client.bytes, mechanism.block) ? { kind: 'match', by: 'named' } : NO_MATCH
+      return haveSamePrefix(client.bytes, mechanism.block.bytes, mechanism.block.prefix)
+        ? { kind: 'match', by: 'named' }
+        : NO_MATCH
     }
     if (!this.#countTerm()) return { kind: 'end', end: 'permerror' }
     this.#records.prefetch(record, domain)
@@ -190,7 +202,7 @@ class Evaluation {
     for (const host of hosts.value) {
       const addresses = await this.#addressesOf(host)
       if (addresses.kind === 'end') return addresses
-      if (addresses.value.some((bytes) => isInBlock(client.bytes, { bytes, prefix })))
+      if (addresses.value.some((bytes) => haveSamePrefix(client.bytes, bytes, prefix)))
         return { kind: 'match', by: mechanism.name?.isOfClient ? 'other' : 'host' }
     }
     return NO_MATCH
@@ -207,20 +219,16 @@ class Evaluation {
     if (lookup.kind === 'end') return lookup
     const hosts = exchangesIn(lookup.value)
     if (hosts.length > MAX_HOSTS) return { kind: 'end', end: 'permerror' }
-    for (const host of hosts) this.#records.prefetchHost(host, this.#addressType())
+    for (const host of hosts) this.#records.prefetchHost(host, this.#addressType)
     return { kind: 'found', value: hosts }
   }
 
   async #addressesOf(host: string): Promise<Found<ReadonlyArray<readonly number[]>>> {
-    const lookup = await this.#lookup(host, this.#addressType())
+    const lookup = await this.#lookup(host, this.#addressType)
     if (lookup.kind === 'end') return lookup
     this.#addresses += lookup.value.length
     if (this.#addresses > MAX_ADDRESSES) return { kind: 'end', end: 'unknown' }
     return { kind: 'found', value: addressesIn(lookup.value) }
-  }
-
-  #addressType(): 'A' | 'AAAA' {
-    return this.#question.client.kind === 'ipv4' ? 'A' : 'AAAA'
   }
 
   /** Matches a `ptr` by a name of the client's address that leads back to the address (section 5.5). */
@@ -241,13 +249,13 @@ class Evaluation {
   }
 
   async #isNameOfClient(host: string): Promise<boolean> {
-    const lookup = await this.#lookups.ask(host, this.#addressType())
+    const lookup = await this.#lookups.ask(host, this.#addressType)
     this.#lacksAnswers ||= lookup.kind === 'refused'
     if (lookup.kind !== 'found') return false
     const { bytes } = this.#question.client
     const prefix = bytes.length * 8
     const addresses = addressesIn(lookup.values.slice(0, MAX_ADDRESSES))
-    return addresses.some((address) => isInBlock(bytes, { bytes: address, prefix }))
+    return addresses.some((address) => haveSamePrefix(bytes, address, prefix))
   }
 
   /** The value of `%{p}`: the domain itself, else a name below it, else any name of the client (section 7.3). */
@@ -263,7 +271,7 @@ class Evaluation {
   }
 
   /** The records under a name, none for a void look-up; too many void look-ups end the evaluation. */
-  async #lookup(name: string, type: 'A' | 'AAAA' | 'MX'): Promise<Found<readonly unknown[]>> {
+  async #lookup(name: string, type: AddressType | 'MX'): Promise<Found<readonly unknown[]>> {
     const lookup: Lookup = await this.#lookups.ask(withoutFinalDot(name), type)
     switch (lookup.kind) {
       case 'found':
@@ -303,14 +311,4 @@ class Evaluation {
 
 function isBelow(name: string, domain: string): boolean {
   return name === domain || name.endsWith(`.${domain}`)
-}
-
-/** Whether an address lies in a block; an address of the other family does not. */
-function isInBlock(bytes: readonly number[], block: AddressBlock): boolean {
-  if (bytes.length !== block.bytes.length) return false
-  const whole = block.prefix >> 3
-  for (let index = 0; index < whole; index += 1) if (bytes[index] !== block.bytes[index]) return false
-  const rest = block.prefix & 7
-  if (rest === 0) return true
-  return (((bytes[whole] ?? 0) ^ (block.bytes[whole] ?? 0)) & (0xff00 >> rest) & 0xff) === 0
 }

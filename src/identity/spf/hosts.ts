@@ -1,7 +1,7 @@
 // Reads the hosts that `a` and `mx` name, and their addresses, from answers of DNS; defines their limits.
 // Source: RFC 7208 sections 5.3 and 5.4.
 
-import { parseBytes } from '../../ip.ts'
+import { type IpAddress, parseBytes } from '../../ip.ts'
 import type { Lookup } from './lookups.ts'
 
 /** Limit of the hosts of an `mx`, and of the names of a client (section 4.6.4). */
@@ -10,6 +10,13 @@ export const MAX_HOSTS = 10
  * Limit of the addresses of all hosts in an evaluation. Section 5.3 sets none; large farms have a hundred addresses.
  */
 export const MAX_ADDRESSES = 1000
+
+/** The type of the records that hold addresses of one family. */
+export type AddressType = 'A' | 'AAAA'
+
+export function addressTypeOf(family: IpAddress['kind']): AddressType {
+  return family === 'ipv4' ? 'A' : 'AAAA'
+}
 
 /** The host names in the answer to an `MX` question, in lower case; a null MX (RFC 7505) has none. */
 export function exchangesIn(values: readonly unknown[]): string[] {

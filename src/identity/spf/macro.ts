@@ -3,6 +3,7 @@
 // Source: RFC 7208 section 7.
 
 import { type IpAddress, ipFromBytes, labelsOf, reversedName } from '../../ip.ts'
+import { withoutFinalDot } from './hosts.ts'
 
 /** The values of macros. */
 export interface MacroValues {
@@ -85,7 +86,7 @@ export function expand({ parts }: DomainSpec, values: MacroValues): string {
     const part = parts[index] ?? ''
     name = (typeof part === 'string' ? part : expandMacro(part, values)) + name
   }
-  return withinLength(name.endsWith('.') ? name.slice(0, -1) : name)
+  return withinLength(withoutFinalDot(name))
 }
 
 /**

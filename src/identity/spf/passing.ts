@@ -8,7 +8,15 @@
 // Source: RFC 7208 section 4.6.4 for the terms that no evaluation reaches.
 
 import type { IpAddress } from '../../ip.ts'
-import { addressesIn, exchangesIn, MAX_ADDRESSES, MAX_HOSTS, valuesOf } from './hosts.ts'
+import {
+  type AddressType,
+  addressesIn,
+  addressTypeOf,
+  exchangesIn,
+  MAX_ADDRESSES,
+  MAX_HOSTS,
+  valuesOf,
+} from './hosts.ts'
 import type { Lookup, Lookups } from './lookups.ts'
 import type { AddressBlock, Mechanism, SpfRecord } from './record.ts'
 import type { Found, Records } from './records.ts'
@@ -115,7 +123,7 @@ class Walk {
           mechanism.kind,
           this.#records.nameIn(mechanism.name, domain),
         )) {
-          const lookup = await this.#ask(host, this.#family === 'ipv4' ? 'A' : 'AAAA')
+          const lookup = await this.#ask(host, addressTypeOf(this.#family))
           for (const bytes of addressesIn(valuesOf(lookup))) this.#ofHosts.push({ bytes, prefix })
           if (this.#ofHosts.length > MAX_ADDRESSES) this.#isKnown = false
           if (!this.#isKnown) return
@@ -134,7 +142,7 @@ class Walk {
     return hosts.length > MAX_HOSTS ? [] : hosts
   }
 
-  async #ask(name: string, type: 'A' | 'AAAA' | 'MX'): Promise<Lookup | undefined> {
+  async #ask(name: string, type: AddressType | 'MX'): Promise<Lookup | undefined> {
     const lookup = await this.#withTimeout(this.#lookups.ask(name, type))
     if (lookup?.kind === 'refused') this.#isKnown = false
     return lookup

@@ -99,7 +99,8 @@ function parseDirective(term: string): Mechanism | 'never' | undefined {
   const directive = sign ? term.slice(1) : term
   const [name = ''] = MECHANISM_NAME.exec(directive) ?? []
   const rest = directive.slice(name.length)
-  switch (name.toLowerCase()) {
+  const kind = name.toLowerCase()
+  switch (kind) {
     case 'all':
       return rest === '' ? { kind: 'all', qualifier } : undefined
     case 'ip4':
@@ -118,7 +119,7 @@ function parseDirective(term: string): Mechanism | 'never' | undefined {
     case 'include':
     case 'exists': {
       const spec = rest.startsWith(':') ? parseDomainSpec(rest.slice(1)) : undefined
-      return spec && { kind: name.toLowerCase() === 'include' ? 'include' : 'exists', qualifier, name: spec }
+      return spec && { kind, qualifier, name: spec }
     }
     default:
       return undefined

@@ -4,6 +4,7 @@
 // Source: RFC 7208 sections 4.4 and 4.5.
 
 import { LRUCache } from 'lru-cache'
+import type { AddressType } from './hosts.ts'
 import type { Lookups } from './lookups.ts'
 import { type DomainSpec, expandStatic } from './macro.ts'
 import { isSpfRecord, parseRecord, type SpfRecord } from './record.ts'
@@ -45,7 +46,7 @@ export type TakeTurn = () => Promise<void>
 
 export class Records {
   readonly #lookups: Lookups
-  readonly #addressType: 'A' | 'AAAA'
+  readonly #addressType: AddressType
   readonly #senderDomain: string
   readonly #takeTurn: TakeTurn
   readonly #found = new Map<string, Promise<Found<SpfRecord> | undefined>>()
@@ -55,7 +56,7 @@ export class Records {
   /** Domains whose records have been prefetched for. */
   readonly #hasPrefetched = new Set<string>()
 
-  constructor(lookups: Lookups, addressType: 'A' | 'AAAA', senderDomain: string, takeTurn: TakeTurn) {
+  constructor(lookups: Lookups, addressType: AddressType, senderDomain: string, takeTurn: TakeTurn) {
     this.#lookups = lookups
     this.#addressType = addressType
     this.#senderDomain = senderDomain
@@ -66,7 +67,7 @@ export class Records {
   of(domain: string): Promise<Found<SpfRecord> | undefined> {
     let record = this.#found.get(domain)
     if (!record) {
-      record = isDomain(domain) ? this.#find(domain) : Promise.resolve(undefined)
+      record = isCheckableDomain(domain) ? this.#find(domain) : Promise.resolve(undefined)
       this.#found.set(domain, record)
     }
     return record
@@ -85,7 +86,7 @@ export class Records {
   }
 
   /** Asks for the addresses of a host, within the limits. */
-  prefetchHost(host: string, type: 'A' | 'AAAA'): void {
+  prefetchHost(host: string, type: AddressType): void {
     if (this.#prefetched >= MAX_PREFETCHED || this.#prefetchedHosts >= MAX_PREFETCHED_HOSTS) return
     this.#prefetched += 1
     this.#prefetchedHosts += 1
@@ -133,7 +134,7 @@ export class Records {
 }
 
 /** Whether DNS can have `name` as the domain of a sender (section 4.3): two labels or more, none too long or empty. */
-export function isDomain(name: string): boolean {
+export function isCheckableDomain(name: string): boolean {
   const labels = name.split('.')
   return (
     name.length <= 253 && labels.length > 1 && labels.every((label) => label !== '' && label.length <= 63)
