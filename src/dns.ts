@@ -9,7 +9,7 @@
 
 import { Resolver } from 'node:dns/promises'
 import { LRUCache } from 'lru-cache'
-import { messageOf } from './message.ts'
+import { messageOf } from './errors.ts'
 import { OpenShares, RateShares, type Share } from './shares.ts'
 
 export interface DnsSettings {

@@ -1,7 +1,7 @@
 // Parses the command line into a command and its options, or a problem. Values are left to the commands.
 
 import { parseArgs } from 'node:util'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../errors.ts'
 
 /** A command with its options; `usage` is a command line that cannot be understood, with the reason. */
 export type CliCommand =

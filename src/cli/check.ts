@@ -1,18 +1,18 @@
 // greymx check: reads the configuration and prints its faults. It also prints warnings: on settings that will not work
 // well, on mismatches with the MTAs' configurations, and those of the running daemon. With --print it prints all
-// settings in effect. What deserves a warning is left to lint/.
+// settings in effect. What deserves a warning is left to the folder check/.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { checkListeners, withListeners } from '../check/daemon.ts'
+import { checkPostfix } from '../check/postfix.ts'
+import { checkSendmail } from '../check/sendmail.ts'
+import { checkSettings } from '../check/settings.ts'
 import { printSettings } from '../config/print.ts'
 import type { Setting } from '../config/reader.ts'
 import type { Config } from '../config/schema.ts'
+import { messageOf } from '../errors.ts'
 import { readLists } from '../exempt/lists.ts'
-import { lintListeners, withListeners } from '../lint/daemon.ts'
-import { lintPostfix } from '../lint/postfix.ts'
-import { lintSendmail } from '../lint/sendmail.ts'
-import { lintSettings } from '../lint/settings.ts'
-import { messageOf } from '../message.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import type { CheckArgs } from './args.ts'
 import { loadFileOrComplain } from './config.ts'
@@ -31,13 +31,13 @@ export async function check({
   const { problems, warnings } = readLists(config.listFiles)
   const daemon = await askDaemon(config.admin)
   try {
-    const lint = [
-      ...inFile(fileName, lintSettings(config)),
-      ...(daemon ? inFile(fileName, lintListeners(config, daemon.listeners)) : []),
+    const remarks = [
+      ...inFile(fileName, checkSettings(config)),
+      ...(daemon ? inFile(fileName, checkListeners(config, daemon.listeners)) : []),
       ...(daemon ? inFile(daemon.url, daemon.warnings) : []),
-      ...lintMtas(mtas, withListeners(config, daemon?.listeners ?? [])),
+      ...checkMtas(mtas, withListeners(config, daemon?.listeners ?? [])),
     ]
-    process.stderr.write([...problems, ...warnings, ...lint].map((remark) => `${remark}\n`).join(''))
+    process.stderr.write([...problems, ...warnings, ...remarks].map((remark) => `${remark}\n`).join(''))
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n`)
     return EXIT.usage
@@ -57,14 +57,14 @@ function withoutCredentials(setting: Setting, { store }: Config): Setting {
 }
 
 /** Returns warnings, each with its file; throws when a file cannot be read. */
-function lintMtas({ postfix, sendmail }: Omit<CheckArgs, 'print'>, config: Config): string[] {
+function checkMtas({ postfix, sendmail }: Omit<CheckArgs, 'print'>, config: Config): string[] {
   const remarks: string[] = []
   if (postfix !== undefined) {
     const [main, master] = [join(postfix, 'main.cf'), join(postfix, 'master.cf')]
     const files = { mainCf: read(main), ...(existsSync(master) ? { masterCf: read(master) } : {}) }
-    remarks.push(...inFile(main, lintPostfix(files, config)))
+    remarks.push(...inFile(main, checkPostfix(files, config)))
   }
-  if (sendmail !== undefined) remarks.push(...inFile(sendmail, lintSendmail(read(sendmail), config)))
+  if (sendmail !== undefined) remarks.push(...inFile(sendmail, checkSendmail(read(sendmail), config)))
   return remarks
 }
 

@@ -2,7 +2,7 @@
 // hint when another socket would be better. Unix sockets are preferred: their permissions decide who may act as an MTA,
 // while a TCP port accepts anybody.
 
-import { postfixMilter, QUEUE_DIRECTORY } from '../lint/postfix.ts'
+import { postfixMilter, QUEUE_DIRECTORY } from '../check/postfix.ts'
 import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
 
 export interface MtaLines {

@@ -2,8 +2,8 @@
 // daemon remembers this attempt like any other.
 
 import { isIPv6 } from 'node:net'
+import { messageOf } from '../errors.ts'
 import { parseIp } from '../ip.ts'
-import { messageOf } from '../message.ts'
 import { connectToFilter, type FilterReply, type MilterClient } from '../milter/client.ts'
 import type { Connection } from '../milter/command.ts'
 import { formatSocketSpec, parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../milter/socket.ts'

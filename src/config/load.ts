@@ -2,7 +2,7 @@
 // Config, or every fault in both.
 
 import { readFileSync } from 'node:fs'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../errors.ts'
 import type { Environment } from './environment.ts'
 import { ConfigReader, type Setting } from './reader.ts'
 import { type Config, readConfig } from './schema.ts'

@@ -3,7 +3,7 @@
 // setting that was not asked for is reported as unknown. Source: YAML 1.2, as the package `yaml` reads it.
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, Scalar } from 'yaml'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../errors.ts'
 import { type Environment, overrides, variableOf } from './environment.ts'
 
 type Path = readonly string[]

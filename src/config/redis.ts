@@ -3,8 +3,8 @@
 
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { messageOf } from '../errors.ts'
 import { isDomain } from '../exempt/domains.ts'
-import { messageOf } from '../message.ts'
 import type { StoreSpec } from '../store/open.ts'
 import type { RedisLogin, RedisTls } from '../store/redis/settings.ts'
 import { DEFAULT_PREFIX } from '../store/redis/url.ts'

@@ -4,8 +4,8 @@
 // Source: postgrey(8) 1.37, "Whitelists"; read_clients_whitelists and read_recipients_whitelists in its code.
 
 import { readFileSync, statSync } from 'node:fs'
+import { messageOf } from '../errors.ts'
 import { parseNetwork } from '../ip.ts'
-import { messageOf } from '../message.ts'
 import { type AddressRule, parseAddressRule } from './addresses.ts'
 import { type ClientRule, parseClientRule } from './clients.ts'
 

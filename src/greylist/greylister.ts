@@ -6,12 +6,12 @@
 
 import type { Address } from '../address.ts'
 import type { Attempt } from '../attempt.ts'
+import { messageOf } from '../errors.ts'
 import type { Exempt, Exemption } from '../exempt/exempt.ts'
 import type { Identity } from '../identity/identity.ts'
 import { organisationOf } from '../identity/organisation.ts'
 import type { SpfStanding } from '../identity/spf/standing.ts'
 import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
-import { messageOf } from '../message.ts'
 import type { Outcome } from '../outcome.ts'
 import { CUSTOMER_PREFIX, isPrivate } from '../ranges.ts'
 import type { Entry } from '../store/entry.ts'

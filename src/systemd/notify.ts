@@ -7,7 +7,7 @@
 // each kind of machine, and all that for a few datagrams a minute.
 
 import { execFile } from 'node:child_process'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../errors.ts'
 
 /** Time-out of systemd-notify in milliseconds; it waits until the service manager has taken the message. */
 const NOTIFY_TIMEOUT = 5_000

@@ -7,10 +7,10 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { checkPostfix } from '../../src/check/postfix.ts'
+import { checkSendmail } from '../../src/check/sendmail.ts'
 import { mtaLines } from '../../src/cli/mta-lines.ts'
-import { lintPostfix } from '../../src/lint/postfix.ts'
-import { lintSendmail } from '../../src/lint/sendmail.ts'
-import { configOf } from '../lint/support.ts'
+import { configOf } from '../check/support.ts'
 import { scratch } from '../support/scratch.ts'
 
 const run = promisify(execFile)
@@ -68,8 +68,8 @@ test('README sends both MTAs, probe and check to the sockets of the unit', async
   assert.equal(hint, undefined)
   for (const line of [postfix, sendmail]) assert.ok(readme.includes(`    ${line}\n`), line)
   const masterCf = 'smtp inet n - y - - smtpd\nsubmission inet n - n - - smtpd\n'
-  assert.deepEqual(lintPostfix({ mainCf: `${postfix}\n`, masterCf }, config), [])
-  assert.deepEqual(lintSendmail(`${sendmail}\n`, config), [])
+  assert.deepEqual(checkPostfix({ mainCf: `${postfix}\n`, masterCf }, config), [])
+  assert.deepEqual(checkSendmail(`${sendmail}\n`, config), [])
 })
 
 // systemd removes it, and the socket in it, whenever the service stops.

@@ -10,7 +10,7 @@
 
 import { mkdirSync } from 'node:fs'
 import type { RootDatabase } from 'lmdb'
-import { messageOf } from '../../message.ts'
+import { messageOf } from '../../errors.ts'
 import { require } from '../../require.ts'
 import {
   ageEntry,

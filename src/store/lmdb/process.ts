@@ -1,7 +1,7 @@
 // The program of the process that has the LMDB environment open. client.ts starts it and sends batches of operations;
 // it replies with their answers. It ends when its parent disconnects or ends. What the operations do is in file.ts.
 
-import { messageOf } from '../../message.ts'
+import { messageOf } from '../../errors.ts'
 import { type Answer, CannotOpen, type Contents, LmdbFile, type Obstacle, type Operation } from './file.ts'
 
 /** A message of the parent: operations to be performed together; `now` is in milliseconds since the epoch. */

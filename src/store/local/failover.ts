@@ -6,7 +6,7 @@
 // host only. Whether the shared store is up, guard.ts decides.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf } from '../../message.ts'
+import { messageOf } from '../../errors.ts'
 import { UnreadableEntry } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
 import type { SharedStore, Store } from '../store.ts'

@@ -3,7 +3,7 @@
 // waiting, and a later retry writes everything down; only a restart in the meantime loses something. How the texts get
 // to disk is the matter of lmdb/.
 
-import { messageOf } from '../../message.ts'
+import { messageOf } from '../../errors.ts'
 
 /** A text and its key. */
 export type Text = readonly [key: string, text: string]

@@ -3,8 +3,8 @@
 
 import type { Duplex } from 'node:stream'
 import { hostConnector, socketOpener } from './connector.ts'
+import { createHostLookup } from './host-addresses.ts'
 import { Cluster, Redis, type RedisOptions } from './ioredis.ts'
-import { createLookup } from './lookup.ts'
 import { endOnStrayReplies } from './replies.ts'
 import { sentinelConnector } from './sentinel.ts'
 import { REPLY_TIMEOUT, type RedisSettings, type RedisTls, retryDelay } from './settings.ts'
@@ -25,7 +25,7 @@ export function createRedisClient(settings: RedisSettings): RedisClient {
   const { servers, database, login, sentinelLogin } = settings
   const anonymous = connectionOptions(settings.tls)
   const common = { ...anonymous, ...login }
-  const open = socketOpener(createLookup(), anonymous.tls)
+  const open = socketOpener(createHostLookup(), anonymous.tls)
   const Connector = hostConnector(open)
   // No offline queue: the MTA is waiting, so a command that cannot be sent now fails now.
   const single = { ...common, db: database, enableOfflineQueue: false, retryStrategy: retryDelay }

@@ -1,5 +1,5 @@
 // Opens connections to a host and port, in place of the connector of ioredis, which resolves host names by getaddrinfo
-// alone. How they are resolved here is in lookup.ts.
+// alone. How they are resolved here is in host-addresses.ts.
 
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'

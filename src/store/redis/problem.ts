@@ -1,6 +1,6 @@
 // Explains errors of Redis to its operator: what the error means for greymx, then the original message.
 
-import { messageOf } from '../../message.ts'
+import { messageOf } from '../../errors.ts'
 
 /** The meanings of Redis's error replies, then of errors of Node and ioredis (names, connections) and OpenSSL (TLS). */
 const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [

@@ -7,7 +7,7 @@
 // it is found.
 
 import { randomUUID } from 'node:crypto'
-import { messageOf } from '../../message.ts'
+import { messageOf } from '../../errors.ts'
 import { ageEntry, decodeEntry, encodeEntry, hasTooMuchLeft, ttlOf, UnreadableEntry } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'

@@ -6,7 +6,7 @@ import { utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { lintPostfix, parseMainCf, parseMilters, settingOf } from '../../src/lint/postfix.ts'
+import { checkPostfix, parseMainCf, parseMilters, settingOf } from '../../src/check/postfix.ts'
 import { scratch } from '../support/scratch.ts'
 import { assertWarnings, configOf } from './support.ts'
 
@@ -230,10 +230,10 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     ['values that go round in circles', 'a = $b\nb = $a\nsmtpd_milters = $a', [/^no milter/]],
   ]
 
-test('lintPostfix() says what would lose, hold up or never greylist mail', () => {
+test('checkPostfix() says what would lose, hold up or never greylist mail', () => {
   for (const [name, mainCf, expected, settings = '', masterCf] of CASES) {
     const files = { mainCf: `${BASE}${mainCf}\n`, ...(masterCf === undefined ? {} : { masterCf }) }
-    assertWarnings(name, lintPostfix(files, configOf(settings)), expected)
+    assertWarnings(name, checkPostfix(files, configOf(settings)), expected)
   }
 })
 

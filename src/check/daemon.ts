@@ -10,7 +10,7 @@ import type { Warning } from './settings.ts'
  * Returns a warning for each socket of `listen` that is not among `listeners`, on which the daemon listens: those of
  * its own `listen`, or those that systemd has opened for it.
  */
-export function lintListeners({ listen }: Config, listeners: readonly SocketSpec[]): Warning[] {
+export function checkListeners({ listen }: Config, listeners: readonly SocketSpec[]): Warning[] {
   const found = listeners.map(formatSocketSpec).join(', ') || 'no socket'
   return notAmong(listeners, listen).map(
     (spec) =>

@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { lintSendmail } from '../../src/lint/sendmail.ts'
+import { checkSendmail } from '../../src/check/sendmail.ts'
 import { scratch } from '../support/scratch.ts'
 import { sendmailRoot } from '../support/sendmail.ts'
 import { assertWarnings, configOf } from './support.ts'
@@ -100,13 +100,13 @@ const CASES: Array<[name: string, filters: string, expected: RegExp[], settings?
   ],
 ]
 
-test('lintSendmail() says what would lose, hold up or never greylist mail', async (t) => {
+test('checkSendmail() says what would lose, hold up or never greylist mail', async (t) => {
   const dir = await scratch(t)
   for (const [name, filters, expected, settings = ''] of CASES) {
     const mc = masterConfig(filters)
-    assertWarnings(`${name}, .mc`, lintSendmail(mc, configOf(settings)), expected)
+    assertWarnings(`${name}, .mc`, checkSendmail(mc, configOf(settings)), expected)
     await writeFile(join(dir, 'sendmail.mc'), mc)
     const { stdout: cf } = await run('m4', [`-D_CF_DIR_=${CF}/`, join(dir, 'sendmail.mc')])
-    assertWarnings(`${name}, sendmail.cf`, lintSendmail(cf, configOf(settings)), expected)
+    assertWarnings(`${name}, sendmail.cf`, checkSendmail(cf, configOf(settings)), expected)
   }
 })

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { checkSettings, MIN_ANSWER_TIMEOUT } from '../../src/check/settings.ts'
 import { DECISION_TIMEOUT } from '../../src/greylist/greylister.ts'
-import { lintSettings, MIN_ANSWER_TIMEOUT } from '../../src/lint/settings.ts'
 import { assertWarnings, configOf } from './support.ts'
 
 const QUIET = [
@@ -23,8 +23,8 @@ const QUIET = [
   'store_timeout: 1999ms',
 ]
 
-test('lintSettings() has nothing against the defaults, nor against what is as good', () => {
-  for (const text of QUIET) assert.deepEqual(lintSettings(configOf(text)), [], text)
+test('checkSettings() has nothing against the defaults, nor against what is as good', () => {
+  for (const text of QUIET) assert.deepEqual(checkSettings(configOf(text)), [], text)
 })
 
 const WARNED: Array<[text: string, warnings: RegExp[]]> = [
@@ -94,8 +94,8 @@ const WARNED: Array<[text: string, warnings: RegExp[]]> = [
   ],
 ]
 
-test('lintSettings() says what will not do well, with its value, what is expected, and why', () => {
-  for (const [text, expected] of WARNED) assertWarnings(text, lintSettings(configOf(text)), expected)
+test('checkSettings() says what will not do well, with its value, what is expected, and why', () => {
+  for (const [text, expected] of WARNED) assertWarnings(text, checkSettings(configOf(text)), expected)
 })
 
 test('MTAs have to wait for longer than a decision can take', () => {

@@ -39,7 +39,7 @@ export function leadsTo(theirs: SocketSpec, ours: SocketSpec): boolean {
 }
 
 /** Returns a warning when `timeout`, the milliseconds that the MTA waits for an answer, is too short for a decision. */
-export function lintAnswerTimeout(setting: string, timeout: number): Warning[] {
+export function checkAnswerTimeout(setting: string, timeout: number): Warning[] {
   if (timeout >= MIN_ANSWER_TIMEOUT) return []
   return [
     `${setting} ${formatDuration(timeout)} is below ${formatDuration(MIN_ANSWER_TIMEOUT)}: expected more, such as 10s, as a decision takes ` +
@@ -51,7 +51,7 @@ export function lintAnswerTimeout(setting: string, timeout: number): Warning[] {
  * Returns a warning for macros missing in `sent`, which is `undefined` when the MTA sends its default: that has them
  * all.
  */
-export function lintMacros(
+export function checkMacros(
   setting: string,
   sent: readonly string[] | undefined,
   needed: readonly string[],
@@ -74,7 +74,7 @@ export function parseMacros(text: string): string[] {
 }
 
 /** Returns a warning for each rule for certificates that `isVain` says can never apply with the MTA. */
-export function lintTlsClients(
+export function checkTlsClients(
   { exempt }: Config,
   isVain: (rule: TlsClientRule) => boolean,
   expected: string,

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { lintListeners, withListeners } from '../../src/lint/daemon.ts'
+import { checkListeners, withListeners } from '../../src/check/daemon.ts'
 import { formatSocketSpec, parseSocketSpec, type SocketSpec } from '../../src/milter/socket.ts'
 import { assertWarnings, configOf } from './support.ts'
 
@@ -12,7 +12,7 @@ function specs(texts: readonly string[]): SocketSpec[] {
   return texts.flatMap((text) => parseSocketSpec(text) ?? [])
 }
 
-test('lintListeners() warns of what the daemon does not listen on', () => {
+test('checkListeners() warns of what the daemon does not listen on', () => {
   for (const [listen, listeners, expected] of [
     ['inet:8891@127.0.0.1', ['inet:8891@127.0.0.1'], []],
     ['inet:8891@localhost', ['inet:8891@127.0.0.1'], []],
@@ -28,7 +28,7 @@ test('lintListeners() warns of what the daemon does not listen on', () => {
     ],
     ['unix:/run/a', [], [/^listen unix:\/run\/a: .* but on no socket: expected a reload, /]],
   ] as const) {
-    assertWarnings(listen, lintListeners(configOf(`listen: ${listen}`), specs(listeners)), expected)
+    assertWarnings(listen, checkListeners(configOf(`listen: ${listen}`), specs(listeners)), expected)
   }
 })
 

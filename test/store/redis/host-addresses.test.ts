@@ -1,10 +1,10 @@
-// createLookup(): who is asked for a host's addresses, for how long, and whose answer counts.
+// createHostLookup(): who is asked for a host's addresses, for how long, and whose answer counts.
 
 import assert from 'node:assert/strict'
 import type { LookupAddress } from 'node:dns'
 import { mock, type TestContext, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { createLookup } from '../../../src/store/redis/lookup.ts'
+import { createHostLookup } from '../../../src/store/redis/host-addresses.ts'
 
 const OLD: LookupAddress[] = [{ address: '192.0.2.1', family: 4 }]
 const NEW: LookupAddress[] = [
@@ -39,7 +39,7 @@ function setUp(t: TestContext): Bench {
       const fail = (code: string) => reject(Object.assign(new Error(`${code} ${host}`), { code }))
       questions.push({ host, answer, fail })
     })
-  const lookup = createLookup(noting(system), noting(dns))
+  const lookup = createHostLookup(noting(system), noting(dns))
   return {
     system,
     dns,

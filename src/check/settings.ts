@@ -42,11 +42,11 @@ const MIN_RETRY_WINDOW = 4 * HOUR
 export const MIN_ANSWER_TIMEOUT = DECISION_TIMEOUT + 1000
 
 /** Returns the warnings on `config`, without looking at any file or server. */
-export function lintSettings(config: Config): Warning[] {
-  return [...lintTimes(config), ...lintSockets(config), ...lintStore(config), ...lintDnsLists(config)]
+export function checkSettings(config: Config): Warning[] {
+  return [...checkTimes(config), ...checkSockets(config), ...checkStore(config), ...checkDnsLists(config)]
 }
 
-function lintTimes({ greylist, storeTimeout }: Config): Warning[] {
+function checkTimes({ greylist, storeTimeout }: Config): Warning[] {
   const { delay, retryWindow, lifetime } = greylist.times
   const warnings: Warning[] = []
   if (delay > LATE_WARNING) {
@@ -81,11 +81,11 @@ function lintTimes({ greylist, storeTimeout }: Config): Warning[] {
   return warnings
 }
 
-function lintSockets({ listen, socketMode }: Config): Warning[] {
-  return [...lintPorts(listen), ...lintSocketMode(listen, socketMode)]
+function checkSockets({ listen, socketMode }: Config): Warning[] {
+  return [...checkPorts(listen), ...checkSocketMode(listen, socketMode)]
 }
 
-function lintPorts(listen: readonly SocketSpec[]): Warning[] {
+function checkPorts(listen: readonly SocketSpec[]): Warning[] {
   return listen
     .filter((spec) => spec.kind !== 'unix' && !isLoopback(spec.host))
     .map(
@@ -95,7 +95,7 @@ function lintPorts(listen: readonly SocketSpec[]): Warning[] {
     )
 }
 
-function lintSocketMode(listen: readonly SocketSpec[], socketMode: number): Warning[] {
+function checkSocketMode(listen: readonly SocketSpec[], socketMode: number): Warning[] {
   if ((socketMode & 0o002) === 0) return []
   const mode = `"0${socketMode.toString(8).padStart(3, '0')}"`
   return listen
@@ -107,7 +107,7 @@ function lintSocketMode(listen: readonly SocketSpec[], socketMode: number): Warn
     )
 }
 
-function lintStore({ store }: Config): Warning[] {
+function checkStore({ store }: Config): Warning[] {
   if (store.kind !== 'redis') return []
   const isRemote = hostsOf(store.redis.servers).some((host) => !isLoopback(host))
   if (store.redis.tls || !isRemote) return []
@@ -117,7 +117,7 @@ function lintStore({ store }: Config): Warning[] {
   ]
 }
 
-function lintDnsLists({ dnswl, onlyIfListed }: Config): Warning[] {
+function checkDnsLists({ dnswl, onlyIfListed }: Config): Warning[] {
   return [
     ...dnswl.flatMap(({ zone, fault }) => (fault ? [dnsListWarning('dnswl', zone, fault)] : [])),
     ...onlyIfListed.flatMap(({ zone, fault }) =>

@@ -34,7 +34,7 @@ const DNS_QUERY_OPTIONS = { timeout: 300, tries: 1 }
  *
  * It fails, with a message that names the host, when no addresses were found before.
  */
-export function createLookup(
+export function createHostLookup(
   askSystem: FindAddresses = findBySystem,
   askDns: FindAddresses = findByDns,
 ): LookupFunction {

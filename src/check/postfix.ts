@@ -8,10 +8,10 @@ import type { Config } from '../config/schema.ts'
 import { hasDistinguishedName } from '../exempt/tlsclients.ts'
 import { postfixService, type SocketSpec } from '../milter/socket.ts'
 import {
+  checkAnswerTimeout,
+  checkMacros,
+  checkTlsClients,
   leadsTo,
-  lintAnswerTimeout,
-  lintMacros,
-  lintTlsClients,
   neededMacros,
   parseMacros,
 } from './milter.ts'
@@ -46,7 +46,7 @@ interface Milter {
 }
 
 /** Returns the warnings on Postfix's entries for greymx, or that there is none. */
-export function lintPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Config): Warning[] {
+export function checkPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Config): Warning[] {
   const main = parseMainCf(mainCf)
   const value = (name: string) => settingOf(main, name)
   const queueDirectory = value('queue_directory')
@@ -61,16 +61,16 @@ export function lintPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Con
   const needed = neededMacros(config)
   const macros = (name: string) => (main.has(name) ? parseMacros(value(name)) : undefined)
   const warnings = [
-    ...ours.flatMap((milter) => lintMilter(milter, value)),
-    ...lintChroot(ours, chrootsOfSmtpd(masterCf), config.listen, queueDirectory),
-    ...lintMacros('milter_connect_macros', macros('milter_connect_macros'), needed.connect),
-    ...lintMacros('milter_mail_macros', macros('milter_mail_macros'), needed.mail),
-    ...lintTlsClients(
+    ...ours.flatMap((milter) => checkMilter(milter, value)),
+    ...checkChroot(ours, chrootsOfSmtpd(masterCf), config.listen, queueDirectory),
+    ...checkMacros('milter_connect_macros', macros('milter_connect_macros'), needed.connect),
+    ...checkMacros('milter_mail_macros', macros('milter_mail_macros'), needed.mail),
+    ...checkTlsClients(
       config,
       (rule) => rule.fingerprint !== undefined || hasDistinguishedName(rule),
       'subject: and issuer: with common names, as Postfix tells filters nothing else of a certificate',
     ),
-    ...lintAskCcert(config, [
+    ...checkAskCcert(config, [
       value('smtpd_tls_ask_ccert'),
       value('smtpd_tls_req_ccert'),
       ...ccertOverrides(replaced),
@@ -81,7 +81,7 @@ export function lintPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Con
 }
 
 /** Checks one milter. A setting that its entry lacks has the value of the setting for all milters. */
-function lintMilter(milter: Milter, value: (name: string) => string): Warning[] {
+function checkMilter(milter: Milter, value: (name: string) => string): Warning[] {
   const effective = (own: string) => {
     const text = milter.settings.get(own)
     return text === undefined ? ([`milter_${own}`, value(`milter_${own}`)] as const) : ([own, text] as const)
@@ -90,12 +90,12 @@ function lintMilter(milter: Milter, value: (name: string) => string): Warning[] 
   const [timeoutSetting, timeout] = effective('command_timeout')
   const milliseconds = parseTime(timeout)
   return [
-    ...lintAction(actionSetting, action, milter),
-    ...(milliseconds === undefined ? [] : lintAnswerTimeout(timeoutSetting, milliseconds)),
+    ...checkAction(actionSetting, action, milter),
+    ...(milliseconds === undefined ? [] : checkAnswerTimeout(timeoutSetting, milliseconds)),
   ]
 }
 
-function lintAction(setting: string, action: string, { service }: Milter): Warning[] {
+function checkAction(setting: string, action: string, { service }: Milter): Warning[] {
   if (action === 'accept') return []
   const becomes = action === 'reject' ? 'refuses all mail for good' : 'takes no mail in'
   return [
@@ -108,7 +108,7 @@ function ccertOverrides(replaced: ReadonlyArray<readonly [name: string, value: s
   return replaced.filter(([name]) => /^smtpd_tls_(ask|req)_ccert$/.test(name)).map(([, text]) => text)
 }
 
-function lintAskCcert({ exempt }: Config, answers: readonly string[]): Warning[] {
+function checkAskCcert({ exempt }: Config, answers: readonly string[]): Warning[] {
   if (exempt.tlsClients.length === 0 || answers.includes('yes')) return []
   return [
     'smtpd_tls_ask_ccert is not yes: expected it, as no client shows the certificate that exempt.tls_clients asks for',
@@ -131,7 +131,7 @@ export function postfixMilter(spec: SocketSpec, queueDirectory = QUEUE_DIRECTORY
 }
 
 /** Warns of unix sockets that smtpd cannot find, because it is chrooted or because it is not. */
-function lintChroot(
+function checkChroot(
   milters: readonly Milter[],
   chroots: ReadonlySet<boolean>,
   listen: readonly SocketSpec[],

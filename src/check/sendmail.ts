@@ -6,10 +6,10 @@
 import type { Config } from '../config/schema.ts'
 import { formatSocketSpec, parseSocketSpec } from '../milter/socket.ts'
 import {
+  checkAnswerTimeout,
+  checkMacros,
+  checkTlsClients,
   leadsTo,
-  lintAnswerTimeout,
-  lintMacros,
-  lintTlsClients,
   neededMacros,
   parseMacros,
 } from './milter.ts'
@@ -57,7 +57,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
 }
 
 /** Returns the warnings on Sendmail's entry for greymx, or that there is none; `text` is a sendmail.cf or .mc file. */
-export function lintSendmail(text: string, config: Config): Warning[] {
+export function checkSendmail(text: string, config: Config): Warning[] {
   const isCf = /^(V\d|O [\w.]+ *=)/m.test(text)
   const { filters, used, fingerprintAlgorithm, macros } = isCf ? parseCf(text) : parseMc(text)
   const ours = [...filters].find(([, equates]) => isOurs(equates.get('S') ?? '', config))
@@ -69,11 +69,11 @@ export function lintSendmail(text: string, config: Config): Warning[] {
   const needed = neededMacros(config)
   return [
     ...(used === undefined || used.includes(name) ? [] : [unused(name, used)]),
-    ...lintFlags(name, equates.get('F') ?? ''),
-    ...lintAnswerTimeout(`T=R: of ${name},`, replyTimeout(equates.get('T') ?? '')),
-    ...lintMacros('Milter.macros.connect', macros.connect, needed.connect),
-    ...lintMacros('Milter.macros.envfrom', macros.mail, needed.mail),
-    ...lintTlsClients(
+    ...checkFlags(name, equates.get('F') ?? ''),
+    ...checkAnswerTimeout(`T=R: of ${name},`, replyTimeout(equates.get('T') ?? '')),
+    ...checkMacros('Milter.macros.connect', macros.connect, needed.connect),
+    ...checkMacros('Milter.macros.envfrom', macros.mail, needed.mail),
+    ...checkTlsClients(
       config,
       ({ fingerprint }) =>
         fingerprint !== undefined &&
@@ -90,7 +90,7 @@ function unused(name: string, used: readonly string[]): Warning {
   )
 }
 
-function lintFlags(name: string, flags: string): Warning[] {
+function checkFlags(name: string, flags: string): Warning[] {
   const action = ACTIONS[flags]
   if (action === undefined) return []
   return [`F=${flags} of ${name} ${action} while greymx is away: expected no F=, so that mail flows`]
