@@ -1,9 +1,6 @@
-// Reads a client's TLS certificate from the macros that the MTA sends; exempt/tlsclients.ts decides what it is good
-// for. TLS has proven by then that the client has the certificate's key. The names in it are worth as much as its
-// signer, whom the MTA verifies.
-// Source: Postfix smtpd_milter.c (IF_TRUSTED), tls_verify.c; Sendmail tls.c (tls_get_info), op.me ("{cert_subject}").
+// What greymx knows of a client's TLS certificate. doors/certificate.ts reads it from what the MTA says;
+// exempt/tlsclients.ts decides what it is good for.
 
-import type { Macros } from './milter/macros.ts'
 import { decodeText, encodeText } from './milter/text.ts'
 
 export interface ClientCertificate {
@@ -17,57 +14,18 @@ export interface ClientCertificate {
   readonly issuers: readonly string[]
 }
 
-/** The macros that `readCertificate` reads, without braces. */
-export const CERTIFICATE_MACROS: readonly string[] = [
-  ...['verify', 'cert_subject', 'cert_issuer', 'cn_subject', 'cn_issuer'],
-  ...['cert_md5', 'cert_fp'],
-]
-
 /** Longest name that counts, in bytes. Both MTAs cut names to fit 256 bytes, so a longer one may be incomplete. */
 export const MAX_CERTIFICATE_NAME = 254
 
-/** The certificate that the client has shown; `undefined` if it has shown none or the MTA sends nothing of it. */
-export function readCertificate(macros: Macros): ClientCertificate | undefined {
-  const isPostfix = macros.get('v')?.startsWith('Postfix') ?? false
-  const certificate = isPostfix ? fromPostfix(macros) : fromSendmail(macros)
-  const { fingerprint, subjects, issuers } = certificate
-  return fingerprint || subjects.length > 0 || issuers.length > 0 ? certificate : undefined
+/** Whether a name is there, and is surely not cut. */
+export function isWholeName(name: string): boolean {
+  const { length } = encodeText(name)
+  return length > 0 && length <= MAX_CERTIFICATE_NAME
 }
 
-/** Postfix sends only common names, and only those of trusted certificates. */
-function fromPostfix(macros: Macros): ClientCertificate {
-  return { subjects: commonName(macros.get('cert_subject')), issuers: commonName(macros.get('cert_issuer')) }
-}
-
-/** Sendmail sends every certificate, and says in {verify} whether one of its authorities vouches for it. */
-function fromSendmail(macros: Macros): ClientCertificate {
-  const digest = hexDigits(macros.get('cert_fp') || macros.get('cert_md5') || '')
-  const fingerprint = digest === '' ? {} : { fingerprint: digest }
-  if (macros.get('verify') !== 'OK') return { ...fingerprint, subjects: [], issuers: [] }
-  const value = (name: string) => decodeXtext(macros.get(name) ?? '')
-  return {
-    ...fingerprint,
-    subjects: [...distinguishedName(value('cert_subject')), ...commonName(value('cn_subject'))],
-    issuers: [...distinguishedName(value('cert_issuer')), ...commonName(value('cn_issuer'))],
-  }
-}
-
-function distinguishedName(text: string): string[] {
-  return isDistinguished(text) && isWhole(text) ? [text] : []
-}
-
-/** No names if the text begins like a distinguished name, or with BadCertificate, which Sendmail writes for none. */
-function commonName(text: string | undefined): string[] {
-  if (!text || isDistinguished(text) || text.startsWith('BadCertificate') || !isWhole(text)) return []
-  return [text]
-}
-
+/** Whether a name is a distinguished name, of several parts, rather than a common name. */
 export function isDistinguished(name: string): boolean {
   return name.startsWith('/')
-}
-
-function isWhole(name: string): boolean {
-  return encodeText(name).length <= MAX_CERTIFICATE_NAME
 }
 
 /** The digits without colons and in lower case: `AB:CD` and `abcd` give `abcd`. */

@@ -3,6 +3,8 @@
 
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
+import type { Change } from '../change.ts'
 import { bracketedHost } from '../ip.ts'
 import type { StoreState } from '../store/guard.ts'
 
@@ -22,11 +24,49 @@ export interface AdminParts {
   readonly health: () => Promise<Health>
 }
 
-/** A server that listens on `address`; rejects with the address in the message. Port 0 means any free port. */
-export async function startAdmin(
-  address: { host: string; port: number },
-  parts: AdminParts,
-): Promise<AdminServer> {
+/** Address on which the server listens; port 0 means any free port. */
+export interface AdminAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** The admin server at the address that the settings name, or at none; closed until a change is applied. */
+export class AdminDoor {
+  readonly #parts: AdminParts
+  #address: AdminAddress | undefined
+  #server: Server | undefined
+
+  constructor(parts: AdminParts) {
+    this.#parts = parts
+  }
+
+  /** The port on which it listens, if it does. */
+  get port(): number | undefined {
+    return (this.#server?.address() as AddressInfo | undefined)?.port // no path and no null: it listens on TCP
+  }
+
+  /** Prepares to listen on `address` instead, or nowhere; rejects with the address in the message. */
+  async prepare(address: AdminAddress | undefined): Promise<Change> {
+    if (isDeepStrictEqual(address, this.#address)) return { apply: async () => {}, abandon: async () => {} }
+    const next = address && (await listen(address, this.#parts))
+    return {
+      apply: async () => {
+        const last = this.#server
+        this.#address = address
+        this.#server = next
+        await closeNow(last)
+      },
+      abandon: () => closeNow(next),
+    }
+  }
+
+  /** Ends open connections, too. */
+  async close(): Promise<void> {
+    await closeNow(this.#server)
+  }
+}
+
+async function listen(address: AdminAddress, parts: AdminParts): Promise<Server> {
   const server = createServer((request, response) => {
     answer(request.method ?? '', request.url ?? '', response, parts).catch((error: Error) => {
       send(response, 500, 'text/plain; charset=utf-8', `${error.message}\n`)
@@ -34,38 +74,20 @@ export async function startAdmin(
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
-      reject(
-        new Error(
-          `Cannot listen on http://${bracketedHost(address.host)}:${address.port}: ${error.message}`,
-          {
-            cause: error,
-          },
-        ),
-      )
+      const url = `http://${bracketedHost(address.host)}:${address.port}`
+      reject(new Error(`Cannot listen on ${url}: ${error.message}`, { cause: error }))
     })
     server.listen(address, resolve)
   })
-  return new AdminServer(server)
+  return server
 }
 
-/** A running admin server. `close` also ends its open connections. */
-export class AdminServer {
-  readonly #server: Server
-
-  constructor(server: Server) {
-    this.#server = server
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port // no path and no null: it listens on TCP
-  }
-
-  async close(): Promise<void> {
-    await new Promise((resolve) => {
-      this.#server.close(resolve)
-      this.#server.closeAllConnections()
-    })
-  }
+async function closeNow(server: Server | undefined): Promise<void> {
+  if (!server?.listening) return
+  await new Promise((resolve) => {
+    server.close(resolve)
+    server.closeAllConnections()
+  })
 }
 
 async function answer(

@@ -1,27 +1,29 @@
-// Makes all parts, joins them, and exchanges them on reload. This file alone knows them all; the command line and
-// signals are left to cli/, the life of stores to stores.ts.
+// Makes all parts and joins them, and exchanges them when the configuration is read again. This file alone knows them
+// all; the command line and signals are left to cli/, the life of stores to stores.ts, that of DNS resolvers to
+// resolvers.ts.
 
 import { hostname } from 'node:os'
-import { isDeepStrictEqual } from 'node:util'
 import { Metrics } from '../admin/metrics.ts'
-import { type AdminServer, type Health, startAdmin } from '../admin/server.ts'
-import type { AdminAddress, Config } from '../config/schema.ts'
-import { Dns, type DnsSettings } from '../dns.ts'
+import { AdminDoor, type Health } from '../admin/server.ts'
+import { prepareAll } from '../change.ts'
+import type { Config } from '../config/schema.ts'
+import type { Dns } from '../dns.ts'
+import { createMilterDoor } from '../doors/milter.ts'
 import { createDnsLists } from '../exempt/dnslists.ts'
 import { compileExempt } from '../exempt/exempt.ts'
-import { readLists } from '../exempt/lists.ts'
-import { createFilter } from '../filter.ts'
-import { createGreylister, observing } from '../greylist/greylister.ts'
+import { type Lists, readLists } from '../exempt/lists.ts'
+import { createGreylister, type Greylister, observing } from '../greylist/greylister.ts'
 import { createInvestigate } from '../greylist/investigate.ts'
 import { createIdentify } from '../identity/identity.ts'
-import { FaultLog } from '../log/faults.ts'
+import { FaultLog, type ProtocolErrorKind } from '../log/faults.ts'
 import type { Log } from '../log/log.ts'
 import { OneAddressWatch } from '../log/one-address.ts'
 import { Reporter } from '../log/reporter.ts'
-import type { InheritedSocket, ListenOn } from '../milter/listener.ts'
-import { startServer } from '../milter/server.ts'
-import type { Handler } from '../milter/session.ts'
-import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
+import type { SessionFault } from '../milter/session.ts'
+import type { InheritedSocket, ListenOn } from '../sockets/listener.ts'
+import { type Endpoint, Server } from '../sockets/server.ts'
+import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
+import { Resolvers } from './resolvers.ts'
 import { openStores, type Stores } from './stores.ts'
 
 /**
@@ -94,90 +96,59 @@ async function openParts(
   ])
   const stores = await openStores(config, log, metrics)
   closers.push(() => stores.close())
-
-  // Resolvers are kept by their servers: a reload loses no cached answer, and open sessions go on with the resolver
-  // they began with.
-  const resolvers = new Map<string, Dns>()
-  const dnsOf = (settings: DnsSettings): Dns => {
-    const servers = settings.servers.join(' ')
-    const dns = resolvers.get(servers) ?? openDns(settings, log)
-    resolvers.set(servers, dns)
-    return dns
-  }
-  closers.push(async () => {
-    for (const dns of resolvers.values()) dns.close()
-  })
-
-  let running = config
-  let newHandler = joinFilter(config, stores, dnsOf(config.dns), reporter, log)
-  const listenOn = ({ listen }: Config): readonly ListenOn[] => (inherited.length > 0 ? inherited : listen)
-
-  let sockets: () => readonly SocketSpec[] = () => []
-  const openAdmin = async (address: AdminAddress | undefined) =>
-    address &&
-    startAdmin(address, {
-      metrics() {
-        reporter.handOn()
-        return metrics.exposition()
-      },
-      health() {
-        reporter.handOn()
-        return healthOf(stores, sockets(), watch.warnings)
-      },
-    })
-  let admin: AdminServer | undefined = await openAdmin(config.admin)
-  closers.push(async () => admin?.close())
-
+  const resolvers = new Resolvers(log)
+  closers.push(async () => resolvers.close())
   const faults = new FaultLog(log)
   closers.push(async () => faults.close())
-  const server = await startServer({
-    listen: listenOn(config),
-    socketMode: config.socketMode,
-    limits: config.limits,
-    newHandler: () => newHandler(),
+  const server = new Server<SessionFault>(config.limits, {
     onConnection: (open) => metrics.connections(open),
-    onProtocolError: (kind, reason, peer) => {
+    onFault: (kind: ProtocolErrorKind, reason, peer) => {
       metrics.protocolError(kind)
       faults.note(kind, reason, peer)
     },
   })
+  const admin = new AdminDoor({
+    metrics() {
+      reporter.handOn()
+      return metrics.exposition()
+    },
+    health() {
+      reporter.handOn()
+      return healthOf(stores, server.addresses, watch.warnings)
+    },
+  })
+  closers.push(() => admin.close())
   closers.push(async () => {
     await server.close(SHUTDOWN_GRACE, SHUTDOWN_IDLE_TIMEOUT)
     reporter.handOn()
   })
-  sockets = () => server.addresses
-  const listening = (): Listening => ({
-    sockets: server.addresses,
-    ...(admin ? { adminPort: admin.port } : {}),
-  })
 
-  return {
-    listening: listening(),
-    async reload(next) {
-      const nextDns = dnsOf(next.dns)
-      const nextHandler = joinFilter(next, stores, nextDns, reporter, log)
-      const staysAdmin = isDeepStrictEqual(next.admin, running.admin)
-      const nextStores = await stores.prepare(next)
-      let nextAdmin = staysAdmin ? admin : undefined
-      try {
-        if (!staysAdmin) nextAdmin = await openAdmin(next.admin)
-        await server.listen(listenOn(next), next.socketMode)
-      } catch (error) {
-        await nextStores.abandon()
-        if (!staysAdmin) await nextAdmin?.close()
-        throw error
-      }
-      const lastAdmin = admin
-      newHandler = nextHandler
-      nextStores.apply()
-      nextDns.reload()
-      server.useLimits(next.limits)
-      admin = nextAdmin
-      running = next
-      if (!staysAdmin) await lastAdmin?.close()
-      return listening()
-    },
+  const use = async (next: Config): Promise<Listening> => {
+    const lists = readLists(next.listFiles)
+    const resolver = resolvers.prepare(next.dns)
+    const greylister = joinGreylister(next, lists, stores, resolver.dns)
+    const newSession = createMilterDoor(next.milter, next.limits, {
+      greylister,
+      report: (outcome, took) => reporter.report(outcome, took),
+      reply: next.reply,
+      hostName: hostname(),
+      now: () => new Date(),
+    })
+    const listen: readonly ListenOn[] = inherited.length > 0 ? inherited : next.listen
+    const endpoints = listen.map((on): Endpoint<SessionFault> => ({ on, newSession }))
+    const change = await prepareAll([
+      () => resolver,
+      () => stores.prepare(next),
+      () => admin.prepare(next.admin),
+      () => server.prepare({ endpoints, socketMode: next.socketMode, limits: next.limits }),
+    ])
+    await change.apply()
+    for (const problem of lists.problems) log.event('warn', 'list entry left out', { problem })
+    for (const problem of lists.warnings) log.event('warn', 'list entry in doubt', { problem })
+    const { port } = admin
+    return { sockets: server.addresses, ...(port === undefined ? {} : { adminPort: port }) }
   }
+  return { listening: await use(config), reload: use }
 }
 
 async function healthOf(
@@ -197,18 +168,7 @@ async function healthOf(
   }
 }
 
-function openDns(settings: DnsSettings, log: Log): Dns {
-  return new Dns(settings, {
-    onSilent: (problem) =>
-      log.event('warn', 'DNS does not answer: clients are known by their network', { problem }),
-    onAnswering: () => log.event('info', 'DNS answers again'),
-  })
-}
-
-function joinFilter(config: Config, stores: Stores, dns: Dns, reporter: Reporter, log: Log): () => Handler {
-  const lists = readLists(config.listFiles)
-  for (const problem of lists.problems) log.event('warn', 'list entry left out', { problem })
-  for (const problem of lists.warnings) log.event('warn', 'list entry in doubt', { problem })
+function joinGreylister(config: Config, lists: Lists, stores: Stores, dns: Dns): Greylister {
   const greylister = createGreylister({
     settings: config.greylist,
     exempt: compileExempt(config.exempt, lists),
@@ -220,11 +180,5 @@ function joinFilter(config: Config, stores: Stores, dns: Dns, reporter: Reporter
     }),
     stores,
   })
-  return createFilter({
-    settings: config.filter,
-    hostName: hostname(),
-    now: () => new Date(),
-    greylister: config.mode === 'observe' ? observing(greylister) : greylister,
-    report: (outcome, took) => reporter.report(outcome, took),
-  })
+  return config.mode === 'observe' ? observing(greylister) : greylister
 }

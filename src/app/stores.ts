@@ -4,6 +4,7 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Metrics } from '../admin/metrics.ts'
+import type { Change } from '../change.ts'
 import type { Config } from '../config/schema.ts'
 import { DECISION_TIMEOUT } from '../greylist/greylister.ts'
 import type { Log } from '../log/log.ts'
@@ -12,12 +13,6 @@ import { FailoverStore } from '../store/local/failover.ts'
 import type { LocalStore } from '../store/local/local.ts'
 import { formatStoreSpec, openLocalStore, openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
-
-/** Stores for other settings, opened but not in use yet. The caller calls exactly one of the two functions. */
-export interface StoresChange {
-  apply(): void
-  abandon(): Promise<void>
-}
 
 /** Returns the opened stores. Rejects when one cannot be opened; an unreachable Redis is retried instead. */
 export async function openStores(config: Config, log: Log, metrics: Metrics): Promise<Stores> {
@@ -86,7 +81,7 @@ export class Stores {
   }
 
   /** Opens the stores that `next` needs. When one cannot be used, it rejects and changes nothing. */
-  async prepare(next: Config): Promise<StoresChange> {
+  async prepare(next: Config): Promise<Change> {
     const keepsLocal = isDeepStrictEqual(localSpecOf(next), localSpecOf(this.#config))
     const unmerged = this.local?.unmergedSize ?? 0
     if (!keepsLocal && unmerged > 0) {
@@ -110,7 +105,7 @@ export class Stores {
         local = isLocalUsed(next) ? await openLocal(next, this.#log) : undefined
         opened.push(async () => local?.close())
       }
-      return { apply: () => this.#use(next, shared, local), abandon }
+      return { apply: async () => this.#use(next, shared, local), abandon }
     } catch (error) {
       await abandon()
       throw error

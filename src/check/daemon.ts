@@ -2,7 +2,7 @@
 // left to cli/daemon.ts; these functions are pure.
 
 import type { Config } from '../config/schema.ts'
-import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
+import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 import { leadsTo } from './milter.ts'
 import type { Warning } from './settings.ts'
 

@@ -6,11 +6,11 @@ import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
 import type { TlsClientRule } from '../exempt/tlsclients.ts'
 import { DECISION_TIMEOUT } from '../greylist/greylister.ts'
-import type { SocketSpec } from '../milter/socket.ts'
+import type { SocketSpec } from '../sockets/spec.ts'
 import { isLoopback, MIN_ANSWER_TIMEOUT, type Warning } from './settings.ts'
 
 /**
- * The macros that greymx uses, without braces, by the last stage at which the MTA may send them (filter.ts, `wantsOf`).
+ * The macros that greymx uses, without braces, by the last stage at which the MTA may send them (doors/milter.ts, `wantsOf`).
  */
 export interface NeededMacros {
   readonly connect: readonly string[]

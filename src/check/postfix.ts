@@ -6,7 +6,7 @@
 
 import type { Config } from '../config/schema.ts'
 import { hasDistinguishedName } from '../exempt/tlsclients.ts'
-import { postfixService, type SocketSpec } from '../milter/socket.ts'
+import { postfixService, type SocketSpec } from '../sockets/spec.ts'
 import {
   checkAnswerTimeout,
   checkMacros,

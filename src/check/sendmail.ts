@@ -4,7 +4,7 @@
 // cf/m4/cfhead.m4.
 
 import type { Config } from '../config/schema.ts'
-import { formatSocketSpec, parseSocketSpec } from '../milter/socket.ts'
+import { formatSocketSpec, parseSocketSpec } from '../sockets/spec.ts'
 import {
   checkAnswerTimeout,
   checkMacros,

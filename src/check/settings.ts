@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.ts'
 import type { DnsListFault } from '../exempt/dnsfilter.ts'
 import { DECISION_TIMEOUT } from '../greylist/greylister.ts'
 import { bareHost, isInNetwork, parseIp, parseNetwork } from '../ip.ts'
-import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
+import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import type { RedisServers } from '../store/redis/settings.ts'
 

@@ -1,8 +1,8 @@
 // Asks the running daemon, at the address that the setting `admin` names, where it listens and what it warns of.
 
-import type { AdminAddress } from '../config/schema.ts'
+import type { AdminAddress } from '../admin/server.ts'
 import { bracketedHost } from '../ip.ts'
-import { parseSocketSpec, type SocketSpec } from '../milter/socket.ts'
+import { parseSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 
 /** Longest wait for the daemon's answer, in milliseconds. While no daemon runs, the connection is refused at once. */
 const HEALTH_TIMEOUT = 1000

@@ -3,7 +3,7 @@
 // while a TCP port accepts anybody.
 
 import { postfixMilter, QUEUE_DIRECTORY } from '../check/postfix.ts'
-import { formatSocketSpec, type SocketSpec } from '../milter/socket.ts'
+import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 
 export interface MtaLines {
   /** Line for main.cf. */

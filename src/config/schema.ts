@@ -2,24 +2,26 @@
 // holds to these defaults; how a value is found and faults are shown is left to reader.ts.
 
 import { isIP, isIPv6 } from 'node:net'
+import type { AdminAddress } from '../admin/server.ts'
 import type { DnsSettings } from '../dns.ts'
+import type { MilterSettings } from '../doors/milter.ts'
+import { parseReplyTemplate, type ReplyTemplate } from '../doors/reply.ts'
 import { type AddressRule, parseAddressRule } from '../exempt/addresses.ts'
 import { type ClientRule, parseClientRule } from '../exempt/clients.ts'
 import { type DnsList, parseDnsList } from '../exempt/dnsfilter.ts'
 import type { ExemptSettings, GreylistedRecipients } from '../exempt/exempt.ts'
 import type { ListFiles } from '../exempt/lists.ts'
 import { parseTlsClientRule, type TlsClientRule } from '../exempt/tlsclients.ts'
-import type { FilterSettings } from '../filter.ts'
 import type { Times } from '../greylist/decide.ts'
 import type { AutoWhitelist, GreylistSettings } from '../greylist/greylister.ts'
 import type { InvestigateSettings } from '../greylist/investigate.ts'
 import type { IdentitySettings } from '../identity/identity.ts'
 import { ADDRESS_BITS, bareHost, type Network, parseNetwork } from '../ip.ts'
 import { LOG_LEVELS, type LogSettings } from '../log/log.ts'
-import type { Limits } from '../milter/limits.ts'
-import { parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../milter/socket.ts'
+import type { SessionLimits } from '../milter/limits.ts'
 import { NAT64_PREFIXES } from '../ranges.ts'
-import { parseReplyTemplate } from '../reply.ts'
+import type { ConnectionLimits } from '../sockets/limits.ts'
+import { parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../sockets/spec.ts'
 import {
   formatStoreSpec,
   LOCAL_STORE_FORMS,
@@ -33,12 +35,6 @@ import { DURATION_FORM, formatDuration, parseDuration } from './duration.ts'
 import type { ConfigReader } from './reader.ts'
 import { readRedisSettings } from './redis.ts'
 import { formatSize, parseSize, SIZE_FORM } from './size.ts'
-
-/** Address on which the admin server listens. */
-export interface AdminAddress {
-  readonly host: string
-  readonly port: number
-}
 
 /** All settings, each group in the form in which the part that needs it states it. */
 export interface Config {
@@ -60,8 +56,10 @@ export interface Config {
   readonly dnswl: readonly DnsList[]
   /** If not empty, only clients on one of these DNS lists are greylisted. */
   readonly onlyIfListed: readonly DnsList[]
-  readonly filter: FilterSettings
-  readonly limits: Limits
+  readonly milter: MilterSettings
+  /** The text of a deferral. */
+  readonly reply: ReplyTemplate
+  readonly limits: ConnectionLimits & SessionLimits
   readonly log: LogSettings
   /** Absent when the admin server is turned off. */
   readonly admin?: AdminAddress
@@ -182,15 +180,15 @@ export function readConfig(reader: ConfigReader): Config {
     dns: { servers },
     dnswl,
     onlyIfListed,
-    filter: {
+    milter: {
       judgeAt,
       nullSenderAt,
       nat64Prefixes,
       needsHelo: asksSpf,
       needsCertificate: exempt.tlsClients.length > 0,
-      reply,
       header: header && mode === 'enforce',
     },
+    reply,
     limits,
     log,
     ...(admin ? { admin } : {}),
@@ -238,10 +236,10 @@ function readTimes(reader: ConfigReader): Times {
 }
 
 /**
- * Reads the limits. Their bounds keep each above what an MTA that behaves needs; `Limits` has the reasons for the
- * defaults.
+ * Reads the limits. Their bounds keep each above what an MTA that behaves needs; `ConnectionLimits` and
+ * `SessionLimits` have the reasons for the defaults.
  */
-function readLimits(reader: ConfigReader): Limits {
+function readLimits(reader: ConfigReader): ConnectionLimits & SessionLimits {
   return {
     connections: reader.integer('limits.connections', 10_000, 10, 1_000_000),
     memory: size(reader, 'limits.memory', '64MiB', MIB, 1024 * 1024 * MIB),

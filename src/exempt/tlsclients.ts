@@ -6,9 +6,9 @@ import {
   decodeXtext,
   hexDigits,
   isDistinguished,
+  isWholeName,
   MAX_CERTIFICATE_NAME,
 } from '../certificate.ts'
-import { encodeText } from '../milter/text.ts'
 
 /** A rule for certificates; all values that it gives have to be equal. */
 export interface TlsClientRule {
@@ -66,8 +66,7 @@ function parseFingerprint(text: string): string {
 
 function parseName(text: string): string {
   const name = decodeXtext(text)
-  const length = encodeText(name).length
-  if (length === 0 || length > MAX_CERTIFICATE_NAME) {
+  if (!isWholeName(name)) {
     throw new Error(
       `expected after subject: and issuer: a common name, or a distinguished one like /O=Example/CN=mail.example.org, of at most ${MAX_CERTIFICATE_NAME} bytes`,
     )

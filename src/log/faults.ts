@@ -1,9 +1,13 @@
 // Logs MTAs that broke the protocol or met a limit, at a bounded rate: the first fault of a kind has a line at once,
 // and those of the following minute share one. However many bad MTAs connect, the log stays readable. Detecting faults
-// is left to milter/.
+// is left to sockets/ and milter/.
 
-import type { ProtocolErrorKind } from '../milter/connections.ts'
+import type { SessionFault } from '../milter/session.ts'
+import type { ConnectionFault } from '../sockets/connections.ts'
 import type { Log } from './log.ts'
+
+/** How an MTA broke a protocol, or which limit its connection met; values of the metric's label. */
+export type ProtocolErrorKind = SessionFault | ConnectionFault
 
 /** Shortest time between two lines of one kind of fault, in milliseconds. */
 const FAULT_INTERVAL = 60_000

@@ -6,7 +6,6 @@ import { connect, type Socket } from 'node:net'
 import { STEPS } from './codes.ts'
 import { type Command, type Connection, encodeCommand, type MacroPairs } from './command.ts'
 import { FrameReader } from './frame.ts'
-import type { SocketSpec } from './socket.ts'
 
 /** The filter's answer to one command: the reply's character, its text (for `y`), and the headers sent before it. */
 export interface FilterReply {
@@ -33,10 +32,17 @@ const STAGES = {
 
 const CONTINUE: FilterReply = { code: 'c', text: '', headers: [] }
 
+/** Where a filter listens. */
+export type FilterAddress =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'inet' | 'inet6'; readonly host: string; readonly port: number }
+
 /** A negotiated connection to the filter; rejects when nobody listens, or no answer comes in `timeout` milliseconds. */
-export async function connectToFilter(spec: SocketSpec, timeout: number): Promise<MilterClient> {
+export async function connectToFilter(address: FilterAddress, timeout: number): Promise<MilterClient> {
   const socket =
-    spec.kind === 'unix' ? connect({ path: spec.path }) : connect({ host: spec.host, port: spec.port })
+    address.kind === 'unix'
+      ? connect({ path: address.path })
+      : connect({ host: address.host, port: address.port })
   const client = new MilterClient(socket, timeout)
   try {
     await client.negotiate()

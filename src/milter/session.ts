@@ -9,7 +9,7 @@
 import { ACTIONS, STEPS } from './codes.ts'
 import { type Command, type Connection, decodeCommand } from './command.ts'
 import { FrameReader } from './frame.ts'
-import type { Limits } from './limits.ts'
+import type { SessionLimits } from './limits.ts'
 import { Macros } from './macros.ts'
 import { type Agreement, negotiate, type Wants } from './negotiate.ts'
 import { encodeAddHeader, encodeReply, type Header, type Reply } from './reply.ts'
@@ -83,7 +83,7 @@ const MAX_COMMANDS_PER_TURN = 16
 export class Session {
   readonly #handler: Handler
   readonly #peer: Peer
-  readonly #limits: Pick<Limits, 'frame' | 'macros' | 'recipients'>
+  readonly #limits: SessionLimits
   readonly #reader: FrameReader
   readonly #macros = new Macros()
   #state: State = 'new'
@@ -97,7 +97,7 @@ export class Session {
   #handledInTurn = 0
   #recipients = 0
 
-  constructor(handler: Handler, peer: Peer, limits: Pick<Limits, 'frame' | 'macros' | 'recipients'>) {
+  constructor(handler: Handler, peer: Peer, limits: SessionLimits) {
     this.#handler = handler
     this.#peer = peer
     this.#limits = limits

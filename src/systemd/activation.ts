@@ -1,8 +1,8 @@
 // Finds the listening sockets that the service manager opened for us and keeps open across our restarts. Listening on
-// them is left to milter/listener.ts.
+// them is left to sockets/listener.ts.
 // Source: systemd, sd_listen_fds(3).
 
-import type { InheritedSocket } from '../milter/listener.ts'
+import type { InheritedSocket } from '../sockets/listener.ts'
 
 /** The first inherited descriptor (SD_LISTEN_FDS_START). */
 const FIRST_DESCRIPTOR = 3

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { REPLIES, STEPS } from '../../src/milter/codes.ts'
 import { encodeCommand } from '../../src/milter/command.ts'
 import { FrameReader } from '../../src/milter/frame.ts'
-import type { SocketSpec } from '../../src/milter/socket.ts'
+import type { SocketSpec } from '../../src/sockets/spec.ts'
 import { type Attempt, Model } from './model.ts'
 
 export interface Tally {

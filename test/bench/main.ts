@@ -22,7 +22,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { formatSocketSpec, type SocketSpec } from '../../src/milter/socket.ts'
+import { formatSocketSpec, type SocketSpec } from '../../src/sockets/spec.ts'
 import { childrenOf, startDaemon } from '../support/daemon.ts'
 import { startDns } from '../support/dns.ts'
 import { PROGRAM } from '../support/greymx.ts'

@@ -1,10 +1,10 @@
 // A milter that does nothing: greymx's own server and protocol, answering continue at once. What it reaches is what
 // the protocol allows; the rest is what deciding costs. Run as: null-milter.js SOCKET, in libmilter's notation
 
-import { startServer } from '../../src/milter/server.ts'
 import type { Handler } from '../../src/milter/session.ts'
-import { parseSocketSpec, SOCKET_SPEC_FORMS } from '../../src/milter/socket.ts'
+import { parseSocketSpec, SOCKET_SPEC_FORMS } from '../../src/sockets/spec.ts'
 import { LIMITS } from '../milter/recording.ts'
+import { startServer } from '../support/milter-server.ts'
 
 const CONTINUE = { kind: 'continue' } as const
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkListeners, withListeners } from '../../src/check/daemon.ts'
-import { formatSocketSpec, parseSocketSpec, type SocketSpec } from '../../src/milter/socket.ts'
+import { formatSocketSpec, parseSocketSpec, type SocketSpec } from '../../src/sockets/spec.ts'
 import { assertWarnings, configOf } from './support.ts'
 
 const SYSTEMD = ['unix:/run/greymx/greymx.sock', 'unix:/var/spool/postfix/greymx/greymx.sock']

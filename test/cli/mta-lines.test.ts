@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { mtaLines } from '../../src/cli/mta-lines.ts'
-import { parseSocketSpec } from '../../src/milter/socket.ts'
+import { parseSocketSpec } from '../../src/sockets/spec.ts'
 
 const TCP = 'inet:8891@127.0.0.1'
 const TCP6 = 'inet6:8891@::1'

@@ -39,7 +39,7 @@ test('a variable goes before the file, and stands for a setting that the file do
   assert.equal(config.greylist.times.delay, 10_000)
   assert.equal(config.identity.ipv4Prefix, 32)
   assert.equal(config.log.format, 'json')
-  assert.equal(config.filter.header, false)
+  assert.equal(config.milter.header, false)
   assert.deepEqual(config.store, { kind: 'memory' })
 })
 
@@ -53,7 +53,7 @@ test('a variable needs no quotes', () => {
   assert.deepEqual(config.store, { kind: 'memory' })
   assert.equal(config.socketMode, 0o600)
   const values = { ref: 'REF', seconds: 1, recipient: 'a@b', domain: 'b', host: 'h' }
-  assert.deepEqual(config.filter.reply.fill(values).lines, ['Later: "REF" # please'])
+  assert.deepEqual(config.reply.fill(values).lines, ['Later: "REF" # please'])
   assert.deepEqual(config.admin, { host: '::1', port: 80 })
 })
 

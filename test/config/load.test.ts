@@ -45,7 +45,7 @@ const REPLY_VALUES = { ref: 'REF', seconds: 9, recipient: 'a@b', domain: 'b', ho
 
 /** Without functions, which have no equal; what they do stands beside. */
 function comparable(config: Config) {
-  return { ...JSON.parse(JSON.stringify(config)), reply: config.filter.reply.fill(REPLY_VALUES) }
+  return { ...JSON.parse(JSON.stringify(config)), reply: config.reply.fill(REPLY_VALUES) }
 }
 
 test('a file without settings is one with all defaults', () => {
@@ -78,8 +78,8 @@ test('a file without settings is one with all defaults', () => {
   assert.deepEqual(defaults.investigate, { exemptSpf: false, onlyIf: 'all' })
   assert.deepEqual([defaults.dns, defaults.dnswl, defaults.onlyIfListed], [{ servers: [] }, [], []])
   assert.deepEqual(defaults.exempt.trustedRelays, [])
-  const { reply, ...filter } = defaults.filter
-  assert.deepEqual(filter, {
+  const { reply, milter } = defaults
+  assert.deepEqual(milter, {
     judgeAt: 'rcpt',
     nat64Prefixes: [parseNetwork('64:ff9b::/96')],
     nullSenderAt: 'data',
@@ -229,8 +229,8 @@ admin: "[::1]:80"
     recipients.map(({ kind }) => kind),
     ['address', 'pattern'],
   )
-  const { reply, ...filter } = config.filter
-  assert.deepEqual(filter, {
+  const { reply, milter } = config
+  assert.deepEqual(milter, {
     judgeAt: 'mail',
     nullSenderAt: 'rcpt',
     nat64Prefixes: [parseNetwork('2001:db8::/32')],
@@ -258,15 +258,15 @@ test('values are read as an operator writes them, quoted or not', () => {
     assert.equal(configOf(`socket_mode: ${mode}`).socketMode, 0o660, mode)
   }
   for (const off of ['false', '"false"']) assert.equal(configOf(`admin: ${off}`).admin, undefined, off)
-  for (const yes of ['true', '"true"']) assert.equal(configOf(`header: ${yes}`).filter.header, true, yes)
+  for (const yes of ['true', '"true"']) assert.equal(configOf(`header: ${yes}`).milter.header, true, yes)
   assert.equal(configOf('greylist: { client: { ipv4_prefix: "32" } }').identity.ipv4Prefix, 32)
   assert.deepEqual(configOf('listen: unix:/a').listen, configOf('listen: ["unix:/a"]').listen)
   assert.equal(configOf('header: false\r\nadmin: 127.0.0.1:1\r\n').admin?.port, 1)
 })
 
 test('True and FALSE are true and false, as YAML has it', () => {
-  assert.equal(configOf('header: True').filter.header, true)
-  assert.equal(configOf('header: FALSE').filter.header, false)
+  assert.equal(configOf('header: True').milter.header, true)
+  assert.equal(configOf('header: FALSE').milter.header, false)
   assert.equal(configOf('admin: False').admin, undefined)
 })
 
@@ -467,8 +467,8 @@ test('SPF is asked where the client, an exemption or a suspicion depends on it',
     ['greylist: { client: { spf_domain: false } }\nonly_if: suspicious', true],
   ]
   for (const [text, asked] of cases) {
-    const { identity, filter } = configOf(text)
-    assert.deepEqual([identity.asksSpf, filter.needsHelo], [asked, asked], text)
+    const { identity, milter } = configOf(text)
+    assert.deepEqual([identity.asksSpf, milter.needsHelo], [asked, asked], text)
   }
 })
 
@@ -540,8 +540,8 @@ test('a value that cannot be read is told once, and not judged by its default as
 
 test('greylist.key has two values', () => {
   const expected = 'expected [client, sender, recipient] or [client, sender]'
-  assert.equal(configOf('greylist: { key: [client, sender, recipient] }').filter.judgeAt, 'rcpt')
-  assert.equal(configOf('greylist: { key: [client, sender] }').filter.judgeAt, 'mail')
+  assert.equal(configOf('greylist: { key: [client, sender, recipient] }').milter.judgeAt, 'rcpt')
+  assert.equal(configOf('greylist: { key: [client, sender] }').milter.judgeAt, 'mail')
   for (const key of [
     '[]',
     '[client]',
@@ -658,7 +658,7 @@ test('loadConfig() names the file as it was given, and tells when it cannot be r
   })
   writeFileSync(file, 'header: false\n')
   const loaded = loadConfig(file)
-  assert.ok(loaded.kind === 'config' && !loaded.config.filter.header)
+  assert.ok(loaded.kind === 'config' && !loaded.config.milter.header)
   for (const unreadable of [join(dir, 'absent.yaml'), dir]) {
     const failed = loadConfig(unreadable)
     assert.ok(failed.kind === 'faults')

@@ -4,8 +4,8 @@
 import { parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { Dns } from '../../src/dns.ts'
+import { createHandlers } from '../../src/doors/milter.ts'
 import { compileExempt } from '../../src/exempt/exempt.ts'
-import { createFilter } from '../../src/filter.ts'
 import { createGreylister, observing } from '../../src/greylist/greylister.ts'
 import { createInvestigate } from '../../src/greylist/investigate.ts'
 import { createIdentify } from '../../src/identity/identity.ts'
@@ -109,8 +109,8 @@ export class Target {
       }),
       stores: { store: moody(new MemoryStore(() => this.#now), mood, new Random(index)) },
     })
-    const newHandler = createFilter({
-      settings: config.filter,
+    const newHandler = createHandlers(config.milter, {
+      reply: config.reply,
       hostName: 'greymx.example.com',
       now: () => new Date(0),
       greylister: config.mode === 'observe' ? observing(greylister) : greylister,
@@ -277,7 +277,7 @@ class Bystander {
     }
     this.#number = number
     this.#session = new Session(newHandler(), peer, config.limits)
-    this.#isAsking = config.filter.judgeAt === 'rcpt'
+    this.#isAsking = config.milter.judgeAt === 'rcpt'
     this.#expected = mood === 'broken' ? 'cy' : config.mode === 'observe' ? 'c' : 'y'
     const connection = { hostName: 'unknown', family: 'inet', port: 25, address: '192.0.2.77' } as const
     this.#session.receive(

@@ -9,8 +9,8 @@ import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import { encodeFrame } from '../../src/milter/frame.ts'
-import { startServer } from '../../src/milter/server.ts'
-import type { SocketSpec } from '../../src/milter/socket.ts'
+import type { SocketSpec } from '../../src/sockets/spec.ts'
+import { startServer } from '../support/milter-server.ts'
 import { CLIENT, CONTINUE, LIMITS, RecordingHandler, wantsAll } from './recording.ts'
 
 const TIMEOUT = 20_000

@@ -4,17 +4,21 @@
 import { STEPS } from '../../src/milter/codes.ts'
 import { type Command, type Connection, encodeCommand } from '../../src/milter/command.ts'
 import { FrameReader } from '../../src/milter/frame.ts'
-import type { Limits } from '../../src/milter/limits.ts'
+import type { SessionLimits } from '../../src/milter/limits.ts'
 import type { Macros } from '../../src/milter/macros.ts'
 import type { StageUse, Wants } from '../../src/milter/negotiate.ts'
 import type { Reply } from '../../src/milter/reply.ts'
 import type { Handler, MessageEnd, Peer, SessionFault } from '../../src/milter/session.ts'
+import type { ConnectionLimits } from '../../src/sockets/limits.ts'
 
 /** What both Postfix 3.7 and Sendmail 8.17 offer. */
 export const OFFER = { version: 6, actions: 0x1ff, steps: 0x1fffff }
 
 /** An offer in which every stage awaits its reply. */
 export const BARE_OFFER = { version: 6, actions: 0, steps: 0 }
+
+/** All limits of a milter server. */
+export type Limits = ConnectionLimits & SessionLimits
 
 /** The defaults. */
 export const LIMITS: Limits = {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { parseReplyTemplate } from '../../src/doors/reply.ts'
 import { REPLIES } from '../../src/milter/codes.ts'
 import {
   encodeAddHeader,
@@ -11,7 +12,6 @@ import {
   type SmtpReply,
   smtpLines,
 } from '../../src/milter/reply.ts'
-import { parseReplyTemplate } from '../../src/reply.ts'
 import { framesOf } from './recording.ts'
 
 const GREY: SmtpReply = { code: '451', enhanced: '4.7.1', lines: ['Greylisted'] }

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { smtpLines } from '../src/milter/reply.ts'
-import { parseReplyTemplate } from '../src/reply.ts'
+import { parseReplyTemplate } from '../../src/doors/reply.ts'
+import { smtpLines } from '../../src/milter/reply.ts'
 
 const VALUES = {
   ref: '2a1d04f4',

@@ -21,9 +21,8 @@ import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import { FrameReader, MAX_FRAME } from '../../src/milter/frame.ts'
-import { type MilterServer, type ServerOptions, startServer } from '../../src/milter/server.ts'
 import type { Handler } from '../../src/milter/session.ts'
-import type { SocketSpec } from '../../src/milter/socket.ts'
+import type { SocketSpec } from '../../src/sockets/spec.ts'
 import {
   CLIENT,
   COMMAND,
@@ -34,7 +33,8 @@ import {
   OFFER,
   RecordingHandler,
   wantsAll,
-} from './recording.ts'
+} from '../milter/recording.ts'
+import { type MilterServer, type ServerOptions, startServer } from '../support/milter-server.ts'
 
 /** For what has to happen at once: a fault shows as this timeout, never as a wrong measurement. */
 const AT_ONCE = { timeout: 20_000 }
@@ -172,7 +172,7 @@ async function assertServes(spec: SocketSpec): Promise<void> {
   client.quit()
 }
 
-describe('MilterServer listens', () => {
+describe('Server listens', () => {
   test('on several inet and unix sockets at once, and tells the ports it found', AT_ONCE, async (t) => {
     const dir = await folder(t)
     const { specs } = await start(t, [
@@ -240,7 +240,7 @@ describe('MilterServer listens', () => {
   })
 })
 
-describe('startServer() refuses', () => {
+describe('Server.prepare() refuses', () => {
   test('a unix socket that is in use, and leaves it alone', AT_ONCE, async (t) => {
     const spec: SocketSpec = { kind: 'unix', path: join(await folder(t), 'milter.sock') }
     await start(t, [spec])
@@ -324,7 +324,7 @@ describe('startServer() refuses', () => {
   })
 })
 
-describe('MilterServer closes a connection that breaks the protocol, and no other:', () => {
+describe('Server closes a connection that breaks the protocol, and no other:', () => {
   const broken: ReadonlyArray<readonly [what: string, bytes: Buffer, kind: string]> = [
     ['HTTP', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'), 'length'],
     ['a length of 4 GiB', Buffer.from('ffffffff', 'hex'), 'length'],
@@ -428,7 +428,7 @@ describe('MilterServer closes a connection that breaks the protocol, and no othe
   })
 })
 
-describe('MilterServer.listen()', () => {
+describe('Server.prepare()', () => {
   test('opens what is new, closes what is gone, and leaves the rest untouched', AT_ONCE, async (t) => {
     const dir = await folder(t)
     const [stays, goes, comes] = ['stays', 'goes', 'comes'].map(
@@ -491,7 +491,7 @@ describe('MilterServer.listen()', () => {
   })
 })
 
-describe('MilterServer.close()', () => {
+describe('Server.close()', () => {
   test('takes no new connections while a transaction ends within the grace', AT_ONCE, async (t) => {
     const path = join(await folder(t), 'milter.sock')
     const { server, specs, handlers } = await start(t, [LOOPBACK, { kind: 'unix', path }])
@@ -577,7 +577,7 @@ describe('MilterServer.close()', () => {
     stalled.send(encode(COMMAND.OPTNEG, COMMAND.CONNECT, COMMAND.MAIL))
     await stalled.replies(3)
     stalled.send(encode(COMMAND.RCPT).subarray(0, -1))
-    server.useLimits({ ...LIMITS, stall: 1, idle: 1, idleInTransaction: 1 })
+    await server.useLimits({ ...LIMITS, stall: 1, idle: 1, idleInTransaction: 1 })
     const closed = server.close(AN_HOUR, 5)
     await sleep(100)
     stalled.send(encode(COMMAND.RCPT).subarray(-1))

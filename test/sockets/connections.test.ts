@@ -11,11 +11,18 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import type { Command } from '../../src/milter/command.ts'
-import type { Limits } from '../../src/milter/limits.ts'
-import { startServer } from '../../src/milter/server.ts'
+import {
+  CLIENT,
+  COMMAND,
+  CONTINUE,
+  encode,
+  LIMITS,
+  type Limits,
+  RecordingHandler,
+} from '../milter/recording.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
+import { startServer } from '../support/milter-server.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
-import { CLIENT, COMMAND, CONTINUE, encode, LIMITS, RecordingHandler } from './recording.ts'
 
 const AT_ONCE = { timeout: 20_000 }
 

@@ -3,21 +3,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { parseConfig } from '../src/config/load.ts'
-import { Dns } from '../src/dns.ts'
-import { compileExempt } from '../src/exempt/exempt.ts'
-import { createFilter } from '../src/filter.ts'
-import { createGreylister, observing } from '../src/greylist/greylister.ts'
-import { createInvestigate, type Investigate } from '../src/greylist/investigate.ts'
-import { createIdentify } from '../src/identity/identity.ts'
-import type { Connection } from '../src/milter/command.ts'
-import { Macros } from '../src/milter/macros.ts'
-import { type Reply, smtpLines } from '../src/milter/reply.ts'
-import type { Handler } from '../src/milter/session.ts'
-import { decodeText } from '../src/milter/text.ts'
-import type { Outcome } from '../src/outcome.ts'
-import { MemoryStore } from '../src/store/memory.ts'
-import type { Store } from '../src/store/store.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import { Dns } from '../../src/dns.ts'
+import { createHandlers } from '../../src/doors/milter.ts'
+import { compileExempt } from '../../src/exempt/exempt.ts'
+import { createGreylister, observing } from '../../src/greylist/greylister.ts'
+import { createInvestigate, type Investigate } from '../../src/greylist/investigate.ts'
+import { createIdentify } from '../../src/identity/identity.ts'
+import type { Connection } from '../../src/milter/command.ts'
+import { Macros } from '../../src/milter/macros.ts'
+import { type Reply, smtpLines } from '../../src/milter/reply.ts'
+import type { Handler } from '../../src/milter/session.ts'
+import { decodeText } from '../../src/milter/text.ts'
+import type { Outcome } from '../../src/outcome.ts'
+import { MemoryStore } from '../../src/store/memory.ts'
+import type { Store } from '../../src/store/store.ts'
 
 const MINUTE = 60_000
 
@@ -46,8 +46,8 @@ function setUp(settings = '', store?: Store, inquire?: Investigate): Bench {
       }),
     stores: { store: store ?? new MemoryStore(() => bench.now) },
   })
-  const handler = createFilter({
-    settings: config.filter,
+  const handler = createHandlers(config.milter, {
+    reply: config.reply,
     greylister: config.mode === 'observe' ? observing(greylister) : greylister,
     report: (outcome) => bench.outcomes.push(outcome),
     hostName: 'greymx.example.com',

@@ -1,8 +1,21 @@
 // The configured text of a deferral. It is checked when the configuration is read, and its placeholders are filled for
-// each reply. Encoding is left to milter/reply.ts.
+// each reply. Encoding is left to the doors.
 // Source: RFC 5321 section 4.2, RFC 3463 section 2; what the MTAs make of malformed texts is said in milter/reply.ts.
 
-import type { SmtpReply, TemporaryCode, TemporaryStatus } from './milter/reply.ts'
+type Digit = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9
+
+/** The codes 400 to 459 without 421, which ends the SMTP session; the type excludes every other code. */
+export type TemporaryCode = Exclude<`4${0 | 1 | 2 | 3 | 4 | 5}${Digit}`, '421'>
+
+/** An RFC 3463 status of class 4. */
+export type TemporaryStatus = `4.${number}.${number}`
+
+/** A 4xx reply of one or more lines; `enhanced` belongs on each line. */
+export interface SmtpReply {
+  readonly code: TemporaryCode
+  readonly enhanced?: TemporaryStatus
+  readonly lines: readonly string[]
+}
 
 /** The values of a reply's placeholders. */
 export interface ReplyValues {

@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type ClientCertificate, readCertificate } from '../src/certificate.ts'
-import { Macros } from '../src/milter/macros.ts'
+import type { ClientCertificate } from '../../src/certificate.ts'
+import { readCertificate } from '../../src/doors/certificate.ts'
+import { Macros } from '../../src/milter/macros.ts'
 
 const POSTFIX = { v: 'Postfix 3.7.11' }
 const SENDMAIL = { v: '8.17.1.9' }

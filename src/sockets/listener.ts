@@ -7,7 +7,7 @@ import { chmodSync, existsSync, lstatSync, readFileSync, readlinkSync, unlinkSyn
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { SOCKET_OPTIONS } from './connections.ts'
-import { formatSocketSpec, type SocketSpec } from './socket.ts'
+import { formatSocketSpec, type SocketSpec } from './spec.ts'
 
 /**
  * A listening socket that was open before we started, by its descriptor (sd_listen_fds(3)). The service manager keeps

@@ -1,27 +1,20 @@
-// The open connections of MTAs, with one session each, and the limits on them. Connections that are silent or take no
+// The open connections, whatever protocol they speak, and the limits on them. Connections that are silent or take no
 // replies for too long are closed, and some when there are too many or all together hold too much memory. Listening is
-// left to listener.ts, the protocol to session.ts.
+// left to listener.ts, the protocol to the sessions.
 
 import type { Socket } from 'node:net'
 import { Turns } from '../turns.ts'
 import { connectionsWithin, descriptorLimit } from './descriptors.ts'
-import type { Limits } from './limits.ts'
-import { type Handler, type Peer, Session, type SessionFault, type Waiting } from './session.ts'
+import type { ConnectionLimits } from './limits.ts'
+import type { NewSession, Peer, Session, Waiting } from './session.ts'
 
-/** How an MTA broke the protocol, or which limit its connection met; values of the metric's label. */
-export type ProtocolErrorKind =
-  | SessionFault
-  | 'connections'
-  | 'memory'
-  | 'slow-writer'
-  | 'slow-reader'
-  | 'idle'
-  | 'accept'
+/** The faults that any protocol can have: a limit that a connection met, or `accept`, a connection that was not had. */
+export type ConnectionFault = 'connections' | 'memory' | 'slow-writer' | 'slow-reader' | 'idle' | 'accept'
 
-/** What the owner is told: how many connections are open, and each protocol error with the peer's name. */
-export interface ConnectionEvents {
+/** What the owner is told: how many connections are open, and each fault with the peer's name. */
+export interface ConnectionEvents<Fault extends string> {
   readonly onConnection: (open: number) => void
-  readonly onProtocolError: (kind: ProtocolErrorKind, reason: string, peer: string) => void
+  readonly onFault: (kind: Fault | ConnectionFault, reason: string, peer: string) => void
 }
 
 /**
@@ -53,9 +46,9 @@ const MIN_CHECK_INTERVAL = 10
  */
 const MEMORY_LOW_WATER = 0.9
 
-interface Open {
+interface Open<Fault> {
   readonly session: Session
-  readonly fail: (kind: ProtocolErrorKind, reason: string) => void
+  readonly fail: (kind: Fault | ConnectionFault, reason: string) => void
   /** Bytes that it held when it was last measured. */
   held: number
   /** The session's `waiting` and `progress` at the last check, and since when both are unchanged. */
@@ -65,11 +58,11 @@ interface Open {
 }
 
 /** The open connections. Each is held to the limits, and so are all together. */
-export class Connections {
-  readonly #events: ConnectionEvents
-  readonly #open = new Map<Socket, Open>()
+export class Connections<Fault extends string> {
+  readonly #events: ConnectionEvents<Fault>
+  readonly #open = new Map<Socket, Open<Fault>>()
   readonly #turns = new Turns()
-  #limits: Limits
+  #limits: ConnectionLimits
   /** The effective limit on connections, and its wording for messages. */
   #maxConnections = 0
   #limitText = ''
@@ -77,14 +70,14 @@ export class Connections {
   #held = 0
   #checkTimer: NodeJS.Timeout | undefined
 
-  constructor(limits: Limits, events: ConnectionEvents) {
+  constructor(limits: ConnectionLimits, events: ConnectionEvents<Fault>) {
     this.#limits = limits
     this.#events = events
     this.useLimits(limits)
   }
 
-  /** Replaces the limits; open sessions keep their limits on frames, macros and recipients. */
-  useLimits(limits: Limits): void {
+  /** Replaces the limits, for open connections too. */
+  useLimits(limits: ConnectionLimits): void {
     this.#limits = limits
     const affordable = connectionsWithin(descriptorLimit())
     this.#maxConnections = Math.min(limits.connections, affordable)
@@ -97,24 +90,31 @@ export class Connections {
   }
 
   /** Takes over an accepted socket; `name` is the name of the peer in messages. */
-  add(socket: Socket, handler: Handler, name: string): void {
-    const fail = (kind: ProtocolErrorKind, reason: string) => {
-      this.#events.onProtocolError(kind, reason, name)
+  add(socket: Socket, newSession: NewSession<Fault>, name: string): void {
+    const fail = (kind: Fault | ConnectionFault, reason: string) => {
+      this.#events.onFault(kind, reason, name)
       socket.destroy()
     }
-    const peer: Peer = {
+    const peer: Peer<Fault> = {
       send: (bytes) => socket.write(bytes) || socket.writableLength === 0,
       // We destroy the socket without waiting for the MTA to close its side: MTAs look at this socket only when they
       // have a command to send, and that may take as long as their client idles.
       end: () => socket.end(() => socket.destroy()),
       fail,
-      exceeded: (kind, reason) => this.#events.onProtocolError(kind, reason, name),
+      exceeded: (kind, reason) => this.#events.onFault(kind, reason, name),
       pause: () => socket.pause(),
       resume: () => socket.resume(),
       later: (action) => this.#turns.wait(action),
     }
-    const session = new Session(handler, peer, this.#limits)
-    const open: Open = { session, fail, held: 0, waiting: 'frame', progress: 0, since: performance.now() }
+    const session = newSession(peer)
+    const open: Open<Fault> = {
+      session,
+      fail,
+      held: 0,
+      waiting: 'frame',
+      progress: 0,
+      since: performance.now(),
+    }
     this.#open.set(socket, open)
     this.#events.onConnection(this.#open.size)
     socket.on('data', (chunk: Buffer) => {
@@ -157,7 +157,7 @@ export class Connections {
     )
   }
 
-  #evictFor(newest: Open): void {
+  #evictFor(newest: Open<Fault>): void {
     let candidates = 0
     for (const [socket, open] of this.#open) {
       if (socket.destroyed) continue
@@ -171,7 +171,7 @@ export class Connections {
     newest.fail('connections', `${this.#limitText}, all in transactions`)
   }
 
-  #measure(socket: Socket, open: Open): void {
+  #measure(socket: Socket, open: Open<Fault>): void {
     const held = socket.destroyed ? 0 : open.session.held + socket.writableLength + socket.readableLength
     this.#held += held - open.held
     open.held = held
@@ -204,7 +204,7 @@ export class Connections {
     }
   }
 
-  #closeIfSilent({ waiting, fail }: Open, silence: number): void {
+  #closeIfSilent({ waiting, fail }: Open<Fault>, silence: number): void {
     const { stall, idle, idleInTransaction } = this.#limits
     switch (waiting) {
       case 'us':

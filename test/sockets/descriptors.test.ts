@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { connectionsWithin } from '../../src/milter/descriptors.ts'
+import { connectionsWithin } from '../../src/sockets/descriptors.ts'
 
 test('connectionsWithin() leaves 64 for everything else, and half of few', () => {
   assert.deepEqual([36, 128, 1024, 524_288].map(connectionsWithin), [18, 64, 960, 524_224])

@@ -3,12 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import {
-  formatSocketSpec,
-  parseSocketSpec,
-  postfixService,
-  type SocketSpec,
-} from '../../src/milter/socket.ts'
+import { formatSocketSpec, parseSocketSpec, postfixService, type SocketSpec } from '../../src/sockets/spec.ts'
 
 const specs: ReadonlyArray<readonly [text: string, spec: SocketSpec, postfix: string]> = [
   ['inet:10025@127.0.0.1', { kind: 'inet', host: '127.0.0.1', port: 10025 }, 'inet:127.0.0.1:10025'],

@@ -1,0 +1,50 @@
+// Keeps DNS resolvers by their servers, so that a reload loses no cached answer, and open sessions go on with the
+// resolver they began with.
+
+import type { Change } from '../change.ts'
+import { Dns, type DnsSettings } from '../dns.ts'
+import type { Log } from '../log/log.ts'
+
+/** A resolver that is ready for use. */
+export interface ResolverChange extends Change {
+  readonly dns: Dns
+}
+
+/** All resolvers that were in use since the start. */
+export class Resolvers {
+  readonly #log: Log
+  readonly #byServers = new Map<string, Dns>()
+
+  constructor(log: Log) {
+    this.#log = log
+  }
+
+  /** Prepares the resolver for these servers: the one they had before, if there was one, which reads its servers anew. */
+  prepare(settings: DnsSettings): ResolverChange {
+    const servers = settings.servers.join(' ')
+    const known = this.#byServers.get(servers)
+    const dns = known ?? this.#open(settings)
+    return {
+      dns,
+      apply: async () => {
+        if (known) known.reload()
+        else this.#byServers.set(servers, dns)
+      },
+      abandon: async () => {
+        if (!known) dns.close()
+      },
+    }
+  }
+
+  close(): void {
+    for (const dns of this.#byServers.values()) dns.close()
+  }
+
+  #open(settings: DnsSettings): Dns {
+    return new Dns(settings, {
+      onSilent: (problem) =>
+        this.#log.event('warn', 'DNS does not answer: clients are known by their network', { problem }),
+      onAnswering: () => this.#log.event('info', 'DNS answers again'),
+    })
+  }
+}

@@ -1,0 +1,151 @@
+// The server: listens on several inet and unix sockets at once, each with the protocol of its door, replaces them while
+// it runs, and shuts down gracefully. A fault of one connection never affects another. Limits are left to
+// connections.ts, protocols to the sessions.
+
+import type { Socket } from 'node:net'
+import type { Change } from '../change.ts'
+import { type ConnectionEvents, Connections } from './connections.ts'
+import type { ConnectionLimits } from './limits.ts'
+import { isSameSocket, type Listener, type ListenOn, openListener } from './listener.ts'
+import type { NewSession } from './session.ts'
+import { formatSocketSpec, type SocketSpec } from './spec.ts'
+
+/** A socket to listen on, and the protocol that is spoken there. */
+export interface Endpoint<Fault extends string> {
+  readonly on: ListenOn
+  readonly newSession: NewSession<Fault>
+}
+
+/** All that a server can be told anew while it runs. */
+export interface ServerSettings<Fault extends string> {
+  readonly endpoints: ReadonlyArray<Endpoint<Fault>>
+  /** Permission bits of unix sockets. */
+  readonly socketMode: number
+  readonly limits: ConnectionLimits
+}
+
+/** An open socket, and a function that changes what is spoken on later connections. */
+interface Door<Fault extends string> {
+  readonly listener: Listener
+  speak(newSession: NewSession<Fault>): void
+}
+
+/** The listening sockets and the connections that came through them; listens nowhere until a change is applied. */
+export class Server<Fault extends string> {
+  readonly #events: ConnectionEvents<Fault>
+  readonly #connections: Connections<Fault>
+  #doors: ReadonlyArray<Door<Fault>> = []
+  #socketMode = 0
+
+  constructor(limits: ConnectionLimits, events: ConnectionEvents<Fault>) {
+    this.#events = events
+    this.#connections = new Connections(limits, events)
+  }
+
+  /** Where it listens; for port 0, with the port that the kernel chose. */
+  get addresses(): readonly SocketSpec[] {
+    return this.#doors.map(({ listener }) => listener.address)
+  }
+
+  /**
+   * Prepares to listen at these endpoints and no others. Sockets that are open stay open, new ones are opened before
+   * surplus ones are closed, and connections that came through surplus ones go on. If a socket cannot be opened, or its
+   * mode not be set, everything stays as it was, and the promise rejects with that socket in the message.
+   */
+  async prepare({ endpoints, socketMode, limits }: ServerSettings<Fault>): Promise<Change> {
+    const before = this.#doors.map(({ listener }) => listener)
+    const modeBefore = this.#socketMode
+    const surplus = [...this.#doors]
+    const opened: Array<Door<Fault>> = []
+    const wanted: Array<readonly [Door<Fault>, NewSession<Fault>]> = []
+    try {
+      for (const { on, newSession } of endpoints) {
+        const open = surplus.find(({ listener }) => isSameSocket(listener.on, on))
+        if (open) surplus.splice(surplus.indexOf(open), 1)
+        else opened.push(await this.#open(on, socketMode, newSession))
+        const door = open ?? (opened.at(-1) as Door<Fault>) // just pushed
+        wanted.push([door, newSession])
+      }
+      setModes(before, modeBefore, socketMode)
+    } catch (error) {
+      closeAll(opened)
+      throw error
+    }
+    return {
+      apply: async () => {
+        this.#doors = wanted.map(([door]) => door)
+        for (const [door, newSession] of wanted) door.speak(newSession)
+        this.#socketMode = socketMode
+        this.#connections.useLimits(limits)
+        closeAll(surplus)
+      },
+      abandon: async () => {
+        restoreModes(before, modeBefore)
+        closeAll(opened)
+      },
+    }
+  }
+
+  /**
+   * Accepts no more connections, and closes each open one when its MTA has said nothing for `silenceMs` milliseconds
+   * and no transaction is open; those left after `graceMs` milliseconds are closed at once. An MTA uses one connection
+   * for a whole SMTP session: when it closes, even between two messages, the rest of the session goes unfiltered.
+   */
+  async close(graceMs: number, silenceMs = 0): Promise<void> {
+    closeAll(this.#doors)
+    this.#doors = []
+    const closed = this.#connections.closed()
+    this.#connections.drain(silenceMs)
+    const timer = setTimeout(() => this.#connections.destroy(), graceMs)
+    await closed
+    clearTimeout(timer)
+  }
+
+  async #open(on: ListenOn, socketMode: number, first: NewSession<Fault>): Promise<Door<Fault>> {
+    let newSession = first
+    const listener = await openListener(on, socketMode, {
+      onSocket: (socket, address) => this.#connections.add(socket, newSession, peerName(socket, address)),
+      onError: (error, address) => this.#events.onFault('accept', error.message, formatSocketSpec(address)),
+    })
+    return {
+      listener,
+      speak(next) {
+        newSession = next
+      },
+    }
+  }
+}
+
+function peerName(socket: Socket, address: SocketSpec): string {
+  return `${socket.remoteAddress ?? 'local'} on ${formatSocketSpec(address)}`
+}
+
+function closeAll(doors: ReadonlyArray<{ readonly listener: Listener }>): void {
+  for (const { listener } of doors) listener.close()
+}
+
+/** Sets the mode of all listeners; when one fails, throws and sets those before it back. */
+function setModes(listeners: readonly Listener[], before: number, mode: number): void {
+  if (mode === before) return
+  const set: Listener[] = []
+  try {
+    for (const listener of listeners) {
+      listener.setMode(mode)
+      set.push(listener)
+    }
+  } catch (error) {
+    restoreModes(set, before)
+    throw error
+  }
+}
+
+/** Sets the mode back to what it was; a socket that somebody has removed has none any more. */
+function restoreModes(listeners: readonly Listener[], mode: number): void {
+  for (const listener of listeners) {
+    try {
+      listener.setMode(mode)
+    } catch {
+      // What is not there needs no mode.
+    }
+  }
+}
