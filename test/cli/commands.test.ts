@@ -483,6 +483,19 @@ test('SIGHUP changes nothing when one of the new sockets cannot be opened', asyn
   }
 })
 
+// The log had the faults of lists that were never used, as if they had been taken.
+test('a reload that is refused logs nothing of lists that it did not take', async (t) => {
+  const { dir, port, adminPort, rewrite } = await startServe(t)
+  const list = join(dir, 'clients')
+  await writeFile(list, 'not a client at all\n')
+  const settings = (listen: string) =>
+    `listen: ${listen}\nadmin: 127.0.0.1:${adminPort}\nstore: "memory:"\nexempt: { client_files: [${list}] }\n`
+  const refused = await rewrite(settings('unix:/nowhere/greymx.sock'), 'there is no such folder')
+  assert.doesNotMatch(refused, /list entry/)
+  const taken = await rewrite(settings(`inet:${port}@127.0.0.1`), 'list entry left out')
+  assert.match(taken, /clients:1: /)
+})
+
 test('many SIGHUPs at once are as good as one', async (t) => {
   const { daemon, probe, rewrite } = await startServe(t)
   const port = await freePort()
