@@ -8,6 +8,7 @@ import { AdminDoor, type Health } from '../admin/server.ts'
 import { prepareAll } from '../change.ts'
 import type { Config } from '../config/schema.ts'
 import type { Dns } from '../dns.ts'
+import type { DoorParts } from '../doors/message.ts'
 import { createMilterDoor } from '../doors/milter.ts'
 import { createDnsLists } from '../exempt/dnslists.ts'
 import { compileExempt } from '../exempt/exempt.ts'
@@ -126,14 +127,14 @@ async function openParts(
   const use = async (next: Config): Promise<Listening> => {
     const lists = readLists(next.listFiles)
     const resolver = resolvers.prepare(next.dns)
-    const greylister = joinGreylister(next, lists, stores, resolver.dns)
-    const newSession = createMilterDoor(next.milter, next.limits, {
-      greylister,
+    const parts: DoorParts = {
+      greylister: joinGreylister(next, lists, stores, resolver.dns),
       report: (outcome, took) => reporter.report(outcome, took),
       reply: next.reply,
       hostName: hostname(),
       now: () => new Date(),
-    })
+    }
+    const newSession = createMilterDoor(next.milter, next.limits, parts)
     const listen: readonly ListenOn[] = inherited.length > 0 ? inherited : next.listen
     const endpoints = listen.map((on): Endpoint<SessionFault> => ({ on, newSession }))
     const change = await prepareAll([
