@@ -23,7 +23,7 @@ export interface Address {
 const ROUTE = /^@(?:[^:[\]]|\[[^\]]*\])*:(?=.)/
 const ATOMS = /^[^\s"(),:;<>@[\\\]]+$/
 /** Characters of a host name, internationalised or not. */
-const HOST_NAME = /^[a-z0-9._\u0080-\u{10ffff}-]*$/u
+const ADDRESS_DOMAIN = /^[a-z0-9._\u0080-\u{10ffff}-]*$/u
 /** Limit of a domain, in characters (RFC 5321 section 4.5.3.1.2). */
 const MAX_DOMAIN = 255
 const KELVIN = '\u212a'
@@ -50,14 +50,14 @@ export function parseAddress(raw: string): Address {
 export function isStandardAddress({ local, domain }: Address): boolean {
   const isLocal = ATOMS.test(local) ? !/[%!]/.test(local) : /^"[^@%!]*"$/s.test(local)
   if (!isLocal || domain === '' || domain.length > MAX_DOMAIN) return false
-  return HOST_NAME.test(domain) || /^\[[^[\]]*\]$/.test(domain)
+  return ADDRESS_DOMAIN.test(domain) || /^\[[^[\]]*\]$/.test(domain)
 }
 
 /** The domain in normal form; a text that cannot be a domain only has its case folded and its final dot removed. */
 export function normalDomain(domain: string): string {
   const folded = fold(/[^.]\.$/.test(domain) ? domain.slice(0, -1) : domain)
   // domainToASCII reads a URL's host: it decodes %41, ends at / ? #, drops tabs and reads numbers as IPv4 addresses.
-  if (isAscii(folded) || !HOST_NAME.test(folded)) return folded
+  if (isAscii(folded) || !ADDRESS_DOMAIN.test(folded)) return folded
   // domainToASCII takes time in the square of the length. A text too long for a domain has no A-labels.
   if (folded.length > MAX_DOMAIN) return folded
   const ascii = domainToASCII(folded)
@@ -79,7 +79,7 @@ function isBlank(character: string | undefined): boolean {
 }
 
 /** Fast path: an address as nearly all clients write it, without quotes, comments, groups or parameters. */
-const PLAIN = /^<([^\s"\\()<>;]*)>$/
+const PLAIN_PATH = /^<([^\s"\\()<>;]*)>$/
 
 /**
  * The address in an SMTP argument. Both MTAs drop brackets and the words around them, comments, a group's name, and
@@ -88,7 +88,7 @@ const PLAIN = /^<([^\s"\\()<>;]*)>$/
  * Source: seen on Postfix 3.7 and Sendmail 8.17; RFC 5322 sections 3.2.2 (comments), 3.4 (groups).
  */
 function addressIn(argument: string): string {
-  const [, plain] = PLAIN.exec(argument) ?? []
+  const [, plain] = PLAIN_PATH.exec(argument) ?? []
   if (plain !== undefined) return plain
   let text = ''
   let opened = -1

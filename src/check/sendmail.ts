@@ -50,7 +50,7 @@ const DEFAULT_FINGERPRINT = 'md5'
 const DEFAULT_REPLY_TIMEOUT = 10_000
 
 /** By the value of F=: what Sendmail does with mail when the filter is away, in words for warnings. */
-const ACTIONS: Readonly<Record<string, string>> = {
+const FLAG_ACTIONS: Readonly<Record<string, string>> = {
   R: 'refuses all mail for good',
   T: 'takes no mail in',
   '4': 'takes no mail in',
@@ -91,7 +91,7 @@ function unused(name: string, used: readonly string[]): Warning {
 }
 
 function checkFlags(name: string, flags: string): Warning[] {
-  const action = ACTIONS[flags]
+  const action = FLAG_ACTIONS[flags]
   if (action === undefined) return []
   return [`F=${flags} of ${name} ${action} while greymx is away: expected no F=, so that mail flows`]
 }

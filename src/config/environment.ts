@@ -4,7 +4,7 @@
 /** Variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-const PREFIX = 'GREYMX_'
+const VARIABLE_PREFIX = 'GREYMX_'
 
 /**
  * Matches NAME=VALUE of a variable that is no setting: Kubernetes sets such in every container for a service named
@@ -15,7 +15,7 @@ const SERVICE_VARIABLE =
 
 /** Returns the variable of a setting: `greylist.retry_window` → `GREYMX_GREYLIST_RETRY_WINDOW` */
 export function variableOf(name: string): string {
-  return PREFIX + name.replaceAll('.', '_').toUpperCase()
+  return VARIABLE_PREFIX + name.replaceAll('.', '_').toUpperCase()
 }
 
 /**
@@ -25,7 +25,8 @@ export function variableOf(name: string): string {
 export function overrides(environment: Environment): ReadonlyMap<string, string> {
   const found = new Map<string, string>()
   for (const [name, value = ''] of Object.entries(environment)) {
-    if (!name.startsWith(PREFIX) || value === '' || SERVICE_VARIABLE.test(`${name}=${value}`)) continue
+    if (!name.startsWith(VARIABLE_PREFIX) || value === '' || SERVICE_VARIABLE.test(`${name}=${value}`))
+      continue
     found.set(name, value)
   }
   return found

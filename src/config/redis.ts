@@ -14,7 +14,7 @@ import type { ConfigReader } from './reader.ts'
  * Allowed prefixes. Braces are a hash tag, which would put all keys of a Cluster into one slot; characters of patterns,
  * and those that are hard to type, are left out as well.
  */
-const PREFIX = /^[\w.:/-]{0,100}$/
+const KEY_PREFIX = /^[\w.:/-]{0,100}$/
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 
@@ -93,7 +93,7 @@ function readTls(reader: ConfigReader): RedisTls | undefined {
 }
 
 function expectPrefix(text: string): string {
-  if (!PREFIX.test(text)) throw new Error('expected at most 100 letters, digits and . _ : / -')
+  if (!KEY_PREFIX.test(text)) throw new Error('expected at most 100 letters, digits and . _ : / -')
   return text
 }
 

@@ -13,7 +13,7 @@ import type { Connection } from '../milter/command.ts'
 import type { SessionLimits } from '../milter/limits.ts'
 import type { Macros } from '../milter/macros.ts'
 import type { Wants } from '../milter/negotiate.ts'
-import type { Reply } from '../milter/reply.ts'
+import { CONTINUE, type Reply } from '../milter/reply.ts'
 import { type Handler, type MessageEnd, type Peer, Session } from '../milter/session.ts'
 import { CERTIFICATE_MACROS, readCertificate } from './certificate.ts'
 import { asHostName, clientOf, isLogin } from './client.ts'
@@ -34,8 +34,6 @@ export interface MilterSettings {
   /** Whether passed mail gets an X-Greylist header. */
   readonly header: boolean
 }
-
-const CONTINUE: Reply = { kind: 'continue' }
 
 /**
  * How many characters of an address are read: no SMTP command line is as long (Postfix line_length_limit and Sendmail's

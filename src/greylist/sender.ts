@@ -11,7 +11,7 @@ import type { Address } from '../address.ts'
 const MAX_ADDRESS = 512
 
 /** Fast path: most local parts consist of these characters, and none of them varies with the message. */
-const PLAIN = /^[a-z._-]*$/
+const DIGITLESS = /^[a-z._-]*$/
 
 /**
  * The sender form. `joe@example.org`, `prvs=0123abcdef=joe@example.org` and `joe+tag@example.org` have the form
@@ -20,7 +20,7 @@ const PLAIN = /^[a-z._-]*$/
  */
 export function senderForm(sender: Address, recipient: Address | undefined): string {
   const { local, domain, normal } = sender
-  if (PLAIN.test(local) && !domain.includes('bounce') && !local.includes('_at_')) return normal
+  if (DIGITLESS.test(local) && !domain.includes('bounce') && !local.includes('_at_')) return normal
   if (normal.length > MAX_ADDRESS || local === '' || local.startsWith('"')) return normal
   const form = localForm(local, domain, recipient)
   return domain === '' ? form : `${form}@${domain}`
@@ -137,7 +137,7 @@ function withoutRecipient(local: string, recipient: Address | undefined): string
   return undefined
 }
 
-const HOST_NAME = /^(?:[a-z0-9_-]+\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)$/
+const SENDING_HOST = /^(?:[a-z0-9_-]+\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)$/
 /** LISTSERV writes `*-` for a dot and `**` for @. */
 const LISTSERV_END = /\*-[a-z]{2,}$/
 
@@ -152,7 +152,7 @@ function withoutAddress(local: string, isBounce: boolean): string | undefined {
     return `${local.slice(0, star)}*`
   }
   const end = local.lastIndexOf('=')
-  if (end === -1 || !HOST_NAME.test(local.slice(end + 1))) return undefined
+  if (end === -1 || !SENDING_HOST.test(local.slice(end + 1))) return undefined
   const before = local.slice(0, end).replace(/==$/, '')
   const start = addressStart(before)
   if (start === before.length || (start === 0 && !isBounce)) return undefined

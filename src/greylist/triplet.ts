@@ -15,7 +15,7 @@ const SEPARATOR = '|'
  */
 const UNSAFE = /[\\|{}\p{Cc}\p{Cs}]/gu
 /** Fast path: nearly all parts consist of safe ASCII characters, which need no look-up in Unicode's tables. */
-const PLAIN = /^[!-[\]-z~]*$/
+const SAFE_PART = /^[!-[\]-z~]*$/
 
 /**
  * The key of a triplet. `identity` is an identity's `id` or network, `sender` a sender form; `recipient` is absent for
@@ -98,6 +98,6 @@ export function attemptRef(sender: string, recipient: Address | undefined): stri
 }
 
 function escapePart(part: string): string {
-  if (PLAIN.test(part)) return part
+  if (SAFE_PART.test(part)) return part
   return part.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

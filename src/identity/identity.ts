@@ -44,7 +44,7 @@ export type Identify = (
   isWanted: () => boolean,
 ) => Promise<Identity | undefined>
 
-const NOT_ASKED: SpfIdentity = { standing: 'unasked' }
+const SPF_UNASKED: SpfIdentity = { standing: 'unasked' }
 
 export function createIdentify(settings: IdentitySettings, dns: Dns): Identify {
   const standings = new SpfStandings(dns)
@@ -53,7 +53,7 @@ export function createIdentify(settings: IdentitySettings, dns: Dns): Identify {
     if (!address) return undefined
     const prefix = address.kind === 'ipv4' ? settings.ipv4Prefix : settings.ipv6Prefix
     const network = `network:${formatNetwork(networkOf(address, prefix))}`
-    const spf = settings.asksSpf ? await standings.of(address, sender, helo, isWanted) : NOT_ASKED
+    const spf = settings.asksSpf ? await standings.of(address, sender, helo, isWanted) : SPF_UNASKED
     const spfDomain = spf.standing === 'pass' ? spf.domain : undefined
     const { isTelling, isMail, domain } = readHostName(name ?? '', address)
     const host = isTelling && domain !== undefined ? { domain, isMail } : undefined

@@ -12,20 +12,20 @@ export type ProtocolErrorKind = SessionFault | ConnectionFault
 /** Shortest time between two lines of one kind of fault, in milliseconds. */
 const FAULT_INTERVAL = 60_000
 
-const BROKEN = 'connection closed: the MTA broke the milter protocol'
-const CLOSED = 'connection closed: the MTA met a limit'
+const CLOSED_BROKEN = 'connection closed: the MTA broke the milter protocol'
+const CLOSED_BY_LIMIT = 'connection closed: the MTA met a limit'
 const LIMITED = 'the MTA met a limit'
 
 const MESSAGES: { readonly [kind in ProtocolErrorKind]: string } = {
-  length: BROKEN,
-  malformed: BROKEN,
-  order: BROKEN,
-  version: BROKEN,
-  connections: CLOSED,
-  memory: CLOSED,
-  'slow-writer': CLOSED,
-  'slow-reader': CLOSED,
-  idle: CLOSED,
+  length: CLOSED_BROKEN,
+  malformed: CLOSED_BROKEN,
+  order: CLOSED_BROKEN,
+  version: CLOSED_BROKEN,
+  connections: CLOSED_BY_LIMIT,
+  memory: CLOSED_BY_LIMIT,
+  'slow-writer': CLOSED_BY_LIMIT,
+  'slow-reader': CLOSED_BY_LIMIT,
+  idle: CLOSED_BY_LIMIT,
   macros: LIMITED,
   recipients: LIMITED,
   accept: 'cannot take a connection',

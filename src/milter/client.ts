@@ -30,7 +30,7 @@ const STAGES = {
   UNKNOWN: [STEPS.NOUNKNOWN, STEPS.NR_UNKN],
 } as const
 
-const CONTINUE: FilterReply = { code: 'c', text: '', headers: [] }
+const WAIVED_REPLY: FilterReply = { code: 'c', text: '', headers: [] }
 
 /** Where a filter listens. */
 export type FilterAddress =
@@ -117,10 +117,10 @@ export class MilterClient {
 
   async #stage(command: Command & { kind: keyof typeof STAGES }, macros: MacroPairs): Promise<FilterReply> {
     const [skipped, noReply] = STAGES[command.kind]
-    if (this.#steps & skipped) return CONTINUE
+    if (this.#steps & skipped) return WAIVED_REPLY
     if (macros.length > 0) this.#write({ kind: 'MACRO', stage: command.kind, macros })
     this.#write(command)
-    return this.#steps & noReply ? CONTINUE : this.#reply()
+    return this.#steps & noReply ? WAIVED_REPLY : this.#reply()
   }
 
   async #reply(): Promise<FilterReply> {

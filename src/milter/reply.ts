@@ -28,22 +28,25 @@ export type Reply =
   | { readonly kind: 'tempfail' }
   | { readonly kind: 'smtp'; readonly reply: SmtpReply }
 
+/** The reply with which a filter lets the MTA go on. */
+export const CONTINUE: Reply = { kind: 'continue' }
+
 /** Longest SMTP reply line in octets, CRLF included (RFC 5321 section 4.5.3.1.5). */
 const MAX_REPLY_LINE = 512
 
 /** What both MTAs read as an enhanced code after the reply code (Postfix dsn_valid, Sendmail's isenhsc). */
 const ENHANCED_CODE = /^\d\.\d+\.\d+/
 
-const CONTINUE = encodeFrame(REPLIES.continue)
-const TEMPFAIL = encodeFrame(REPLIES.tempfail)
+const CONTINUE_FRAME = encodeFrame(REPLIES.continue)
+const TEMPFAIL_FRAME = encodeFrame(REPLIES.tempfail)
 
 /** The frame for a reply; an SMTP text is reduced to printable ASCII, and its lines are cut at RFC 5321's limit. */
 export function encodeReply(reply: Reply): Buffer {
   switch (reply.kind) {
     case 'continue':
-      return CONTINUE
+      return CONTINUE_FRAME
     case 'tempfail':
-      return TEMPFAIL
+      return TEMPFAIL_FRAME
     case 'smtp':
       return encodeFrame(REPLIES.replyCode, cString(escapePercent(smtpLines(reply.reply).join('\r\n'))))
   }

@@ -12,7 +12,7 @@ import { FrameReader } from './frame.ts'
 import type { SessionLimits } from './limits.ts'
 import { Macros } from './macros.ts'
 import { type Agreement, negotiate, type Wants } from './negotiate.ts'
-import { encodeAddHeader, encodeReply, type Header, type Reply } from './reply.ts'
+import { CONTINUE, encodeAddHeader, encodeReply, type Header, type Reply } from './reply.ts'
 
 type Answer = Reply | Promise<Reply>
 
@@ -62,8 +62,6 @@ export interface Peer {
   /** Calls `action` once other connections have had their turn. */
   later(action: () => void): void
 }
-
-const CONTINUE: Reply = { kind: 'continue' }
 
 type State = 'new' | 'negotiated' | 'connected' | 'transaction' | 'ended'
 

@@ -53,11 +53,11 @@ const TOKEN = /([!-$&-~]+)|(%[%_-])|%\{([a-z])(\d{0,3})(r?)([-.+,/_=]*)\}/iy
 const ESCAPES: Readonly<Record<string, string>> = { '%%': '%', '%_': ' ', '%-': '%20' }
 
 /** Fast path: most names are visible characters without a macro. */
-const PLAIN = /^[!-$&-~]+$/
+const PLAIN_DOMAIN = /^[!-$&-~]+$/
 
 /** The parts of a `domain-spec`, or `undefined` if the text is none. */
 export function parseDomainSpec(text: string): DomainSpec | undefined {
-  if (PLAIN.test(text)) return endsInTopLabel(text) ? specOf([text]) : undefined
+  if (PLAIN_DOMAIN.test(text)) return endsInTopLabel(text) ? specOf([text]) : undefined
   const parts = parseMacroString(text, NAME_LETTERS)
   const last = parts?.at(-1)
   if (!parts || last === undefined) return undefined

@@ -40,7 +40,7 @@ export interface SpfRecord {
   readonly redirect?: DomainSpec
 }
 
-const VERSION = /^v=spf1(?: |$)/i
+const SPF_VERSION = /^v=spf1(?: |$)/i
 
 /** A record consists of printable ASCII characters. */
 const TEXT = /^[ -~]*$/
@@ -56,13 +56,13 @@ const QUALIFIERS: Readonly<Record<string, Qualifier>> = {
 }
 
 /** A prefix length without leading zeros (section 12). */
-const PREFIX = /^(?:0|[1-9]\d{0,2})$/
+const PREFIX_LENGTH = /^(?:0|[1-9]\d{0,2})$/
 /** A name with a prefix length for IPv4, for IPv6, for both or for none at its end (section 12). */
 const DUAL_PREFIX = /^(.*?)(?:\/(0|[1-9]\d?))?(?:\/\/(0|[1-9]\d{0,2}))?$/
 
 /** Whether a TXT record, its strings joined, claims to be an SPF record. */
 export function isSpfRecord(text: string): boolean {
-  return VERSION.test(text)
+  return SPF_VERSION.test(text)
 }
 
 /** The terms of a text that `isSpfRecord` accepts; `undefined` for any mistake in it, which makes a permerror. */
@@ -136,7 +136,7 @@ function parseIpMechanism(
   const address = rest.slice(1, slash === -1 ? undefined : slash)
   const bits = ADDRESS_BITS[kind]
   const digits = slash === -1 ? String(bits) : rest.slice(slash + 1)
-  const prefix = PREFIX.test(digits) ? Number(digits) : Number.NaN
+  const prefix = PREFIX_LENGTH.test(digits) ? Number(digits) : Number.NaN
   if (!(prefix <= bits) || address.includes(':') !== (kind === 'ipv6')) return undefined
   // The grammar allows neither zones nor Sendmail's `IPv6:`, both of which `parseBytes` reads.
   const bytes = /[%v]/i.test(address) ? undefined : parseBytes(address)

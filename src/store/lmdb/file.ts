@@ -77,9 +77,9 @@ const SWEEP_BATCH = 256
 const DIRECTORY_MODE = 0o700
 
 const VERSION_KEY = 'version'
-const VERSION = 1
+const STATE_VERSION = 1
 /** The prefix of the version, and the setting that names the directory. */
-const KINDS = {
+const STATE_CONTENTS = {
   entries: { prefix: '', setting: 'store' },
   texts: { prefix: 'texts ', setting: 'local_store' },
 } as const
@@ -327,7 +327,7 @@ export class LmdbFile {
 
   /** Accepts an environment that is greymx's or empty, and throws `CannotOpen` for any other. */
   #claim(contents: Contents): void {
-    const ours = KINDS[contents].prefix + VERSION
+    const ours = STATE_CONTENTS[contents].prefix + STATE_VERSION
     const version = this.#database.get(VERSION_KEY)
     if (version === ours) return
     const stranger = version === undefined ? undefined : strangerIn(version, contents)
@@ -350,13 +350,13 @@ function strangerIn(version: string, contents: Contents): string | undefined {
   const [, prefix, digits] = /^(texts )?(\d+)$/.exec(version) ?? []
   if (digits === undefined) return undefined
   const found = prefix === undefined ? 'entries' : 'texts'
-  const { setting } = KINDS[contents]
+  const { setting } = STATE_CONTENTS[contents]
   if (found !== contents) {
-    return `it is that of the setting ${KINDS[found].setting}: expected another directory in the setting ${setting}`
+    return `it is that of the setting ${STATE_CONTENTS[found].setting}: expected another directory in the setting ${setting}`
   }
-  if (Number(digits) <= VERSION) return undefined
+  if (Number(digits) <= STATE_VERSION) return undefined
   return (
-    `it was written by a later version of greymx (its format is ${digits}, this one knows ${VERSION}): ` +
+    `it was written by a later version of greymx (its format is ${digits}, this one knows ${STATE_VERSION}): ` +
     `expected that version, or another directory in the setting ${setting}`
   )
 }
