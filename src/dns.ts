@@ -39,7 +39,7 @@ export interface Asker {
   readonly network: string
   /** The registered domain above the sender's; absent for lists, whose questions name only the client. */
   readonly organisation?: string
-  /** Number of questions beyond the first, counted by `Dns`. */
+  /** Number of questions beyond the first that the network gets back, long answers included; counted by `Dns`. */
   extraQuestions: number
 }
 
@@ -47,11 +47,15 @@ export interface Asker {
 export const DNS_TIMEOUT = 1500
 
 /**
- * c-ares derives its time-out from the servers' usual speed rather than from this one. If they answer in milliseconds,
- * it waits 250 ms, then half as much to twice as much again at each retry, and each retry drops the answer to the
- * question before. Four tries take DNS_TIMEOUT at least; a resolver that found the answer has it ready for a retry.
+ * c-ares derives its time-out from the servers' usual speed rather than from `timeout`. If they answer in milliseconds,
+ * it waits 250 ms for each server, then half as much to twice as much again in each further round, and each retry drops
+ * the answer to the question before. `tries` counts rounds: three with one server and two with several take a second at
+ * least. A resolver that finds the answer later has it ready for the next attempt. More tries would only multiply the
+ * packets that a stranger causes by naming silent servers.
  */
-const RESOLVER_OPTIONS = { timeout: 500, tries: 4 }
+const RESOLVER_TIMEOUT = 500
+const TRIES_OF_ONE_SERVER = 3
+const TRIES_OF_SEVERAL_SERVERS = 2
 
 /** Time without an answer after which the root is asked whether DNS answers at all, in milliseconds. */
 const ROOT_PROBE_DELAY = 500
@@ -96,6 +100,9 @@ const EXTRA_QUESTION_LIMITS = {
 
 /** Every so many characters of an answer cost one more question; longer answers come over TCP, too. */
 const CHARACTERS_PER_QUESTION = 512
+
+/** How much of a long answer's cost is given back to a network: domains with many TXT records need as much. */
+const MAX_REFUNDED_COST = 20
 
 /**
  * The name that tells a silent resolver from a silent zone. If the servers of a zone are silent, the resolver is silent
@@ -153,8 +160,12 @@ export class Dns {
 
   /** Reads the machine's servers again, unless the settings name servers; open questions still get their answers. */
   reload(): void {
-    const resolver = new Resolver(RESOLVER_OPTIONS) // reads resolv.conf, once for its whole life
-    if (this.#servers.length > 0) resolver.setServers(this.#servers)
+    // A resolver reads resolv.conf when it is made, and never again.
+    const isNamed = this.#servers.length > 0
+    const { length } = isNamed ? this.#servers : new Resolver().getServers()
+    const tries = length > 1 ? TRIES_OF_SEVERAL_SERVERS : TRIES_OF_ONE_SERVER
+    const resolver = new Resolver({ timeout: RESOLVER_TIMEOUT, tries })
+    if (isNamed) resolver.setServers(this.#servers)
     this.#channels.push({ resolver, open: 0 })
     this.#dropIdleChannels()
   }
@@ -174,7 +185,9 @@ export class Dns {
       this.#open.delete(key)
       this.#openShares[asker.purpose].giveBack(openKeysOf(asker))
       const size = sizeOf(got.value)
-      this.#extraShares.charge(extraSharesOf(asker), Math.floor(size / CHARACTERS_PER_QUESTION))
+      const cost = Math.floor(size / CHARACTERS_PER_QUESTION)
+      this.#extraShares.charge(extraSharesOf(asker), cost)
+      asker.extraQuestions += Math.min(cost, MAX_REFUNDED_COST)
       this.#answers.set(key, got, { size: ANSWER_OVERHEAD + key.length + size })
       return got
     })
@@ -327,8 +340,8 @@ function extraSharesOf(asker: Asker): Share[] {
   ]
 }
 
-/** Size of an item of an answer without its text, in characters. */
-const ITEM_OVERHEAD = 4
+/** Size of an item of an answer without its text, in characters: V8 needs as many bytes for each string. */
+const ITEM_OVERHEAD = 20
 
 /** Approximate size of an answer, in characters. */
 function sizeOf(value: unknown): number {
