@@ -1,15 +1,23 @@
 // What processes have cost so far.
 
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 
-const CLOCK_TICKS = 100 // sysconf(_SC_CLK_TCK), which is 100 on every Linux that Node runs on
-
-/** User and system time of the processes so far: proc(5), fields 14 and 15 of stat. */
+/**
+ * User and system time of the processes' threads so far, to the nanosecond, where proc(5)'s stat counts hundredths of a
+ * second. Source: Linux Documentation/scheduler/sched-stats.rst ("/proc/<pid>/schedstat").
+ */
 export async function cpuSeconds(pids: readonly number[]): Promise<number> {
-  const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'latin1')))
-  const ticks = stats.map((stat) => {
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return Number(fields[11]) + Number(fields[12])
-  })
-  return ticks.reduce((sum, count) => sum + count, 0) / CLOCK_TICKS
+  const times = await Promise.all(pids.map(cpuOf))
+  return times.reduce((sum, time) => sum + time, 0) / 1e9
+}
+
+async function cpuOf(pid: number): Promise<number> {
+  const threads = await readdir(`/proc/${pid}/task`)
+  const times = await Promise.all(
+    threads.map(async (thread) => {
+      const schedstat = await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'latin1')
+      return Number(schedstat.split(' ')[0])
+    }),
+  )
+  return times.reduce((sum, time) => sum + time, 0)
 }

@@ -23,20 +23,25 @@ const MAX_HEALTH = 1000
 const DELAY = 1000
 /** Connections at once, half of them with clients of IPv4 and half of IPv6; more where mail waits for the DNS. */
 const LANES = 4
-const WAITING_LANES = 32
-/** MAILs that a connection carries, at most. */
-const MAILS_OF_CONNECTION = 50
+const WAITING_LANES = 128
+/** MAILs that a connection carries, at most: few, as in SMTP sessions, and as many where mail waits as where not. */
+const MAILS_OF_CONNECTION = 3
 /**
  * MAILs of a turn, the same for every zone, so that what a turn costs by itself falls on all alike. They are many for what
  * a stranger can have at once of what is shared, which the first few spend: what counts is what he can go on with. Those
- * without recipient cost so little that the clock, which counts hundredths of a second, needs more of them.
+ * without recipient cost so little that it takes more of them to tell.
  */
 const MAILS = 200
 const MAILS_WITHOUT_RECIPIENT = 1600
 /** MAILs of a turn, where those wait for the DNS. */
-const WAITING_MAILS = 128
-/** Milliseconds after which a turn sends nothing more, and after which it is not waited any longer for the daemon's rest. */
+const WAITING_MAILS = 384
+/**
+ * Milliseconds after which a turn sends nothing more. A turn that waits for the DNS has time for two waits, so that what
+ * a turn costs by itself is shared by many MAILs.
+ */
 const TURN = 1500
+const WAITING_TURN = 4000
+/** Milliseconds after which a turn does not wait any longer for the daemon's rest. */
 const LONGEST_REST = 6000
 /** How long nothing must have happened then: c-ares repeats what is not answered after longer and longer pauses. */
 const QUIET = 200
@@ -106,16 +111,13 @@ async function table(dir: string, dns: HostileDns, seconds: number, seed: number
   const cells = HOSTILE_ZONES.flatMap((zone, zoneNumber) =>
     MANNERS.map((manner): Cell => {
       const figures = { cpu: [], questions: [], packets: [], most: 0 }
-      return {
-        zone,
-        zoneNumber,
-        manner,
-        ...figures,
-      }
+      return { zone, zoneNumber, manner, ...figures }
     }),
   )
-  // Those without recipient first: what was asked for others goes on for a while, and would be taken for theirs.
-  const inOrder = cells.toSorted((a, b) => Number(a.manner.hasRecipient) - Number(b.manner.hasRecipient))
+  // Cells without recipient come first, since questions for other cells are still repeated for a while after their turn.
+  // Then come those that wait: large answers of other zones leave garbage, which V8 collects while mail waits.
+  const rank = ({ zone, manner }: Cell) => (manner.hasRecipient ? (zone.isSlow ? 1 : 2) : 0)
+  const inOrder = cells.toSorted((a, b) => rank(a) - rank(b))
   // Not counted: code is compiled.
   for (const cell of inOrder) if (!cell.zone.isSlow) await bench.turn(cell)
   for (const cell of cells) cell.cpu.length = cell.questions.length = cell.packets.length = cell.most = 0
@@ -167,9 +169,8 @@ class Turns {
     const isSlow = isWaiting(cell.zone, cell.manner)
     const lanes = isSlow ? WAITING_LANES : LANES
     const share = Math.ceil(mailsOf(cell) / lanes)
-    const sending = Array.from({ length: lanes }, (_, lane) =>
-      this.#lane(cell, lane, share, startedAt + TURN),
-    )
+    const deadline = startedAt + (isSlow ? WAITING_TURN : TURN)
+    const sending = Array.from({ length: lanes }, (_, lane) => this.#lane(cell, lane, share, deadline))
     const mails = (await Promise.all(sending)).reduce((sum, count) => sum + count, 0)
     await this.#rest(isSlow ? QUIET_WAITING : QUIET)
     const elapsed = (performance.now() - startedAt) / 1000
