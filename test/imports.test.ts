@@ -42,7 +42,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   check: ['config', 'doors', 'exempt', 'greylist', 'sockets', 'store'],
   // Each part states its settings beside its code; config puts them together.
   config: ['admin', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store', 'dns.ts'],
-  doors: ['greylist', 'log', 'milter'],
+  doors: ['exempt', 'greylist', 'log', 'milter'],
   greylist: ['exempt', 'identity', 'store'],
   exempt: ['dns.ts'],
   identity: ['dns.ts', 'require.ts', 'shares.ts', 'turns.ts'],

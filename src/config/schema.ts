@@ -122,6 +122,11 @@ export function readConfig(reader: ConfigReader): Config {
   const nat64Prefixes = reader.list('greylist.client.nat64_prefixes', ['64:ff9b::/96'], expectNat64Prefix)
   const normalizeSender = reader.boolean('greylist.normalize_sender', true)
   const nullSenderAt = reader.choice('greylist.null_sender_at', 'data', ['rcpt', 'data'])
+  const probeSenders = reader.list<AddressRule>(
+    'greylist.probe_senders',
+    ['double-bounce@', 'postmaster@'],
+    parseAddressRule,
+  )
   const autoWhitelist = readAutoWhitelist(reader)
   const maxDeferrals = reader.integer('greylist.max_deferrals', 10, 0, 1_000_000)
   const exempt = {
@@ -183,6 +188,7 @@ export function readConfig(reader: ConfigReader): Config {
     milter: {
       judgeAt,
       nullSenderAt,
+      probeSenders,
       nat64Prefixes,
       needsHelo: asksSpf,
       needsCertificate: exempt.tlsClients.length > 0,

@@ -7,6 +7,7 @@
 
 import { type Address, parseAddress } from '../address.ts'
 import type { Client } from '../attempt.ts'
+import { type AddressRule, compileAddresses } from '../exempt/addresses.ts'
 import type { Network } from '../ip.ts'
 import { DATA_VERSION } from '../milter/codes.ts'
 import type { Connection } from '../milter/command.ts'
@@ -25,6 +26,8 @@ export interface MilterSettings {
   readonly judgeAt: 'mail' | 'rcpt'
   /** The stage that judges mail from the null sender: at DATA, callouts that stop after RCPT leave no trace. */
   readonly nullSenderAt: 'rcpt' | 'data'
+  /** Senders with which other servers verify addresses; their mail is judged where that of the null sender is. */
+  readonly probeSenders: readonly AddressRule[]
   /** NAT64 prefixes; a client in one of them is judged as the IPv4 client whose address its own contains. */
   readonly nat64Prefixes: readonly Network[]
   /** Whether any decision depends on the name in HELO. */
@@ -59,11 +62,14 @@ export function createMilterDoor(
 /** A function that makes the handler for each connection of an MTA. */
 export function createHandlers(settings: MilterSettings, parts: DoorParts): () => Handler {
   const wants = wantsOf(settings)
-  return () => new MilterDoor(settings, parts, wants)
+  const probeRule = compileAddresses(settings.probeSenders)
+  const isProbe = (sender: Address) => sender.text === '' || probeRule(sender) !== undefined
+  return () => new MilterDoor(settings, parts, wants, isProbe)
 }
 
 interface Transaction {
-  readonly sender: Address
+  /** Whether the verdict waits for DATA, as the message may be a callout, which stops before it. */
+  readonly isJudgedAtData: boolean
   readonly message: Message
   /** The recipients whose verdict waits for DATA. */
   readonly undecided: Address[]
@@ -73,15 +79,23 @@ class MilterDoor implements Handler {
   readonly wants: Wants
   readonly #settings: MilterSettings
   readonly #parts: DoorParts
+  /** Whether mail from a sender may be a callout, which verifies an address and stops after RCPT. */
+  readonly #isProbe: (sender: Address) => boolean
   #hasDataStage = true
   #client: Client = {}
   #transaction: Transaction | undefined
   #held = 0
 
-  constructor(settings: MilterSettings, parts: DoorParts, wants: Wants) {
+  constructor(
+    settings: MilterSettings,
+    parts: DoorParts,
+    wants: Wants,
+    isProbe: (sender: Address) => boolean,
+  ) {
     this.#settings = settings
     this.#parts = parts
     this.wants = wants
+    this.#isProbe = isProbe
   }
 
   get held(): number {
@@ -111,17 +125,19 @@ class MilterDoor implements Handler {
       authenticated: isLogin(macros.get('auth_type') ?? '', macros.get('auth_authen') ?? ''),
       certificate: this.#settings.needsCertificate ? readCertificate(macros) : undefined,
     })
-    this.#transaction = { sender, message, undecided: [] }
-    if (this.#settings.judgeAt === 'rcpt' || this.#isJudgedAtData(sender)) return CONTINUE
+    const isJudgedAtData =
+      this.#settings.nullSenderAt === 'data' && this.#hasDataStage && this.#isProbe(sender)
+    this.#transaction = { isJudgedAtData, message, undecided: [] }
+    if (this.#settings.judgeAt === 'rcpt' || isJudgedAtData) return CONTINUE
     return replyOnce(message.judge(undefined, circumstancesOf(macros)))
   }
 
   rcpt(address: string, macros: Macros): Reply | Promise<Reply> {
     const transaction = this.#transaction
     if (!transaction || this.#settings.judgeAt === 'mail') return CONTINUE
-    const { sender, message, undecided } = transaction
+    const { isJudgedAtData, message, undecided } = transaction
     const recipient = readAddress(address)
-    if (!this.#isJudgedAtData(sender)) return replyOnce(message.judge(recipient, circumstancesOf(macros)))
+    if (!isJudgedAtData) return replyOnce(message.judge(recipient, circumstancesOf(macros)))
     message.prepare(recipient, circumstancesOf(macros))
     undecided.push(recipient)
     this.#held += RECIPIENT_OVERHEAD + FORMS_OF_ADDRESS * recipient.text.length
@@ -141,7 +157,7 @@ class MilterDoor implements Handler {
   }
 
   data(macros: Macros): Reply | Promise<Reply> {
-    if (!this.#transaction || !this.#isJudgedAtData(this.#transaction.sender)) return CONTINUE
+    if (!this.#transaction?.isJudgedAtData) return CONTINUE
     const { message, undecided } = this.#transaction
     const recipients = this.#settings.judgeAt === 'mail' ? [undefined] : undecided
     return replyOnce(message.judgeTogether(recipients, circumstancesOf(macros)))
@@ -156,10 +172,6 @@ class MilterDoor implements Handler {
     this.#transaction?.message.end()
     this.#transaction = undefined
     this.#held = 0
-  }
-
-  #isJudgedAtData(sender: Address): boolean {
-    return sender.text === '' && this.#settings.nullSenderAt === 'data' && this.#hasDataStage
   }
 }
 

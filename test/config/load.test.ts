@@ -83,6 +83,10 @@ test('a file without settings is one with all defaults', () => {
     judgeAt: 'rcpt',
     nat64Prefixes: [parseNetwork('64:ff9b::/96')],
     nullSenderAt: 'data',
+    probeSenders: [
+      { kind: 'local', local: 'double-bounce' },
+      { kind: 'local', local: 'postmaster' },
+    ],
     needsHelo: true,
     needsCertificate: false,
     header: true,
@@ -142,6 +146,7 @@ greylist:
   client: { spf_domain: false, host_domain: false, ipv4_prefix: 32, ipv6_prefix: 48, nat64_prefixes: ['2001:db8::/32'] }
   normalize_sender: false
   null_sender_at: rcpt
+  probe_senders: [verify.example.org]
   auto_whitelist: { after: 3, spacing: 10m, lifetime: 1w }
   max_deferrals: 0
 exempt:
@@ -233,6 +238,7 @@ admin: "[::1]:80"
   assert.deepEqual(milter, {
     judgeAt: 'mail',
     nullSenderAt: 'rcpt',
+    probeSenders: [{ kind: 'domain', domain: 'verify.example.org' }],
     nat64Prefixes: [parseNetwork('2001:db8::/32')],
     needsHelo: false,
     needsCertificate: true,
@@ -282,7 +288,7 @@ test('an unknown setting is named with what is known in its place', () => {
     ['listen: inet:1@h\nlissten: inet:2@h\n', `2:1: unknown setting lissten: expected ${TOP}`],
     [
       'greylist:\n  delay: 5m\n  dealy: 5m\n',
-      '3:3: unknown setting greylist.dealy: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, auto_whitelist, max_deferrals',
+      '3:3: unknown setting greylist.dealy: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals',
     ],
     [
       'greylist:\n  client: { ipv4_prefix: 24, ipv5_prefix: 24 }\n',
@@ -305,7 +311,7 @@ test('a dotted name is no setting: it would be overlooked where it stands', () =
     ['greylist.delay: 10m\n', `1:1: unknown setting greylist.delay: expected ${TOP}`],
     [
       'greylist:\n  client.ipv4_prefix: 32\n',
-      '2:3: unknown setting greylist.client.ipv4_prefix: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, auto_whitelist, max_deferrals',
+      '2:3: unknown setting greylist.client.ipv4_prefix: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals',
     ],
     ['greylist.client: { ipv4_prefix: 32 }\n', `1:1: unknown setting greylist.client: expected ${TOP}`],
   ])
@@ -587,7 +593,7 @@ listen: [nowhere, "inet:1@h", neither]
       `milter.yaml:2:1: unknown setting foo: expected ${TOP}`,
       `milter.yaml:4:13: Cannot read greylist.lifetime "long": ${DURATION}`,
       `milter.yaml:5:10: greylist.delay 3d is not below greylist.retry_window 2d: ${NOT_BELOW}`,
-      'milter.yaml:6:3: unknown setting greylist.bar: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, auto_whitelist, max_deferrals',
+      'milter.yaml:6:3: unknown setting greylist.bar: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals',
       'milter.yaml:7:8: Cannot read admin "off": expected HOST:PORT like 127.0.0.1:8892, or false',
       `milter.yaml:8:10: Cannot read listen "nowhere": expected ${SOCKETS}`,
       `milter.yaml:8:31: Cannot read listen "neither": expected ${SOCKETS}`,

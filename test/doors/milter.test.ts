@@ -321,6 +321,28 @@ test('a bounce is judged at RCPT where that is set, and where the MTA has no DAT
   assert.deepEqual(await attempt(old, '', 'u@example.com'), ['451'])
 })
 
+test('a callout of a probe sender sees a valid recipient and leaves nothing behind; its mail waits at DATA', async () => {
+  for (const sender of [
+    'double-bounce@verifying.test',
+    'Postmaster@Verifying.TEST',
+    'verify-77@probe.test',
+  ]) {
+    const bench = setUp('greylist: { probe_senders: [double-bounce@, postmaster@, /^verify-/] }')
+    connectFrom(bench, '192.0.2.7')
+    assert.deepEqual(await attempt(bench, sender, 'u@example.com'), ['c'], sender)
+    bench.handler.endTransaction()
+    assert.equal(bench.outcomes.length, 0)
+    await attempt(bench, sender, 'u@example.com')
+    assert.equal(await codeOf(bench.handler.data(bench.macros)), '451', sender)
+    assert.equal(bench.outcomes.at(-1)?.reason, 'new')
+  }
+  for (const settings of ['greylist: { probe_senders: [] }', 'greylist: { null_sender_at: rcpt }']) {
+    const bench = setUp(settings)
+    connectFrom(bench, '192.0.2.7')
+    assert.deepEqual(await attempt(bench, 'postmaster@verifying.test', 'u@example.com'), ['451'], settings)
+  }
+})
+
 test('with the key [client, sender] the sender is judged at MAIL, and a bounce at DATA', async () => {
   const bench = setUp('greylist: { key: [client, sender] }')
   const { handler, macros } = bench

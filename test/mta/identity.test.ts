@@ -158,6 +158,24 @@ test('an address verification callout sees a valid recipient, while a bounce to 
   await bouncing.quit()
 })
 
+test('a mail server that verifies senders, with the defaults of Postfix, takes our user’s mail at its first try', async () => {
+  const verifying = await startQueueingPostfix({
+    dir,
+    relayPort: mta.port,
+    settings: { smtpd_relay_restrictions: 'reject_unverified_sender, permit_mynetworks, reject' },
+  })
+  const client = await connect(verifying)
+  await client.ehlo('client.test')
+  assert.match(await rcptOnce(client, 'verified@example.com', 'u@elsewhere.test'), /^250 /)
+  await client.quit()
+  assert.match(await verifying.log(), /from=<double-bounce@/)
+  assert.ok(!greymx.log().some((line) => line.includes('recipient=verified@example.com')))
+
+  const posting = await startSession(mta, { ADDR: '10.8.2.1' })
+  assert.match(await send(posting, 'double-bounce@verifying.test', ['verified@example.com']), /^451/)
+  await posting.quit()
+})
+
 test('DNS that hangs holds mail up for two seconds once, and is used again when it answers', async (t) => {
   const inner = await scratch(t)
   const frozen = await startDns({ dir: inner, zones: ZONES })
