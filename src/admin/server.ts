@@ -31,7 +31,7 @@ export interface AdminAddress {
 }
 
 /** The admin server at the address that the settings name, or at none; closed until a change is applied. */
-export class AdminDoor {
+export class Admin {
   readonly #parts: AdminParts
   #address: AdminAddress | undefined
   #server: Server | undefined

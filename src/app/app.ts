@@ -4,7 +4,7 @@
 
 import { hostname } from 'node:os'
 import { Metrics } from '../admin/metrics.ts'
-import { AdminDoor, type Health } from '../admin/server.ts'
+import { Admin, type Health } from '../admin/server.ts'
 import { prepareAll } from '../change.ts'
 import type { Config } from '../config/schema.ts'
 import type { Dns } from '../dns.ts'
@@ -108,7 +108,7 @@ async function openParts(
       faults.note(kind, reason, peer)
     },
   })
-  const admin = new AdminDoor({
+  const admin = new Admin({
     metrics() {
       reporter.handOn()
       return metrics.exposition()

@@ -1,4 +1,4 @@
-// The server: listens on several inet and unix sockets at once, each with the protocol of its door, replaces them while
+// The server: listens on several inet and unix sockets at once, each with a protocol of its own, replaces them while
 // it runs, and shuts down gracefully. A fault of one connection never affects another. Limits are left to
 // connections.ts, protocols to the sessions.
 
@@ -24,17 +24,18 @@ export interface ServerSettings<Fault extends string> {
   readonly limits: ConnectionLimits
 }
 
-/** An open socket, and a function that changes what is spoken on later connections. */
-interface Door<Fault extends string> {
+/** An endpoint that is open. */
+interface OpenEndpoint<Fault extends string> {
   readonly listener: Listener
-  speak(newSession: NewSession<Fault>): void
+  /** Changes the protocol of later connections. */
+  use(newSession: NewSession<Fault>): void
 }
 
 /** The listening sockets and the connections that came through them; listens nowhere until a change is applied. */
 export class Server<Fault extends string> {
   readonly #events: ConnectionEvents<Fault>
   readonly #connections: Connections<Fault>
-  #doors: ReadonlyArray<Door<Fault>> = []
+  #endpoints: ReadonlyArray<OpenEndpoint<Fault>> = []
   #socketMode = 0
 
   constructor(limits: ConnectionLimits, events: ConnectionEvents<Fault>) {
@@ -44,7 +45,7 @@ export class Server<Fault extends string> {
 
   /** Where it listens; for port 0, with the port that the kernel chose. */
   get addresses(): readonly SocketSpec[] {
-    return this.#doors.map(({ listener }) => listener.address)
+    return this.#endpoints.map(({ listener }) => listener.address)
   }
 
   /**
@@ -53,18 +54,18 @@ export class Server<Fault extends string> {
    * mode not be set, everything stays as it was, and the promise rejects with that socket in the message.
    */
   async prepare({ endpoints, socketMode, limits }: ServerSettings<Fault>): Promise<Change> {
-    const before = this.#doors.map(({ listener }) => listener)
+    const before = this.#endpoints.map(({ listener }) => listener)
     const modeBefore = this.#socketMode
-    const surplus = [...this.#doors]
-    const opened: Array<Door<Fault>> = []
-    const wanted: Array<readonly [Door<Fault>, NewSession<Fault>]> = []
+    const surplus = [...this.#endpoints]
+    const opened: Array<OpenEndpoint<Fault>> = []
+    const wanted: Array<readonly [OpenEndpoint<Fault>, NewSession<Fault>]> = []
     try {
       for (const { on, newSession } of endpoints) {
         const open = surplus.find(({ listener }) => isSameSocket(listener.on, on))
         if (open) surplus.splice(surplus.indexOf(open), 1)
         else opened.push(await this.#open(on, socketMode, newSession))
-        const door = open ?? (opened.at(-1) as Door<Fault>) // just pushed
-        wanted.push([door, newSession])
+        const endpoint = open ?? (opened.at(-1) as OpenEndpoint<Fault>) // just pushed
+        wanted.push([endpoint, newSession])
       }
       setModes(before, modeBefore, socketMode)
     } catch (error) {
@@ -73,8 +74,8 @@ export class Server<Fault extends string> {
     }
     return {
       apply: async () => {
-        this.#doors = wanted.map(([door]) => door)
-        for (const [door, newSession] of wanted) door.speak(newSession)
+        this.#endpoints = wanted.map(([endpoint]) => endpoint)
+        for (const [endpoint, newSession] of wanted) endpoint.use(newSession)
         this.#socketMode = socketMode
         this.#connections.useLimits(limits)
         closeAll(surplus)
@@ -92,8 +93,8 @@ export class Server<Fault extends string> {
    * for a whole SMTP session: when it closes, even between two messages, the rest of the session goes unfiltered.
    */
   async close(graceMs: number, silenceMs = 0): Promise<void> {
-    closeAll(this.#doors)
-    this.#doors = []
+    closeAll(this.#endpoints)
+    this.#endpoints = []
     const closed = this.#connections.closed()
     this.#connections.drain(silenceMs)
     const timer = setTimeout(() => this.#connections.destroy(), graceMs)
@@ -101,7 +102,7 @@ export class Server<Fault extends string> {
     clearTimeout(timer)
   }
 
-  async #open(on: ListenOn, socketMode: number, first: NewSession<Fault>): Promise<Door<Fault>> {
+  async #open(on: ListenOn, socketMode: number, first: NewSession<Fault>): Promise<OpenEndpoint<Fault>> {
     let newSession = first
     const listener = await openListener(on, socketMode, {
       onSocket: (socket, address) => this.#connections.add(socket, newSession, peerName(socket, address)),
@@ -109,7 +110,7 @@ export class Server<Fault extends string> {
     })
     return {
       listener,
-      speak(next) {
+      use(next) {
         newSession = next
       },
     }
@@ -120,8 +121,8 @@ function peerName(socket: Socket, address: SocketSpec): string {
   return `${socket.remoteAddress ?? 'local'} on ${formatSocketSpec(address)}`
 }
 
-function closeAll(doors: ReadonlyArray<{ readonly listener: Listener }>): void {
-  for (const { listener } of doors) listener.close()
+function closeAll(endpoints: ReadonlyArray<{ readonly listener: Listener }>): void {
+  for (const { listener } of endpoints) listener.close()
 }
 
 /** Sets the mode of all listeners; when one fails, throws and sets those before it back. */

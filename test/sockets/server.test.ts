@@ -21,7 +21,8 @@ import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import { FrameReader, MAX_FRAME } from '../../src/milter/frame.ts'
-import type { Handler } from '../../src/milter/session.ts'
+import { type Handler, type Peer, Session, type SessionFault } from '../../src/milter/session.ts'
+import { Server } from '../../src/sockets/server.ts'
 import type { SocketSpec } from '../../src/sockets/spec.ts'
 import {
   CLIENT,
@@ -488,6 +489,38 @@ describe('Server.prepare()', () => {
       message: new RegExp(`^Cannot set the mode of unix:${two}: ENOENT`),
     })
     assert.equal(statSync(one).mode & 0o777, 0o600)
+  })
+})
+
+describe('an abandoned change', () => {
+  test('leaves sockets, modes and limits as they were, and nothing that it opened', AT_ONCE, async (t) => {
+    const dir = await folder(t)
+    const [old, fresh] = ['old', 'fresh'].map((name) => join(dir, name)) as [string, string]
+    const server = new Server<SessionFault>(LIMITS, { onConnection: () => {}, onFault: () => {} })
+    t.after(() => server.close(0))
+    const newSession = (peer: Peer) => new Session(new RecordingHandler(), peer, LIMITS)
+    const endpointAt = (path: string) => ({ on: { kind: 'unix', path } as const, newSession })
+    await (await server.prepare({ endpoints: [endpointAt(old)], socketMode: 0o660, limits: LIMITS })).apply()
+    const limits = { ...LIMITS, stall: 1000, connections: 1 }
+    const change = await server.prepare({ endpoints: [endpointAt(fresh)], socketMode: 0o600, limits })
+    await assertServes({ kind: 'unix', path: old })
+    await change.abandon()
+    assert.deepEqual(server.addresses, [{ kind: 'unix', path: old }])
+    assert.equal(existsSync(fresh), false)
+    assert.equal(statSync(old).mode & 0o777, 0o660)
+    await assertServes({ kind: 'unix', path: old })
+  })
+
+  test('does not fail where somebody has removed a socket meanwhile', AT_ONCE, async (t) => {
+    const path = join(await folder(t), 'gone')
+    const server = new Server<SessionFault>(LIMITS, { onConnection: () => {}, onFault: () => {} })
+    t.after(() => server.close(0))
+    const newSession = (peer: Peer) => new Session(new RecordingHandler(), peer, LIMITS)
+    const endpoints = [{ on: { kind: 'unix', path } as const, newSession }]
+    await (await server.prepare({ endpoints, socketMode: 0o660, limits: LIMITS })).apply()
+    const change = await server.prepare({ endpoints, socketMode: 0o600, limits: LIMITS })
+    unlinkSync(path)
+    await change.abandon()
   })
 })
 
