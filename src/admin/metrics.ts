@@ -17,13 +17,13 @@ export class Metrics {
   readonly #registers = [this.#registry]
   readonly #decisionSeconds = new Histogram({
     name: 'greymx_decision_seconds',
-    help: 'Time taken to decide, the store included',
+    help: 'Time that a decision took, with DNS and store',
     buckets: DECISION_BUCKETS,
     registers: this.#registers,
   })
   readonly #retryDelay = new Histogram({
     name: 'greymx_retry_delay_seconds',
-    help: 'How long triplets had waited when they first passed',
+    help: 'Time that triplets had waited when they first passed',
     buckets: RETRY_BUCKETS,
     registers: this.#registers,
   })
@@ -34,22 +34,22 @@ export class Metrics {
   })
   readonly #storeOutages = new Counter({
     name: 'greymx_store_outages_total',
-    help: 'How often the store was found down',
+    help: 'Number of times that the store went down',
     registers: this.#registers,
   })
   readonly #localDecisions = new Counter({
     name: 'greymx_local_decisions_total',
-    help: 'Outcomes decided on the local store while the other was away',
+    help: 'Outcomes that the local store decided while the store was down',
     registers: this.#registers,
   })
   readonly #merged = new Counter({
     name: 'greymx_local_merged_total',
-    help: 'Keys learnt while the store was away that it has taken in since',
+    help: 'Keys that this host learnt while the store was down, and that the store has taken in since',
     registers: this.#registers,
   })
   readonly #protocolErrors = new Counter({
     name: 'greymx_protocol_errors_total',
-    help: 'MTAs that broke the milter protocol or met a limit',
+    help: 'Faults of connections: a broken milter protocol, an exceeded limit, or a failure to accept',
     labelNames: ['kind'],
     registers: this.#registers,
   })
@@ -66,7 +66,7 @@ export class Metrics {
     })
     this.#storeOperations.register(this.#registry, {
       name: 'greymx_store_operations_total',
-      help: 'Operations on the store by kind and result (ok, error, timeout, refused)',
+      help: 'Operations on the store, by result: ok, error, timeout, or refused as the store was known to be down',
       labelNames: ['operation', 'result'],
     })
     const openConnections = () => this.#openConnections
@@ -101,7 +101,7 @@ export class Metrics {
   localStore(current: () => LocalFigures | undefined): void {
     new Gauge({
       name: 'greymx_local_entries',
-      help: 'Entries of the local store: copies of what the other store knows, and what is still to be merged into it',
+      help: 'Entries of the local store: copies of entries of the store, and entries that are not merged into it yet',
       labelNames: ['kind'],
       registers: this.#registers,
       collect() {
@@ -114,7 +114,7 @@ export class Metrics {
     })
     new Counter({
       name: 'greymx_local_full_total',
-      help: 'What was not learnt, as the local store was full of what is not merged yet',
+      help: 'Entries that the local store had no room for, as it was full of entries that are not merged yet',
       registers: this.#registers,
       collect() {
         this.reset()

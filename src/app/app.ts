@@ -144,8 +144,9 @@ async function openParts(
       () => server.prepare({ endpoints, socketMode: next.socketMode, limits: next.limits }),
     ])
     await change.apply()
-    for (const problem of lists.problems) log.event('warn', 'list entry left out', { problem })
-    for (const problem of lists.warnings) log.event('warn', 'list entry in doubt', { problem })
+    for (const problem of lists.problems) log.event('warn', 'list entries are left out', { problem })
+    for (const problem of lists.warnings)
+      log.event('warn', 'list entry may not mean what Postgrey makes of it', { problem })
     const { port } = admin
     return { sockets: server.addresses, ...(port === undefined ? {} : { adminPort: port }) }
   }

@@ -43,8 +43,12 @@ export class Resolvers {
   #open(settings: DnsSettings): Dns {
     return new Dns(settings, {
       onSilent: (problem) =>
-        this.#log.event('warn', 'DNS does not answer: clients are known by their network', { problem }),
-      onAnswering: () => this.#log.event('info', 'DNS answers again'),
+        this.#log.event(
+          'warn',
+          'DNS does not answer: clients are known by confirmed host name or network, SPF and DNS lists are not used',
+          { problem },
+        ),
+      onAnswering: () => this.#log.event('info', 'DNS answers again: SPF and DNS lists are used again'),
     })
   }
 }

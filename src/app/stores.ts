@@ -85,8 +85,8 @@ export class Stores {
     const keepsLocal = isDeepStrictEqual(localSpecOf(next), localSpecOf(this.#config))
     const unmerged = this.local?.unmergedSize ?? 0
     if (!keepsLocal && unmerged > 0) {
-      const problem = `on_store_error and local_store stay as they are while what was learnt is not merged into ${this.name}`
-      throw new Error(`${problem} (${unmerged} entries): expected a reload after that, or a restart`)
+      const problem = `Cannot change on_store_error or local_store while not all that this host learnt is merged into ${this.name}`
+      throw new Error(`${problem} (unmerged: ${unmerged}): expected a reload once it is, or a restart`)
     }
     const opened: Array<() => Promise<void>> = []
     const abandon = async () => {
@@ -98,7 +98,7 @@ export class Stores {
         shared = await openShared(next, this.#log, this.#metrics)
         opened.push(() => shared.guarded.close())
         const { up, problem } = shared.guarded.state
-        if (!up) throw new Error(`${formatStoreSpec(next.store)} cannot be used: ${problem}`)
+        if (!up) throw new Error(`Cannot use store ${formatStoreSpec(next.store)}: ${problem}`)
       }
       let local = this.local
       if (!keepsLocal) {
@@ -154,13 +154,17 @@ export class Stores {
     return new FailoverStore(guarded, () => guarded.state.up, local, {
       onMerged: ({ merged, unreadable }) => {
         this.#metrics.merged(merged)
-        this.#log.event('info', 'what was learnt while the store was down is merged into it', {
+        this.#log.event('info', 'the store has taken in what this host learnt while it was down', {
           merged,
           unreadable: unreadable || undefined,
         })
       },
       onMergeFailed: (problem) =>
-        this.#log.event('error', 'the store does not take in what was learnt', { problem }),
+        this.#log.event(
+          'error',
+          'the store does not take in what this host learnt while it was down: it is kept here, and offered again',
+          { problem },
+        ),
     })
   }
 }
@@ -180,13 +184,17 @@ async function openShared(config: Config, log: Log, metrics: Metrics): Promise<S
     onReady: () => void guarded?.probe(),
     onProblem: (problem) => guarded?.markDown(problem),
     onWarning: (warning) =>
-      log.event('warn', 'store is not set up as it should be', { store: name, warning }),
+      log.event('warn', 'the store is in use, but is not set up as it should be', { store: name, warning }),
     onMovedAside: (problem, movedTo) =>
-      log.event('error', 'damaged state was moved aside: starting empty', {
-        store: name,
-        problem,
-        moved_to: movedTo,
-      }),
+      log.event(
+        'error',
+        'damaged state was moved aside: the store begins empty, and known senders wait once more',
+        {
+          store: name,
+          problem,
+          moved_to: movedTo,
+        },
+      ),
   })
   const up = () => {
     metrics.storeUp()
@@ -218,14 +226,18 @@ async function openShared(config: Config, log: Log, metrics: Metrics): Promise<S
 function openLocal({ local, greylist }: Config, log: Log): Promise<LocalStore> {
   const store = formatStoreSpec(local.store)
   return openLocalStore(local.store, local.entries, greylist.times, {
-    onWritten: () => log.event('info', 'what is known locally is written down again', { store }),
+    onWritten: () => log.event('info', 'local_store is written to disk again', { store }),
     onUnwritten: (problem) =>
-      log.event('error', 'what is known locally is not written down: a restart would forget it', {
-        store,
-        problem,
-      }),
+      log.event(
+        'error',
+        'local_store cannot be written to disk: greymx goes on in memory, and a restart now would forget it',
+        {
+          store,
+          problem,
+        },
+      ),
     onMovedAside: (problem, movedTo) =>
-      log.event('error', 'damaged state was moved aside', { store, problem, moved_to: movedTo }),
+      log.event('error', 'damaged local_store was moved aside', { store, problem, moved_to: movedTo }),
   })
 }
 

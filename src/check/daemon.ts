@@ -14,8 +14,8 @@ export function checkListeners({ listen }: Config, listeners: readonly SocketSpe
   const found = listeners.map(formatSocketSpec).join(', ') || 'no socket'
   return notAmong(listeners, listen).map(
     (spec) =>
-      `listen ${formatSocketSpec(spec)}: the daemon that runs does not listen there, but on ${found}: expected a reload, ` +
-      'or, where systemd opens the sockets, the same here, as greymx probe asks there',
+      `listen ${formatSocketSpec(spec)}: the running daemon does not listen there, but on ${found}: expected a reload or, ` +
+      'where systemd opens the sockets, the same sockets in listen, which tells greymx probe where to ask',
   )
 }
 

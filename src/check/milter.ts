@@ -43,7 +43,7 @@ export function checkAnswerTimeout(setting: string, timeout: number): Warning[] 
   if (timeout >= MIN_ANSWER_TIMEOUT) return []
   return [
     `${setting} ${formatDuration(timeout)} is below ${formatDuration(MIN_ANSWER_TIMEOUT)}: expected more, such as 10s, as a decision takes ` +
-      `up to ${formatDuration(DECISION_TIMEOUT)} when DNS and the store are slow, and who does not wait for it takes greymx for failed`,
+      `up to ${formatDuration(DECISION_TIMEOUT)} when DNS and the store are slow, and an MTA that waits less treats greymx as failed`,
   ]
 }
 
@@ -60,8 +60,8 @@ export function checkMacros(
   if (missing.length === 0) return []
   const names = missing.map((name) => (name.length === 1 ? name : `{${name}}`)).join(' ')
   return [
-    `${setting} lacks ${names}: expected them, or the default, as greymx goes by them (an MTA of today sends them all the ` +
-      'same, since greymx asks it to)',
+    `${setting} lacks ${names}: expected them, or the MTA's default, as greymx uses them; an MTA that lets filters choose ` +
+      'their macros sends them all the same',
   ]
 }
 

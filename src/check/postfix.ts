@@ -97,7 +97,7 @@ function checkMilter(milter: Milter, value: (name: string) => string): Warning[]
 
 function checkAction(setting: string, action: string, { service }: Milter): Warning[] {
   if (action === 'accept') return []
-  const becomes = action === 'reject' ? 'refuses all mail for good' : 'takes no mail in'
+  const becomes = action === 'reject' ? 'rejects all mail' : 'defers all mail'
   return [
     `${setting} ${action} for ${service} ${action === 'quarantine' ? 'puts all mail on hold' : becomes} while greymx is ` +
       `away: expected { ${service}, default_action=accept }, so that mail flows`,
@@ -111,7 +111,7 @@ function ccertOverrides(replaced: ReadonlyArray<readonly [name: string, value: s
 function checkAskCcert({ exempt }: Config, answers: readonly string[]): Warning[] {
   if (exempt.tlsClients.length === 0 || answers.includes('yes')) return []
   return [
-    'smtpd_tls_ask_ccert is not yes: expected it, as no client shows the certificate that exempt.tls_clients asks for',
+    'smtpd_tls_ask_ccert is not yes: expected yes, as no client shows a certificate otherwise, and exempt.tls_clients never applies',
   ]
 }
 

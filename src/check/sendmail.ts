@@ -51,9 +51,9 @@ const DEFAULT_REPLY_TIMEOUT = 10_000
 
 /** By the value of F=: what Sendmail does with mail when the filter is away, in words for warnings. */
 const FLAG_ACTIONS: Readonly<Record<string, string>> = {
-  R: 'refuses all mail for good',
-  T: 'takes no mail in',
-  '4': 'takes no mail in',
+  R: 'rejects all mail',
+  T: 'defers all mail',
+  '4': 'defers all mail',
 }
 
 /** Returns the warnings on Sendmail's entry for greymx, or that there is none; `text` is a sendmail.cf or .mc file. */

@@ -63,7 +63,7 @@ function checkTimes({ greylist, storeTimeout }: Config): Warning[] {
   if (retryWindow < MIN_RETRY_WINDOW) {
     warnings.push(
       `greylist.retry_window ${formatDuration(retryWindow)} is below 4h: expected more, as some servers retry every two ` +
-        'hours only, and a farm of them may need several tries; what comes too late begins anew, each time',
+        'hours only, and a farm of them may need several tries; a retry that comes too late has to wait anew',
     )
   }
   if (lifetime < retryWindow) {
@@ -75,7 +75,7 @@ function checkTimes({ greylist, storeTimeout }: Config): Warning[] {
   if (storeTimeout >= DECISION_TIMEOUT) {
     warnings.push(
       `store_timeout ${formatDuration(storeTimeout)} is not below ${formatDuration(DECISION_TIMEOUT)}: expected less, such as ` +
-        '250ms, as no decision takes longer, and one after the other takes that long until the store is known to stand still',
+        '250ms, as a decision takes no longer, and until a store that hangs counts as down, each decision takes that long',
     )
   }
   return warnings
@@ -91,7 +91,7 @@ function checkPorts(listen: readonly SocketSpec[]): Warning[] {
     .map(
       (spec) =>
         `listen ${formatSocketSpec(spec)} can be reached from other machines: expected a unix socket, or a loopback address, ` +
-        'as whoever reaches it can say that he is an MTA, and have any triplet passed for any client',
+        'as anybody who reaches it can act as an MTA there, and so have any mail passed',
     )
 }
 
@@ -103,7 +103,7 @@ function checkSocketMode(listen: readonly SocketSpec[], socketMode: number): War
     .map(
       ({ path }) =>
         `socket_mode ${mode} lets every user of this machine write to ${path}: expected "0660", and the MTA's user in the ` +
-        "socket's group, as whoever can write there can have any triplet passed",
+        "socket's group, as anybody who can write to it can have any mail passed",
     )
 }
 
@@ -112,8 +112,8 @@ function checkStore({ store }: Config): Warning[] {
   const isRemote = hostsOf(store.redis.servers).some((host) => !isLoopback(host))
   if (store.redis.tls || !isRemote) return []
   return [
-    `store ${formatStoreSpec(store)} is another machine, without TLS: expected rediss in place of redis, as mail ` +
-      'addresses, and the password, go over the network in clear',
+    `store ${formatStoreSpec(store)} is on another machine and has no TLS: expected rediss in place of redis, as mail ` +
+      'addresses and the password cross the network in clear',
   ]
 }
 
@@ -132,14 +132,14 @@ function dnsListWarning(setting: 'dnswl' | 'only_if_listed', zone: string, fault
       return `${setting} ${zone} is a list of domains: expected a list of addresses, as greymx asks for the client's address`
     case 'no default':
       return (
-        `${setting} ${zone} counts for nothing, as it answers for good and bad clients: expected it with the answers that ` +
-        `shall count, like "${zone}=127.0.4.[90..100]"`
+        `${setting} ${zone} has no effect, as it answers for good and bad clients: expected it with the answers that are ` +
+        `to count, like "${zone}=127.0.4.[90..100]"`
       )
     case 'other use':
       return setting === 'dnswl'
-        ? `dnswl ${zone} is a list of bad clients: expected it in only_if_listed, as who is on it must not be exempt`
-        : `only_if_listed ${zone} is a list of trustworthy clients: expected it in dnswl, as only who is on a list in ` +
-            'only_if_listed is greylisted'
+        ? `dnswl ${zone} is a list of bad clients: expected it in only_if_listed, as its clients must not be exempt`
+        : `only_if_listed ${zone} is a list of trustworthy clients: expected it in dnswl, as only clients on a list in ` +
+            'only_if_listed are greylisted'
   }
 }
 

@@ -38,7 +38,7 @@ export function loadConfig(file: string | undefined, environment: Environment = 
   }
   return {
     kind: 'faults',
-    faults: [`no configuration: expected ${DEFAULT_FILES.join(' or ')}, or --config FILE`],
+    faults: [`found no configuration file: expected ${DEFAULT_FILES.join(' or ')}, or --config FILE`],
   }
 }
 

@@ -100,7 +100,7 @@ export function readConfig(reader: ConfigReader): Config {
   ) {
     reader.conflict(
       ['local_store', 'store'],
-      'local_store is the directory of store: expected one of its own',
+      'local_store and store are the same directory: expected a directory of its own for each',
     )
   }
   const mode = reader.choice('greylist.mode', 'enforce', ['enforce', 'observe'])
@@ -235,7 +235,7 @@ function readTimes(reader: ConfigReader): Times {
     reader.conflict(
       ['greylist.delay', 'greylist.retry_window'],
       `greylist.delay ${formatDuration(delay)} is not below greylist.retry_window ${formatDuration(retryWindow)}: ` +
-        'expected a retry to be awaited for longer than it has to wait',
+        'expected a retry window that is longer than the delay, as no retry would pass otherwise',
     )
   }
   return { delay, retryWindow, lifetime }

@@ -93,8 +93,8 @@ function readClient(entry: string, warn: (what: string) => void): ClientRule {
   // The manual says "Only the first specified numbers will be checked", and a remark in Postgrey's code has /16, too;
   // but the code makes a network of 24 bits whose third number is 0.
   warn(
-    `${entry} is read as ${entry}.0.0/16, all addresses that begin with these two numbers, as Postgrey's manual says; ` +
-      `Postgrey itself exempts ${entry}.0.0/24 only: write the one that is meant`,
+    `${entry} is read as ${entry}.0.0/16, as Postgrey's manual says, though Postgrey itself exempts ${entry}.0.0/24 only: ` +
+      'expected the network that you mean, written in full',
   )
   return { kind: 'network', network: ofTwoNumbers }
 }
@@ -174,6 +174,6 @@ class Remarks {
   lines(): string[] {
     const { count, from } = this.#unsaid
     if (count === 0) return this.#lines
-    return [...this.#lines, `${this.#fileName}:${from}: from here on ${count} more of the kind`]
+    return [...this.#lines, `${this.#fileName}:${from}: ${count} more such lines from here on are not shown`]
   }
 }

@@ -12,9 +12,11 @@ export type ProtocolErrorKind = SessionFault | ConnectionFault
 /** Shortest time between two lines of one kind of fault, in milliseconds. */
 const FAULT_INTERVAL = 60_000
 
-const CLOSED_BROKEN = 'connection closed: the MTA broke the milter protocol'
-const CLOSED_BY_LIMIT = 'connection closed: the MTA met a limit'
-const LIMITED = 'the MTA met a limit'
+/** What the MTA does with mail when its milter closes the connection. */
+const CONSEQUENCE = 'the MTA takes its default action for the rest of the SMTP session'
+const CLOSED_BROKEN = `connection closed, as it broke the milter protocol: ${CONSEQUENCE}`
+const CLOSED_BY_LIMIT = `connection closed, as it exceeded one of the limits: ${CONSEQUENCE}`
+const LIMITED = 'connection exceeded one of the limits and goes on'
 
 const MESSAGES: { readonly [kind in ProtocolErrorKind]: string } = {
   length: CLOSED_BROKEN,
@@ -28,7 +30,7 @@ const MESSAGES: { readonly [kind in ProtocolErrorKind]: string } = {
   idle: CLOSED_BY_LIMIT,
   macros: LIMITED,
   recipients: LIMITED,
-  accept: 'cannot take a connection',
+  accept: 'cannot accept a connection: the MTA takes its default action',
 }
 
 interface Fault {

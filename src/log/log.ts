@@ -59,7 +59,10 @@ export class StandardOutput implements LogFile {
     this.#file.on('drain', () => {
       const dropped = this.#dropped
       this.#dropped = 0
-      if (dropped > 0) this.write(`level=warn msg="lines of this log were dropped" count=${dropped}\n`)
+      if (dropped > 0)
+        this.write(
+          `level=warn msg="log lines were dropped, as their reader took none: mail was not held up" count=${dropped}\n`,
+        )
     })
   }
 

@@ -144,15 +144,15 @@ export class OneAddressWatch {
 
 function asOneClient(client: string): string {
   return (
-    `a gateway or proxy seems to hand in the mail of all clients, which are one client as ${client}: neither SPF nor a host ` +
-    `name tells them apart, a retry by one is the retry of any, and what one earns, all have; ${REMEDY}`
+    `a gateway or proxy seems to hand in the mail of all clients, which all appear as ${client}: neither SPF nor host ` +
+    `names tell them apart, a retry by one counts for all, and so does what one has earned; ${REMEDY}`
   )
 }
 
 function asExempt(client: string, rule: string): string {
   return (
-    `a proxy seems to hand in the mail of all clients, and nothing is greylisted, as exempt.clients has ${rule} for ` +
-    `${client}; ${REMEDY}`
+    `a proxy seems to hand in the mail of all clients as ${client}, which ${rule} in exempt.clients exempts, so that nothing ` +
+    `is greylisted; ${REMEDY}`
   )
 }
 

@@ -165,10 +165,10 @@ export class Connections<Fault extends string> {
       candidates += 1
       const { waiting } = open.session
       if (open === newest || waiting === 'us' || waiting === 'transaction') continue
-      open.fail('connections', `${this.#limitText}: this one, without a transaction, made room`)
+      open.fail('connections', `${this.#limitText}: this one had no transaction open, and made room`)
       return
     }
-    newest.fail('connections', `${this.#limitText}, all in transactions`)
+    newest.fail('connections', `${this.#limitText}, all with a transaction open`)
   }
 
   #measure(socket: Socket, open: Open<Fault>): void {
@@ -187,7 +187,7 @@ export class Connections<Fault extends string> {
       const { held } = open
       open.fail(
         'memory',
-        `more than ${memory} bytes kept for all connections: this one, with ${held}, made room`,
+        `more than ${memory} bytes are kept for all connections: this one, with ${held}, made room`,
       )
       this.#measure(socket, open)
     }
@@ -210,17 +210,17 @@ export class Connections<Fault extends string> {
       case 'us':
         return
       case 'frame':
-        if (silence >= stall) fail('slow-writer', `no whole command for ${stall} ms`)
+        if (silence >= stall) fail('slow-writer', `the MTA completed no command for ${stall} ms`)
         return
       case 'reader':
-        if (silence >= stall) fail('slow-reader', `no reply taken for ${stall} ms`)
+        if (silence >= stall) fail('slow-reader', `the MTA took no reply for ${stall} ms`)
         return
       case 'transaction':
         if (silence >= idleInTransaction)
-          fail('idle', `no command for ${idleInTransaction} ms in a transaction`)
+          fail('idle', `the MTA sent no command for ${idleInTransaction} ms in a transaction`)
         return
       case 'idle':
-        if (silence >= idle) fail('idle', `no command for ${idle} ms`)
+        if (silence >= idle) fail('idle', `the MTA sent no command for ${idle} ms`)
     }
   }
 }

@@ -50,12 +50,12 @@ export class Notifier {
   /** Tells that we reload our settings, which lasts until the next `ready`. */
   reloading(): void {
     const now = process.hrtime.bigint() / 1000n // CLOCK_MONOTONIC
-    this.#send(['RELOADING=1', `MONOTONIC_USEC=${now}`, 'STATUS=reading its settings again'])
+    this.#send(['RELOADING=1', `MONOTONIC_USEC=${now}`, 'STATUS=reading the configuration again'])
   }
 
   /** Tells that we are shutting down. */
   stopping(): void {
-    this.#send(['STOPPING=1', 'STATUS=stopping: open SMTP sessions may end'])
+    this.#send(['STOPPING=1', 'STATUS=stopping: waiting for open SMTP sessions to finish'])
   }
 
   /** Resolves when all messages were taken or have failed. */

@@ -23,10 +23,10 @@ test('checkListeners() warns of what the daemon does not listen on', () => {
       'inet:8891@127.0.0.1',
       SYSTEMD,
       [
-        /^listen inet:8891@127\.0\.0\.1: the daemon that runs does not listen there, but on unix:\/run\/\S+, unix:\/var/,
+        /^listen inet:8891@127\.0\.0\.1: the running daemon does not listen there, but on unix:\/run\/\S+, unix:\/var/,
       ],
     ],
-    ['unix:/run/a', [], [/^listen unix:\/run\/a: .* but on no socket: expected a reload, /]],
+    ['unix:/run/a', [], [/^listen unix:\/run\/a: .* but on no socket: expected a reload or, /]],
   ] as const) {
     assertWarnings(listen, checkListeners(configOf(`listen: ${listen}`), specs(listeners)), expected)
   }

@@ -105,13 +105,13 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
       'Postfix’s own default',
       'smtpd_milters = inet:127.0.0.1:8891',
       [
-        /^milter_default_action tempfail for inet:127\.0\.0\.1:8891 takes no mail in while greymx is away: expected \{ inet:127\.0\.0\.1:8891, default_action=accept \}/,
+        /^milter_default_action tempfail for inet:127\.0\.0\.1:8891 defers all mail while greymx is away: expected \{ inet:127\.0\.0\.1:8891, default_action=accept \}/,
       ],
     ],
     [
       'one that refuses',
       'milter_default_action = accept\nsmtpd_milters = { inet:127.0.0.1:8891, default_action=reject }',
-      [/^default_action reject for inet:127\.0\.0\.1:8891 refuses all mail for good while greymx is away/],
+      [/^default_action reject for inet:127\.0\.0\.1:8891 rejects all mail while greymx is away/],
     ],
     [
       'one that holds',
@@ -143,7 +143,7 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
       'macros',
       'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nmilter_connect_macros = {daemon_name} v\nmilter_mail_macros = i, {auth_type}',
       [
-        /^milter_connect_macros lacks j _: expected them, or the default, /,
+        /^milter_connect_macros lacks j _: expected them, or the MTA's default, /,
         /^milter_mail_macros lacks \{auth_authen\}: /,
       ],
     ],
@@ -159,7 +159,7 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
       [
         /^exempt\.tls_clients fingerprint:0{32} never applies with this MTA: expected subject: and issuer: with common names, /,
         /^exempt\.tls_clients issuer:\/CN=x never applies with this MTA: /,
-        /^smtpd_tls_ask_ccert is not yes: expected it, /,
+        /^smtpd_tls_ask_ccert is not yes: expected yes, /,
       ],
       `exempt: { tls_clients: ["fingerprint:${'0'.repeat(32)}", issuer:/CN=x, subject:x] }`,
     ],

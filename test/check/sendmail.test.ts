@@ -59,14 +59,10 @@ const CASES: Array<[name: string, filters: string, expected: RegExp[], settings?
   [
     'tempfails',
     "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=T')",
-    [/^F=T of g takes no mail in while greymx is away: expected no F=, /],
+    [/^F=T of g defers all mail while greymx is away: expected no F=, /],
   ],
-  [
-    'rejects',
-    "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=R')",
-    [/^F=R of g refuses all mail for good /],
-  ],
-  ['hangs up', "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=4')", [/^F=4 of g takes no mail in /]],
+  ['rejects', "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=R')", [/^F=R of g rejects all mail /]],
+  ['hangs up', "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=4')", [/^F=4 of g defers all mail /]],
   [
     'impatient',
     "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, T=C:1m;S:1s;R:1s;E:5m')",
@@ -77,7 +73,7 @@ const CASES: Array<[name: string, filters: string, expected: RegExp[], settings?
     'macros',
     "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')\ndefine(`confMILTER_MACROS_CONNECT', `{daemon_name}')\ndefine(`confMILTER_MACROS_ENVFROM', `i, {auth_type}')",
     [
-      /^Milter\.macros\.connect lacks j _: expected them, or the default, /,
+      /^Milter\.macros\.connect lacks j _: expected them, or the MTA's default, /,
       /^Milter\.macros\.envfrom lacks \{auth_authen\}/,
     ],
   ],

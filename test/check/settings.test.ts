@@ -50,7 +50,7 @@ const WARNED: Array<[text: string, warnings: RegExp[]]> = [
     'listen: ["inet:8891@0.0.0.0", "inet6:8891@::", "inet:8891@192.0.2.7", "inet:8891@mx1.test", "inet:8891@127.0.0.1"]',
     [
       /^listen inet:8891@0\.0\.0\.0 can be reached from other machines: expected a unix socket, or a loopback address, /,
-      /^listen inet6:8891@:: can be reached .* any triplet passed/,
+      /^listen inet6:8891@:: can be reached .* have any mail passed/,
       /^listen inet:8891@192\.0\.2\.7 can be reached /,
       /^listen inet:8891@mx1\.test can be reached /,
     ],
@@ -58,16 +58,16 @@ const WARNED: Array<[text: string, warnings: RegExp[]]> = [
   [
     'store: redis://user:secret@redis.test:6380/2',
     [
-      /^store redis:\/\/redis\.test:6380\/2 is another machine, without TLS: expected rediss in place of redis, /,
+      /^store redis:\/\/redis\.test:6380\/2 is on another machine and has no TLS: expected rediss in place of redis, /,
     ],
   ],
   [
     'store: redis+sentinel://127.0.0.1,redis.test/mymaster',
-    [/^store redis\+sentinel:\/\/.* is another machine, without TLS: /],
+    [/^store redis\+sentinel:\/\/.* is on another machine and has no TLS: /],
   ],
   [
     'store_timeout: 2s',
-    [/^store_timeout 2s is not below 2s: expected less, such as 250ms, as no decision takes longer, /],
+    [/^store_timeout 2s is not below 2s: expected less, such as 250ms, as a decision takes no longer, /],
   ],
   [
     'greylist: { delay: 10m, retry_window: 30m, lifetime: 20m }',
@@ -81,14 +81,14 @@ const WARNED: Array<[text: string, warnings: RegExp[]]> = [
   [
     'dnswl: [score.senderscore.com, "score.senderscore.com=127.0.4.[90..100]", dbl.spamhaus.org, list.example]',
     [
-      /^dnswl score\.senderscore\.com counts for nothing, .* like "score\.senderscore\.com=127\.0\.4\.\[90\.\.100\]"$/,
+      /^dnswl score\.senderscore\.com has no effect, .* like "score\.senderscore\.com=127\.0\.4\.\[90\.\.100\]"$/,
       /^dnswl dbl\.spamhaus\.org is a list of domains: expected a list of addresses, /,
     ],
   ],
   [
     'only_if_listed: [nobl.junkemailfilter.com, "key.zrd.dq.spamhaus.net=127.0.2.2"]',
     [
-      /^only_if_listed nobl\.junkemailfilter\.com counts for nothing, /,
+      /^only_if_listed nobl\.junkemailfilter\.com has no effect, /,
       /^only_if_listed key\.zrd\.dq\.spamhaus\.net is a list of domains: /,
     ],
   ],

@@ -213,7 +213,7 @@ test('greymx check warns of what will not do well, with status 0, and reads the 
     [
       'milter.yaml: warning: greylist.lifetime 1d is below greylist.',
       'main.cf: warning: milter_default_action tempfail for inet:127',
-      'sendmail.mc: warning: F=T of g takes no mail in while greymx i',
+      'sendmail.mc: warning: F=T of g defers all mail while greymx i',
       '',
     ].map((line) => line.slice(0, 60)),
   )
@@ -226,7 +226,7 @@ test('greymx serve and probe refuse a faulty file with status 78', async (t) => 
   const dir = await scratch(t)
   await writeFile(join(dir, 'milter.yaml'), 'greylist:\n  delay: 3d\n')
   const fault =
-    'milter.yaml:2:10: greylist.delay 3d is not below greylist.retry_window 2d: expected a retry to be awaited for longer than it has to wait\n'
+    'milter.yaml:2:10: greylist.delay 3d is not below greylist.retry_window 2d: expected a retry window that is longer than the delay, as no retry would pass otherwise\n'
   assert.deepEqual(greymx(['serve'], dir), { status: 78, stdout: '', stderr: fault })
   assert.deepEqual(greymx(['probe', '--client', '::1', '--from', 'a@b', '--to', 'c@d'], dir), {
     status: 78,
@@ -277,7 +277,7 @@ Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=inet:${port}@127.0.0.1,
 test('greymx serve warns of a Redis that drops entries', async (t) => {
   const redis = await startRedis({ dir: await scratch(t), args: ['--maxmemory-policy', 'allkeys-lru'] })
   const { daemon } = await startServe(t, '', redis.url)
-  const lines = `level=warn msg="store is not set up as it should be" store=${redis.url}/0 warning="maxmemory-policy is allkeys-lru: Redis drops entries when it runs short of memory, expected noeviction"
+  const lines = `level=warn msg="the store is in use, but is not set up as it should be" store=${redis.url}/0 warning="maxmemory-policy is allkeys-lru: expected noeviction, as Redis otherwise drops entries when memory runs short, and their senders wait again"
 level=info msg="store is up" store=${redis.url}/0
 `
   assert.ok(daemon.output().startsWith(lines), daemon.output())
@@ -629,7 +629,7 @@ test('/metrics counts connections that broke the protocol', async (t) => {
   )
   assert.equal(answer, 'closed')
   await waitFor('the warning', () =>
-    daemon.output().includes('msg="connection closed: the MTA broke the milter protocol"'),
+    daemon.output().includes('msg="connection closed, as it broke the milter protocol: '),
   )
   assert.match(await (await get('/metrics')).text(), /^greymx_protocol_errors_total\{kind="[a-z-]+"\} 1$/m)
 })

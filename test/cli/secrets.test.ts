@@ -68,7 +68,7 @@ for (const [name, settings, logged, environment] of cases) {
     await waitFor('the fault', () => daemon.output().includes('configuration not taken over'))
     await writeFile(file, base.replace('/m\n', '/n\n').replace(SECRET, `${SECRET}2`))
     daemon.signal('SIGHUP')
-    const change = /configuration read again|cannot be used/
+    const change = /configuration read again|Cannot use store/
     await waitFor('the change', () => change.test(daemon.output()))
     await daemon.stop()
     const all = [checked.stdout, checked.stderr, daemon.output(), ...pages].join('\n')

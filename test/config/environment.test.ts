@@ -101,7 +101,7 @@ test('a fault in a variable names it, and comes after those of the file', () => 
     }),
     [
       'milter.yaml:1:9: Cannot read header "maybe": expected true or false',
-      'milter.yaml:2:20: greylist.delay 3m is not below greylist.retry_window 1m: expected a retry to be awaited for longer than it has to wait',
+      'milter.yaml:2:20: greylist.delay 3m is not below greylist.retry_window 1m: expected a retry window that is longer than the delay, as no retry would pass otherwise',
       'GREYMX_STORE: Cannot read store "redis://***@/0": expected lmdb:DIR, memory:, redis://HOST:PORT/DB, redis+unix:///PATH?db=0, redis+sentinel://HOST:PORT,…/NAME?db=0 or redis+cluster://HOST:PORT,…, with rediss for TLS and user:password@ where needed',
       'GREYMX_EXEMPT_CLIENTS: Cannot read exempt.clients "127.0.0.0/8,::1": expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/',
       'GREYMX_EXEMPT_SENDERS: Cannot read exempt.senders a list: expected a single value',
@@ -111,7 +111,7 @@ test('a fault in a variable names it, and comes after those of the file', () => 
     ],
   )
   assert.deepEqual(faultsOf('', { GREYMX_GREYLIST_DELAY: '2d' }), [
-    'GREYMX_GREYLIST_DELAY: greylist.delay 2d is not below greylist.retry_window 2d: expected a retry to be awaited for longer than it has to wait',
+    'GREYMX_GREYLIST_DELAY: greylist.delay 2d is not below greylist.retry_window 2d: expected a retry window that is longer than the delay, as no retry would pass otherwise',
   ])
   assert.deepEqual(faultsOf('', { GREYMX_LISTEN: '[' }).length, 1)
 })

@@ -23,7 +23,7 @@ const STORES =
   'expected lmdb:DIR, memory:, redis://HOST:PORT/DB, redis+unix:///PATH?db=0, redis+sentinel://HOST:PORT,…/NAME?db=0 or redis+cluster://HOST:PORT,…, with rediss for TLS and user:password@ where needed'
 const ADDRESSES = 'expected an address, a domain, a local part with its @ like postmaster@, <> or a /regex/'
 const CLIENTS = 'expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/'
-const NOT_BELOW = 'expected a retry to be awaited for longer than it has to wait'
+const NOT_BELOW = 'expected a retry window that is longer than the delay, as no retry would pass otherwise'
 
 function faultsOf(text: string): readonly string[] {
   const loaded = parseConfig('milter.yaml', text)
@@ -345,7 +345,7 @@ test('a value that cannot be read is shown, with its place and what is expected'
     ],
     [
       'on_store_error: local\nlocal_store: lmdb:state/\nstore: lmdb:./state\n',
-      '2:14: local_store is the directory of store: expected one of its own',
+      '2:14: local_store and store are the same directory: expected a directory of its own for each',
     ],
     ['greylist:\n  delay: 5 minutes\n', `2:10: Cannot read greylist.delay "5 minutes": ${DURATION}`],
     ['greylist:\n  delay: 0s\n', '2:10: Cannot read greylist.delay "0s": expected 1ms to 366d'],

@@ -127,7 +127,7 @@ test('an entry of two numbers exempts what the manual says, and warns that Postg
   const isExempt = compileClients(rules)
   assert.deepEqual(problems, [])
   assert.deepEqual(warnings, [
-    "clients:2: 10.20 is read as 10.20.0.0/16, all addresses that begin with these two numbers, as Postgrey's manual says; Postgrey itself exempts 10.20.0.0/24 only: write the one that is meant",
+    "clients:2: 10.20 is read as 10.20.0.0/16, as Postgrey's manual says, though Postgrey itself exempts 10.20.0.0/24 only: expected the network that you mean, written in full",
   ])
   assert.equal(isExempt(client('10.20.255.1')), '10.20.0.0/16')
   assert.equal(isExempt(client('10.21.0.1')), undefined)
@@ -226,7 +226,7 @@ test('a file with a problem on every line is told of in a hundred lines and a co
   const { rules, problems } = parseClientList('junk', 'good.test\n'.concat('a b\n'.repeat(5000)))
   assert.equal(rules.length, 1)
   assert.equal(problems.length, 101)
-  assert.equal(problems.at(-1), 'junk:102: from here on 4900 more of the kind')
+  assert.equal(problems.at(-1), 'junk:102: 4900 more such lines from here on are not shown')
 })
 
 // Whatever a file holds, reading it ends, each of its lines is a rule, a problem or nothing, and its rules match or not.

@@ -15,7 +15,9 @@ function setUp(t: TestContext) {
   return { faults: new FaultLog(log), lines, minute: () => t.mock.timers.tick(60_000) }
 }
 
-const LENGTH = 'level=warn msg="connection closed: the MTA broke the milter protocol" kind=length'
+const BROKEN =
+  'level=warn msg="connection closed, as it broke the milter protocol: the MTA takes its default action for the rest of the SMTP session"'
+const LENGTH = `${BROKEN} kind=length`
 
 test('the first fault of a kind is logged at once, those of the minute after it in one line', (t) => {
   const { faults, lines, minute } = setUp(t)
@@ -46,10 +48,10 @@ test('kinds do not hide each other, and each says what became of the connection'
   const { faults, lines } = setUp(t)
   for (const kind of ['length', 'idle', 'macros', 'accept'] as const) faults.note(kind, 'x', 'a')
   assert.deepEqual(lines, [
-    'level=warn msg="connection closed: the MTA broke the milter protocol" kind=length reason=x mta=a',
-    'level=warn msg="connection closed: the MTA met a limit" kind=idle reason=x mta=a',
-    'level=warn msg="the MTA met a limit" kind=macros reason=x mta=a',
-    'level=warn msg="cannot take a connection" kind=accept reason=x mta=a',
+    `${BROKEN} kind=length reason=x mta=a`,
+    'level=warn msg="connection closed, as it exceeded one of the limits: the MTA takes its default action for the rest of the SMTP session" kind=idle reason=x mta=a',
+    'level=warn msg="connection exceeded one of the limits and goes on" kind=macros reason=x mta=a',
+    'level=warn msg="cannot accept a connection: the MTA takes its default action" kind=accept reason=x mta=a',
   ])
 })
 

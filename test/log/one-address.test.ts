@@ -162,7 +162,10 @@ test('a proxy on loopback, which is exempt by default, is told of where nothing 
     take('127.0.0.1', `a@d${count}.test`, 'exempt-client')
     clock.now += DAY / 250
   }
-  assert.match(found[0]?.warning ?? '', /and nothing is greylisted, as exempt\.clients has /)
+  assert.match(
+    found[0]?.warning ?? '',
+    /which \S+ in exempt\.clients exempts, so that nothing is greylisted; /,
+  )
 })
 
 test('what is remembered is bounded, and so is what is told', () => {

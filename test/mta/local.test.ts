@@ -47,7 +47,7 @@ greylist: { delay: ${DELAY}ms, retry_window: 10m, lifetime: 1h, max_deferrals: 0
 
 /** What is acknowledged is in the kernel's hands, and survives a kill of Redis. */
 const PERSISTENT = ['--appendonly', 'yes', '--appendfsync', 'no']
-const MERGED = 'what was learnt while the store was down is merged into it'
+const MERGED = 'the store has taken in what this host learnt while it was down'
 const DOWN = 'msg="store is down"'
 
 /** One of the two hosts: its greymx, its Postfix, and whether it reaches Redis. */

@@ -86,9 +86,9 @@ exempt:
   }
   const log = greymx.log().join('\n')
   for (const problem of [`${clients}:4: `, `${clients}:6: `, `${dir}/missing: cannot be read: `]) {
-    assert.ok(log.includes(`msg="list entry left out" problem="${problem}`), problem)
+    assert.ok(log.includes(`msg="list entries are left out" problem="${problem}`), problem)
   }
-  assert.equal(log.match(/list entry left out/g)?.length, 3)
+  assert.equal(log.match(/list entries are left out/g)?.length, 3)
 
   await writeFile(clients, 'later.test\n')
   greymx.signal('SIGHUP')

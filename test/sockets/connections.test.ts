@@ -158,7 +158,9 @@ test('silence outside of a transaction ends sooner than within one', AT_ONCE, as
 test('silence within a transaction ends too', AT_ONCE, async (t) => {
   const server = await Server.start(t, { idleInTransaction: 100 })
   await (await server.open(...IN_TRANSACTION)).closed()
-  assert.deepEqual(server.errors, [{ kind: 'idle', reason: 'no command for 100 ms in a transaction' }])
+  assert.deepEqual(server.errors, [
+    { kind: 'idle', reason: 'the MTA sent no command for 100 ms in a transaction' },
+  ])
 })
 
 test('an MTA that waits for us is never too slow', AT_ONCE, async (t) => {
@@ -216,7 +218,10 @@ test('beyond the most connections the oldest without a transaction makes room', 
   const newest = await server.open(...START)
   await oldest.closed()
   assert.deepEqual(server.errors, [
-    { kind: 'connections', reason: 'more than 3 connections: this one, without a transaction, made room' },
+    {
+      kind: 'connections',
+      reason: 'more than 3 connections: this one had no transaction open, and made room',
+    },
   ])
   assert.deepEqual([busy.isClosed, newer.isClosed, newest.isClosed], [false, false, false])
   await server.serves()
@@ -228,7 +233,7 @@ test('where all are in transactions the newest is closed, and they go on', AT_ON
   const newest = await server.open()
   await newest.closed()
   assert.deepEqual(server.errors, [
-    { kind: 'connections', reason: 'more than 2 connections, all in transactions' },
+    { kind: 'connections', reason: 'more than 2 connections, all with a transaction open' },
   ])
   for (const peer of busy) {
     const before = peer.received

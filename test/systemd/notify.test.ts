@@ -33,7 +33,7 @@ for (const kind of ['a path', 'an abstract address']) {
       greymx.signal('SIGHUP')
       await waitFor('the end of the reload', () => heard('READY=1') === 2)
       const messages = manager.messages().filter((message) => message !== 'WATCHDOG=1')
-      const reloading = /^RELOADING=1 MONOTONIC_USEC=(\d+) STATUS=reading its settings again$/.exec(
+      const reloading = /^RELOADING=1 MONOTONIC_USEC=(\d+) STATUS=reading the configuration again$/.exec(
         messages[1] ?? '',
       )
       assert.ok(reloading, messages[1])

@@ -300,10 +300,10 @@ export class LmdbClient {
 
 function exitOf(status: number | null, signal: NodeJS.Signals | null, lastWords: string): Failure {
   if (CRASHES.has(signal)) {
-    return { obstacle: 'damage', problem: `reading it ended in ${signal}`, isCrash: true }
+    return { obstacle: 'damage', problem: `reading the file ended in ${signal}`, isCrash: true }
   }
   const words = lastWords.trim().replace(/\s*\n\s*/g, ' ')
-  const problem = `the process for it ended with ${signal ?? `status ${status}`}${words && `: ${words}`}`
+  const problem = `the process that has the file open ended with ${signal ?? `status ${status}`}${words && `: ${words}`}`
   return { obstacle: signal === null ? 'lasting' : 'passing', problem }
 }
 

@@ -352,7 +352,7 @@ function strangerIn(version: string, contents: Contents): string | undefined {
   const found = prefix === undefined ? 'entries' : 'texts'
   const { setting } = STATE_CONTENTS[contents]
   if (found !== contents) {
-    return `it is that of the setting ${STATE_CONTENTS[found].setting}: expected another directory in the setting ${setting}`
+    return `it belongs to the setting ${STATE_CONTENTS[found].setting}: expected another directory in the setting ${setting}`
   }
   if (Number(digits) <= STATE_VERSION) return undefined
   return (

@@ -379,7 +379,7 @@ export function unsupportedServer(info: string): string | undefined {
 export function evictionWarning(info: string): string | undefined {
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1]
   if (policy === undefined || policy === 'noeviction') return undefined
-  return `maxmemory-policy is ${policy}: Redis drops entries when it runs short of memory, expected noeviction`
+  return `maxmemory-policy is ${policy}: expected noeviction, as Redis otherwise drops entries when memory runs short, and their senders wait again`
 }
 
 /** Whether `found` is an entry with more left than it was set with. */

@@ -33,10 +33,10 @@ export function endOnStrayReplies(): void {
   prototype.shiftCommand = function (reply) {
     const { commandQueue } = this.redis
     const item = commandQueue.peekFront()
-    if (!item) throw new ExplainedProblem('it replied to no command')
+    if (!item) throw new ExplainedProblem('it sent a reply that belongs to no command')
     const isOfKind = KINDS.get(item.command.name)
     if (isOfKind && !isOfKind(reply) && !(reply instanceof Error))
-      throw new ExplainedProblem(`its reply to ${item.command.name} is that to another command`)
+      throw new ExplainedProblem(`its reply to ${item.command.name} belongs to another command`)
     return commandQueue.shift()
   }
 }

@@ -128,25 +128,25 @@ test('a journal on a full disk, or one that is damaged, is no obstacle to what a
   await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined) // as much as there is room for
   await waitFor('the full disk to be noticed', async () => {
     assert.equal(await askNew(client), 'tempfail')
-    return count('is not written down') > 0
+    return count('local_store cannot be written to disk') > 0
   })
   await wait('during@a.test')
   await rm(filler)
-  await waitFor('it to be written again', () => count('is written down again') === 1)
+  await waitFor('it to be written again', () => count('local_store is written to disk again') === 1)
 
   await truncate(join(state, 'data.mdb'), 2 * 4096)
   await waitFor('the damage to be noticed', async () => {
     assert.equal(await askNew(client), 'tempfail')
     return count('moved aside') > 0
   })
-  await waitFor('it to be written anew', () => count('is written down again') === 2)
+  await waitFor('it to be written anew', () => count('local_store is written to disk again') === 2)
   process.kill(await stateProcess(greymx), 'SIGSTOP')
   const askedAt = performance.now()
   for (let index = 0; index < 5; index += 1) assert.equal(await askNew(client), 'tempfail')
   assert.ok(performance.now() - askedAt < 1000)
   process.kill(await stateProcess(greymx), 'SIGCONT')
-  await waitFor('it to be written again', () => count('is written down again') === 3)
-  assert.equal(count('is not written down'), 3)
+  await waitFor('it to be written again', () => count('local_store is written to disk again') === 3)
+  assert.equal(count('local_store cannot be written to disk'), 3)
   for (const sender of ['before@a.test', 'during@a.test']) assert.equal(await ask(client, sender), 'pass')
   client.quit()
   greymx.signal('SIGTERM')

@@ -154,11 +154,11 @@ test('neither a store nor a journal takes the environment of the other', async (
   const journal = await openLmdbJournal(join(dir, 'journal'), SILENT)
   await journal.close()
   await assert.rejects(openLmdbJournal(join(dir, 'store'), SILENT), {
-    message: `Cannot open the LMDB store in ${dir}/store: it is that of the setting store: expected another directory in the setting local_store`,
+    message: `Cannot open the LMDB store in ${dir}/store: it belongs to the setting store: expected another directory in the setting local_store`,
   })
   await assert.rejects(
     openIn(join(dir, 'journal')),
-    /it is that of the setting local_store: expected another directory in the setting store$/,
+    /it belongs to the setting local_store: expected another directory in the setting store$/,
   )
 })
 
@@ -349,7 +349,7 @@ test('a state that is cut short while it is open costs the answers that are due,
   const { store, events } = await openIn(dir)
   endWith(dir, () => store.close())
   await truncate(join(dir, 'data.mdb'), 2 * PAGE)
-  await assert.rejects(store.find(['t:1@sender.test']), /^Error: LMDB: reading it ended in SIGBUS$/)
+  await assert.rejects(store.find(['t:1@sender.test']), /^Error: LMDB: reading the file ended in SIGBUS$/)
   await waitFor('the store to serve again', () => isServing(store))
   assert.deepEqual(
     events.map((event) => event.replace(/:.*/, '')),
@@ -364,10 +364,14 @@ test('when the process that has the state open is killed, another takes over, an
   endWith(dir, () => store.close())
   await store.pass('t:a', DAY)
   process.kill(await processOf(dir), 'SIGKILL')
-  await assert.rejects(store.find(['t:a']), /LMDB: the process for it ended with SIGKILL/)
+  await assert.rejects(store.find(['t:a']), /LMDB: the process that has the file open ended with SIGKILL/)
   await waitFor('the store to serve again', () => isServing(store))
   assert.equal((await store.find(['t:a']))[0]?.passed, true)
-  assert.deepEqual(events, ['ready', 'problem: the process for it ended with SIGKILL', 'ready'])
+  assert.deepEqual(events, [
+    'ready',
+    'problem: the process that has the file open ended with SIGKILL',
+    'ready',
+  ])
 })
 
 test('two crashes in a row are laid to the state; a single one is not', async (t) => {
@@ -377,7 +381,7 @@ test('two crashes in a row are laid to the state; a single one is not', async (t
   await store.pass('t:a', DAY)
   const crash = async () => {
     process.kill(await processOf(dir), 'SIGSEGV')
-    await assert.rejects(store.check(), /LMDB: reading it ended in SIGSEGV/)
+    await assert.rejects(store.check(), /LMDB: reading the file ended in SIGSEGV/)
     await waitFor('the store to serve again', () => isServing(store))
   }
   await crash()

@@ -30,7 +30,9 @@ for (const [what, reply] of [
   test(`${what} that nobody asked for ends the connection, and not the process`, async (t) => {
     const { proxy, events, store, untilReady } = await setUp(t)
     proxy.inject(reply)
-    await waitFor('the end', () => events.some((event) => /replied to no command|of null/.test(event)))
+    await waitFor('the end', () =>
+      events.some((event) => /a reply that belongs to no command|of null/.test(event)),
+    )
     await untilReady()
     const [entry] = await store.find(['pending'])
     assert.equal(entry?.passed, false)
@@ -59,7 +61,7 @@ test('a reply of another kind than its command ends the connection, before anoth
     const before = events.length
     const answer = ask()
     proxy.inject(reply)
-    await assert.rejects(answer, new RegExp(`its reply to ${name} is that to another command`))
+    await assert.rejects(answer, new RegExp(`its reply to ${name} belongs to another command`))
     proxy.delay(0)
     await waitFor('another connection', () => events.slice(before).includes('ready'))
     const [absent, pending] = await store.find(['absent', 'pending'])
