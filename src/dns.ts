@@ -98,7 +98,7 @@ const EXTRA_QUESTION_LIMITS = {
   perPair: { burst: 40, perSecond: 5 },
 } as const
 
-/** Every so many characters of an answer cost one more question; longer answers come over TCP, too. */
+/** The characters of an answer that cost as much as one more question; longer answers also come over TCP. */
 const CHARACTERS_PER_QUESTION = 512
 
 /** How much of a long answer's cost is given back to a network: domains with many TXT records need as much. */

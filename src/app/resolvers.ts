@@ -19,7 +19,9 @@ export class Resolvers {
     this.#log = log
   }
 
-  /** Prepares the resolver for these servers: the one they had before, if there was one, which reads its servers anew. */
+  /**
+   * Prepares the resolver for these servers: the one they had before, if there was one, which reads its servers anew.
+   */
   prepare(settings: DnsSettings): ResolverChange {
     const servers = settings.servers.join(' ')
     const known = this.#byServers.get(servers)

@@ -10,7 +10,8 @@ import type { SocketSpec } from '../sockets/spec.ts'
 import { isLoopback, MIN_ANSWER_TIMEOUT, type Warning } from './settings.ts'
 
 /**
- * The macros that greymx uses, without braces, by the last stage at which the MTA may send them (doors/milter.ts, `wantsOf`).
+ * The macros that greymx uses, without braces, by the last stage at which the MTA may send them (doors/milter.ts,
+ * `wantsOf`).
  */
 export interface NeededMacros {
   readonly connect: readonly string[]

@@ -1,5 +1,5 @@
 // The greylister: takes an attempt, returns its outcome. It joins the exemptions, the identity, the keys, the store and
-// the decision, and knows nothing of milter: the filter and the command line get the same outcome. A store that fails
+// the decision, and knows nothing of milter: every door and the command line get the same outcome. A store that fails
 // or is slow gives the configured answer. A decision takes DECISION_TIMEOUT at most, DNS included.
 //
 // Nothing is asked on behalf of a stranger before there is a recipient for whom the answer matters.
@@ -127,7 +127,7 @@ export function observing({ prepare, judge }: Greylister): Greylister {
   }
 }
 
-/** The greylister that the filter and the command line ask. */
+/** The greylister that every door asks. */
 export function createGreylister({ settings, exempt, investigate, stores }: GreylisterParts): Greylister {
   const { times, autoWhitelist, maxDeferrals } = settings
   /** Counted attempts before one passes; with `maxPerNetwork`, two networks together cannot reach it. */

@@ -27,7 +27,10 @@ const NO_NAME: HostName = { isTelling: false, isMail: false }
 export function readHostName(name: string, address: IpAddress): HostName {
   if (!isHostName(name) || (isDigit(name.charCodeAt(name.length - 1)) && ENDS_IN_NUMBER.test(name)))
     return NO_NAME
-  const { domain, subdomain, publicSuffix, domainWithoutSuffix, isIcann, isPrivate } = parse(name, OPTIONS)
+  const { domain, subdomain, publicSuffix, domainWithoutSuffix, isIcann, isPrivate } = parse(
+    name,
+    PARSE_OPTIONS,
+  )
   if (domain === null || publicSuffix === null) return NO_NAME
   const isListed = isIcann === true || isPrivate === true || TEST_SUFFIXES.has(publicSuffix)
   // A name below .arpa belongs to the reverse zone itself.
@@ -42,7 +45,7 @@ export function readHostName(name: string, address: IpAddress): HostName {
 }
 
 /** Turns off checks of the library that `readHostName` makes itself. */
-const OPTIONS = {
+const PARSE_OPTIONS = {
   allowPrivateDomains: true,
   extractHostname: false,
   validateHostname: false,

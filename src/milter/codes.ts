@@ -2,7 +2,7 @@
 // Source: sendmail 8.17 include/libmilter/mfdef.h; Postfix 3.7 src/milter/milter8.c (smfic_table and neighbours).
 
 /** The protocol version that greymx speaks; an MTA with a lower one is answered in its own, down to `MIN_VERSION`. */
-export const VERSION = 6
+export const PROTOCOL_VERSION = 6
 export const MIN_VERSION = 2
 
 /** The first version with a DATA stage (Postfix postconf(5), milter_protocol). */

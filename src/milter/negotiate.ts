@@ -2,7 +2,7 @@
 // every reply that the filter does not need, as each costs both sides a round trip or a wake-up per message.
 // Source: libmilter xxfi_negotiate page; sendmail 8.17 libmilter/engine.c (st_optionneg); Postfix milter8.c.
 
-import { ACTIONS, MACRO_STAGES, type MacroStage, MIN_VERSION, STEPS, VERSION } from './codes.ts'
+import { ACTIONS, MACRO_STAGES, type MacroStage, MIN_VERSION, PROTOCOL_VERSION, STEPS } from './codes.ts'
 import { cString, type Offer, withBraces, words } from './command.ts'
 import { encodeFrame } from './frame.ts'
 
@@ -60,7 +60,7 @@ export function negotiate(offer: Offer, wants: Wants): Negotiation {
     }
   }
   const agreement = {
-    version: Math.min(offer.version, VERSION),
+    version: Math.min(offer.version, PROTOCOL_VERSION),
     actions: offer.actions & ((wants.addHeaders ? ACTIONS.ADDHDRS : 0) | ACTIONS.SETSYMLIST),
     steps: offer.steps & wantedSteps(wants),
   }

@@ -8,7 +8,7 @@ import { connectionsWithin, descriptorLimit } from './descriptors.ts'
 import type { ConnectionLimits } from './limits.ts'
 import type { NewSession, Peer, Session, Waiting } from './session.ts'
 
-/** The faults that any protocol can have: a limit that a connection met, or `accept`, a connection that was not had. */
+/** The faults that any protocol can have: a limit that a connection exceeded, or `accept`, a failure to accept one. */
 export type ConnectionFault = 'connections' | 'memory' | 'slow-writer' | 'slow-reader' | 'idle' | 'accept'
 
 /** What the owner is told: how many connections are open, and each fault with the peer's name. */
