@@ -1,5 +1,5 @@
-// Envelope addresses: the odd ones that real MTAs hand on (test/captures), and the normal form, which respellings of
-// one mailbox share and no two mailboxes do.
+// Tests of envelope addresses: odd ones that real MTAs pass on (test/captures), and the normal form, which all
+// spellings of one mailbox share and no two mailboxes do.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -43,7 +43,7 @@ test('parseAddress() reads what Postfix and Sendmail hand on', () => {
     ['<"a>b"@c.test>', '"a>b"@c.test', '"a>b"', 'c.test'],
     ['<"a\\">b"@c.test> X=>', '"a\\">b"@c.test', '"a\\">b"', 'c.test'],
     ['<a\\>b@c.test>', 'a\\>b@c.test', 'a\\>b', 'c.test'],
-    // No addresses by the book; what is left of a quote without an end is part of the address.
+    // These are no addresses by RFC 5321; the quote that has no end is part of the address.
     ['<"a@b.test>', '"a@b.test', '"a', 'b.test'],
     ['<"a@b.test> X=1', '"a@b.test', '"a', 'b.test'],
     ['<a@b.test', '<a@b.test', '<a', 'b.test'],
@@ -64,7 +64,7 @@ test('bytes that are no UTF-8 stay apart from each other and from what they migh
     [0xe8],
     [0xc3, 0xa9], // é in UTF-8
     [0xef, 0xbf, 0xbd], // U+FFFD
-    [0xed, 0xb3, 0xa9], // what UTF-8 would be for the stand-in of 0xe9
+    [0xed, 0xb3, 0xa9], // the UTF-8 form of the surrogate that stands for 0xe9
     [0xff],
   ].map((bytes) => normal(decodeText(Buffer.from([0x3c, ...bytes, 0x40, 0x62, 0x3e]))))
   assert.equal(new Set(spellings).size, spellings.length, JSON.stringify(spellings))
@@ -86,7 +86,7 @@ test('spellings of one mailbox share a normal form', () => {
   }
 })
 
-// What reached the server behind it was one and the same with every spelling that Postfix 3.7 or Sendmail 8.17 took.
+// Postfix 3.7 and Sendmail 8.17 passed each of these spellings on to the next server as the same address.
 test('what MTAs drop of an argument makes no other mailbox of it', () => {
   const spellings = [
     ...[
@@ -224,7 +224,7 @@ test('a domain that is not ASCII is not cut, decoded or counted as a URL would d
   assert.notEqual(normalDomain('０x7f.1'), '127.0.0.1')
 })
 
-// Whatever bytes come, an address can be made of them, with its text no longer than they are.
+// Property: any bytes give an address, and its text is no longer than they are.
 test('parseAddress() never throws', () => {
   const odd = fc
     .array(
@@ -246,10 +246,12 @@ test('parseAddress() never throws', () => {
   )
 })
 
-/** What a stranger may fill a long argument with: every mark that means something in an address, by itself and in pairs. */
+/**
+ * Every character that means something in an address; strangers may fill long arguments with them, or pairs of them.
+ */
 const MARKS = [...'a "\\()<>@[]:;.é\u212a']
 const PAIRS = MARKS.flatMap((one, index) => MARKS.slice(index + 1).map((other) => one + other))
-/** No two the same, as punycode, which writes each difference down, has it hardest. */
+/** Ideographs that all differ, as punycode writes each difference down and so takes longest for them. */
 const IDEOGRAPHS = Array.from({ length: 4096 }, (_, index) =>
   String.fromCodePoint(0x4e00 + ((index * 7919) % 20_000)),
 ).join('')
@@ -257,8 +259,8 @@ const FILLINGS = [...MARKS, ...PAIRS, '[a]', '"a"', '<a>', IDEOGRAPHS]
 const BEGINNINGS = ['', '<"', '@[', '<a@', 'a:']
 const ENDS = ['', 'b >', '"@b;']
 
-// Eight times the length is eight times the work, or hardly more. Quadratic work is 64 times as much; where that is no
-// more than half a millisecond, it is not measured.
+// Eight times the length may take eight times the work, or a little more; quadratic work would be 64 times as much.
+// Work of less than half a millisecond is too short to be compared.
 test('what an argument costs grows with its length, not with the square of it', () => {
   const costly: string[] = []
   for (const beginning of BEGINNINGS) {
@@ -276,7 +278,7 @@ test('what an argument costs grows with its length, not with the square of it', 
   assert.deepEqual(costly, [])
 })
 
-/** Milliseconds of the quickest of so many readings: others are held up by what else the machine does. */
+/** The least time of several readings, in milliseconds; the other readings include what else the machine does. */
 function leastTime(raw: string, readings: number): number {
   let least = Number.POSITIVE_INFINITY
   for (let reading = 0; reading < readings; reading += 1) {
@@ -323,7 +325,7 @@ const ATOM_BYTES = [
   0xff,
 ]
 
-// Exchange one byte of an unquoted local part for another that is not its other case, and it is another mailbox.
+// Property: an unquoted local part names another mailbox once one byte is exchanged for one that is not its other case.
 test('local parts that differ in one byte are two mailboxes', () => {
   const local = fc.array(fc.constantFrom(...ATOM_BYTES), { minLength: 1, maxLength: 12 })
   fc.assert(
@@ -331,7 +333,7 @@ test('local parts that differ in one byte are two mailboxes', () => {
       const index = place % bytes.length
       fc.pre(asciiLower(bytes[index] ?? 0) !== asciiLower(other))
       const changed = bytes.with(index, other)
-      // É is é: two bytes that make one letter of another case are a respelling.
+      // Two changed bytes may make one letter of another case, as É and é, which is the same mailbox.
       const [one, two] = [bytes, changed].map((all) => decodeText(Buffer.from(all))) as [string, string]
       fc.pre(one.toLowerCase() !== two.toLowerCase())
       assert.notEqual(normal(`<${one}@b.test>`), normal(`<${two}@b.test>`))
@@ -340,7 +342,7 @@ test('local parts that differ in one byte are two mailboxes', () => {
   )
 })
 
-/** Characters and what they are without case; each stands for itself or for its other case and nothing else. */
+/** Characters by upper case, with their lower case. */
 const CASELESS: Record<string, string> = { A: 'a', K: 'k', É: 'é', Ю: 'ю' }
 const CHARACTERS = [...'aAkK.éÉюЮ"\\ @:<>', '\u212a', '\udc80', '\udce9']
 const UNQUOTED = /^[^"\\ @:<>]+$/
@@ -380,8 +382,8 @@ const SPELLING: fc.Arbitrary<Spelling> = fc
     }
   })
 
-// Two spellings share a normal form exactly when they are of one mailbox: quotes, backslashes, case, routes, brackets,
-// a final dot and A-labels are spelling, everything else is not.
+// Property: two spellings share a normal form exactly if they name one mailbox. Quotes, backslashes, case, routes,
+// brackets, a final dot and A-labels are spelling, and nothing else is.
 test('the normal form is one per mailbox', () => {
   fc.assert(
     fc.property(SPELLING, SPELLING, (one, other) => {
@@ -391,7 +393,7 @@ test('the normal form is one per mailbox', () => {
   )
 })
 
-// Whatever SMTP parameters or words follow an address, it is that address.
+// Property: an address stays the same whatever SMTP parameters or words follow it.
 test('nothing behind an address makes another of it', () => {
   const behind = fc.string({ unit: fc.constantFrom(...'aA=;,@> "\\()[]:.\t'), maxLength: 20 })
   fc.assert(

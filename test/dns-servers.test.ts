@@ -1,5 +1,5 @@
-// Which name servers the machine has may change while greymx runs: the daemon has a resolv.conf of its own, which names
-// servers of the test.
+// Tests that greymx follows when the machine's name servers change. The daemon has a resolv.conf of its own, which
+// names servers of the test.
 
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
@@ -11,12 +11,14 @@ import { scratch, waitFor } from './support/scratch.ts'
 
 const dir = await scratch({ after })
 
-/** resolv.conf knows no ports, hence the addresses; a name server of the machine may have 127.0.0.1 or 127.0.0.53. */
+/**
+ * The address of a server; resolv.conf knows no ports, and the machine's own server may have 127.0.0.1 or 127.0.0.53.
+ */
 function addressOf(number: number): string {
   return `127.78.${process.pid % 256}.${number}`
 }
 
-/** With records that only it has. */
+/** Starts a server with records that only it has. */
 function startNameServer(number: number): Promise<Dns> {
   return startDns({
     dir,
@@ -32,7 +34,7 @@ async function start(name: string, resolvConf: string): Promise<Greymx> {
 
 let senders = 0
 
-/** As what a client is known that sends as some host of a domain. */
+/** The identity of a client that sends as some host of `domain`. */
 async function identityFor(greymx: Greymx, domain: string): Promise<string | undefined> {
   senders += 1
   const sender = `a@host${senders}.${domain}`

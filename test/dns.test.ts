@@ -1,4 +1,4 @@
-// DNS with a real server: what is remembered and for how long, and that nobody waits for silence twice.
+// Tests of DNS questions with a real server: what is cached and for how long, and that nobody waits for silence twice.
 
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
@@ -56,8 +56,8 @@ function open(t: TestContext, servers = [server.server]): { dns: Dns; events: st
 }
 
 /**
- * A resolver as it is where the servers of `slow`, and of all below it, are slow, or (by default) dead: of these it says
- * nothing until `delay` milliseconds after the first question.
+ * Starts a resolver for which the servers of the zone `slow` are slow, or by default dead: for names in that zone it
+ * answers nothing until `delay` milliseconds after the first question.
  */
 async function startResolver(slow: string, delay = Number.POSITIVE_INFINITY): Promise<string> {
   // RFC 1035 section 3.1
@@ -149,7 +149,8 @@ test('silence is noticed, waited for once, and over with the first answer', asyn
   assert.ok(await dns.withTimeout('third', dns.ask('third-again.test', 'TXT', ASKER, true)))
 })
 
-// On a host with little mail, one domain with dead servers made the next mail, of any domain, go without DNS.
+// Regression: on a host with little mail, one domain with dead servers once made the next mail of any domain go without
+// DNS.
 test('where one name stays without answer, all others are waited for as before', async (t) => {
   const resolver = await startResolver('dead.test')
   const { dns, events } = open(t, [resolver])
@@ -158,7 +159,7 @@ test('where one name stays without answer, all others are waited for as before',
   assert.deepEqual(events, [])
 })
 
-// c-ares takes the speed of the answers before for what all will have: a slow domain was given up after half a second.
+// Regression: c-ares expects all answers to be as fast as earlier ones, and gave a slow domain up after half a second.
 test('an answer that takes its time is waited for, however fast others have been', async (t) => {
   const { dns } = open(t, [await startResolver('one.test', 1100)])
   for (let count = 0; count < 20; count += 1) await dns.ask(`n${count}.other.test`, 'A', ASKER, true)
@@ -180,7 +181,7 @@ test('once closed, nothing is asked and nobody is waited for', async (t) => {
   assert.deepEqual(events, [])
 })
 
-/** Questions of other strangers than ASKER: each of a network and a domain of its own, or of few. */
+/** Questions of strangers other than ASKER: each has a network and a domain of its own, or they share a few. */
 function flood(
   dns: Dns,
   purpose: Asker['purpose'],
@@ -209,7 +210,7 @@ test('however many strangers have questions open, the next one’s are asked, an
       const all = flood(dns, purpose, strangers, questions)
       const other = purpose === 'spf' ? 'list' : 'spf'
       const [network, organisation] = ['192.0.2.0/24', 'two.test']
-      // Both have their answers: the resolver is silent on one.test alone.
+      // Both get answers, as the resolver is silent about one.test only.
       assert.ok(isAsked(await dns.ask('list.test', 'SOA', anyAskerOf(other, network, organisation), true)))
       assert.ok(isAsked(await dns.ask('other.test', 'SOA', anyAskerOf(purpose, network, organisation), true)))
       dns.close()
@@ -217,7 +218,7 @@ test('however many strangers have questions open, the next one’s are asked, an
       const asked = answers.filter(isAsked).length
       assert.ok(asked <= (purpose === 'spf' ? 4000 : 1000), `${asked} asked`)
       assert.ok(asked > 0)
-      // Nothing of what was not asked is taken for an answer.
+      // A question that was not asked has no answer.
       assert.ok(answers.filter((answer) => !isAsked(answer)).every(({ error }) => error))
     }
   }
@@ -238,7 +239,7 @@ test('a client network and a sender domain have their share each, whatever the o
   assert.ok(isAsked(await reopened.ask('f.other.test', 'A', ASKER, true)))
 })
 
-/** How many of so many further questions are asked. */
+/** The number of questions that are asked, out of `count` further ones. */
 async function further(dns: Dns, asker: Asker, name: string, count: number): Promise<number> {
   let asked = 0
   for (let n = 0; n < count; n += 1)
@@ -297,7 +298,7 @@ test('the first question of a message is asked, whatever others have had asked b
   const { dns } = open(t)
   const all = await Promise.all(
     Array.from({ length: 4000 }, async (_, n) => {
-      await setTimeout(n / 20) // few at once: it is not the open questions that are in short supply
+      await setTimeout(n / 20) // spread over time, so that the limit of open questions is not reached
       return dns.ask(`x${n}.other.test`, 'A', askerOf(`${n}`, `${n}.test`))
     }),
   )
@@ -372,7 +373,7 @@ test('a list that does not say has not said that the client is not on it', async
 
   const slow = open(t, [await startResolver('7.2.0.192.other.test')]).dns
   assert.deepEqual(await createDnsLists(lists, slow)(address), { kind: 'not known' })
-  // The others are waited for all the same.
+  // The other lists are waited for.
   const [listed, unlisted] = ['2001:db8::1', '192.0.2.8'].map((text) => parseIp(text))
   assert.ok(listed && unlisted)
   assert.deepEqual(await createDnsLists(lists, slow)(listed), { kind: 'listed', zone: 'other.test' })

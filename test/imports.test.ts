@@ -1,4 +1,5 @@
-// Who imports whom in src: no circles, and no room reaches into one that is further up the path of a decision.
+// Tests who imports whom in src: there are no circles, and no folder imports one that is further up the path of a
+// decision.
 
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -7,7 +8,7 @@ import { test } from 'node:test'
 
 const src = join(process.cwd(), 'src')
 
-/** Files of src → the files of src that they import, in their types too. */
+/** The files of src, each with the files of src that it imports, types included. */
 const imports: ReadonlyMap<string, readonly string[]> = new Map(
   readdirSync(src, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
@@ -20,18 +21,18 @@ function importsOf(file: string): string[] {
   return [...found].map(([, static_, dynamic]) => normalize(join(dirname(file), static_ ?? dynamic ?? '')))
 }
 
-/** A folder of src, or a file that lies in none. */
+/** The folder of src that a file lies in, or the file itself. */
 function roomOf(file: string): string {
   return file.split(sep)[0] ?? file
 }
 
-/** Plain values and what they mean, which any room may know but those that know no greylisting. */
+/** Files of plain values, which all folders may import except those in `APART`. */
 const VALUES = ['address.ts', 'attempt.ts', 'certificate.ts', 'errors.ts', 'ip.ts', 'outcome.ts', 'ranges.ts']
 
-/** The rooms that could be published by themselves. */
+/** Folders and files that know no greylisting and could be published by themselves. */
 const APART = ['milter', 'sockets', 'change.ts', 'turns.ts', 'shares.ts', 'require.ts']
 
-/** What each room may import beside itself and the values. */
+/** What each folder may import beside itself and the values. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli'],
   cli: ['app', 'check', 'config', 'exempt', 'log', 'milter', 'sockets', 'store', 'systemd', 'admin'],
@@ -40,7 +41,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['change.ts', 'dns.ts'],
   ],
   check: ['config', 'doors', 'exempt', 'greylist', 'sockets', 'store'],
-  // Each part states its settings beside its code; config puts them together.
+  // Each part states its settings beside its code, and config puts them together.
   config: ['admin', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store', 'dns.ts'],
   doors: ['exempt', 'greylist', 'log', 'milter'],
   greylist: ['exempt', 'identity', 'store'],
@@ -54,7 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   milter: [],
   sockets: ['change.ts', 'turns.ts'],
   ...Object.fromEntries([...VALUES, ...APART.slice(2)].map((file) => [file, []])),
-  // A certificate's names are text from the wire.
+  // The names in a certificate are text from the wire.
   'certificate.ts': ['milter'],
 }
 

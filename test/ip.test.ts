@@ -1,4 +1,4 @@
-// Addresses and networks: what is read, what is refused, and the mask, held against arithmetic on one big number.
+// Tests of addresses and networks: what is read, what is refused, and masks, compared with arithmetic on a bigint.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -24,19 +24,19 @@ test('parseIp() reads each form an MTA or a list writes, into one text', () => {
     ['::', 'ipv6', '::'],
     ['1:2:3:4:5:6:7::', 'ipv6', '1:2:3:4:5:6:7:0'],
     ['1:2:3:4:5:6:192.0.2.7', 'ipv6', '1:2:3:4:5:6:c000:207'],
-    // IPv4 within IPv6, as a dual-stack socket has it, is IPv4 …
+    // An IPv4 address in the IPv6 form of dual-stack sockets is IPv4.
     ['::ffff:192.0.2.7', 'ipv4', '192.0.2.7'],
     ['::FFFF:c000:207', 'ipv4', '192.0.2.7'],
     ['0:0:0:0:0:ffff:192.0.2.7', 'ipv4', '192.0.2.7'],
-    // … but not every address that ends in one.
+    // Other IPv6 addresses that contain an IPv4 address are not.
     ['64:ff9b::192.0.2.7', 'ipv6', '64:ff9b::c000:207'],
     ['::192.0.2.7', 'ipv6', '::c000:207'],
     ['::c000:207', 'ipv6', '::c000:207'],
-    // Sendmail's spelling, in {client_addr} and in address literals.
+    // Sendmail writes addresses like this in {client_addr} and in address literals.
     ['IPv6:2001:db8::7', 'ipv6', '2001:db8::7'],
     ['ipv6:::1', 'ipv6', '::1'],
     ['IPv6:::ffff:192.0.2.7', 'ipv4', '192.0.2.7'],
-    // Zones say which interface; the address is the same.
+    // A zone names the interface, and is no part of the address.
     ['fe80::1%eth0', 'ipv6', 'fe80::1'],
     ['fe80::1%2', 'ipv6', 'fe80::1'],
   ]
@@ -145,7 +145,7 @@ const ANY_IP = fc.oneof(
   fc.uint8Array({ minLength: 16, maxLength: 16 }),
 )
 
-// An address written in full is read as its bytes, unless it is IPv4 within IPv6.
+// Property: an address written in full is read as its bytes, unless it is the IPv6 form of an IPv4 address.
 test('parseIp() gives back the bytes that were written', () => {
   fc.assert(
     fc.property(ANY_IP, (bytes) => {
@@ -157,7 +157,7 @@ test('parseIp() gives back the bytes that were written', () => {
   )
 })
 
-// However many zeros are left out, wherever they stand, and with the last two groups as a dotted quad or not.
+// Property: any run of zeros may be left out, and the last two groups may be a dotted quad.
 test('parseBytes() reads IPv6 in every form it can be written in', () => {
   const group = fc.oneof(fc.constant(0), fc.nat(0xffff))
   fc.assert(
@@ -182,7 +182,7 @@ test('parseBytes() reads IPv6 in every form it can be written in', () => {
   )
 })
 
-// The network of so many leading bits is the address as one big number, with the other bits cleared.
+// Property: a network is the address as a bigint, with the bits behind the prefix cleared.
 test('networkOf() keeps the leading bits and no other', () => {
   fc.assert(
     fc.property(ANY_IP, fc.nat(128), (bytes, wish) => {
@@ -198,7 +198,7 @@ test('networkOf() keeps the leading bits and no other', () => {
   )
 })
 
-// parseIp() and parseNetwork() take any text without throwing, and what they read is fit to be read again.
+// Property: parseIp() and parseNetwork() never throw, and what they read can be written and read again.
 test('any text is an address or none', () => {
   const odd = fc.string({ unit: fc.constantFrom(...'0129afxF:.%/[] '), maxLength: 24 })
   fc.assert(

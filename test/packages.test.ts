@@ -1,11 +1,13 @@
-// How many packages an operator has to trust: each can run code in front of other people's mail.
+// Tests how many packages an operator has to trust, as each of them can read other people's mail.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 
-/** Those of ioredis, lmdb and prom-client among them, with what has to be built for this machine. */
+/**
+ * Largest number of installed packages, with those of ioredis, lmdb and prom-client and those built for this machine.
+ */
 const MAX_PACKAGES = 31
 
 test('greymx runs on few packages', async () => {

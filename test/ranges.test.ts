@@ -1,4 +1,4 @@
-// What an address is by the range it lies in.
+// Tests of special ranges of addresses.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -56,11 +56,11 @@ test('ipv4Within() finds none in any other address', () => {
   const wellKnown = '64:ff9b::/96'
   for (const text of [
     '192.0.2.33',
-    '::ffff:192.0.2.33', // is IPv4 as it is
-    '::192.0.2.33', // IPv4-compatible, which nobody has any more
+    '::ffff:192.0.2.33', // is an IPv4 address already
+    '::192.0.2.33', // IPv4-compatible, an obsolete form
     '::1',
     '::',
-    '::ffff:0:192.0.2.33', // IPv4-translated: where there is such a translator, it is in the settings
+    '::ffff:0:192.0.2.33', // IPv4-translated; a site with such a translator names it in the settings
     '2001:0:4136:e378:8000:63bf:3fff:fdd2', // Teredo: the address within is that of the client's router
     '2001:db8::5efe:192.0.2.33', // ISATAP: the prefix is the site's
     '64:ff9b:1::192.0.2.33',
@@ -72,7 +72,7 @@ test('ipv4Within() finds none in any other address', () => {
   assert.equal(within('2001:db8:122:344:1c0:2:2100::', '2001:db8:122:344::/64'), undefined, 'u octet')
 })
 
-// exempt.clients has 127.0.0.0/8 by default, and often the site's own private networks.
+// exempt.clients has 127.0.0.0/8 by default, and often private networks of the site.
 test('ipv4Within() believes nobody to be loopback, nor from the Internet to be private', () => {
   for (const ipv4 of ['127.0.0.1', '0.0.0.0', '169.254.1.1', '224.0.0.1', '255.255.255.255']) {
     for (const prefix of ['64:ff9b::', '2001:db8::'])
@@ -87,7 +87,7 @@ test('ipv4Within() believes nobody to be loopback, nor from the Internet to be p
   }
 })
 
-// Of a client behind any translator, whatever its prefix and its length, the IPv4 address is the one that was put in.
+// Property: for every prefix of a translator, the IPv4 address that was embedded is found again.
 test('ipv4Within() undoes what RFC 6052 section 2.2 does', () => {
   const publicByte = fc.integer({ min: 11, max: 99 })
   fc.assert(

@@ -1,4 +1,4 @@
-// How a capacity is shared among strangers, with a clock moved by hand.
+// Tests of the shares of a capacity among strangers, with a clock that the test moves.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -35,7 +35,7 @@ test('what is held under two keys counts for both, and is given back to both', (
   assert.equal(shares.take(['network']), true)
 })
 
-// Whoever takes and gives back in whatever order: no more is ever held than there is, and all of it comes back.
+// Property: in any order of taking and giving back, no more is held than the capacity, and all of it comes back.
 test('the capacity is never exceeded, nor lost', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(20), fc.nat(20), fc.boolean())), (steps) => {
@@ -111,7 +111,7 @@ test('what was well used is given back to one key', () => {
   }
 })
 
-// Strangers with many keys that are busy all the time: whoever comes new finds what is kept for newcomers.
+// Strangers with many keys that are busy all the time leave a newcomer what is reserved for newcomers.
 test('keys that are busy all the time leave to newcomers what is theirs', () => {
   for (const strangers of [20, 50, 200]) {
     let now = 0

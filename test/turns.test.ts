@@ -1,4 +1,4 @@
-// Turns: who has waited longest goes first, one at a time with all that it settles, and the event loop goes round.
+// Tests of Turns: actions run in their order, one at a time with all promise callbacks, and the event loop turns.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -23,7 +23,7 @@ test('each action has its turn in order, behind whatever the one before it settl
   assert.deepEqual(seen, ['nobody yet', 'a', 'a settled', 'b', 'b settled', 'c', 'c settled'])
 })
 
-// Turns that wait for their next turn at once, for ever: the event loop goes round all the same.
+// The event loop turns even if each action asks for its next turn at once.
 test('however many wait, the event loop goes round in between', { timeout: 10_000 }, async () => {
   const turns = new Turns()
   let isOver = false

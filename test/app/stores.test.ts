@@ -1,5 +1,5 @@
-// Stores exchanged at SIGHUP, with the daemon and real Redis: sessions that are open go on with the new one, and one that
-// cannot be used changes nothing.
+// Tests of stores that are exchanged at SIGHUP, with the daemon and real Redis: open sessions go on with the new store,
+// and a new store that cannot be used changes nothing.
 
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -16,9 +16,9 @@ const REFUSED = /msg="configuration not taken over" fault=(".*")/
 interface Bench {
   readonly dir: string
   readonly greymx: Greymx
-  /** The verdict and reason of one RCPT, over a connection that stays open all the while. */
+  /** The verdict and reason of one RCPT, over one connection that stays open. */
   ask(sender: string): Promise<string>
-  /** Puts other settings into the file, sends SIGHUP, and gives the line of log that says what came of it. */
+  /** Writes other settings to the file, sends SIGHUP, and resolves to the log line with the result. */
   reload(settings: string, listen?: string): Promise<string>
 }
 
@@ -59,13 +59,13 @@ async function clients(redis: Redis): Promise<number> {
 const stateLines = ({ greymx }: Bench) =>
   greymx.log().flatMap((line) => /msg="store is (up|down)" store=\S+/.exec(line)?.[0] ?? [])
 
-const QUIET = 'greylist: { max_deferrals: 0 }'
+const NO_LOOP_BREAKER = 'greylist: { max_deferrals: 0 }'
 
 test('SIGHUP exchanges the store under load: open sessions go on with the new one, and none waits or is judged without', async (t) => {
   const dir = await scratch(t)
   const redis = await startRedis({ dir })
   const stores = [`store: ${redis.url}/0`, `store: ${redis.url}/1`, `store: "lmdb:${dir}/state"`] as const
-  const bench = await setUp(t, dir, `${stores[0]}\n${QUIET}`)
+  const bench = await setUp(t, dir, `${stores[0]}\n${NO_LOOP_BREAKER}`)
   const others = await Promise.all(Array.from({ length: 8 }, () => openSession(t, bench.greymx)))
   let isOver = false
   const load = others.map(async (session, index) => {
@@ -75,7 +75,7 @@ test('SIGHUP exchanges the store under load: open sessions go on with the new on
   })
   const reasons = []
   for (const store of [...stores, ...stores]) {
-    assert.match(await bench.reload(`${store}\n${QUIET}`), TAKEN)
+    assert.match(await bench.reload(`${store}\n${NO_LOOP_BREAKER}`), TAKEN)
     reasons.push(await bench.ask('a@a.test'))
   }
   isOver = true
@@ -97,7 +97,7 @@ test('SIGHUP takes a changed password over, and refuses one that is wrong', asyn
   const allow = (password: string) =>
     redis.cli('acl', 'setuser', 'greymx', 'on', 'resetpass', `>${password}`, '~*', '+@all')
   const settings = (password: string) =>
-    `store: ${redis.url}/0\nredis: { username: greymx, password: ${password} }\n${QUIET}`
+    `store: ${redis.url}/0\nredis: { username: greymx, password: ${password} }\n${NO_LOOP_BREAKER}`
   await allow('first')
   const bench = await setUp(t, dir, settings('first'))
   assert.equal(await bench.ask('a@a.test'), 'tempfail new')
@@ -108,7 +108,7 @@ test('SIGHUP takes a changed password over, and refuses one that is wrong', asyn
   assert.equal(await bench.ask('a@a.test'), 'tempfail early')
   assert.match(await bench.reload(settings('second')), TAKEN)
   assert.equal(await bench.ask('a@a.test'), 'tempfail early')
-  // Whoever still holds on to the first password is cut off.
+  // This closes connections that logged in with the first password.
   await redis.cli('client', 'kill', 'user', 'greymx')
   await waitFor('the store to be up', async () => (await bench.ask('a@a.test')) === 'tempfail early')
 })
@@ -117,7 +117,7 @@ test('SIGHUP with a store that is away, or with a socket that is taken, changes 
   const dir = await scratch(t)
   const [redis, other] = [await startRedis({ dir }), await startRedis({ dir })]
   const away = await freePort()
-  const bench = await setUp(t, dir, `store: ${redis.url}/0\n${QUIET}`)
+  const bench = await setUp(t, dir, `store: ${redis.url}/0\n${NO_LOOP_BREAKER}`)
   assert.equal(await bench.ask('a@a.test'), 'tempfail new')
   const refused = await bench.reload(`store: redis://127.0.0.1:${away}/0\nheader: false`)
   assert.match(refused, /Cannot use store redis:\/\/127\.0\.0\.1:\d+\/0: Redis: connect ECONNREFUSED/)
@@ -134,7 +134,7 @@ test('SIGHUP in an outage begins to decide locally; back again only when that wa
   const dir = await scratch(t)
   const redis = await startRedis({ dir, args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
   const settings = (onError: string, more = '') =>
-    `store: ${redis.url}/0\non_store_error: ${onError}\n${more}${QUIET}`
+    `store: ${redis.url}/0\non_store_error: ${onError}\n${more}${NO_LOOP_BREAKER}`
   const bench = await setUp(t, dir, settings('accept'))
   const figures = async () =>
     (await (await fetch(`http://127.0.0.1:${bench.greymx.adminPort}/metrics`)).text()).match(
@@ -146,7 +146,7 @@ test('SIGHUP in an outage begins to decide locally; back again only when that wa
   await waitFor('the loss to be noticed', () => stateLines(bench).length === 2)
   assert.equal(await bench.ask('b@a.test'), 'pass store-error')
   assert.match(await bench.reload(settings('local')), TAKEN)
-  const asker = await openSession(t, bench.greymx) // what a session begins with, it ends with
+  const asker = await openSession(t, bench.greymx) // a session keeps the settings that it began with
   assert.equal(await ask(asker, 'c@a.test'), 'tempfail')
   const line = await waitFor('the outcome', () =>
     bench.greymx.log().find((text) => text.includes('=c@a.test')),
@@ -174,8 +174,8 @@ test('SIGHUP in an outage begins to decide locally; back again only when that wa
 
 test('a store in memory is kept over a reload', async (t) => {
   const dir = await scratch(t)
-  const bench = await setUp(t, dir, `store: "memory:"\n${QUIET}`)
+  const bench = await setUp(t, dir, `store: "memory:"\n${NO_LOOP_BREAKER}`)
   assert.equal(await bench.ask('a@a.test'), 'tempfail new')
-  assert.match(await bench.reload(`store: "memory:"\nstore_timeout: 1s\n${QUIET}`), TAKEN)
+  assert.match(await bench.reload(`store: "memory:"\nstore_timeout: 1s\n${NO_LOOP_BREAKER}`), TAKEN)
   assert.equal(await bench.ask('a@a.test'), 'tempfail early')
 })

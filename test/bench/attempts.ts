@@ -1,6 +1,6 @@
-// Attempts for the rules to judge, each with what came before it and with the reason that has to be given for it.
-// Their clients are farms: a domain in `.example` each, with hosts in a network of its own. No two have one recipient,
-// so that none changes what is right for another.
+// Makes attempts for the rules to judge, each with the attempts before it and the expected reason. The clients are
+// hosts of farms: each farm has a domain in `.example` and hosts in a network of its own. Every attempt has a recipient
+// of its own, so that no attempt changes what is right for another.
 
 import { parseAddress } from '../../src/address.ts'
 import type { Attempt, Client } from '../../src/attempt.ts'
@@ -17,7 +17,7 @@ export interface Planned {
 
 export interface Earlier {
   readonly attempt: Attempt
-  /** Milliseconds. */
+  /** Time before the attempt, in milliseconds. */
   readonly ago: number
 }
 
@@ -25,7 +25,7 @@ export type Maker = (random: Random, count: number) => Planned[]
 
 const MINUTE = 60_000
 
-/** When each kind was tried before, in milliseconds ago, at the default times. */
+/** The earlier attempts of each kind, in milliseconds before the attempt, for the default times. */
 const TRIED: Readonly<Record<Kind, readonly number[]>> = {
   new: [],
   early: [MINUTE],
@@ -40,18 +40,18 @@ const PEOPLE = ['anna.schmidt', 'info', 'newsletter', 'j_doe', 'sales', 'no-repl
 /** The networks of all farms, for SPF records. */
 export const FARM_NETWORKS = ['ip4:198.18.0.0/15', 'ip6:2001:db8::/32']
 
-/** The mix of the load, from senders that no rule changes anything for. */
+/** The mix of the load, from senders on which no rule has an effect. */
 export const plain: Maker = (random, count) =>
   numbers(count).map((n) => story(anyKind(random), attemptOf(n, random)))
 
-/** The mix, from senders who make up a part of their address for each message; a retry comes from the same one. */
+/** The mix, from senders that make up a part of their address for each message; a retry has the same address. */
 export const madeUp: Maker = (random, count) =>
   numbers(count).map((n) => {
     const sender = madeUpSender(n, random)
     return story(anyKind(random), attemptOf(n, random, { sender }))
   })
 
-/** The mail passed before with another address made up by the same sender. */
+/** Mail of senders that passed before with another made-up address. */
 export const madeUpAnew: Maker = (random, count) =>
   numbers(count).map((n) => {
     const [sender, other] = [madeUpSender(n, random), madeUpSender(n, random)]
@@ -59,7 +59,7 @@ export const madeUpAnew: Maker = (random, count) =>
     return story('known', attempt, { ...attempt, sender: parseAddress(other) })
   })
 
-/** A retry from another network of the farm. */
+/** Retries from another network of the farm. */
 export const sisters: Maker = (random, count) =>
   numbers(count).map((n) => {
     const attempt = attemptOf(n, random)
@@ -77,7 +77,7 @@ export const regulars: Maker = (random, count) =>
     expected: 'auto-whitelist',
   }))
 
-/** Deferred as often as it may be, from another network each time, more than a delay apart. */
+/** Attempts after `times` deferrals, each from another network and more than a delay apart. */
 export function deferred(times: number): Maker {
   return (random, count) =>
     numbers(count).map((n) => {
@@ -90,7 +90,7 @@ export function deferred(times: number): Maker {
     })
 }
 
-/** First attempts of which something is changed, for the reason that has to be given then. */
+/** First attempts with a change, which are expected to get the reason `expected`. */
 export function changed(expected: Reason, change: (n: number) => Change): Maker {
   return (random, count) =>
     numbers(count).map((n) => ({ attempt: attemptOf(n, random, change(n)), before: [], expected }))
@@ -118,7 +118,7 @@ function attemptOf(n: number, random: Random, change: Change = {}): Attempt {
   }
 }
 
-/** A host of farm `n`, in the network of that or of another one. */
+/** A host of farm `n`, in the network of that farm or of another. */
 function clientOf(n: number, random: Random, networkOf = n): Client {
   const host = below(random, HOSTS.length)
   const network = networkOf % FARMS
@@ -130,7 +130,7 @@ function clientOf(n: number, random: Random, networkOf = n): Client {
   return { address: ip(address), name, helo: name }
 }
 
-/** Without digits, as most domains are. */
+/** The domain of farm `n`, without digits, as most domains have none. */
 function domainOf(n: number): string {
   return `farm-${String(n % FARMS).replace(/\d/g, (digit) => 'abcdefghij'.charAt(Number(digit)))}.example`
 }
@@ -143,13 +143,13 @@ function tries(attempt: Attempt, agos: readonly number[]): Earlier[] {
   return agos.map((ago) => ({ attempt, ago }))
 }
 
-/** Of another recipient, so many minutes ago. */
+/** A first pass of the sender at another recipient, `minutes` before the attempt. */
 function firstPass(attempt: Attempt, recipient: string, minutes: number): Earlier[] {
   const other = { ...attempt, recipient: parseAddress(`${recipient}@example.com`) }
   return tries(other, [minutes * MINUTE, (minutes - 10) * MINUTE])
 }
 
-/** By turns VERP, as SendGrid and ezmlm have it, BATV and SRS. */
+/** A made-up sender: in turn VERP in the forms of SendGrid and ezmlm, BATV and SRS. */
 function madeUpSender(n: number, random: Random): string {
   const domain = domainOf(n)
   const id = 100_000 + below(random, 900_000)

@@ -27,16 +27,16 @@ export interface Case {
   readonly name: string
   readonly rules: Rules
   readonly attempts: Maker
-  /** Attempts that are judged otherwise than without the rule. */
+  /** Makes attempts that the rule judges differently from the base. */
   readonly decided?: Maker
-  /** Where nothing is remembered of what DNS has said. */
+  /** Whether DNS answers are not cached between attempts. */
   readonly asksAnew?: boolean
-  /** With what it is compared; `OFF` if absent. */
+  /** The case that it is compared with; `OFF` if absent. */
   readonly base?: Case
 }
 
-export const SHORT = 10
-const LONG = 10_000
+export const FEW_ENTRIES = 10
+const MANY_ENTRIES = 10_000
 
 const DEFAULTS = defaults()
 const NO_RULES: Rules = {
@@ -59,7 +59,7 @@ export const OFF_MADE_UP: Case = {
   attempts: madeUp,
 }
 
-/** Each kind of list with few and with many entries. */
+/** For each kind of list, a case with few entries and one with many. */
 export const PAIRS: ReadonlyArray<readonly [Case, Case]> = [
   pair('exempt.clients, networks', networksOf(usualLength), (entries) => ({
     rules: exempting({ clients: entries.map(parseClientRule) }),
@@ -91,9 +91,11 @@ export const CASES: readonly Case[] = [
   OFF,
   ...PAIRS.flat(),
   {
-    // A look-up for each length: what a list of networks costs at most.
-    name: `exempt.clients, networks of 62 lengths: ${LONG.toLocaleString('en')}`,
-    rules: exempting({ clients: networksOf(everyLength)(mulberry32(LONG), LONG).map(parseClientRule) }),
+    // The matcher makes one look-up for each prefix length, so this is the most that a list of networks costs.
+    name: `exempt.clients, networks of 62 lengths: ${MANY_ENTRIES.toLocaleString('en')}`,
+    rules: exempting({
+      clients: networksOf(everyLength)(mulberry32(MANY_ENTRIES), MANY_ENTRIES).map(parseClientRule),
+    }),
     attempts: plain,
   },
   {
@@ -158,7 +160,7 @@ export const CASES: readonly Case[] = [
   },
 ]
 
-/** A domain as most have it: its provider's record says who may send. */
+/** The zones of ordinary senders: the record of a domain includes that of its provider, which names the hosts. */
 export const ZONES = {
   example: `
     * TXT "v=spf1 include:_spf.farms.example -all"
@@ -176,10 +178,10 @@ function pair(
     ...make(makeEntries(mulberry32(size), size)),
     attempts: plain,
   })
-  return [sized(SHORT), sized(LONG)]
+  return [sized(FEW_ENTRIES), sized(MANY_ENTRIES)]
 }
 
-/** Every fifth is of IPv6. None has a farm in it. */
+/** Networks of which every fifth is IPv6 and none contains a farm. */
 function networksOf(lengthOf: (n: number) => number): (random: Random, count: number) => string[] {
   return (random, count) =>
     Array.from({ length: count }, (_, n) => {
@@ -190,12 +192,12 @@ function networksOf(lengthOf: (n: number) => number): (random: Random, count: nu
     })
 }
 
-/** As lists have them; ten networks have them all. */
+/** Prefix lengths that are usual in lists; ten networks have all of them. */
 function usualLength(n: number): number {
   return [16, 20, 22, 24, 32, 24, 27, 29, 32, 48][n % 10] ?? 0
 }
 
-/** From /12 to /32, and for IPv6 from /24 to /64. */
+/** Every prefix length from /12 to /32, and for IPv6 from /24 to /64. */
 function everyLength(n: number): number {
   return n % 5 === 4 ? 24 + (n % 41) : 12 + (n % 21)
 }
@@ -213,7 +215,7 @@ function addresses(random: Random, count: number): string[] {
 }
 
 function entryOf(entries: readonly string[], n: number): string {
-  // Some of all parts of the list.
+  // This picks entries from all parts of the list.
   return entries[(n * 7919) % entries.length] ?? ''
 }
 

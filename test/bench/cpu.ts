@@ -1,10 +1,10 @@
-// What processes have cost so far.
+// Measures the CPU time of processes.
 
 import { readdir, readFile } from 'node:fs/promises'
 
 /**
- * User and system time of the processes' threads so far, to the nanosecond, where proc(5)'s stat counts hundredths of a
- * second. Source: Linux Documentation/scheduler/sched-stats.rst ("/proc/<pid>/schedstat").
+ * The user and system time that the processes' threads have used so far, in seconds, to the nanosecond; proc(5)'s stat
+ * counts hundredths of a second only. Source: Linux Documentation/scheduler/sched-stats.rst ("/proc/<pid>/schedstat").
  */
 export async function cpuSeconds(pids: readonly number[]): Promise<number> {
   const times = await Promise.all(pids.map(cpuOf))

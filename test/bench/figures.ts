@@ -1,4 +1,4 @@
-// What many measurements come to.
+// Sums up many measurements in one figure.
 
 export function median(numbers: readonly number[]): number {
   return quantile(numbers, 0.5)

@@ -1,6 +1,7 @@
-// npm run bench -- --hostile: what a MAIL costs whose sender's zone is made to be costly, next to one with a short
-// record; then what another client and /healthz have to bear through Postfix while three sessions send such mail as fast
-// as they can. The daemon is measured from outside: its sockets, its CPU time, and what a DNS server is asked.
+// npm run bench -- --hostile: measures what a MAIL costs when the owner of the sender's zone made it costly to look up,
+// next to a MAIL whose record is short. Then three sessions send such mail through Postfix as fast as they can, while
+// the waits of another client and of /healthz are measured. The daemon is observed from outside: by its sockets, its
+// CPU time, and the questions that a DNS server gets.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { verdictOf } from '../mta/scenarios.ts'
@@ -14,39 +15,39 @@ import { cpuSeconds } from './cpu.ts'
 import { median, quantile } from './figures.ts'
 import { Model } from './model.ts'
 
-/** What the bench fails beyond: the CPU of a MAIL next to a plain one's, DNS questions of one, and milliseconds. */
+/** Limits beyond which the bench fails: CPU time of a MAIL relative to a plain one, its DNS questions, and waits. */
 const MAX_RATIO = 3
 const MAX_QUESTIONS = 40
 const MAX_P99 = 100
 const MAX_HEALTH = 1000
 
 const DELAY = 1000
-/** Connections at once, half of them with clients of IPv4 and half of IPv6; more where mail waits for the DNS. */
+/** Concurrent connections, half with IPv4 clients and half with IPv6; there are more when mail waits for DNS. */
 const LANES = 4
 const WAITING_LANES = 128
-/** MAILs that a connection carries, at most: few, as in SMTP sessions, and as many where mail waits as where not. */
+/** Most MAILs of one connection: few, as in SMTP sessions, and the same number for zones that wait and others. */
 const MAILS_OF_CONNECTION = 3
 /**
- * MAILs of a turn, the same for every zone, so that what a turn costs by itself falls on all alike. They are many for what
- * a stranger can have at once of what is shared, which the first few spend: what counts is what he can go on with. Those
- * without recipient cost so little that it takes more of them to tell.
+ * MAILs of a turn. The number is the same for every zone, so that the fixed cost of a turn weighs on all zones alike.
+ * It is large because the first MAILs use up the burst that a stranger may have of what is shared, and the sustained
+ * cost is what counts. MAILs without a recipient cost so little that it takes many of them to tell.
  */
 const MAILS = 200
 const MAILS_WITHOUT_RECIPIENT = 1600
-/** MAILs of a turn, where those wait for the DNS. */
+/** MAILs of a turn when they wait for DNS. */
 const WAITING_MAILS = 384
 /**
- * Milliseconds after which a turn sends nothing more. A turn that waits for the DNS has time for two waits, so that what
- * a turn costs by itself is shared by many MAILs.
+ * Time in milliseconds after which a turn sends nothing more. A turn that waits for DNS has time for two waits, so that
+ * its fixed cost is shared by many MAILs.
  */
-const TURN = 1500
-const WAITING_TURN = 4000
-/** Milliseconds after which a turn does not wait any longer for the daemon's rest. */
-const LONGEST_REST = 6000
-/** How long nothing must have happened then: c-ares repeats what is not answered after longer and longer pauses. */
-const QUIET = 200
-const QUIET_WAITING = 1000
-/** SMTP sessions with hostile mail at once, and how long another client sends without them and beside them. */
+const MAX_TURN = 1500
+const MAX_WAITING_TURN = 4000
+/** Longest wait for the daemon to become idle after a turn, in milliseconds. */
+const MAX_REST = 6000
+/** The daemon counts as idle after this time without activity, as c-ares repeats questions after ever longer pauses. */
+const IDLE_PERIOD = 200
+const IDLE_PERIOD_WAITING = 1000
+/** Concurrent SMTP sessions with hostile mail, and how long another client sends without them and beside them. */
 const SESSIONS = 3
 const SECONDS_ALONE = 15
 const SECONDS_BESIDE = 40
@@ -56,11 +57,11 @@ interface Manner {
   readonly hasRecipient: boolean
   /** Whether each MAIL comes from a network of its own. */
   readonly hasManyNetworks: boolean
-  /** Whether each MAIL has a sender domain that somebody has registered for it alone. */
+  /** Whether each MAIL has a sender domain that was registered for it alone. */
   readonly hasManyDomains: boolean
   /**
-   * Whether the promise on CPU is for it. What domains cost that are registered for one MAIL each is shown only; of a MAIL
-   * without recipient it is promised that nothing is asked.
+   * Whether the limit on CPU time applies. For domains that are registered for one MAIL each, the cost is only printed;
+   * for MAILs without a recipient, the promise is that nothing is asked.
    */
   readonly isPromised: boolean
 }
@@ -88,7 +89,7 @@ interface Cell {
   readonly zone: HostileZone
   readonly zoneNumber: number
   readonly manner: Manner
-  /** Of each turn, for one MAIL: CPU seconds, and DNS questions and packets. */
+  /** CPU seconds, DNS questions and DNS packets for one MAIL, of each turn. */
   readonly cpu: number[]
   readonly questions: number[]
   readonly packets: number[]
@@ -96,7 +97,10 @@ interface Cell {
   most: number
 }
 
-/** `dir` is a folder of `scratch`. Rounds of the table are begun for so many seconds; a few minutes more go by after that. */
+/**
+ * Runs the bench. `dir` is a folder of `scratch`. Rounds of the table begin for `seconds`, and a few more minutes pass
+ * after that.
+ */
 export async function benchHostile(dir: string, seconds: number, seed: number): Promise<void> {
   const dns = await startHostileDns({ dir })
   await table(dir, dns, seconds, seed)
@@ -114,11 +118,11 @@ async function table(dir: string, dns: HostileDns, seconds: number, seed: number
       return { zone, zoneNumber, manner, ...figures }
     }),
   )
-  // Cells without recipient come first, since questions for other cells are still repeated for a while after their turn.
-  // Then come those that wait: large answers of other zones leave garbage, which V8 collects while mail waits.
+  // Cells without recipient come first, since questions for other cells are still repeated for a while after their
+  // turn. Then come those that wait: large answers of other zones leave garbage, which V8 collects while mail waits.
   const rank = ({ zone, manner }: Cell) => (manner.hasRecipient ? (zone.isSlow ? 1 : 2) : 0)
   const inOrder = cells.toSorted((a, b) => rank(a) - rank(b))
-  // Not counted: code is compiled.
+  // These turns are not counted, as code is still being compiled.
   for (const cell of inOrder) if (!cell.zone.isSlow) await bench.turn(cell)
   for (const cell of cells) cell.cpu.length = cell.questions.length = cell.packets.length = cell.most = 0
   const startedAt = performance.now()
@@ -146,7 +150,7 @@ class Turns {
   readonly #greymx: Greymx
   readonly #dns: HostileDns
   readonly #seed: number
-  /** CPU seconds a second while nothing happens. */
+  /** CPU seconds that the idle daemon uses in a second. */
   #idleCost = 0
   #made = 0
 
@@ -169,10 +173,10 @@ class Turns {
     const isSlow = isWaiting(cell.zone, cell.manner)
     const lanes = isSlow ? WAITING_LANES : LANES
     const share = Math.ceil(mailsOf(cell) / lanes)
-    const deadline = startedAt + (isSlow ? WAITING_TURN : TURN)
+    const deadline = startedAt + (isSlow ? MAX_WAITING_TURN : MAX_TURN)
     const sending = Array.from({ length: lanes }, (_, lane) => this.#lane(cell, lane, share, deadline))
     const mails = (await Promise.all(sending)).reduce((sum, count) => sum + count, 0)
-    await this.#rest(isSlow ? QUIET_WAITING : QUIET)
+    await this.#rest(isSlow ? IDLE_PERIOD_WAITING : IDLE_PERIOD)
     const elapsed = (performance.now() - startedAt) / 1000
     const cpu = Math.max(0, (await this.#cpu()) - cpuBefore - elapsed * this.#idleCost)
     const { questions, packets, most } = (await this.#dns.counts())[cell.zone.name] ?? NO_COUNT
@@ -182,7 +186,7 @@ class Turns {
     cell.most = Math.max(cell.most, most)
   }
 
-  /** Sends a lane's share of the MAILs, as many as there is time for, and returns how many those were. */
+  /** Sends a lane's share of the MAILs until the deadline, and returns how many it sent. */
   async #lane(cell: Cell, lane: number, share: number, deadline: number): Promise<number> {
     const { zone, zoneNumber, manner } = cell
     let sent = 0
@@ -202,9 +206,9 @@ class Turns {
     return sent
   }
 
-  /** Waits until for so many milliseconds the daemon has done nothing and has asked nothing. */
+  /** Waits until the daemon has done and asked nothing for `quiet` milliseconds. */
   async #rest(quiet: number): Promise<void> {
-    const deadline = performance.now() + LONGEST_REST
+    const deadline = performance.now() + MAX_REST
     let [cpu, packets, quietSince] = [await this.#cpu(), -1, performance.now()]
     while (performance.now() - quietSince < quiet && performance.now() < deadline) {
       await sleep(100)
@@ -255,7 +259,7 @@ async function throughPostfix(dir: string, dns: HostileDns, seed: number): Promi
   const times = `greylist: { delay: ${DELAY}ms, retry_window: 1h, lifetime: 1h }`
   const settings = `store: "lmdb:${dir}/state"\ndns_servers: [${dns.server}]\nlog: { level: warn }\n${times}`
   const greymx = await startGreymx({ dir, name: 'postfix', settings })
-  // Over TCP, Postfix keeps up to 128 KiB of what needs no reply to itself: MAIL after MAIL would not reach greymx.
+  // Over TCP, Postfix buffers up to 128 KiB of commands that need no reply, so many MAILs would not reach greymx.
   const mta = await startPostfix({ dir, milter: `unix:${greymx.socketPath}` })
   const model = new Model(`s${seed}`, seed, DELAY)
   const send = async (length: number) => {
@@ -264,7 +268,7 @@ async function throughPostfix(dir: string, dns: HostileDns, seed: number): Promi
     const traffic = await sendPlain(mta, model, verdictOf, () => performance.now() > until)
     return { traffic, health: await health.end() }
   }
-  await send(2) // until all is warm
+  await send(2) // warms up
   const alone = await send(SECONDS_ALONE)
   await dns.reset()
   const zones = HOSTILE_ZONES.slice(1)
@@ -300,7 +304,7 @@ function describe(name: string, { traffic, health }: { traffic: Traffic; health:
   )
 }
 
-/** Prints whether a promise is kept; each of `broken` is a case where it is not. */
+/** Prints whether a promise is kept; `broken` has the cases in which it is not. */
 function verdict(promise: string, broken: readonly string[]): void {
   console.log(`${broken.length === 0 ? 'kept' : 'BROKEN'}: ${promise}${broken.length > 0 ? ':' : ''}`)
   for (const line of broken.slice(0, 40)) console.log(`  ${line}`)

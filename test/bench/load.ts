@@ -1,5 +1,5 @@
-// Connections that speak the raw milter protocol as Postfix does: what an SMTP client makes it send in one step is one
-// write, and the next step waits for the reply where there is one.
+// Connections that speak the raw milter protocol as Postfix does. The commands that one step of an SMTP client causes
+// are sent in one write, and the next step waits for the reply if there is one.
 
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,29 +12,29 @@ import { type Attempt, Model } from './model.ts'
 export interface Tally {
   decisions: number
   readonly byKind: Map<string, number>
-  /** Attempts so close to the end of the delay that either answer is right. */
+  /** Attempts so close to the end of the delay that both answers are right. */
   either: number
-  /** Attempts while the filter could not know any better. */
+  /** Attempts during a disturbance, when any answer is right. */
   disturbed: number
-  /** What was answered wrongly. */
+  /** Descriptions of wrong answers. */
   readonly wrong: string[]
-  /** Milliseconds from RCPT to its answer. */
+  /** Times from RCPT to its answer, in milliseconds. */
   readonly latencies: number[]
 }
 
 export interface LoadOptions {
   readonly socket: SocketSpec
   readonly connections: number
-  /** Messages, of one recipient each, until a connection is ended and the next one made. */
+  /** Messages of each connection, with one recipient each. */
   readonly messages: number
   readonly seed: number
   /** greymx's delay, in milliseconds. */
   readonly delay: number
-  /** Whether the filter has to answer as greymx; else it passes everything, and is sent the same. */
+  /** Whether answers are checked as those of greymx; the other filter passes everything and gets the same load. */
   readonly isJudged: boolean
-  /** Milliseconds between two messages of a connection; none by default. */
+  /** Pause between two messages of a connection, in milliseconds; none by default. */
   readonly pause?: number
-  /** Whether any answer is right to what was sent and answered at these instants of performance.now(). */
+  /** Whether any answer is right that was sent for and received at these instants of performance.now(). */
   readonly isDisturbed?: (sentAt: number, answeredAt: number) => boolean
 }
 
@@ -71,7 +71,7 @@ export class Load {
     this.#lanes = Array.from({ length: options.connections }, (_, index) => new Lane(options, index))
   }
 
-  /** Runs for so many milliseconds; resolves when the last answers are there, and rejects when a connection breaks. */
+  /** Runs for `milliseconds`; resolves with the last answers, and rejects when a connection breaks. */
   async run(milliseconds: number, tally: Tally): Promise<void> {
     const until = performance.now() + milliseconds
     await Promise.all(this.#lanes.map((lane) => lane.run(until, tally)))
@@ -82,7 +82,7 @@ export class Load {
   }
 }
 
-/** One connection after another, each with its messages. */
+/** Makes one connection after another, each with its messages. */
 class Lane {
   readonly #options: LoadOptions
   readonly #index: number
@@ -152,7 +152,7 @@ class Lane {
     const sentAt = performance.now()
     const code = (await this.#step(rcptStep)).toString('latin1', 0, 1)
     this.#judge(attempt, code, sentAt, performance.now(), tally)
-    // The null milter is sent what greymx is sent, though it would let more messages through.
+    // The null milter passes everything, but gets the same commands as greymx.
     const isDelivered = this.#options.isJudged ? code === 'c' : attempt.triplet.passed
     if (!isDelivered) {
       this.#socket?.write(ABORT)
@@ -162,13 +162,13 @@ class Lane {
     await this.#step(END_STEP)
   }
 
-  /** HELO, where the filter wants to hear it. */
+  /** The HELO command, if the filter asked for that stage. */
   #hello(negotiated: Buffer): Buffer {
     const isWanted = (negotiated.readUInt32BE(9) & STEPS.NOHELO) === 0
     return isWanted ? encodeCommand({ kind: 'HELO', name: 'mail.example.org' }) : Buffer.alloc(0)
   }
 
-  /** Writes, and waits for the reply. */
+  /** Writes the bytes, and waits for the reply. */
   #step(bytes: Buffer): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       this.#take = resolve

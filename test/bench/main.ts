@@ -1,23 +1,24 @@
-// npm run bench: how many decisions a second greymx makes next to a milter that does nothing, both loaded in turns in
-// the same run, and whether every verdict was right. Figures are of this machine; only the ratios travel.
+// npm run bench: measures how many decisions a second greymx makes, next to a milter that does nothing; both are loaded
+// in turns in one run, and every verdict is checked. The figures hold for this machine; only the ratios hold for
+// others.
 //
 //   npm run bench -- [--seconds 120] [--connections 64] [--messages 1] [--socket inet|unix]
 //                    [--store redis|lmdb|memory] [--seed 1]
 //
-// --messages is how many each connection carries before the next is made: an MTA makes one for each SMTP session, and
-// most sessions bring one message.
+// --messages is the number of messages of each connection. An MTA makes one connection for each SMTP session, and most
+// sessions bring one message.
 //
 //   npm run bench -- --rules [--seconds 35] [--seed 1]
 //
-// What each rule costs instead, in this process and without milter: see rules.ts.
+// This measures what each rule costs, in this process and without the milter protocol; see rules.ts.
 //
 //   npm run bench -- --start [--runs 20]
 //
-// How long greymx takes to its first decision: see start.ts.
+// This measures how long greymx takes from its start to its first decision; see start.ts.
 //
 //   npm run bench -- --hostile [--seconds 600] [--seed 1]
 //
-// What mail costs whose sender's zone is made to be costly, and what others have to bear meanwhile: see hostile.ts.
+// This measures what mail costs whose sender's zone is made to be costly, and how long others wait; see hostile.ts.
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -34,8 +35,8 @@ import { Load, type LoadOptions, newTally, type Tally } from './load.ts'
 import { benchStart } from './start.ts'
 
 const DELAY = 2000
-/** One turn of each, in milliseconds: short enough that the machine's moods meet both alike. */
-const TURN = 5000
+/** Length of a turn in milliseconds: so short that what else the machine does affects both sides alike. */
+const TURN_LENGTH = 5000
 
 const { values } = parseArgs({
   options: {
@@ -59,7 +60,7 @@ interface Side {
   readonly load: Load
   readonly pids: readonly number[]
   readonly tally: Tally
-  /** Of each turn: decisions a second, and CPU seconds for 100,000 decisions. */
+  /** Decisions a second, and CPU seconds for 100,000 decisions, of each turn. */
   readonly rates: number[]
   readonly cpu: number[]
 }
@@ -68,11 +69,11 @@ const endings: Array<() => Promise<void>> = []
 try {
   const dir = await scratch({ after: (end) => endings.push(end) })
   if (values.rules) {
-    const { benchRules } = await import('./rules.ts') // which compiles long lists
+    const { benchRules } = await import('./rules.ts') // imported here, as it compiles long lists
     await benchRules({ dir, seconds: Number(values.seconds ?? 35), seed: Number(values.seed) })
   } else if (values.start) await benchStart(dir, Number(values.runs))
   else if (values.hostile) {
-    const { benchHostile } = await import('./hostile.ts') // which brings the tests' MTAs along
+    const { benchHostile } = await import('./hostile.ts') // imported here, as it loads the test harness of the MTAs
     await benchHostile(dir, Number(values.seconds ?? 600), Number(values.seed))
   } else await benchLoad(dir, Number(values.seconds ?? 120))
 } finally {
@@ -87,13 +88,13 @@ async function benchLoad(dir: string, seconds: number): Promise<void> {
     delay: DELAY,
   }
   const sides = [await nullSide(dir, options), await greymxSide(dir, options)]
-  const turns = Math.max(1, Math.round((seconds * 1000) / TURN / sides.length))
+  const turns = Math.max(1, Math.round((seconds * 1000) / TURN_LENGTH / sides.length))
   console.log(
     `${values.connections} connections, ${values.messages} message(s) each, over ${values.socket}, store ${values.store}, seed ${values.seed}, ` +
-      `${turns} turns of ${TURN / 1000} s`,
+      `${turns} turns of ${TURN_LENGTH / 1000} s`,
   )
-  // Not counted: code is compiled, and triplets come to be known.
-  for (const side of sides) await side.load.run(TURN, side.tally)
+  // This turn is not counted: code is compiled in it, and the first triplets are learnt.
+  for (const side of sides) await side.load.run(TURN_LENGTH, side.tally)
   for (const { tally } of sides) tally.latencies.length = 0
   for (let turn = 0; turn < turns; turn += 1) for (const side of sides) await takeTurn(side)
   report(sides)
@@ -130,7 +131,7 @@ async function newSocket(dir: string, name: string): Promise<SocketSpec> {
   return { kind: 'inet', host: '127.0.0.1', port: await freePort() }
 }
 
-/** Starts a program of Node's with its log in a file, as a service's log goes: this process has a load to make. */
+/** Starts a Node.js program with its log in a file, so that this process need not read it. */
 async function startQuietly(dir: string, args: readonly string[], readyText: string): Promise<number> {
   const logFile = join(dir, `${basename(args[0] ?? '')}.log`)
   const daemon = await startDaemon({
@@ -156,7 +157,7 @@ function newSide(name: string, load: Load, pids: readonly number[]): Side {
 
 async function takeTurn({ load, pids, tally, rates, cpu }: Side): Promise<void> {
   const [decisionsBefore, cpuBefore, startedAt] = [tally.decisions, await cpuSeconds(pids), performance.now()]
-  await load.run(TURN, tally)
+  await load.run(TURN_LENGTH, tally)
   const elapsed = (performance.now() - startedAt) / 1000
   const decisions = tally.decisions - decisionsBefore
   rates.push(decisions / elapsed)

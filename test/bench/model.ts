@@ -1,5 +1,6 @@
-// What one connection of the load sends next, and what greymx has to answer: a seeded mix of new, early, retried and
-// passed triplets, each connection with triplets of its own, so that what is right depends on nobody else.
+// Decides what a connection of the load sends next and what greymx has to answer: a seeded mix of new, early, retried
+// and passed triplets. Each connection has triplets of its own, so that the right answer depends on no other
+// connection.
 
 import { mulberry32, type Random } from './random.ts'
 
@@ -13,7 +14,7 @@ export interface Attempt {
 export interface Triplet {
   readonly sender: string
   readonly recipient: string
-  /** When the first attempt was sent and when it was answered, in milliseconds. */
+  /** Instants at which the first attempt was sent and answered, in milliseconds. */
   sentAt: number
   answeredAt: number
   passed: boolean
@@ -21,7 +22,7 @@ export interface Triplet {
 
 export type Expected = 'pass' | 'tempfail' | 'either'
 
-/** Shares of a hundred attempts; a kind of which there is no triplet yet is a new one instead. */
+/** Kinds of attempts, in percent; while a kind has no triplet, a new triplet takes its place. */
 const SHARES: ReadonlyArray<readonly [Kind, number]> = [
   ['known', 50],
   ['new', 25],
@@ -29,11 +30,11 @@ const SHARES: ReadonlyArray<readonly [Kind, number]> = [
   ['early', 10],
 ]
 
-/** Room for what the clocks of two processes and a busy machine may differ by, in milliseconds. */
-const MARGIN = 50
+/** Tolerance for the clocks of two processes and for a busy machine, in milliseconds. */
+const TOLERANCE = 50
 
-/** As many known ones as tell enough; a run of hours would gather millions. */
-const MOST_PASSED = 5000
+/** Limit of the passed triplets that are kept; a run of hours would gather millions. */
+const MAX_PASSED = 5000
 
 export class Model {
   readonly #random: Random
@@ -63,14 +64,14 @@ export class Model {
     }
   }
 
-  /** What has to be answered to an attempt sent at `sentAt` and answered at `answeredAt`. */
+  /** The right answer to an attempt that was sent at `sentAt` and answered at `answeredAt`. */
   expected({ kind, triplet }: Attempt, sentAt: number, answeredAt: number): Expected {
     if (triplet.passed) return 'pass'
     if (kind === 'new') return 'tempfail'
     const youngest = sentAt - triplet.answeredAt
     const oldest = answeredAt - triplet.sentAt
-    if (youngest >= this.#delay + MARGIN) return 'pass'
-    return oldest < this.#delay - MARGIN ? 'tempfail' : 'either'
+    if (youngest >= this.#delay + TOLERANCE) return 'pass'
+    return oldest < this.#delay - TOLERANCE ? 'tempfail' : 'either'
   }
 
   answered({ kind, triplet }: Attempt, passed: boolean, answeredAt: number): void {
@@ -79,12 +80,12 @@ export class Model {
       this.#waiting.push(triplet)
     } else if (passed && !triplet.passed) {
       triplet.passed = true
-      if (this.#passed.length < MOST_PASSED) this.#passed.push(triplet)
-      else this.#passed[Math.floor(this.#random() * MOST_PASSED)] = triplet
+      if (this.#passed.length < MAX_PASSED) this.#passed.push(triplet)
+      else this.#passed[Math.floor(this.#random() * MAX_PASSED)] = triplet
     }
   }
 
-  /** Nothing is expected of a triplet any more of which nobody knows what the filter remembers. */
+  /** Drops a triplet, when it is unknown what the filter remembers of it. */
   forget({ triplet }: Attempt): void {
     for (const list of [this.#waiting, this.#passed]) {
       const index = list.indexOf(triplet)
@@ -102,14 +103,14 @@ export class Model {
         return this.#waiting.at(-1)
       case 'retry': {
         const oldest = this.#waiting[0]
-        if (!oldest || now - oldest.answeredAt < this.#delay + MARGIN) return undefined
+        if (!oldest || now - oldest.answeredAt < this.#delay + TOLERANCE) return undefined
         return this.#waiting.shift()
       }
     }
   }
 }
 
-/** One of the kinds, by their shares. */
+/** A random kind, by the shares. */
 export function anyKind(random: Random): Kind {
   let point = random() * 100
   for (const [kind, share] of SHARES) {

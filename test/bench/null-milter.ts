@@ -1,5 +1,7 @@
-// A milter that does nothing: greymx's own server and protocol, answering continue at once. What it reaches is what
-// the protocol allows; the rest is what deciding costs. Run as: null-milter.js SOCKET, in libmilter's notation
+// A milter that does nothing: it uses greymx's own server and protocol, and answers `continue` at once. Its rate is
+// what the protocol allows; the difference to greymx's is the cost of deciding.
+//
+//   node null-milter.js SOCKET     in libmilter's notation
 
 import type { Handler } from '../../src/milter/session.ts'
 import { parseSocketSpec, SOCKET_SPEC_FORMS } from '../../src/sockets/spec.ts'

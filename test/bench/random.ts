@@ -1,9 +1,9 @@
-// Chance that repeats itself from a seed, so that a run can be had again.
+// A random generator with a seed, so that a run can be repeated.
 
-/** Numbers from 0 to 1. */
+/** Returns a number from 0 up to 1. */
 export type Random = () => number
 
-/** A small generator (Tommy Ettinger's mulberry32). */
+/** A generator with 32 bits of state: Tommy Ettinger's mulberry32. */
 export function mulberry32(seed: number): Random {
   let state = seed
   return () => {

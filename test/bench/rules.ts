@@ -1,11 +1,11 @@
-// npm run bench -- --rules: what each rule costs per decision. One process judges a seeded mix of attempts, with every
-// rule off and with each alone switched on, all in turns of a few milliseconds and in another order each time, so that
-// the machine's moods meet all alike. The parts are the real ones, store and DNS server included; the store is in
-// memory, and nothing but judging is timed. Ratios are of CPU time, all threads of this process together: what else
-// runs on the machine lengthens the other. The DNS server's is not in it.
+// npm run bench -- --rules: measures what each rule costs per decision. One process judges a seeded mix of attempts
+// with all rules off, and then with one rule on at a time. The turns last a few milliseconds and come in a new order
+// each round, so that what else the machine does affects all cases alike. All parts are real, the DNS server included;
+// the store is in memory, and only judging is timed. Ratios are of the CPU time of all threads of this process, as
+// elapsed time grows with what else runs on the machine. The CPU time of the DNS server does not count.
 //
-// What a rule decides is judged beside that, in turns of its own, to see that it is decided rightly: an exemption spares
-// the rest of the way, and would make a list look as if it cost nothing.
+// Attempts that the rule itself decides are judged in turns of their own, which check the verdicts. An exemption skips
+// the rest of the decision, so that in the mix a list would seem to cost nothing.
 
 import { Dns } from '../../src/dns.ts'
 import { createDnsLists } from '../../src/exempt/dnslists.ts'
@@ -17,7 +17,7 @@ import type { Outcome } from '../../src/outcome.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import { startDns } from '../support/dns.ts'
 import type { Maker, Planned } from './attempts.ts'
-import { CASES, type Case, OFF, OFF_MADE_UP, PAIRS, type Rules, SHORT, ZONES } from './cases.ts'
+import { CASES, type Case, FEW_ENTRIES, OFF, OFF_MADE_UP, PAIRS, type Rules, ZONES } from './cases.ts'
 import { median, quantile } from './figures.ts'
 import { below, mulberry32, type Random } from './random.ts'
 
@@ -28,24 +28,24 @@ export interface RulesOptions {
   readonly seed: number
 }
 
-/** How many attempts a turn has, of those that the rule decides, and of either where DNS is asked for each. */
+/** Attempts of a turn: of the mix, of those that the rule decides, and of either when DNS is asked for each. */
 const ATTEMPTS = 1000
 const DECIDED = 500
 const ASKING = 100
-/** Attempts under way at once, as those of so many MTA connections. */
-const AT_ONCE = 32
-/** Turns that are not counted: code is compiled, and DNS comes to be known. */
+/** Concurrent attempts, one for each of so many MTA connections. */
+const MAX_CONCURRENT = 32
+/** First turns, which are not counted: code is compiled in them, and DNS answers are cached. */
 const WARM_UP = 3
 
-/** Of each turn, microseconds per decision. */
+/** Microseconds per decision, of each turn. */
 interface Costs {
   readonly time: number[]
   readonly cpu: number[]
-  /** CPU time of what the rule decides. */
+  /** CPU time of the attempts that the rule decides. */
   readonly decided: number[]
 }
 
-/** A case with what is compiled and remembered from turn to turn. */
+/** A case with its compiled parts and its store, which are kept from turn to turn. */
 interface Running {
   readonly case: Case
   readonly exempt: Exempt
@@ -58,7 +58,7 @@ interface Verdicts {
   readonly wrong: string[]
 }
 
-/** Sets the exit status to 1 where an attempt was judged wrongly. */
+/** Runs the bench and prints its table. Sets the exit status to 1 if an attempt was judged wrongly. */
 export async function benchRules({ dir, seconds, seed }: RulesOptions): Promise<void> {
   const until = performance.now() + seconds * 1000
   const { server } = await startDns({ dir, zones: ZONES, ttlSeconds: 3600 })
@@ -91,7 +91,7 @@ async function takeTurn(one: Running, mixes: Mixes, server: string, verdicts: Ve
   one.costs.decided.push(cpu)
 }
 
-/** What judging `mix` takes when all that has to be known of it is known. */
+/** The time for judging `mix`, after everything before its attempts was written to the store. */
 async function measure(
   { case: { name, rules, asksAnew }, exempt, investigate }: Running,
   mix: readonly Planned[],
@@ -130,7 +130,7 @@ async function timed(
   const [elapsed, cpu] = [performance.now() - startedAt, process.cpuUsage(cpuBefore)]
   verdicts.count += mix.length
   for (const [index, { reason }] of outcomes.entries()) {
-    const { attempt, expected } = mix[index] as Planned // there is one outcome for each
+    const { attempt, expected } = mix[index] as Planned // each attempt has one outcome
     if (reason === expected) continue
     const { client, sender, recipient } = attempt
     const who = `${client.name}[${client.address?.text}] ${sender.text} ${recipient?.text}`
@@ -139,18 +139,18 @@ async function timed(
   return { time: (elapsed * 1000) / mix.length, cpu: (cpu.user + cpu.system) / mix.length }
 }
 
-/** What `work` gives for each, `AT_ONCE` of them under way. */
+/** The results of `work` for all items, with `MAX_CONCURRENT` of them in progress. */
 async function atOnce<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []
   const waiting = items.entries()
-  const lanes = Array.from({ length: AT_ONCE }, async () => {
+  const lanes = Array.from({ length: MAX_CONCURRENT }, async () => {
     for (const [index, item] of waiting) results[index] = await work(item)
   })
   await Promise.all(lanes)
   return results
 }
 
-/** The mixes of one turn, each the same for all that ask for it. */
+/** The mixes of one turn; each is made once, for all cases that use it. */
 class Mixes {
   readonly #seed: number
   readonly #made = new Map<Maker, Planned[]>()
@@ -197,7 +197,7 @@ function shuffled<T>(items: readonly T[], random: Random): T[] {
 
 function report(running: readonly Running[], turns: number, seed: number, verdicts: Verdicts): void {
   const costsOf = (wanted: Case) => running.find((one) => one.case === wanted)?.costs ?? newCosts()
-  console.log(`${turns} turns of ${ATTEMPTS} attempts, ${AT_ONCE} at once, seed ${seed}`)
+  console.log(`${turns} turns of ${ATTEMPTS} attempts, ${MAX_CONCURRENT} at once, seed ${seed}`)
   console.log('Microseconds per decision, medians of turns (half of them between those in brackets)\n')
   console.log(row('rule', 'time', 'CPU', '', 'to all off', 'decided by it'))
   for (const { case: one, costs } of running) {
@@ -217,7 +217,7 @@ function report(running: readonly Running[], turns: number, seed: number, verdic
   for (const [few, many] of PAIRS) {
     const [short, long] = [costsOf(few), costsOf(many)]
     console.log(
-      `${many.name} entries against ${SHORT}: ratio ${ratio(long.cpu, short.cpu)}; ` +
+      `${many.name} entries against ${FEW_ENTRIES}: ratio ${ratio(long.cpu, short.cpu)}; ` +
         `where one applies, ${median(long.decided).toFixed(1)} against ${median(short.decided).toFixed(1)} µs`,
     )
   }
@@ -231,7 +231,7 @@ function row(name: string, ...figures: string[]): string {
   return name.padEnd(48) + figures.map((figure, index) => figure.padStart(widths[index] ?? 0)).join('')
 }
 
-// Of the medians: one by one, turns in which the garbage of others is collected would tell for too much.
+// The ratio is that of the medians, as single turns may collect the garbage of others.
 function ratio(costs: readonly number[], others: readonly number[]): string {
   return (median(costs) / median(others)).toFixed(2)
 }

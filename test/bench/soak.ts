@@ -1,6 +1,6 @@
-// npm run soak: half an hour of mixed load by default, with a restart of Redis each minute. Every verdict is checked
-// against the model; while Redis is away mail has to pass or be judged rightly, and nothing that had passed may be
-// forgotten. Memory and file descriptors of the daemon are watched, and have to stay what they were.
+// npm run soak: runs a mixed load, by default for half an hour, and restarts Redis each minute. Every verdict is
+// checked against the model: while Redis is away, mail must pass or be judged rightly, and no pass may be forgotten.
+// The memory and the file descriptors of the daemon are watched and must not grow.
 //
 //   npm run soak -- [--minutes 30] [--restart-every 60] [--connections 32] [--seed 1]
 
@@ -16,10 +16,10 @@ import { median, quantile } from './figures.ts'
 import { Load, newTally, type Tally } from './load.ts'
 
 const DELAY = 2000
-/** So long after a restart answers may still be those of an outage, in milliseconds. */
+/** Time after a restart in which answers may still be those of an outage, in milliseconds. */
 const AFTERMATH = 3000
 const SAMPLE_EVERY = 5000
-/** By how much the figure of the last quarter may exceed that of the second: the first fills the caches. */
+/** Largest ratio of a figure in the last quarter to that in the second; caches fill during the first. */
 const GROWTH = 1.15
 
 interface Sample {
@@ -46,7 +46,7 @@ try {
 async function soak(length: number, restartEvery: number): Promise<void> {
   const dir = await scratch({ after: (end) => endings.push(end) })
   const dns = await startDns({ dir, zones: { 'example.org': '* TXT "v=spf1 ip4:198.18.0.0/15 -all"' } })
-  // What is acknowledged survives a restart, as it does where Redis is run with care.
+  // With these settings, acknowledged writes survive a restart.
   const persistence = ['--appendonly', 'yes', '--appendfsync', 'always']
   let redis = await startRedis({ dir, args: persistence })
   const greymx = await startGreymx({
@@ -72,15 +72,15 @@ greylist: { delay: ${DELAY}ms, retry_window: 1h, lifetime: 1h, auto_whitelist: {
   let isOver = false
   const watching = watch(greymx, samples, () => isOver)
   const running = load.run(length, tally)
-  const endsAt = performance.now() + length
-  while (performance.now() + restartEvery < endsAt) {
+  const deadline = performance.now() + length
+  while (performance.now() + restartEvery < deadline) {
     await sleep(restartEvery)
     const outage = { from: performance.now(), to: Number.POSITIVE_INFINITY }
     outages.push(outage)
     redis = await restart(redis, dir, persistence)
     await waitFor('the store to be up', async () => (await health(greymx)) === 200, 10_000)
     outage.to = performance.now() + AFTERMATH
-    const minute = Math.round((performance.now() - endsAt + length) / 60_000)
+    const minute = Math.round((performance.now() - deadline + length) / 60_000)
     console.log(
       `minute ${minute}: Redis restarted; ${tally.decisions} decisions, ${tally.wrong.length} wrong`,
     )
@@ -113,7 +113,7 @@ async function watch({ pid }: Greymx, samples: Sample[], isOver: () => boolean):
 function report(samples: readonly Sample[], tally: Tally): void {
   const quarter = (index: number) =>
     samples.slice(Math.floor((samples.length * index) / 4), Math.floor((samples.length * (index + 1)) / 4))
-  // How many connections MTAs have open just then comes and goes: what leaks shows in the fewest descriptors.
+  // The number of open connections varies, so a leak of descriptors shows in their least number.
   for (const [name, unit, of, figure] of [
     ['RSS', ' MiB, median', ({ rss }: Sample) => rss, median],
     ['file descriptors', ', fewest', ({ descriptors }: Sample) => descriptors, fewest],

@@ -1,6 +1,6 @@
-// npm run bench -- --start: how long greymx takes from its start as a process to its first decision, DNS and store
-// included, with each kind of store; next to the milter that does nothing, all started in turns. What else runs on the
-// machine lengthens the time more than the CPU time, which is that of greymx and its child until then.
+// npm run bench -- --start: measures how long greymx takes from the start of its process to the first decision, DNS and
+// store included. Each kind of store and the milter that does nothing are started in turns. The CPU time is that of
+// greymx and its child until then; other load on the machine lengthens it less than the elapsed time.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,11 +15,11 @@ import { mean, median } from './figures.ts'
 
 interface Contender {
   readonly name: string
-  /** What Node runs. */
+  /** The arguments for Node.js. */
   readonly args: readonly string[]
-  /** What a first attempt has to be answered with. */
+  /** The right answer to a first attempt. */
   readonly answer: string
-  /** Of each run, milliseconds. */
+  /** Times of all runs, in milliseconds. */
   readonly times: number[]
   readonly cpu: number[]
 }
@@ -46,7 +46,7 @@ export async function benchStart(dir: string, runs: number): Promise<void> {
   }
   for (let run = 0; run <= runs; run += 1) {
     for (const contender of contenders) await start(contender, socket, run)
-    // Not counted: files come to be cached.
+    // The first run is not counted, as it fills the file cache.
     if (run === 0) for (const { times, cpu } of contenders) times.length = cpu.length = 0
   }
   for (const { name, times, cpu } of contenders) {

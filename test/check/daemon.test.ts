@@ -1,4 +1,4 @@
-// What greymx check has against the daemon that runs: it listens elsewhere than the configuration says.
+// Tests of the warning of greymx check on a running daemon that does not listen where the configuration says.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -1,4 +1,5 @@
-// What greymx check --postfix warns of, on main.cf as administrators write it; and that it is read as Postfix reads it.
+// Tests of the warnings of greymx check --postfix, on main.cf as administrators write it, and that greymx reads the
+// file as Postfix does.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -250,7 +251,7 @@ test('main.cf is read as Postfix itself reads it', async (t) => {
     const mainCf = `${BASE}${text}\n`
     const dir = await scratch(t)
     await writeFile(join(dir, 'main.cf'), mainCf)
-    await utimes(join(dir, 'main.cf'), 0, 0) // Postfix waits for a file that is younger than a second
+    await utimes(join(dir, 'main.cf'), 0, 0) // Postfix waits until a file is older than a second
     const { stdout } = await run('postconf', ['-c', dir, '-xh', ...names])
     const settings = parseMainCf(mainCf)
     const expected = stdout.split('\n').slice(0, names.length)

@@ -1,4 +1,5 @@
-// What greymx check --sendmail warns of: each case as .mc, and as the sendmail.cf that Sendmail's own m4 files make of it.
+// Tests of the warnings of greymx check --sendmail: each case as .mc, and as the sendmail.cf that Sendmail's m4 files
+// make.
 
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'

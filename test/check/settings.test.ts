@@ -1,4 +1,4 @@
-// What greymx check warns of in its own configuration.
+// Tests of the warnings of greymx check on the configuration of greymx.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -6,12 +6,12 @@ import { checkSettings, MIN_ANSWER_TIMEOUT } from '../../src/check/settings.ts'
 import { DECISION_TIMEOUT } from '../../src/greylist/greylister.ts'
 import { assertWarnings, configOf } from './support.ts'
 
-const QUIET = [
+const WITHOUT_WARNINGS = [
   '',
   'greylist: { delay: 299s }',
   'greylist: { retry_window: 4h }',
   'greylist: { lifetime: 2d }',
-  'socket_mode: "0666"', // no unix socket
+  'socket_mode: "0666"', // has no effect, as there is no unix socket
   'listen: unix:/run/greymx/s\nsocket_mode: "0660"',
   'listen: ["inet:1@127.8.0.1", "inet:1@localhost", "inet6:1@::1", "inet6:1@0:0:0:0:0:0:0:1"]',
   'listen: unix:/run/greymx/s\nsocket_mode: "0664"',
@@ -24,7 +24,7 @@ const QUIET = [
 ]
 
 test('checkSettings() has nothing against the defaults, nor against what is as good', () => {
-  for (const text of QUIET) assert.deepEqual(checkSettings(configOf(text)), [], text)
+  for (const text of WITHOUT_WARNINGS) assert.deepEqual(checkSettings(configOf(text)), [], text)
 })
 
 const WARNED: Array<[text: string, warnings: RegExp[]]> = [

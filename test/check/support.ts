@@ -1,4 +1,4 @@
-// What the tests of the MTAs' lint begin from.
+// Helpers of the tests of greymx check: configurations, and the comparison of warnings.
 
 import assert from 'node:assert/strict'
 import { parseConfig } from '../../src/config/load.ts'
@@ -10,7 +10,7 @@ export function configOf(text: string): Config {
   return loaded.config
 }
 
-/** Each warning matches its pattern, and there are no others. */
+/** Asserts that each warning matches its pattern, and that there are no others. */
 export function assertWarnings(name: string, warnings: readonly string[], expected: readonly RegExp[]): void {
   assert.equal(warnings.length, expected.length, `${name}\n${warnings.join('\n')}`)
   for (const [index, pattern] of expected.entries()) assert.match(warnings[index] ?? '', pattern, name)

@@ -1,4 +1,4 @@
-// The program as an administrator runs it: commands, exit statuses, what is printed, signals, and the admin pages.
+// Tests of the program as an operator runs it: commands, exit statuses, output, signals and the admin server.
 
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
@@ -16,21 +16,21 @@ import { endWith, freePort, scratch, waitFor } from '../support/scratch.ts'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 
-/** What a command that hangs is given before it is killed; its status is then `null`. */
-const PATIENCE = 15_000
+/** Time after which a command that hangs is killed, in milliseconds; its status is then `null`. */
+const COMMAND_TIMEOUT = 15_000
 
 function greymx(args: readonly string[], cwd = process.cwd(), environment: Record<string, string> = {}) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
     cwd,
     env: { ...process.env, ...environment },
     encoding: 'utf8',
-    timeout: PATIENCE,
+    timeout: COMMAND_TIMEOUT,
     killSignal: 'SIGKILL',
   })
   return { status, stdout, stderr }
 }
 
-/** `greymx serve`, started, on ports of its own; `settings` are YAML. */
+/** Starts `greymx serve` on ports of its own; `settings` are YAML. */
 async function startServe(t: TestContext, settings = '', store = 'memory:') {
   const dir = await scratch(t)
   const [port, adminPort] = [await freePort(), await freePort()]
@@ -44,7 +44,7 @@ async function startServe(t: TestContext, settings = '', store = 'memory:') {
     ready: (output) => output.includes('INPUT_MAIL_FILTER'),
   })
   endWith(dir, () => daemon.stop())
-  /** Has the whole file read again; resolves with what the log has from then on, once `logged` is there. */
+  /** Replaces the whole file and sends SIGHUP; resolves to the log from then on, once it contains `logged`. */
   const rewrite = async (
     settings: string,
     logged: string,
@@ -65,7 +65,7 @@ async function startServe(t: TestContext, settings = '', store = 'memory:') {
     get: (path: string, method = 'GET') => fetch(`http://127.0.0.1:${adminPort}${path}`, { method }),
     probe: (...args: string[]) =>
       greymx(['probe', '--socket', `inet:${port}@127.0.0.1`, '--client', '198.51.100.7', ...args]),
-    /** Changes the file and has it read again; resolves with what the log says then. */
+    /** Changes the file and sends SIGHUP; resolves to the log from then on. */
     async reload(changed: string, logged: string): Promise<void> {
       await rewrite(base + changed, logged)
     },
@@ -135,7 +135,7 @@ test('greymx check prints every fault on standard error, with status 78', async 
       'bad.yaml:1:9: Cannot read header "maybe": expected true or false\n' +
       'bad.yaml:2:8: Cannot read admin "8892": expected HOST:PORT like 127.0.0.1:8892, or false\n',
   })
-  // Without --config it is the one beside.
+  // Without --config, the file in the working directory is read.
   assert.deepEqual(greymx(['check'], dir), {
     status: 78,
     stdout: '',
@@ -319,7 +319,7 @@ test('greymx serve that cannot listen says so and ends with status 69', async (t
       `listen: inet:${address.port}@127.0.0.1\nadmin: false\nstore: "memory:"\n`,
       /^Cannot listen on inet:\d+@127\.0\.0\.1: .*EADDRINUSE.*\n$/,
     ],
-    // The parts that were opened before must not keep half a daemon alive.
+    // Parts that were opened before the fault must not keep the process alive.
     [
       'the admin port is taken',
       `listen: inet:${free}@127.0.0.1\nadmin: 127.0.0.1:${address.port}\nstore: "memory:"\n`,
@@ -421,7 +421,7 @@ test('SIGHUP swaps sockets and the admin page, and what is open goes on', async 
   const health = await fetch(`http://127.0.0.1:${newAdminPort}/healthz`)
   assert.deepEqual(((await health.json()) as { listeners: unknown }).listeners, listen.split(', '))
 
-  // And all of it back, the admin page off.
+  // This undoes the changes, and turns the admin server off.
   await rewrite(
     `listen: inet:${port}@127.0.0.1\nsocket_mode: "0666"\nstore: "memory:"\nadmin: false\n`,
     `msg="configuration read again" listen=inet:${port}@127.0.0.1\n`,
@@ -435,7 +435,7 @@ test('SIGHUP swaps sockets and the admin page, and what is open goes on', async 
 test('SIGHUP takes limits over together with sockets, or neither', async (t) => {
   const { port, daemon, rewrite } = await startServe(t)
   const newPort = await freePort()
-  /** An MTA that announces a command of 100,000 bytes. */
+  /** Connects, and announces a command of 100,000 bytes. */
   const announce = (of: number) => {
     const socket = connect({ host: '127.0.0.1', port: of }).resume()
     t.after(() => socket.destroy())
@@ -526,7 +526,7 @@ test('SIGHUP and SIGTERM before it listens wait until it does', async (t) => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text
     })
-    // Node.js answers no signal itself once greymx has asked for it: SigCgt in proc(5), of which SIGHUP is bit 0.
+    // The daemon handles SIGHUP once it is a caught signal: bit 0 of SigCgt in proc(5).
     await waitFor('the handlers', async () => {
       const status = await readFile(`/proc/${child.pid}/status`, 'latin1')
       return /^SigCgt:\s+[0-9a-f]+[13579bdf]$/m.test(status)

@@ -1,4 +1,4 @@
-// greymx check and the daemon that runs, or whatever else answers where that should be.
+// Tests of greymx check beside a running daemon, and beside another program at the daemon's address.
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'

@@ -1,4 +1,5 @@
-// The lines for the MTAs that serve prints: a unix socket first, in the way that each MTA finds it.
+// Tests of the lines for the MTAs that serve prints: they prefer unix sockets, with the path by which each MTA finds
+// them.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -1,4 +1,4 @@
-// A reader of the log that stands still holds up neither the answers nor the end of the daemon.
+// Tests that a reader of the log that is stuck delays neither the answers nor the end of the daemon.
 
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'

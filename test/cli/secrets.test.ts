@@ -1,5 +1,5 @@
-// No password shows anywhere: wherever it was set and whatever goes wrong with it, all that greymx writes and answers is
-// looked through.
+// Tests that greymx shows no password, wherever it was set and whatever goes wrong: all output and all answers are
+// searched.
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -17,7 +17,7 @@ const passwordFile = join(dir, 'password')
 await writeFile(passwordFile, `${SECRET}\n`)
 const redis = await startRedis({ dir, args: ['--requirepass', 'another'] })
 const open = await startRedis({ dir, args: ['--requirepass', SECRET] })
-// Redis quotes what it was told when it does not know the command.
+// Redis quotes a command that it does not know, with its arguments.
 const renamed = ['--rename-command', 'HELLO', '', '--rename-command', 'AUTH', '']
 const forgetful = await startRedis({ dir, args: renamed })
 

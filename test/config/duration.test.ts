@@ -1,4 +1,4 @@
-// Durations as settings write them, and back.
+// Tests of durations, as settings write them.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -62,7 +62,7 @@ test('formatDuration() shows the largest unit that is exact', () => {
   for (const [milliseconds, text] of cases) assert.equal(formatDuration(milliseconds), text)
 })
 
-// What formatDuration() shows, parseDuration() reads as the same time.
+// Property: parseDuration() undoes formatDuration().
 test('durations survive being shown and read', () => {
   fc.assert(
     fc.property(
@@ -77,7 +77,7 @@ test('durations survive being shown and read', () => {
   )
 })
 
-// Any text is a duration of whole milliseconds that is not negative, or none.
+// Property: any text is a duration in whole milliseconds, not negative, or is refused.
 test('parseDuration() never throws', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom(...'0123459.msh d') })), (text) => {

@@ -1,5 +1,5 @@
-// Settings by environment variables: they go before the file, and their faults name them. And settings as they are
-// printed: what is read back from there is what was in effect.
+// Tests of settings in environment variables, which override the file and are named in faults, and of printed settings,
+// which read back as the settings that were in effect.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -165,7 +165,7 @@ test('settings are printed with where they come from', () => {
   }
 })
 
-// Whatever texts settings have, the same texts are read back from what is printed.
+// Property: printed settings read back as the same texts.
 test('what is printed is read back as it was', () => {
   const word = fc.oneof(
     fc.string({ unit: 'binary' }),

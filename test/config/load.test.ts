@@ -1,5 +1,5 @@
-// The configuration file: every kind of fault with its place and its exact words, and milter.yaml, which shows every
-// setting with its default.
+// Tests of the configuration file: every kind of fault with its place and its exact words, and milter.yaml, which shows
+// every setting with its default.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -36,14 +36,14 @@ function configOf(text: string): Config {
   return loaded.config
 }
 
-/** Each text has exactly one fault: `LINE:COLUMN: message`. */
+/** Asserts that each text has exactly one fault: `LINE:COLUMN: message`. */
 function assertFaults(cases: ReadonlyArray<readonly [text: string, fault: string]>): void {
   for (const [text, fault] of cases) assert.deepEqual(faultsOf(text), [`milter.yaml:${fault}`], text)
 }
 
 const REPLY_VALUES = { ref: 'REF', seconds: 9, recipient: 'a@b', domain: 'b', host: 'mx' }
 
-/** Without functions, which have no equal; what they do stands beside. */
+/** The configuration with functions replaced by what they do, as functions cannot be compared. */
 function comparable(config: Config) {
   return { ...JSON.parse(JSON.stringify(config)), reply: config.reply.fill(REPLY_VALUES) }
 }
@@ -745,7 +745,7 @@ const SNIPPET = fc.constantFrom(
   ],
 )
 
-// Whatever stands in the file, it is a configuration or a list of faults, each with the file, a line and a column.
+// Property: any text is a configuration or gives faults, each with file, line and column.
 test('any text is a configuration or has faults', () => {
   const text = fc.oneof(
     fc.string(),
@@ -763,7 +763,7 @@ test('any text is a configuration or has faults', () => {
   )
 })
 
-// Take milter.yaml and put any value in the place of one of its values: nothing throws, and other settings stay.
+// Property: with any other value in place of one in milter.yaml, nothing throws and the other settings stay.
 test('any value in the place of a setting is read or a fault', () => {
   const lines = SETTINGS_TEXT.split('\n')
   const settings = lines.flatMap((line, index) => (/^ *[a-z0-9_]+: \S/.test(line) ? [index] : []))

@@ -1,5 +1,5 @@
-// The settings under `redis`: what they add to a store URL, the files that they name, and every kind of fault. What is
-// a password stays out of all of them.
+// Tests of the settings under `redis`: what they add to a store URL, the files that they name, and every kind of fault.
+// No fault shows a password.
 
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
@@ -149,8 +149,7 @@ test('each fault is told with its place and what is expected', async () => {
   )
 })
 
-// YAML's own messages quote what they are about: tags, anchors, escapes, headers of block scalars. Whatever goes wrong
-// around a password or a store URL with one, no fault shows it.
+// YAML's own messages quote tags, anchors, escapes and headers of block scalars. No fault may show a password in them.
 test('no fault of YAML shows a password', () => {
   const odd = fc.constantFrom(
     ...[
@@ -203,7 +202,7 @@ test('no fault of YAML shows a password', () => {
         ? `header: true\nstore: ${before}${secret}${behind}\n`
         : `header: true\nredis:\n  password: ${before}${secret}${behind}\n  username: u\n`
       for (const fault of faultsOf(text)) {
-        // A word where the name of a setting belongs is taken for one.
+        // A word in the place of a setting's name is quoted as an unknown setting.
         if (inUrl || !fault.includes('unknown setting')) assert.doesNotMatch(fault, /3cret/, text)
       }
     }),

@@ -1,4 +1,4 @@
-// Sizes as settings write them, and back.
+// Tests of sizes, as settings write them.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -36,7 +36,7 @@ test('parseSize() refuses everything else', () => {
   for (const text of cases) assert.equal(parseSize(text), undefined, JSON.stringify(text))
 })
 
-// Format then parse is identity.
+// Property: parseSize() undoes formatSize().
 test('formatSize() writes what parseSize() reads', () => {
   fc.assert(
     fc.property(fc.nat({ max: 2 ** 40 }), (bytes) => {

@@ -1,5 +1,5 @@
-// The image and the compose files: that they say what they should, and where containers can be run, docker/trial with
-// both MTAs. Where they cannot, the test says why it was skipped.
+// Tests of the image and the compose files: their contents, and docker/trial with both MTAs. On a machine that cannot
+// run containers, docker/trial is skipped and the test says why.
 
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
@@ -11,7 +11,7 @@ import { freePort } from '../support/scratch.ts'
 
 const run = promisify(execFile)
 
-/** What docker/trial ends with where it has run nothing. */
+/** Exit status of docker/trial when it could run nothing. */
 const NOT_RUN = 77
 
 interface Service {
@@ -37,7 +37,7 @@ for (const [mta, file] of [
 test('docker/trial: 451 at one MX and 250 at the other, mail without Redis, and an orderly stop', async (t) => {
   const [mx1, mx2] = [await freePort(), await freePort()]
   const child = spawn('docker/trial', {
-    // Other tests run beside it: what it measures may take longer than it promises.
+    // Other tests run at the same time, so that what it measures may take longer than it promises.
     env: { ...process.env, MX1_SMTP: `127.0.0.1:${mx1}`, MX2_SMTP: `127.0.0.1:${mx2}`, SLACK: '4' },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -1,4 +1,4 @@
-// What is read of a client's certificate from the macros of both MTAs.
+// Tests of how a client's certificate is read from the macros of both MTAs.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

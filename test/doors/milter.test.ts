@@ -1,4 +1,4 @@
-// What greymx answers at each milter stage, with the memory store and a clock moved by hand.
+// Tests of the answers at each milter stage, with the memory store and a clock that the test moves.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -62,7 +62,7 @@ function connectFrom({ handler, macros }: Bench, address: string, hostName = `[$
   handler.connect({ hostName, family: address.includes(':') ? 'inet6' : 'inet', port: 25, address }, macros)
 }
 
-/** The SMTP code, or `c` for continue. */
+/** The SMTP code of a reply, or `c` for continue. */
 async function codeOf(reply: Reply | Promise<Reply>): Promise<string> {
   const given = await reply
   return given.kind === 'smtp' ? given.reply.code : (given.kind[0] ?? '')
@@ -76,7 +76,7 @@ async function attempt(bench: Bench, sender: string, ...recipients: string[]): P
   return codes
 }
 
-/** Who clients are is never found out; keeps what was asked, and whether anybody still waits. */
+/** An investigation that never ends; it records what was asked, and whether the caller still waits. */
 function recordingInquiries() {
   const inquiries: Array<{ readonly sender: string; readonly isWanted: () => boolean }> = []
   const inquire: Investigate = (_, sender, isWanted) => {
@@ -356,7 +356,7 @@ test('with the key [client, sender] the sender is judged at MAIL, and a bounce a
   assert.match(handler.endOfMessage(macros).headers[0]?.[1] ?? '', /^delayed 00:05:00/)
 })
 
-/** A memory store of which one operation does as told. */
+/** A memory store with some operations replaced. */
 function storeThat(overrides: Partial<Store>): Store {
   return Object.assign(new MemoryStore(() => 0), overrides)
 }
@@ -401,16 +401,16 @@ test('beyond the limit the last verdict stands for every recipient, and costs no
   const { handler, macros } = bench
   const beyond = (address: string) => codeOf(handler.rcptBeyondLimit(`<${address}>`, macros))
   connectFrom(bench, '192.0.2.7')
-  // Deferred, and an exempt one behind it.
+  // The first recipient is deferred; the exempt one behind it passes.
   assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com', 'postmaster@example.com'), ['451', 'c'])
   assert.deepEqual([await beyond('v@example.com'), await beyond('postmaster@example.com')], ['451', '451'])
   assert.deepEqual([bench.outcomes.length, finds], [2, 1])
-  // Passed.
+  // After the delay the first one passes.
   bench.now += 5 * MINUTE
   assert.deepEqual(await attempt(bench, 'a@b.test', 'u@example.com'), ['c'])
   assert.equal(await beyond('w@example.com'), 'c')
   assert.deepEqual([bench.outcomes.length, finds], [3, 2])
-  // Exempt ones only: the first that is not is judged, and stands for the rest.
+  // As all before are exempt, the first that is not is judged, and its verdict stands for the rest.
   assert.deepEqual(await attempt(bench, 'a@b.test', 'postmaster@example.com', 'free@example.com'), ['c', 'c'])
   assert.deepEqual(
     [await beyond('postmaster@example.com'), await beyond('x@example.com'), await beyond('y@example.com')],
@@ -487,7 +487,7 @@ test('the recipients of a bounce are judged some at a time, and all of them', as
   assert.equal(bench.handler.held, 0)
 })
 
-// No SMTP command is so long: what a broken MTA sends must not make work, or a line of log, by the megabyte.
+// No SMTP command is as long; what a broken MTA sends must not cause work or log lines by the megabyte.
 test('of addresses, names and queue ids only so much is looked at as can be one', async () => {
   const bench = setUp()
   const long = 'x'.repeat(100_000)

@@ -1,4 +1,5 @@
-// The text of a deferral: which are taken, which are refused and why, and how it is filled.
+// Tests of the text of a deferral: which texts are accepted, which are refused and why, and how placeholders are
+// filled.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -99,8 +100,8 @@ test('parseReplyTemplate() refuses what is no temporary reply, with the reason',
   }
 })
 
-// Both MTAs read what follows the code as an enhanced status if it looks like one: Postfix drops the filter when its
-// class is not the code's.
+// Both MTAs take a text for an enhanced status if it looks like one, and Postfix drops the filter when its class
+// differs from that of the code.
 test('parseReplyTemplate() refuses an enhanced status code without text, and one that hides behind spaces', () => {
   for (const text of [
     '451 4.7.1',
@@ -114,8 +115,8 @@ test('parseReplyTemplate() refuses an enhanced status code without text, and one
   }
 })
 
-// Whatever text is taken: filled with anything, each line of the reply is the configured code, and its enhanced code
-// is of class 4 or absent.
+// Property: an accepted text, filled with anything, makes lines that have the configured code and an enhanced code of
+// class 4 or none.
 test('a text that is taken makes a temporary reply, whatever it is filled with', () => {
   const unit = fc.constantFrom(
     ...'0145.- \nabx{}',

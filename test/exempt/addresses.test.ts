@@ -1,4 +1,4 @@
-// Exempt senders and recipients: by address, domain, local part and pattern.
+// Tests of exempt senders and recipients: by address, domain, local part and pattern.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -83,7 +83,7 @@ test('a rule for the null sender is for it alone', () => {
   assert.equal(compileAddresses([])(parseAddress('<>')), undefined)
 })
 
-// Whatever list an administrator writes, and whatever address comes, each is refused or answered, never thrown at.
+// Property: any rule is read or refused, and any address then matches or does not.
 test('any rule is read or refused, and any address is matched or not', () => {
   const text = fc.string({ unit: fc.constantFrom(...'ab@.<>"\\/ :*ю', '\udc80') })
   fc.assert(

@@ -1,4 +1,4 @@
-// Exempt clients: by address, network, host name and pattern; a name counts only where the MTA has confirmed it.
+// Tests of exempt clients: by address, network, host name and pattern; only names that the MTA has confirmed count.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -76,7 +76,7 @@ test('compileClients() names the rule that applies', () => {
     ['198.51.100.1', 'mx3.pool.test', '/^mx\\d+\\.pool\\./'],
     ['203.0.113.9', undefined, '/^203\\.0\\.113\\.9$/'],
     ['203.0.113.9', 'other.test', '/^203\\.0\\.113\\.9$/'],
-    // Addresses before names before patterns.
+    // Addresses come before names, and names before patterns.
     ['10.1.2.3', 'mx3.pool.test', '10.0.0.0/8'],
     [undefined, undefined, undefined],
     [undefined, 'example.org', 'example.org'],

@@ -1,4 +1,4 @@
-// Which answers of a DNS list count: Postfix's filters, what well-known lists mean, and what is never a listing.
+// Tests of which answers of a DNS list count: by Postfix's filters, by the meaning of well-known lists, and never.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -76,7 +76,7 @@ test('parseDnsList() refuses other filters', () => {
   }
 })
 
-// Answers that a resolver or a list gives where nobody is listed.
+// Answers of a resolver or a list that never mean a listing.
 const NEVER = [
   '127.255.255.252',
   '127.255.255.254',
@@ -195,7 +195,7 @@ test('a well-known list that is of no use is known as such', () => {
   for (const [text, use, fault] of cases) assert.equal(parseDnsList(text, use).fault, fault, `${text} ${use}`)
 })
 
-// Whatever stands behind the zone is read or refused, and whatever a list answers counts or not.
+// Property: any text is read or refused, and any answer then counts or does not.
 test('parseDnsList() reads any text or throws what it expected', () => {
   const text = fc.string({ unit: fc.constantFrom(...'a.=[];0123457129* ') })
   fc.assert(

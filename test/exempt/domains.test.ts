@@ -1,4 +1,4 @@
-// Lists of domains, each standing for itself and all below it, and what can be one.
+// Tests of lists of domains, each of which stands for itself and all below it, and of what can be a domain.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -68,7 +68,7 @@ test('isDomain() takes names in scripts that write vowels and accents as marks',
 const LABEL = fc.constantFrom('a', 'b', 'ab', 'org')
 const NAME = fc.array(LABEL, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'))
 
-// A name is found exactly when it is one of the domains or ends in a dot and one of them.
+// Property: a name is found exactly if it is one of the domains, or ends in a dot and one of them.
 test('compileDomains() agrees with looking at each domain in turn', () => {
   fc.assert(
     fc.property(fc.array(NAME, { maxLength: 6 }), NAME, (domains, name) => {

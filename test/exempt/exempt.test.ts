@@ -1,4 +1,4 @@
-// The order of exemptions: authenticated, client, sender, recipient; the first that applies is the reason.
+// Tests of the order of exemptions: authenticated, client, sender, recipient; the first that applies is the reason.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -1,4 +1,4 @@
-// Postgrey's list files: what they mean by its manual, Debian's own ones, and files that are anything but lists.
+// Tests of Postgrey's list files: their meaning by its manual, Debian's lists, and files that are no lists.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ import { parseIp } from '../../src/ip.ts'
 import { postgreyClients, postgreyRecipients } from '../support/postgrey.ts'
 import { scratch } from '../support/scratch.ts'
 
-/** What is asked (an address, or a name that is confirmed), and the rule that applies. */
+/** An address, or a confirmed name, and the rule that applies to it. */
 type Cases = Array<[subject: string, rule: string | undefined]>
 
 test("parseClientList() means by an entry what Postgrey's manual says", () => {
@@ -131,7 +131,7 @@ test('an entry of two numbers exempts what the manual says, and warns that Postg
   ])
   assert.equal(isExempt(client('10.20.255.1')), '10.20.0.0/16')
   assert.equal(isExempt(client('10.21.0.1')), undefined)
-  // Names of two labels are what they seem.
+  // A name of two labels is no network of two numbers.
   assert.deepEqual(parseClientList('clients', 'ibm.com\n1blu.de\n').warnings, [])
 })
 
@@ -229,7 +229,7 @@ test('a file with a problem on every line is told of in a hundred lines and a co
   assert.equal(problems.at(-1), 'junk:102: 4900 more such lines from here on are not shown')
 })
 
-// Whatever a file holds, reading it ends, each of its lines is a rule, a problem or nothing, and its rules match or not.
+// Property: any file can be read; each line is a rule, a problem or nothing, and its rules match or do not.
 test('any text is a list', () => {
   const line = fc.oneof(
     fc.string({ unit: 'binary' }),
@@ -253,7 +253,7 @@ test('any text is a list', () => {
   )
 })
 
-// Counted, since times tell more of the machine than of the matcher.
+// Look-ups are counted, as times say more of the machine than of the matcher.
 test('ten thousand networks, names and mailboxes take as many look-ups for a decision as ten', (t) => {
   const numbers = (count: number) => Array.from({ length: count }, (_, index) => index)
   const inOctets = (index: number) => `${index >> 8}.${index & 255}`
@@ -288,7 +288,7 @@ test('two hundred thousand lines are read', () => {
   )
   const startedAt = performance.now()
   const isExempt = clients(lines.join('\n'))
-  // About half a second; anything quadratic would take minutes.
+  // It takes about half a second; quadratic work would take minutes.
   assert.ok(performance.now() - startedAt < 20_000)
   assert.equal(isExempt(client('a.mx199998.example.org')), 'mx199998.example.org')
   assert.equal(isExempt(client('10.3.13.63')), '10.3.13.63/32')
@@ -328,7 +328,7 @@ test("Debian's list of clients loads unchanged, each of its entries, and matches
 
   const isExempt = compileClients(rules)
   const cases: Cases = [
-    // Names, and what is below them.
+    // These entries are names, which include all names below them.
     ['debian.org', 'debian.org'],
     ['bendel.debian.org', 'debian.org'],
     ['notdebian.org', undefined],
@@ -341,10 +341,10 @@ test("Debian's list of clients loads unchanged, each of its entries, and matches
     ['isp.belgacom.be', 'isp.belgacom.be'],
     ['relay.isp.belgacom.be', 'isp.belgacom.be'],
     ['belgacom.be', undefined],
-    // Followed by a space in the file.
+    // The file has a space behind this entry.
     ['mx.dgfip.finances.gouv.fr', 'dgfip.finances.gouv.fr'],
     ['finances.gouv.fr', undefined],
-    // Addresses, three numbers of one, networks.
+    // These entries are addresses, three numbers of an address, and networks.
     ['66.216.126.174', '66.216.126.174/32'],
     ['66.216.126.175', undefined],
     ['193.191.218.143', '193.191.218.143/32'],
@@ -360,7 +360,7 @@ test("Debian's list of clients loads unchanged, each of its entries, and matches
     ['148.106.0.1', undefined],
     ['2a01:4180:4051:800::25', '2a01:4180:4051:800::/64'],
     ['2a01:4180:4051:801::25', undefined],
-    // Patterns.
+    // These entries are patterns.
     ['ms-smtp-03.nyroc.rr.com', '/^ms-smtp.*\\.rr\\.com$/'],
     ['xms-smtp-03.nyroc.rr.com', undefined],
     ['sc001pub.verizon.net', '/^s[cv]\\d+pub\\.verizon\\.net$/'],
@@ -375,7 +375,7 @@ test("Debian's list of clients loads unchanged, each of its entries, and matches
     ['198.51.100.1', undefined],
   ]
   for (const [subject, rule] of cases) assert.equal(isExempt(client(subject)), rule, subject)
-  // A client may call itself what it likes: without a confirmed name there is none.
+  // A client without a confirmed name has no name, whatever it calls itself.
   assert.equal(isExempt({ address: parseIp('198.51.100.1') }), undefined)
 })
 
@@ -425,7 +425,7 @@ function addresses(text: string): ReturnType<typeof compileAddresses> {
   return compileAddresses(rules)
 }
 
-/** A client of that address, or of another and that name. */
+/** The client with this address, or with another address and this name. */
 function client(subject: string): Client {
   const address = parseIp(subject)
   return address ? { address } : { address: parseIp('198.51.100.99'), name: subject }

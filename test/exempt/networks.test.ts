@@ -1,4 +1,4 @@
-// Lists of networks: the same answer as looking at each network in turn.
+// Tests of lists of networks.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -28,7 +28,7 @@ test('compileNetworks() names the narrowest network that contains the address', 
     ['2001:db8::1', '2001:db8::1/128'],
     ['2001:db8:ffff::', '2001:db8::/32'],
     ['2001:db9::', undefined],
-    // All of IPv4 is nothing of IPv6.
+    // A network of all IPv4 addresses contains no IPv6 address.
     ['::', undefined],
     ['::10.1.2.3', undefined],
   ]
@@ -41,7 +41,7 @@ test('an empty list contains nothing, and ::/0 no IPv4 address', () => {
   assert.equal(compileNetworks([network('::/0')])(address('::1')), '::/0')
 })
 
-// Few bits that differ, so that networks nest and addresses fall into them.
+// Few bits differ, so that networks nest and addresses fall into them.
 const BYTE = fc.constantFrom(0, 1, 128, 255)
 const IPV4 = fc.array(BYTE, { minLength: 4, maxLength: 4 }).map((bytes) => bytes.join('.'))
 const IPV6 = fc
@@ -51,7 +51,7 @@ const NETWORK = fc
   .oneof(fc.tuple(IPV4, fc.nat(32)), fc.tuple(IPV6, fc.nat(128)))
   .map(([ip, bits]) => `${ip}/${bits}`)
 
-// What the matcher finds is the longest of those networks whose leading bits are the address's.
+// Property: the matcher finds the network with the longest prefix among those that contain the address.
 test('compileNetworks() agrees with looking at each network in turn', () => {
   fc.assert(
     fc.property(fc.array(NETWORK, { maxLength: 12 }), fc.oneof(IPV4, IPV6), (texts, ip) => {

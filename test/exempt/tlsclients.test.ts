@@ -1,4 +1,4 @@
-// Clients that are exempt by their TLS certificates: what the rules are, and that nothing but the whole name meets them.
+// Tests of clients that are exempt by their TLS certificates: the forms of rules, and that only whole names match.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

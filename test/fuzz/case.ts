@@ -1,22 +1,25 @@
-// One input of the fuzzer: what some MTAs send on a connection each, and how the bytes are cut and mixed. Everything
-// follows from the packets and one number, so that a case can be written down, replayed and made smaller.
+// One input of the fuzzer: the packets that some MTAs send on a connection each, and a number that decides how the
+// bytes are cut and mixed. Nothing else has an influence, so that a case can be written down, replayed and made
+// smaller.
 
 import { mulberry32 } from '../bench/random.ts'
 
 export interface Case {
-  /** Which of the settings of target.ts. */
+  /** Index of the settings in target.ts. */
   readonly settings: number
-  /** The packets of each connection; most are frames, some are anything. */
+  /** The packets of each connection: mostly frames, and some other bytes. */
   readonly lanes: ReadonlyArray<readonly Buffer[]>
-  /** What decides where the bytes are cut, how connections take turns, and when they do something else than send. */
+  /** Seed for where bytes are cut, how connections take turns, and when they do something other than send. */
   readonly schedule: number
 }
 
 export type Step =
   | { readonly kind: 'send'; readonly lane: number; readonly bytes: Buffer }
-  /** The MTA stops taking replies, or takes them again; it breaks off; greymx, about to stop, takes it for silent. */
+  /**
+   * The MTA stops taking replies, or takes them again; it drops the connection; greymx stops and takes it for silent.
+   */
   | { readonly kind: 'stall' | 'take' | 'drop' | 'silence'; readonly lane: number }
-  /** Whatever waits for its turn has it. */
+  /** All actions that wait for their turn run. */
   | { readonly kind: 'turn' }
 
 export class Random {
@@ -46,7 +49,7 @@ export class Random {
   }
 }
 
-/** Chunks as a network may deliver them: packets as they are, several together, or cut anywhere. */
+/** Chunks as a network may deliver them: single packets, several together, or cut anywhere. */
 function chunksOf(packets: readonly Buffer[], random: Random): Buffer[] {
   const way = random.below(4)
   if (way === 0) return [...packets]
@@ -80,7 +83,7 @@ export function stepsOf({ lanes, schedule }: Case): Step[] {
   }
 }
 
-/** As text that `readCase` reads. */
+/** The case as text, which `readCase` reads. */
 export function writeCase({ settings, lanes, schedule }: Case): string {
   const packets = lanes.flatMap((lane, index) => lane.map((packet) => `${index} ${packet.toString('hex')}`))
   return [`settings ${settings}`, `schedule ${schedule}`, `lanes ${lanes.length}`, ...packets, ''].join('\n')

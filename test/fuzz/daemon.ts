@@ -1,4 +1,4 @@
-// The same cases against the built daemon over its sockets, many at once, beside an MTA that behaves.
+// Plays cases against the built daemon over its sockets, many at once, beside an MTA that behaves.
 
 import { readdir } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
@@ -10,25 +10,25 @@ import { type Case, type Step, stepsOf } from './case.ts'
 import { type Expected, expectedOf, faultOf } from './oracle.ts'
 import { Violation } from './target.ts'
 
-/** Entries are soon over, so that what grows is not the store. */
+/** Entries expire soon, so that growth is not that of the store. */
 const SETTINGS = `store: "memory:"
 greylist: { delay: 2s, retry_window: 4s, lifetime: 4s, max_deferrals: 0 }
 log: { level: warn }`
 
-/** Far more than any answer takes, in milliseconds, however busy the machine. */
-const PATIENCE = 10_000
+/** Time-out of an answer in milliseconds, far longer than one takes on a busy machine. */
+const ANSWER_TIMEOUT = 10_000
 
-/** Messages of the MTA that behaves while the others play a round. */
+/** Messages that the MTA that behaves sends during a round. */
 const MESSAGES = 20
 
 export interface Vitals {
-  /** Resident bytes. */
+  /** Resident memory, in bytes. */
   readonly resident: number
   /** Open file descriptors. */
   readonly descriptors: number
 }
 
-/** What went wrong with one case of a round. */
+/** The fault of one case of a round. */
 export class RoundViolation extends Violation {
   readonly input: Case
 
@@ -58,7 +58,7 @@ export class DaemonTarget {
     return { resident: await residentBytes(pid), descriptors: (await readdir(`/proc/${pid}/fd`)).length }
   }
 
-  /** Plays all cases at once; throws what was wrong. */
+  /** Plays all cases at once; throws the first fault. */
   async round(cases: readonly Case[]): Promise<void> {
     const before = (await this.vitals()).descriptors
     await Promise.all([this.#behave(), ...cases.map((input) => this.#play(input))])
@@ -138,18 +138,18 @@ class SocketLane {
         this.#wasDropped = true
         this.#socket.destroy()
         return
-      case 'silence': // the daemon is not told to stop: it has other rounds to play
+      case 'silence': // skipped, as the daemon has to go on for other rounds
     }
   }
 
-  /** What is wrong with the replies, once all are there or the connection is closed. */
+  /** The fault in the replies, if any, once all have arrived or the connection is closed. */
   async fault(): Promise<string | undefined> {
     this.#socket.resume()
-    const until = performance.now() + PATIENCE
+    const until = performance.now() + ANSWER_TIMEOUT
     for (;;) {
       const frames = framesOf(this.#received)
       const expected = this.#expected(frames)
-      // Closed for what it sent, a connection may lose the replies before: a reset overtakes them.
+      // A connection that is closed for a fault may lose earlier replies, as a reset overtakes them.
       const isOver = this.#isClosed || this.#wasDropped
       const fault = faultOf(frames, expected, !isOver)
       if (isOver && !fault && !this.#wasDropped && !expected.closes)

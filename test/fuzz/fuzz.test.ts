@@ -1,4 +1,4 @@
-// A bounded run of the fuzzer: once from a fixed seed, and once from a new one, which is printed.
+// Runs the fuzzer for a bounded time: once with a fixed seed, and once with a new one, which is printed.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

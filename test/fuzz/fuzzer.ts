@@ -1,5 +1,5 @@
-// Cases, one after another, for as long as there is time: mutations of those that have shown something new, beginning
-// with what real MTAs sent. New is a command in a state behind another command, an end, or a verdict not seen before.
+// Runs one case after another until the time is over. The first cases are what real MTAs sent; later ones are mutations
+// of cases that showed something new: a command in a state after another command, an end, or a verdict not seen before.
 
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -10,15 +10,15 @@ import { SETTINGS, Target } from './target.ts'
 export interface Findings {
   readonly cases: number
   readonly connections: number
-  /** How many different things were seen, and how many cases are kept that showed one first. */
+  /** The number of different things seen, and of the kept cases that showed one first. */
   readonly seen: number
   readonly kept: number
-  /** Longest wait for an answer of the MTA that behaves, in milliseconds. */
+  /** Longest time that the MTA that behaves waited for an answer, in milliseconds. */
   readonly longestWait: number
-  /** Bytes of the heap after a collection, when a fifth of the time was over and at the end; resident at both. */
+  /** Bytes of the heap after garbage collection: after a fifth of the time, and at the end. Resident bytes likewise. */
   readonly heap: readonly [number, number]
   readonly resident: readonly [number, number]
-  /** Timers, sockets and the like, at both. */
+  /** Number of timers, sockets and other handles, at the same two times. */
   readonly handles: readonly [number, number]
   readonly failure?: Failure
 }
@@ -28,14 +28,14 @@ export interface Failure {
   readonly input: Case
 }
 
-/** What is done in between, every so many seconds. */
+/** What is done between cases, at an interval in seconds. */
 export interface Between {
   readonly every: number
   readonly run: () => Promise<void>
 }
 
-/** Cases kept at most; then one of them makes room. */
-const MOST_KEPT = 2000
+/** Limit of the kept cases; beyond it, a new one replaces another. */
+const MAX_KEPT = 2000
 
 export class Fuzzer {
   readonly #random: Random
@@ -72,13 +72,13 @@ export class Fuzzer {
     }
   }
 
-  /** A case to be played elsewhere: mostly one that has shown something. */
+  /** A case for another target: mostly one that has shown something new. */
   next(): Case {
     if (this.#kept.length === 0 || this.#random.chance(0.1)) return freshCase(this.#random)
     return mutate(this.#random.pick(this.#kept), this.#random)
   }
 
-  /** What real MTAs sent has to be in order with all settings. */
+  /** Runs what real MTAs sent, which has to be answered rightly with all settings. */
   async #runSeeds(): Promise<Failure | undefined> {
     for (const settings of SETTINGS.keys()) {
       for (const packets of SEEDS) {
@@ -119,12 +119,12 @@ export class Fuzzer {
     const before = this.#seen.size
     for (const one of trace) this.#seen.add(one)
     if (this.#seen.size === before) return
-    if (this.#kept.length < MOST_KEPT) this.#kept.push(input)
-    else this.#kept[this.#random.below(MOST_KEPT)] = input
+    if (this.#kept.length < MAX_KEPT) this.#kept.push(input)
+    else this.#kept[this.#random.below(MAX_KEPT)] = input
   }
 }
 
-/** Runs one case by itself; what it throws, or nothing. */
+/** Runs one case by itself, and returns the error that it throws, if any. */
 export async function failureOf(input: Case): Promise<Error | undefined> {
   try {
     await new Target().run(input)
@@ -134,7 +134,7 @@ export async function failureOf(input: Case): Promise<Error | undefined> {
   }
 }
 
-/** Leaves out whatever the failure does not need. */
+/** Makes a failing case smaller, as long as it still fails. */
 async function smallest(failure: Failure): Promise<Failure> {
   let best = failure
   for (let shrank = true; shrank; ) {
@@ -176,13 +176,13 @@ function measure(): { heap: number; resident: number; handles: number } {
 }
 
 const MIB = 1024 * 1024
-/** More than greymx may be found to have grown by, in bytes, however long it ran. */
-const MOST_GROWTH = { heap: 64 * MIB, resident: 256 * MIB }
+/** Largest growth of greymx's memory, in bytes, that is no fault. */
+const MAX_GROWTH = { heap: 64 * MIB, resident: 256 * MIB }
 
-/** What is wrong with the findings as a whole. */
+/** The fault in the findings as a whole, if any. */
 export function growthOf({ heap, resident, handles }: Findings): string | undefined {
-  if (heap[1] - heap[0] > MOST_GROWTH.heap) return `the heap grew from ${mib(heap[0])} to ${mib(heap[1])}`
-  if (resident[1] - resident[0] > MOST_GROWTH.resident) {
+  if (heap[1] - heap[0] > MAX_GROWTH.heap) return `the heap grew from ${mib(heap[0])} to ${mib(heap[1])}`
+  if (resident[1] - resident[0] > MAX_GROWTH.resident) {
     return `memory grew from ${mib(resident[0])} to ${mib(resident[1])}`
   }
   if (handles[1] - handles[0] > 10) return `handles grew from ${handles[0]} to ${handles[1]}`

@@ -1,6 +1,5 @@
-// npm run fuzz: what no MTA would send, for as long as wanted, against greymx within this process and, now and then,
-// against the built daemon over its sockets. Ends with status 1 at the first thing that is wrong, and prints what was
-// sent as hex, to be replayed.
+// npm run fuzz: sends greymx what no MTA would send, within this process and, at intervals, to the built daemon over
+// its sockets. At the first fault it ends with status 1, and prints what was sent as hex, for --replay.
 //
 //   npm run fuzz -- [--seconds 60] [--seed N]
 //   npm run fuzz -- --replay FILE

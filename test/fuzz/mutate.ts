@@ -1,5 +1,5 @@
-// New cases from old ones: what real MTAs sent, with commands left out, doubled, exchanged or made up, lengths that lie,
-// strings that no MTA sends, and rubbish.
+// Makes new cases from old ones: commands that real MTAs sent are left out, doubled, exchanged or made up, lengths are
+// wrong, and strings that no MTA sends and random bytes are put in.
 
 import { encodeCommand } from '../../src/milter/command.ts'
 import { readCaptures } from '../support/captures.ts'
@@ -65,7 +65,7 @@ const RUBBISH: readonly Buffer[] = [
   Buffer.from('0000000158', 'hex'),
 ]
 
-/** A case of nothing but what real MTAs sent. */
+/** A case that has only what real MTAs sent. */
 export function freshCase(random: Random): Case {
   const lanes = Array.from({ length: 1 + random.below(3) }, () => random.pick(SEEDS))
   return { settings: random.below(SETTINGS.length), lanes, schedule: random.seed() }
@@ -83,8 +83,8 @@ export function mutate(parent: Case, random: Random): Case {
   }
 }
 
-/** Longest connection that is made, in bytes: mutations of mutations would grow without end. */
-const LONGEST = 100_000
+/** Longest connection that is made, in bytes, as mutations of mutations would grow without end. */
+const MAX_CONNECTION_BYTES = 100_000
 
 function mutatePackets(packets: Buffer[], random: Random): void {
   const at = random.below(packets.length + 1)
@@ -136,7 +136,7 @@ function mutatePackets(packets: Buffer[], random: Random): void {
   let length = 0
   const end = packets.findIndex((one) => {
     length += one.length
-    return length > LONGEST
+    return length > MAX_CONNECTION_BYTES
   })
   if (end !== -1) packets.splice(end)
 }
@@ -211,7 +211,7 @@ function withLength(packet: Buffer, random: Random): Buffer {
   return changed
 }
 
-/** One of the frame's strings replaced, the length set right. */
+/** The frame with one of its strings replaced, and with the right length. */
 function withString(packet: Buffer, random: Random): Buffer {
   const parts = payload(packet).toString('latin1').split('\0')
   parts[random.below(parts.length)] = Buffer.from(random.pick(STRINGS)).toString('latin1')

@@ -1,23 +1,23 @@
-// What a connection must have been answered, worked out anew from all the bytes that were sent on it: one reply for
-// each command that awaits one, of a kind that is allowed there, and nothing after what closes the connection.
+// Works out, from all bytes that were sent on a connection, what it must have been answered: one reply for each command
+// that awaits one, of a kind that is allowed there, and nothing after what closes the connection.
 
 import { STEPS } from '../../src/milter/codes.ts'
 import { type Command, decodeCommand } from '../../src/milter/command.ts'
 
 export interface Expected {
-  /** For each reply, in order, which it may be: `O`, `c`, a verdict `cty`, or the end of message `hc`. */
+  /** The allowed letters of each reply, in order: `O`, `c`, a verdict `cty`, or the end of message `hc`. */
   readonly replies: readonly string[]
   /** Whether the bytes end the connection, by QUIT or by a fault. */
   readonly closes: boolean
-  /** Whether they end within a message; a MAIL that is refused begins none. */
+  /** Whether the bytes end within a message; a refused MAIL begins none. */
   readonly message: 'none' | 'open' | 'unless-refused'
-  /** What the session came through, for the fuzzer to see whether a case shows something new. */
+  /** The states and commands in order, by which the fuzzer sees whether a case shows something new. */
   readonly trace: readonly string[]
 }
 
 type State = 'new' | 'negotiated' | 'connected' | 'transaction'
 
-/** In which states a command may come; QUIT always may. */
+/** The states in which a command may come; QUIT may come in all. */
 const LEGAL: { readonly [kind in Command['kind']]: readonly State[] } = {
   OPTNEG: ['new'],
   MACRO: ['negotiated', 'connected', 'transaction'],
@@ -50,7 +50,7 @@ const REPLIES: { readonly [kind in Command['kind']]?: readonly [noReplyStep: num
   BODYEOB: [0, 'hc'],
 }
 
-/** `steps` is what the filter's answer to the offer agreed on. */
+/** What is expected for `stream`; `steps` are those of the filter's answer to the offer. */
 export function expectedOf(stream: Buffer, steps: number, longest: number): Expected {
   const replies: string[] = []
   const trace: string[] = []
@@ -92,12 +92,14 @@ function nextState(state: State, kind: Command['kind']): State {
   return state
 }
 
-/** A reply's text: 400 to 459 but 421 on each line, printable, with an enhanced code of class 4 or none. */
+/**
+ * A reply's text: printable, each line with a code of 400 to 459 but not 421, and an enhanced code of class 4 or none.
+ */
 const TEMPORARY = /^(?!421)4[0-5]\d[- ](?:4\.\d{1,3}\.\d{1,3} |(?!\d\.\d+\.\d+))[\x20-\x7e]*$/
 
 /**
- * What is wrong with the frames that came in reply, or `undefined`. Fewer than all are right where the connection did
- * not last until the end, more never are.
+ * The fault in the frames that came in reply, or `undefined`. If the connection did not last until the end, some may be
+ * missing; there may never be too many.
  */
 export function faultOf(frames: readonly Buffer[], expected: Expected, lasted: boolean): string | undefined {
   let at = 0

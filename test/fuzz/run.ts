@@ -1,4 +1,4 @@
-// A run of the fuzzer from beginning to end: this process and a daemon in turns, and what is to be said of both.
+// Runs the fuzzer from beginning to end: against this process and a daemon in turns, with a report on both.
 
 import { type Scope, scratch } from '../support/scratch.ts'
 import { DaemonTarget, RoundViolation, type Vitals } from './daemon.ts'
@@ -7,19 +7,19 @@ import { describeFailure, Fuzzer, growthOf, mib, summaryOf } from './fuzzer.ts'
 export interface FuzzOptions {
   readonly seconds: number
   readonly seed: number
-  /** What ends the daemon. */
+  /** The daemon ends with this scope. */
   readonly scope: Scope
   readonly say: (line: string) => void
 }
 
-/** Cases that the daemon is given at once, and seconds between two such rounds. */
+/** Cases that the daemon gets at once, and seconds between two such rounds. */
 const ROUND = 40
 const ROUND_EVERY = 10
 
-/** More than the daemon may be found to have grown by, in bytes, after its first rounds. */
-const MOST_GROWTH = 256 * 1024 * 1024
+/** Largest growth of the daemon's memory after its first rounds, in bytes, that is no fault. */
+const MAX_GROWTH = 256 * 1024 * 1024
 
-/** What is wrong, or nothing. */
+/** Resolves to the fault that was found, if any. */
 export async function fuzz({ seconds, seed, scope, say }: FuzzOptions): Promise<string | undefined> {
   const daemon = await DaemonTarget.start(await scratch(scope))
   const fuzzer = new Fuzzer(seed)
@@ -49,7 +49,7 @@ export async function fuzz({ seconds, seed, scope, say }: FuzzOptions): Promise<
     if (findings.failure) return describeFailure(findings.failure, seed)
     if (unhandled)
       return `an unhandled rejection: ${unhandled instanceof Error ? unhandled.stack : unhandled}`
-    if (first && last && last.resident - first.resident > MOST_GROWTH) {
+    if (first && last && last.resident - first.resident > MAX_GROWTH) {
       return `the daemon grew from ${mib(first.resident)} to ${mib(last.resident)}`
     }
     return growthOf(findings)

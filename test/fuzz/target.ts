@@ -1,5 +1,5 @@
-// greymx within this process, from the bytes of an MTA to the replies, with a store in memory that is now and then slow
-// or broken; and beside the MTAs of a case one that behaves, and has to get its answers as if it were alone.
+// Runs greymx within this process, from the bytes of an MTA to the replies, with a store in memory that is sometimes
+// slow or broken. Beside the MTAs of a case there is one that behaves, and must get its answers as if it were alone.
 
 import { parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
@@ -17,10 +17,10 @@ import { framesOf } from '../milter/recording.ts'
 import { type Case, Random, type Step, stepsOf } from './case.ts'
 import { type Expected, expectedOf, faultOf } from './oracle.ts'
 
-/** How the store is: at once, after some turns, or failing now and then. */
+/** How the store answers: at once, after some turns, or sometimes with a failure. */
 type Mood = 'well' | 'slow' | 'broken'
 
-/** What differs from the defaults, and how the store is. */
+/** Settings that differ from the defaults, and how the store answers with them. */
 export const SETTINGS: ReadonlyArray<{ readonly yaml: string; readonly mood: Mood }> = [
   { yaml: '', mood: 'well' },
   { yaml: '', mood: 'slow' },
@@ -32,22 +32,22 @@ export const SETTINGS: ReadonlyArray<{ readonly yaml: string; readonly mood: Moo
   { yaml: 'reply: |\n  459 4.0.0 {host}\n  {recipient} %s\nheader: false', mood: 'broken' },
 ]
 
-/** What ended otherwise than it should have. */
+/** The error for a case that greymx answered wrongly. */
 export class Violation extends Error {}
 
 export interface Result {
-  /** What the case came through, as short texts. */
+  /** The states and commands of the case, as short texts. */
   readonly trace: readonly string[]
-  /** Milliseconds and turns that the MTA that behaves waited for its longest answer. */
+  /** The longest wait of the MTA that behaves for an answer, in milliseconds and in turns. */
   readonly waited: number
   readonly turns: number
 }
 
-/** Turns of the event loop within which everything has to come to rest, and the MTA that behaves has its answer. */
-const MOST_TURNS = 5000
-const MOST_TURNS_BESIDE = 400
+/** Turns of the event loop within which all work must end and the MTA that behaves must have its answer. */
+const MAX_TURNS = 5000
+const MAX_TURNS_BESIDE = 400
 
-/** Entries are dropped after so many cases: what is looked at is greymx's memory, not the store's. */
+/** The store is replaced after so many cases, as the memory of greymx is measured, not that of the store. */
 const CASES_A_STORE = 500
 
 interface Greymx {
@@ -63,7 +63,7 @@ export class Target {
   #cases = 0
   #now = 0
 
-  /** Throws a `Violation`, or whatever greymx threw. */
+  /** Runs a case. Throws a `Violation`, or an error that greymx threw. */
   async run(input: Case): Promise<Result> {
     this.#cases += 1
     if (this.#cases % CASES_A_STORE === 0) this.#greymx = []
@@ -84,7 +84,7 @@ export class Target {
     for (const lane of lanes) lane.flush()
     const { waited, turns } = await beside.answered()
     for (let count = 0; lanes.some((lane) => lane.isBusy); count += 1) {
-      if (count > MOST_TURNS) throw new Violation('a connection waits for us without end')
+      if (count > MAX_TURNS) throw new Violation('a connection waits for us without end')
       await turn()
       for (const lane of lanes) lane.flush()
     }
@@ -104,7 +104,7 @@ export class Target {
       exempt: compileExempt(config.exempt, { clients: [], senders: [], recipients: [] }),
       investigate: createInvestigate({
         settings: config.investigate,
-        // SPF asks a DNS server, and waits for it.
+        // SPF is off, as it would wait for a DNS server.
         identify: createIdentify({ ...config.identity, asksSpf: false }, this.#dns),
       }),
       stores: { store: moody(new MemoryStore(() => this.#now), mood, new Random(index)) },
@@ -120,20 +120,20 @@ export class Target {
   }
 }
 
-/** An MTA whose part a case plays, and its session. */
+/** An MTA that a case plays, and its session. */
 class Lane {
   readonly #session: Session
   readonly #sent: Buffer[] = []
   readonly #replies: Buffer[] = []
-  /** What has arrived while the session had its socket paused. */
+  /** Chunks that arrived while the session had its socket paused. */
   readonly #waiting: Buffer[] = []
   #isPaused = false
   #takesReplies = true
-  /** It was told that replies wait, and may send none before they are taken. */
+  /** Whether `send` has returned false, so that the session may send nothing until the replies are taken. */
   #isFull = false
   #isGone = false
   #wasDropped = false
-  /** It was ended for its silence, and sends no more. */
+  /** Whether the session was ended for its silence, and so sends nothing more. */
   #wasIdle = false
   #endings = 0
   #violation: string | undefined
@@ -200,13 +200,13 @@ class Lane {
     this.#isGone = true
   }
 
-  /** What it came through; throws when it was answered wrongly. */
+  /** The trace of the connection; throws when it was answered wrongly. */
   check(longest: number): readonly string[] {
     const frames = framesOf(Buffer.concat(this.#replies))
     const [offered] = frames.filter((frame) => frame[0] === 0x4f)
     const steps = offered ? offered.readUInt32BE(9) : 0
     const expected = expectedOf(Buffer.concat(this.#sent), steps, longest)
-    // Whatever was sent was also handled, as nothing came in between.
+    // All that was sent was handled, unless the connection was dropped or the replies were not taken.
     const lasted = !this.#wasDropped && !this.#isFull
     const violation =
       this.#violation ?? faultOf(frames, expected, lasted) ?? this.#faultOfEnd(expected, frames, lasted)
@@ -248,10 +248,10 @@ class Lane {
   }
 }
 
-/** An MTA that behaves: one attempt that was never seen before, in the midst of everything. */
+/** An MTA that behaves, with one new attempt while the other connections are played. */
 class Bystander {
   readonly #session: Session
-  /** Where no recipients are judged, there is nothing to ask. */
+  /** Whether recipients are judged; otherwise there is nothing to ask. */
   readonly #isAsking: boolean
   readonly #expected: string
   readonly #number: number
@@ -305,7 +305,7 @@ class Bystander {
     let turns = 0
     if (this.#askedAt === 0) return { waited: 0, turns }
     for (; this.#answeredAt === 0; turns += 1) {
-      if (turns > MOST_TURNS_BESIDE) throw new Violation('an MTA that behaves waits for its answer')
+      if (turns > MAX_TURNS_BESIDE) throw new Violation('an MTA that behaves waits for its answer')
       await turn()
     }
     const letter = String.fromCharCode(framesOf(Buffer.concat(this.#replies)).at(-1)?.[0] ?? 0)
@@ -316,7 +316,7 @@ class Bystander {
   }
 }
 
-/** A store that takes a turn or a few for some of its operations, or fails some. */
+/** A store that delays some operations by some turns, or fails some. */
 function moody(store: Store, mood: Mood, random: Random): Store {
   if (mood === 'well') return store
   const around =

@@ -1,5 +1,5 @@
-// The decision with a store and a clock moved by hand: John Rudd's steps, their boundaries, and random histories
-// against a model that knows the promises only.
+// Tests of the decision with a store and a clock that the test moves: John Rudd's steps, their boundaries, and random
+// histories against a model that knows only the promises.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -13,13 +13,13 @@ const DAY = 24 * HOUR
 
 const TIMES: Times = { delay: 4 * MINUTE, retryWindow: 2 * DAY, lifetime: 36 * DAY }
 
-/** One triplet through time. */
+/** One triplet over time. */
 function startLife(times = TIMES) {
   let now = 0
   const settings = { ...times }
   const store = new MemoryStore(() => now)
   return {
-    /** May be changed on the way, as a reload does. */
+    /** The times, which the test may change, as a reload does. */
     settings,
     wait(milliseconds: number) {
       now += milliseconds
@@ -149,7 +149,7 @@ test('a retry window or lifetime that is changed rewrites no history', async () 
   life.settings.lifetime = MINUTE
   life.wait(35 * DAY)
   assert.equal((await life.attempt()).reason, 'known')
-  // From this use on, the new lifetime counts.
+  // The new lifetime counts from this use on.
   life.wait(MINUTE)
   assert.deepEqual(await life.attempt(), { ...NEW, retryIn: life.settings.delay })
 })
@@ -185,9 +185,9 @@ const ANY_STEP: fc.Arbitrary<Step> = fc.record(
   { requiredKeys: ['wait'] },
 )
 
-// Whatever the times of the attempts and however the settings change between them: a pending triplet is judged by the
-// delay of now and the window of its first attempt; a pass ends a lifetime after its last use, or up to a 64th of the
-// lifetime of now (and an hour) sooner, as not every use is written down; and nothing else passes.
+// Property, for attempts at any times and settings that change between them: a pending triplet is judged by the current
+// delay and by the window of its first attempt. A pass ends a lifetime after its last use, or sooner by at most a 64th
+// of the current lifetime and an hour, as not every use is written. Nothing else passes.
 test('random histories are judged as the promises say', async () => {
   await fc.assert(
     fc.asyncProperty(ANY_TIMES, fc.array(ANY_STEP, { maxLength: 40 }), async (times, steps) => {
@@ -207,7 +207,7 @@ test('random histories are judged as the promises say', async () => {
           if (unused >= passed.lifetime) assert.equal(decision.reason, 'new', told)
           else if (unused < passed.lifetime - passed.slack) assert.equal(decision.reason, 'known', told)
           if (decision.verdict === 'pass') {
-            // Where this use was not written down, the lifetime of an earlier one still holds.
+            // If this use was not written, the lifetime of an earlier one still holds.
             passed = decision.keep
               ? { usedAt: now, lifetime, slack: 0 }
               : { ...passed, usedAt: now, slack: Math.max(passed.slack, Math.min(lifetime / 64, HOUR)) }

@@ -1,5 +1,5 @@
-// What becomes of attempts one after another: whose wait counts for whom, who need not wait any more, and how a
-// deferral without end is ended. With the memory store and a clock moved by hand; who clients are is handed in.
+// Tests of sequences of attempts: whose wait counts for whom, who need not wait any more, and how the loop breaker ends
+// endless deferrals. They use the memory store and a clock that the test moves; the test gives the identity of clients.
 
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
@@ -27,20 +27,20 @@ const SETTINGS: GreylistSettings = {
   onStoreError: 'accept',
 }
 
-/** A pending triplet that has waited long enough. */
+/** A pending entry that has waited long enough. */
 const OLD = { passed: false, age: 5 * MINUTE }
 
 interface From {
   readonly address?: string
-  /** What is wider than its network, like `spf:example.org`. */
+  /** An identity wider than the network, like `spf:example.org`. */
   readonly wide?: string | undefined
   readonly isNamed?: boolean
-  /** The domain of its host name, where `wide` does not say it. */
+  /** The domain of its host name, if `wide` does not say it. */
   readonly host?: string
   readonly isMail?: boolean
   readonly spf?: Identity['spf']
   readonly sender?: string
-  /** `''` where keys have none. */
+  /** The recipient; `''` for keys without one. */
   readonly recipient?: string
 }
 
@@ -83,7 +83,7 @@ function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) =>
   }
 }
 
-/** Completes the greylisting of one sender that nobody used before. */
+/** Completes the greylisting of a sender that no attempt had before. */
 async function firstPass(
   { attempt, wait }: ReturnType<typeof setUp>,
   from: From,
@@ -123,7 +123,7 @@ test('an identity that appears or vanishes between two tries does not restart th
     const early = await outcomeOf({ wide: second })
     assert.deepEqual([early.reason, early.waited, early.retryIn], ['early', 3 * MINUTE, MINUTE])
     wait(MINUTE)
-    // What only the network knew, the identity has learnt by now, with the wait so far; and the other way round.
+    // By now the identity has taken over the wait that only the network knew, and vice versa.
     const retry = await outcomeOf({ wide: second, address: second ? '198.51.100.7' : '192.0.2.8' })
     assert.deepEqual([retry.reason, retry.waited], ['retry', 4 * MINUTE])
   }
@@ -174,7 +174,7 @@ test('an identity that completed enough first passes, spaced out, passes at once
   const { attempt, wait } = bench
   const wide = 'spf:example.org'
   await firstPass(bench, { wide }, 1)
-  await firstPass(bench, { wide }, 2) // too close to the one before to count
+  await firstPass(bench, { wide }, 2) // too soon after the one before to count
   assert.equal(await attempt({ wide, sender: 'x@example.org' }), 'new')
   wait(HOUR)
   await firstPass(bench, { wide }, 3)
@@ -260,7 +260,7 @@ test('a host’s domain is whitelisted by three networks and three domains that 
     readonly domains?: readonly string[]
     readonly spacing?: number
     readonly spf?: Identity['spf']
-    /** Whether clients are known by SPF; by their hosts' domain otherwise. */
+    /** Whether clients are identified by SPF rather than by their hosts' domain. */
     readonly widens?: boolean
     readonly host?: string
   }
@@ -274,7 +274,7 @@ test('a host’s domain is whitelisted by three networks and three domains that 
     ['all at once', false, { spacing: 0 }],
     ['bounces', false, { domains: ['', '', ''] }],
     ['hosts of another domain', false, { host: 'other.example' }],
-    // Three machines of one customer could write any sender.
+    // One customer with three machines can write any sender.
     ['senders without SPF', false, { spf: 'none' }],
     ['senders that SPF speaks against', false, { spf: 'fail' }],
     ['senders of whose SPF DNS does not say', false, { spf: 'unknown' }],
@@ -285,7 +285,7 @@ test('a host’s domain is whitelisted by three networks and three domains that 
   for (const [name, isListed, settings] of cases) {
     const { prefixes = networks, domains = senders, spacing = HOUR, spf = 'pass' } = settings
     const { widens = true, host = 'farm.example' } = settings
-    // More than the networks by themselves could earn.
+    // With this number, no network by itself could be whitelisted.
     const bench = setUp({ autoWhitelist: { after: 5, spacing: HOUR, lifetime: 36 * DAY } })
     for (const [index, prefix] of prefixes.entries()) {
       const separator = prefix.includes(':') ? ':' : '.'
@@ -299,10 +299,10 @@ test('a host’s domain is whitelisted by three networks and three domains that 
     const elsewhere = { wide, sender: 'x@new.test', recipient: 'x@b.test' }
     const mailer = await bench.attempt({ ...elsewhere, address: '100.200.1.1', isMail: true })
     assert.equal(mailer, isListed ? 'auto-whitelist' : 'new', name)
-    // Three cheap machines at a provider do not open it for the machines of others.
+    // Three rented machines at a provider do not whitelist the machines of its other customers.
     const other = { ...elsewhere, recipient: 'y@b.test' }
     assert.equal(await bench.attempt({ ...other, address: '100.200.2.1' }), 'new', name)
-    // Where its domain is listed, one pass is enough for a host's network.
+    // Once the domain is whitelisted, one first pass is enough for a network.
     await firstPass(bench, { wide, address: '100.200.3.1' }, 9)
     const here = await bench.attempt({ ...elsewhere, recipient: 'z@b.test', address: '100.200.3.99' })
     assert.equal(here, isListed ? 'auto-whitelist' : 'new', name)
@@ -339,7 +339,7 @@ test('the reference is the same for all attempts of a sender to a recipient, how
 
 // The loop breaker.
 
-/** What becomes of attempts of so many networks, one after the other. */
+/** The outcomes of attempts from one network after another. */
 async function loop(
   { attempt, wait }: ReturnType<typeof setUp>,
   { count, spacing, address = (n) => `100.${n}.1.1`, ...from }: Looping,
@@ -365,7 +365,7 @@ test('a sender that retries from ever new networks gets through after so many de
     [10, 10],
     [4, 4],
     [3, 3],
-    // Three networks it takes in any case.
+    // Three networks are needed in any case.
     [1, 3],
   ] as const) {
     const bench = setUp({ maxDeferrals })
@@ -374,7 +374,7 @@ test('a sender that retries from ever new networks gets through after so many de
     const outcome = await bench.outcomeOf({ address: '100.200.1.1' })
     assert.deepEqual([outcome.verdict, outcome.reason, outcome.deferrals], ['pass', 'max-deferrals', needed])
     assert.equal(await bench.attempt({ address: '100.200.1.1' }), 'known')
-    // It is counted anew.
+    // After a pass the count begins anew.
     assert.equal(await bench.attempt({ address: '100.201.1.1' }), 'new')
     bench.wait(5 * MINUTE)
     assert.equal(await bench.attempt({ address: '100.202.1.1' }), 'new')
@@ -387,7 +387,7 @@ test('what is no queue that retries is not counted as one', async () => {
     ['33 networks at once', { count: 33, spacing: 10 }],
     ['33 networks, one a minute', { count: 33, spacing: MINUTE }],
     ['a sender whose SPF record does not pass', { count: 100, spacing: 5 * MINUTE, spf: 'fail' }],
-    // A stranger can see to it that DNS does not say.
+    // A stranger can cause DNS not to answer.
     ['a sender of whose SPF DNS does not say', { count: 100, spacing: 5 * MINUTE, spf: 'unknown' }],
     ['bounces', { count: 100, spacing: 5 * MINUTE, sender: '<>' }],
     ['bounces, without recipient', { count: 100, spacing: 5 * MINUTE, sender: '<>', recipient: '' }],
@@ -419,7 +419,7 @@ test('three networks will do, whatever their addresses, and where SPF is not ask
   assert.deepEqual(await loop(unasked, looping), [...deferrals(10), 'max-deferrals'])
 })
 
-// Or one forged mail an hour would keep an honest sender, which retries from ever new networks, out for ever.
+// Otherwise one forged mail an hour would keep out an honest sender that retries from ever new networks.
 test('forged mail that SPF speaks against takes nothing back of what was counted', async () => {
   const { attempt, wait } = setUp()
   const reasons: string[] = []
@@ -484,7 +484,7 @@ test('a pass of the loop breaker earns nothing', async () => {
   assert.equal(await bench.attempt({ address: '100.3.1.1', sender: 'x@example.org' }), 'new')
 })
 
-// Whoever exempts the sender that a stranger names lets the stranger in.
+// An operator who exempts a sender that a stranger has forged lets the stranger in.
 test('the hint names the setting that would have helped, and no domain that nobody has proved', async () => {
   const cases: Array<
     [settings: Partial<GreylistSettings>, from: Omit<From, 'address'>, hint: string | undefined]

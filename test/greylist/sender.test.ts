@@ -1,5 +1,5 @@
-// Sender forms: addresses as mailers have published them or were seen to write them, and their near misses, each of
-// which is a sender of its own.
+// Tests of sender forms: addresses that mailers publish or were seen to write, and similar addresses that are senders
+// of their own.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -11,9 +11,9 @@ function form(sender: string, recipient?: string): string {
   return senderForm(parseAddress(sender), recipient === undefined ? undefined : parseAddress(recipient))
 }
 
-/** Addresses of one sender, and the form that all of them have, without a recipient or with one that is not in them. */
+/** Addresses of one sender, and the form of all of them; none contains its recipient. */
 const SENDERS: Array<[form: string, ...addresses: string[]]> = [
-  // draft-levine-smtp-batv: key, day, hash. Others make it of nine digits (IronPort), or shorter.
+  // draft-levine-smtp-batv: key, day, hash. IronPort makes tags of nine digits, others shorter ones.
   [
     'test@example.com',
     'test@example.com',
@@ -45,7 +45,7 @@ const SENDERS: Array<[form: string, ...addresses: string[]]> = [
     'bounces-274689-4@bounce.eventbrite.com',
   ],
   ['bounces-#@example.com', 'msprvs1=20676xgzi92p-=bounces-1898-1322@example.com'],
-  // SRS, as Shevek and postsrsd have it; as it was seen from kernel.org and inumbo.net.
+  // SRS as Shevek and postsrsd write it, and as it was seen from kernel.org and inumbo.net.
   [
     'srs0=#=#=example.org=alice@example.com',
     'SRS0=HHH=TT=example.org=alice@example.com',
@@ -78,7 +78,7 @@ const SENDERS: Array<[form: string, ...addresses: string[]]> = [
     'SRS1=chaI=otherdomain.com==opaque+string@example.com',
     'SRS1=X=otherdomain.com==opaque+string@example.com',
   ],
-  // Microsoft 365: short, and with the mailbox that forwards.
+  // Microsoft 365 writes a short form, and one with the mailbox that forwards.
   [
     'bounces@amdcloud.onmicrosoft.com',
     'bounces+SRS=HnE87=C7@amdcloud.onmicrosoft.com',
@@ -95,7 +95,7 @@ const SENDERS: Array<[form: string, ...addresses: string[]]> = [
     'prvs=0891a9abd5=SRS0=HHH=TT=example.org=joe@example.com',
     'btv1==34826e458e2==SRS0=HHH=TT=example.org=prvs=0881a9abd5=joe@example.com',
   ],
-  // Detail: the user's own, or what a list or service hangs on.
+  // A detail is the user's own, or added by a list or service.
   ['joe@example.com', 'joe+news@example.com', 'joe+@example.com', 'joe+a+b=c.org@example.com'],
   [
     'kasan-dev@googlegroups.com',
@@ -128,7 +128,7 @@ const SENDERS: Array<[form: string, ...addresses: string[]]> = [
     'php-general-return-7-jean-pierre=a.b.example.org@lists.php.net',
   ],
   ['list-return-#-@example.org', 'list-return-42-@example.org', 'list-return-4711-@example.org'],
-  // Debian's lists, majordomo's way, LISTSERV.
+  // Debian's lists, majordomo, LISTSERV.
   [
     'bounce-nbd=*@other.debian.org',
     'bounce-nbd=lists+nbd=lfdr.de@other.debian.org',
@@ -197,7 +197,7 @@ const SENDERS: Array<[form: string, ...addresses: string[]]> = [
     'support=akamai.com__9m4vlv27x6v0rxwe@mmh2xurvokdh.a-hu5amac.na63.bnc.salesforce.com',
     'support=akamai.com__0-1r12zvjmnf8rqu.l9azxrxo3x5g2pzm@mmh2xurvokdh.a-hu5amac.na63.bnc.salesforce.com',
   ],
-  // Amazon SES, then and now, and Amazon itself.
+  // Amazon SES in its old and new form, and Amazon itself.
   [
     '#@amazonses.com',
     '01000173532fd7b1-e7c790f3-b583-4e40-9958-898174559fed-000000@amazonses.com',
@@ -243,7 +243,7 @@ const SENDERS: Array<[form: string, ...addresses: string[]]> = [
     '107-FMS-070.0.8007.0.0.4076.9.8319249@em.oreilly.com',
     '107-FMS-070.0.16516.0.0.5375.9.10954819@em.oreilly.com',
   ],
-  // Ids without a word to tell them by, and numbers with one.
+  // Ids without a word that tells them, and numbers with such a word.
   ['#@example.com', '20260805021027b8b6a74587d94895a05c6c3145@example.com'],
   [
     'reply-#@example.com',
@@ -326,7 +326,7 @@ test('what only resembles the recipient stays', () => {
   for (const [sender, recipient] of cases) assert.equal(form(sender, recipient), sender)
 })
 
-/** Addresses that are what they are, and none another's. */
+/** Addresses whose form is the address itself. */
 const SINGLE = [
   'joe@example.com',
   'joe@example.net',
@@ -342,7 +342,7 @@ const SINGLE = [
   'info-365@example.com',
   'decade1@example.com',
   'decade2@example.com',
-  // Words and names that are hexadecimal, with years and dates.
+  // Words and names that look like hexadecimal numbers, some with years and dates.
   'cafe@example.com',
   'facade@example.com',
   'deadbeef@example.com',
@@ -356,7 +356,7 @@ const SINGLE = [
   'r2d2@example.com',
   'c3po4u2@example.com',
   'a1b2c3d4e5@example.com',
-  // An account number, a telephone number, a QQ number; with and without company.
+  // An account number, a telephone number and a QQ number, alone and beside other words.
   '79161234567@mail.ru',
   '79161234568@mail.ru',
   '+79161234567@mail.ru',
@@ -368,10 +368,10 @@ const SINGLE = [
   '1234567890123456@example.com',
   '12345678901234567890123456789012@example.com',
   '10.0.0.1@example.com',
-  // Relays that give a person another address; the buyer's is fifteen places.
+  // Relays that give a person another address, of up to fifteen characters.
   'dpdcnf87nu@privaterelay.appleid.com',
   'k7x1v0qk0v8gv7p@marketplace.amazon.com',
-  // = that is part of a name, and addresses that gateways have made of others.
+  // A = within a name, and addresses that gateways have made of others.
   'o=brien@example.com',
   'jean-pierre=dupont@example.com',
   'jean=pierre=dupont@example.com',
@@ -380,7 +380,7 @@ const SINGLE = [
   'news-joe%acme.com@gateway.test',
   'john_smith_at_acme.com@gateway.test',
   'jane_smith_at_acme.com@gateway.test',
-  // Nearly a wrapper.
+  // Addresses that look like a wrapper.
   'prvs@example.com',
   'prvs=joe@example.com',
   'prvs=joe=smith@example.com',
@@ -401,7 +401,7 @@ const SINGLE = [
   'srs0=hhh=ttt=example.org=alice@example.com',
   'srs2=hhh=tt=example.org=alice@example.com',
   'xsrs0=hhh=tt=example.org=alice@example.com',
-  // Nearly a bounce address.
+  // Addresses that look like a bounce address.
   'bounces@example.com',
   'bounce@example.com',
   'bounces-uk@example.com',
@@ -421,10 +421,10 @@ const SINGLE = [
   'tax-return-2024@example.com',
   'team-7-bounces@example.com',
   'team-8-bounces@example.com',
-  // A name in the letters that numbers are spelled in, and one of the company that spells them so.
+  // A name in the letters in which Silverpop spells numbers, and a name of Silverpop's own.
   'v-maojhn_pdojdhjapp_ifjcpaoc_ifjcpaoc_a@example.com',
   'v-joe@bounce.example.com',
-  // Not ours to look into.
+  // Quoted local parts are not examined.
   '"a+b c"@example.com',
   '"prvs=0891a9abd5=a b"@example.com',
   'é@example.com',
@@ -475,8 +475,8 @@ test('two senders do not share a form', () => {
   for (const [one, other] of cases) assert.notEqual(form(one), form(other), `${one} is not ${other}`)
 })
 
-// Hostile text of any length comes from the network. Past the longest address that a mailer writes nothing is looked
-// into at all, so what the rules may cost is bounded, however they read.
+// Hostile text of any length comes from the network. Addresses longer than any mailer writes are not examined, so that
+// the cost of the rules is bounded.
 test('an address too long for any mailer is its own form', () => {
   const pieces = [
     'a',
@@ -548,8 +548,8 @@ const ANY_ADDRESS = fc.oneof(
   fc.string({ unit: fc.constantFrom(...PIECES), maxLength: 12 }).map((local) => `${local}@example.net`),
 )
 
-// Any two texts have a form, which is empty for the null sender only, ends in the sender's domain as it was sent, and
-// holds no more than the address did, but for the marks of SRS.
+// Property: any address has a form. It is empty for the null sender only, ends in the sender's domain, and is no longer
+// than the address, save for the marks of SRS.
 test('any text has a form', () => {
   fc.assert(
     fc.property(ANY_ADDRESS, fc.option(ANY_ADDRESS, { nil: undefined }), (text, to) => {
@@ -563,7 +563,7 @@ test('any text has a form', () => {
   )
 })
 
-// A name with a number in it, of up to a telephone number's length and in any order, is nobody else's.
+// Property: a name with a number of up to 15 digits in it has no other form.
 test('names with a number are themselves', () => {
   const word = fc.stringMatching(/^[a-z]{2,12}$/)
   const name = fc
@@ -578,7 +578,7 @@ test('names with a number are themselves', () => {
   )
 })
 
-// Whatever is signed or forwarded, the form is of what was signed, and does not know tag, hash or time.
+// Property: the form of a signed or forwarded address is that of the inner address, without tag, hash and time.
 test('tags, hashes and times do not matter', () => {
   const tag = fc.stringMatching(/^\d[0-9a-f]{8,9}$/)
   const hash = fc.stringMatching(/^[A-Za-z0-9+/]{4}$/)
@@ -604,7 +604,7 @@ test('tags, hashes and times do not matter', () => {
   )
 })
 
-// To whomever a list writes, it is one sender.
+// Property: a list is one sender, whatever the recipient.
 test('the recipient does not matter where it is embedded', () => {
   const user = fc.stringMatching(/^[a-z][a-z0-9]{0,8}(?:[.+_-][a-z0-9]{1,6}){0,2}$/)
   const host = fc.stringMatching(/^[a-z][a-z0-9]{0,8}(?:-[a-z0-9]{1,4})?(?:\.[a-z]{2,6}){1,2}$/)

@@ -1,4 +1,4 @@
-// Keys and refs: readable, never shared by two triplets, never too long for a store.
+// Tests of keys and refs: they are readable, never shared by two triplets, and never too long for a store.
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
@@ -16,7 +16,7 @@ import {
 import { decodeText } from '../../src/milter/text.ts'
 
 const NETWORK = 'network:198.51.100.0/24'
-/** What LMDB takes, in bytes. */
+/** Longest key of LMDB, in bytes. */
 const MAX_KEY_BYTES = 1978
 
 const key = (sender: string, recipient?: string, identity = NETWORK) =>
@@ -86,7 +86,7 @@ test('nobody can write a sender whose key is the digest of a longer one', () => 
   assert.notEqual(key(`sha256:${digest}`), longKey)
 })
 
-// What separates, escapes and digests look like is sprinkled among ordinary characters; some texts are very long.
+// Separators, escapes and text like digests are mixed with ordinary characters; some texts are very long.
 const PIECE = fc.constantFrom(
   ...[
     'a',
@@ -132,7 +132,7 @@ const parts = ({
     recipient === undefined ? null : parseAddress(recipient).normal,
   ])
 
-// Two triplets share a key exactly when identity, sender and recipient are the same in normal form.
+// Property: two triplets share a key exactly if identity, sender and recipient are the same in normal form.
 test('keys are one per triplet', () => {
   fc.assert(
     fc.property(TRIPLET, TRIPLET, (one, other) => {
@@ -144,7 +144,7 @@ test('keys are one per triplet', () => {
   )
 })
 
-// Any bytes may be an address: the key is short enough for every store, and survives being written as UTF-8.
+// Property: whatever the bytes of the address, the key is short enough for every store and survives UTF-8.
 test('keys fit into every store', () => {
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 2000 }),

@@ -1,4 +1,4 @@
-// Host names of clients: those that providers give to the lines of their customers, and those that somebody chose.
+// Tests of clients' host names: names that providers give to lines of customers, and names that somebody chose.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -16,7 +16,7 @@ function isTelling(name: string, address: IpAddress): boolean {
   return readHostName(name, address).isTelling
 }
 
-/** What stands for a client of that name. */
+/** The domain that stands for a client of this name. */
 function hostDomain(name: string, address: IpAddress): string | undefined {
   const { isTelling, domain } = readHostName(name, address)
   return isTelling ? domain : undefined
@@ -37,12 +37,12 @@ test('names that spell their address tell nothing', () => {
     ['198.51.100.7', 'static.7.100.51.198.clients.your-server.de'],
     ['5.75.144.95', 'static.95.144.75.5.clients.your-server.de'],
     ['213.239.205.147', '213-239-205-147.clients.your-server.de'],
-    // Mailers that spell half of theirs: dynamic by the rule, so their network stands for them.
+    // Mailers whose names spell half of their address count as dynamic, and are known by their network.
     ['54.240.8.52', 'a8-52.smtp-out.amazonses.com'],
     ['69.72.43.7', 'm43-7.mailgun.net'],
     ['159.135.228.13', 'm228-13.mailgun.net'],
     ['198.2.136.64', 'mail136-64.atl31.rsgsv.net'],
-    // Every separator, both orders, halves.
+    // Addresses with every separator, in both orders, and halves of them.
     [
       '198.51.100.7',
       'h198.51.100.7.example.net',
@@ -74,7 +74,7 @@ test('names that spell their address tell nothing', () => {
       '33c6.example.net',
       '0764.example.net',
     ],
-    // IPv6: all digits, half of them, reversed; groups.
+    // IPv6 addresses: all digits, half of them, reversed, and in groups.
     ['2003:ec:2f0b:a600:78cb:af9a:215c:2e9d', 'p200300ec2f0ba60078cbaf9a215c2e9d.dip0.t-ipconnect.de'],
     [
       '2001:db8:1:2:3:4:5:6',
@@ -147,7 +147,7 @@ test('names with a word for lines or pools below their domain tell nothing', () 
   }
 })
 
-// Each of these opened its provider for everybody, once one customer had come back.
+// Regression: once one customer had come back, each of these names let all customers of its provider pass.
 test('names that a provider has numbered its machines with tell nothing', () => {
   const names = [
     // Contabo, OVH, Strato, Ionos, Hostwinds, Linode, DigitalOcean, Hetzner Cloud, Google, Azure, Scaleway.
@@ -178,13 +178,13 @@ test('names that a provider has numbered its machines with tell nothing', () => 
     'ubuntu-4gb.example.net',
     '7.vps.example.net',
     'ip-9.example.net',
-    // Lines.
+    // Names of lines.
     'p1234-ipngn.tokyo.example',
     'p1234-ipngn100101osakachuo.osaka.ocn.ne.jp',
     'pl12345.nas81a.p-tokyo.nttpc.ne.jp',
     'zaq7d04a1b2.zaq.ne.jp',
     'softbank126012345678.bbtec.net',
-    // MAC addresses, however they are written.
+    // Names with MAC addresses, in all notations.
     '001a2b3c4d5e.example.net',
     'h001a2b3c4d5e.example.net',
     '00-1a-2b-3c-4d-5e.example.net',
@@ -195,7 +195,7 @@ test('names that a provider has numbered its machines with tell nothing', () => 
     'mail-d0669a91.vps.example.net',
     'mail-12-345-6789.example.net',
     '00-1a-2b-3c-4d-5e.mail.example.net',
-    // Customers' numbers.
+    // Names with customers' numbers.
     '12345.example.net',
     '4711.example.net',
     'k4711.example.net',
@@ -208,7 +208,7 @@ test('names that a provider has numbered its machines with tell nothing', () => 
     'mail1000001.example.net',
     'x7k2m9q4.example.net',
     '550e8400-e29b-41d4-a716-446655440000.example.net',
-    // Below the suffix that a company lets to its customers.
+    // Names below a suffix that a company lets to its customers.
     'd0669a91.github.io',
     'mail.d0669a91.github.io',
     'li123-45.members.linode.com',
@@ -217,7 +217,7 @@ test('names that a provider has numbered its machines with tell nothing', () => 
   for (const name of names) assert.equal(isTelling(name, ip('203.0.113.99')), false, name)
 })
 
-// Short letters and a number are in no list of words, nor is what is numbered from one provider to the next.
+// No list of words can have a few letters with a number, or all that providers number.
 test('without a word for mail, a number of two digits, or one after a few letters, tells nothing', () => {
   const words = `s n v c h id kd web w a b ct pve esx hv hp lxd cluster blade pod virt virtual app wp site shop dom cp
     premium proxy vpn fra1- lon unit slot rental order- inv- contract tenant acct account- member abonent abon-12-
@@ -392,7 +392,7 @@ test('a name that says that its host handles mail is told from others', () => {
     ['bendel.debian.org', false],
     ['mx77.example.net', true],
     ['mailserver2.example.net', true],
-    // One of a thousand is a customer's; and what does not tell is nobody's.
+    // A number in the hundreds may be a customer's; a name that is not telling says nothing of mail.
     ['mail193.example.net', false],
     ['mx1234.example.net', false],
     ['k10023.mail.example.net', false],
@@ -403,7 +403,7 @@ test('a name that says that its host handles mail is told from others', () => {
     assert.equal(readHostName(name, ip('203.0.113.99')).isMail, isMail, name)
 })
 
-// Of such a network there is more than one.
+// Private networks everywhere use the same such names.
 test('names below no public suffix tell nothing, but for the suffixes of tests and documents', () => {
   for (const suffix of [
     'internal',
@@ -436,7 +436,7 @@ test('hostDomain() gives the registrable domain of a name that somebody chose', 
     ['mx1.example.co.uk', '198.51.100.7', 'example.co.uk'],
     ['example.org', '198.51.100.7', 'example.org'],
     ['mail.user-name.github.io', '198.51.100.7', 'user-name.github.io'],
-    // The domain's own name may be any word.
+    // The domain itself may have any name.
     ['mail.dslreports.com', '198.51.100.7', 'dslreports.com'],
     ['mail.pool.com', '198.51.100.7', 'pool.com'],
     ['mx.dyn.com', '198.51.100.7', 'dyn.com'],
@@ -444,7 +444,7 @@ test('hostDomain() gives the registrable domain of a name that somebody chose', 
     ['out.mobile.de', '198.51.100.7', 'mobile.de'],
     ['mail.home.pl', '198.51.100.7', 'home.pl'],
     ['mail.home.co.uk', '198.51.100.7', 'home.co.uk'],
-    // Whole words only, and static is none.
+    // Only whole words count, and static is no word for a line.
     ['medial.example.net', '198.51.100.7', 'example.net'],
     ['carpool.example.net', '198.51.100.7', 'example.net'],
     ['poolside.example.net', '198.51.100.7', 'example.net'],
@@ -456,7 +456,7 @@ test('hostDomain() gives the registrable domain of a name that somebody chose', 
     ['automobile.example.net', '198.51.100.7', 'example.net'],
     ['mail-14g.a3gb.example.net', '198.51.100.7', 'example.net'],
     ['mail.static.example.net', '198.51.100.7', 'example.net'],
-    // Numbers that are not half of the address.
+    // Numbers that are less than half of the address.
     ['mx7.example.net', '198.51.100.7', 'example.net'],
     ['out198a51.example.net', '198.51.100.7', 'example.net'],
     ['out198-100.example.net', '198.51.100.7', 'example.net'],
@@ -509,7 +509,7 @@ const ANY_IP = fc
     return ip(bytes.length === 4 ? bytes.join('.') : groups.join(':'))
   })
 
-// Whatever a resolver hands on as a name, there is an answer, and a domain is only ever the end of the name.
+// Property: any text has an answer, and a domain in it is the end of the name.
 test('any text can be asked about', () => {
   const odd = fc.string({
     unit: fc.constantFrom(...'ax.-_ :/@[é\0\udc80', 'dsl', '12', 'com', 'co.uk'),
@@ -526,7 +526,7 @@ test('any text can be asked about', () => {
   )
 })
 
-// However a provider spells the address of a line, the name does not stand for its customer.
+// Property: a name that spells the address in any notation is not telling.
 test('a name with the address written out tells nothing', () => {
   const spelling = fc.constantFrom<(address: IpAddress) => string>(
     ({ text }) => text.replaceAll(/[.:]/g, '-'),
@@ -547,7 +547,7 @@ test('a name with the address written out tells nothing', () => {
   fc.assert(
     fc.property(ANY_IP, spelling, frame, (address, spell, put) => {
       const spelled = spell(address)
-      // Nobody reverses the bytes of IPv6. What is nearly all zeros, or letters alone, tells nothing.
+      // Nobody reverses the bytes of IPv6, and groups of zeros or of letters alone could be words.
       fc.pre(address.kind === 'ipv4' || spell !== backwards)
       fc.pre(address.kind === 'ipv4' || spelled.replace(/[^1-9a-f]/g, '').length >= 8)
       fc.pre(/\d/.test(spelled))

@@ -1,4 +1,4 @@
-// Who the client is, with a real DNS server: SPF domain, host domain or network, in this order.
+// Tests of a client's identity, with a real DNS server: SPF domain, host domain or network, in this order.
 
 import assert from 'node:assert/strict'
 import { after, type TestContext, test } from 'node:test'
@@ -67,14 +67,14 @@ test('the sender’s domain comes first, then the host’s, then the network', a
     assert.equal(identity?.id, id, args.join(' '))
     assert.equal(identity?.spfDomain, id.startsWith('spf:') ? 'sender.test' : undefined)
     assert.match(identity?.network ?? '', /^network:/)
-    // A second time, as remembered.
+    // The second answer comes from the cache.
     assert.deepEqual(await identify(...args), identity)
   }
   assert.equal(await identify('a@sender.test', 'none'), undefined)
 })
 
-// Each of these was answered without DNS, or for one sender alone, and then held against its whole domain: the first
-// two until the process ended.
+// Regression: each of these was answered without DNS, or for one sender alone, and was then cached for the whole
+// domain, the first two until the process ended.
 test('an answer for one sender, or for a HELO name that is none, is not remembered of other senders', async (t) => {
   const cases: Array<[first: [string, string, undefined?, string?], id: RegExp, then: string]> = [
     [['"a@b"@sender.test', '192.0.2.7'], /^spf:/, 'a@sender.test'],

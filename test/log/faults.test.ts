@@ -1,4 +1,4 @@
-// FaultLog: bad peers in the log, however many there are. Time is moved by hand.
+// Tests of FaultLog: the log stays short however many bad peers there are. The test moves the clock.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'

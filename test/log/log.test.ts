@@ -1,4 +1,4 @@
-// The log: the exact lines, and that whatever stands in them, a line stays one line that can be read back.
+// Tests of the log: its exact lines, and that a line stays one line that reads back, whatever its fields hold.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -9,7 +9,7 @@ import { createLog, LOG_LEVELS, type Log, type LogSettings } from '../../src/log
 import { decodeText } from '../../src/milter/text.ts'
 import type { Outcome } from '../../src/outcome.ts'
 
-/** What a log writes while `use` uses it. */
+/** The text that a log writes while `use` runs. */
 function written(settings: LogSettings, use: (log: Log) => void): string {
   const lines: string[] = []
   use(createLog({ write: (line) => void lines.push(line) }, () => settings))
@@ -251,10 +251,10 @@ function expectedFields({ attempt, rule, error, ref }: Outcome): Record<string, 
   }
 }
 
-/** What ends a line for some reader or other, moves a terminal's cursor, or is lost in UTF-8. */
+/** Characters that end a line for some readers, move a terminal's cursor, or are lost in UTF-8. */
 const DISTURBING = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u
 
-// Whatever clients send, an outcome is exactly one line, without control characters, and reads back as what it was.
+// Property: an outcome is exactly one line without control characters, and reads back as it was, whatever clients send.
 test('a line of text reads back as its fields', () => {
   fc.assert(
     fc.property(OUTCOME, (outcome) => {
@@ -273,7 +273,8 @@ test('a line of text reads back as its fields', () => {
   )
 })
 
-// The same in JSON: C1 controls and Unicode's line separators are legal there, and still end lines for some readers.
+// Property: the same holds for JSON, which allows C1 controls and line separators of Unicode, though they end lines for
+// some.
 test('a line of JSON reads back as its fields', () => {
   fc.assert(
     fc.property(OUTCOME, (outcome) => {

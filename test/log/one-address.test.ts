@@ -1,4 +1,4 @@
-// OneAddressWatch: which outcomes show that all clients have one address, and that no stranger can make it seem so.
+// Tests of OneAddressWatch: which outcomes show that all clients have one address, and that no stranger can fake that.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -173,7 +173,7 @@ test('what is remembered is bounded, and so is what is told', () => {
   for (let round = 0; round < 30; round += 1) {
     for (let host = 0; host < 65; host += 1) take(`10.0.0.${host}`, `a@d${round}.test`)
   }
-  assert.equal(found.length, 0) // 65 take turns, and 64 are remembered
+  assert.equal(found.length, 0) // 65 addresses take turns, and 64 are watched
   for (let host = 0; host < 65; host += 1)
     for (let domain = 0; domain < 10; domain += 1) take(`10.0.1.${host}`, `a@d${domain}.test`)
   assert.equal(found.length, 5)

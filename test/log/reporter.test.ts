@@ -1,4 +1,4 @@
-// Outcomes reach log and metrics together, in order, and none is lost.
+// Tests that outcomes reach log and metrics together and in order, and that none is lost.
 
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'

@@ -1,5 +1,5 @@
-// The conversations of test/captures through a Session: what real Postfix and Sendmail send is never taken for a
-// broken protocol, and the handler sees their senders and recipients in order, however the stream is cut.
+// Replays the conversations of test/captures through a Session: nothing that real Postfix and Sendmail sent is taken
+// for a broken protocol, and the handler sees senders and recipients in order, however the stream is cut.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -7,7 +7,7 @@ import { Session } from '../../src/milter/session.ts'
 import { readCaptures } from '../support/captures.ts'
 import { LIMITS, RecordingHandler, RecordingPeer } from './recording.ts'
 
-/** What a session makes of one connection that was cut like this. */
+/** What a session makes of a connection that arrives in these chunks. */
 function replay(chunks: readonly Buffer[]) {
   const handler = new RecordingHandler()
   const peer = new RecordingPeer()
@@ -44,7 +44,7 @@ const WEIRD = [
   '<"a\\"b"@q.test>',
 ].flatMap((sender) => [`mail ${sender}`, sender === '<>' ? 'rcpt <Postmaster>' : 'rcpt <"R c"@Example.COM>'])
 
-/** The transactions of each conversation as the handler has to see them. */
+/** The transactions of each conversation, as the handler has to see them. */
 const EXPECTED: { readonly [file: string]: { readonly [title: string]: readonly string[] } } = {
   'postfix.txt': {
     'two messages, RSET, null sender, unknown command': TWO_MESSAGES,

@@ -1,4 +1,4 @@
-// MilterClient, the MTA's side, against a real MilterServer and against peers that are no proper filter.
+// Tests of MilterClient, the MTA's side, against a real server and against peers that are no proper filter.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -36,7 +36,7 @@ async function open(t: TestContext, spec: SocketSpec): Promise<MilterClient> {
   return client
 }
 
-/** Something that listens but is no filter: what it does with each connection is up to `behave`. */
+/** A server that is no filter, and calls `behave` with each connection. */
 async function impostor(t: TestContext, behave: (socket: Socket) => void) {
   const sockets: Socket[] = []
   const server = createServer((socket) => {

@@ -1,5 +1,5 @@
-// decodeCommand and encodeCommand: each command of an MTA read from its frame, and everything else refused with a
-// reason.
+// Tests of decodeCommand and encodeCommand: each command of an MTA is read from its frame, and all else is refused with
+// a reason.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -19,19 +19,19 @@ import { FrameReader } from '../../src/milter/frame.ts'
 import { decodeText } from '../../src/milter/text.ts'
 import { COMMAND, cutAt } from './recording.ts'
 
-/** Any text that the wire can carry: valid UTF-8 or not, but without NUL. */
+/** Any text that the wire can carry: valid UTF-8 or not, and without NUL. */
 const text = fc.oneof(
   fc.string({ unit: 'binary' }).map((some) => some.replaceAll('\0', '')),
   fc.uint8Array({ min: 1 }).map((some) => decodeText(Buffer.from(some))),
 )
 const word = fc.nat({ max: 0xffff_ffff })
-/** deepEqual tells objects without a prototype from others. */
-const PLAIN = { noNullPrototype: true }
+/** Makes objects with a prototype, as deepEqual tells them from objects without. */
+const WITH_PROTOTYPE = { noNullPrototype: true }
 const commandNames = fc.constantFrom(...Object.values(COMMANDS))
 const macroName = fc.oneof(text, fc.constantFrom('i', '_', 'mail_addr', '', '{', '}', '{}', '{x', 'x}'))
 
 const connection: fc.Arbitrary<Connection> = fc.oneof(
-  fc.record({ hostName: text, family: fc.constant('unknown' as const) }, PLAIN),
+  fc.record({ hostName: text, family: fc.constant('unknown' as const) }, WITH_PROTOTYPE),
   fc.record(
     {
       hostName: text,
@@ -39,7 +39,7 @@ const connection: fc.Arbitrary<Connection> = fc.oneof(
       port: fc.nat({ max: 0xffff }),
       address: text,
     },
-    PLAIN,
+    WITH_PROTOTYPE,
   ),
 )
 
@@ -47,9 +47,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record(
     {
       kind: fc.constant('OPTNEG' as const),
-      offer: fc.record({ version: word, actions: word, steps: word }, PLAIN),
+      offer: fc.record({ version: word, actions: word, steps: word }, WITH_PROTOTYPE),
     },
-    PLAIN,
+    WITH_PROTOTYPE,
   ),
   fc.record(
     {
@@ -57,17 +57,17 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       stage: commandNames,
       macros: fc.array(fc.tuple(macroName, text)),
     },
-    PLAIN,
+    WITH_PROTOTYPE,
   ),
-  fc.record({ kind: fc.constant('CONNECT' as const), connection }, PLAIN),
-  fc.record({ kind: fc.constant('HELO' as const), name: text }, PLAIN),
+  fc.record({ kind: fc.constant('CONNECT' as const), connection }, WITH_PROTOTYPE),
+  fc.record({ kind: fc.constant('HELO' as const), name: text }, WITH_PROTOTYPE),
   fc.record(
     {
       kind: fc.constantFrom('MAIL' as const, 'RCPT' as const),
       address: text,
       parameters: fc.array(text),
     },
-    PLAIN,
+    WITH_PROTOTYPE,
   ),
   fc.record(
     {
@@ -83,7 +83,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
         'UNKNOWN' as const,
       ),
     },
-    PLAIN,
+    WITH_PROTOTYPE,
   ),
 )
 
@@ -102,13 +102,13 @@ function decodeAll(chunks: readonly Buffer[]): Array<Command | Malformed> {
 }
 
 describe('decodeCommand()', () => {
-  // Any bytes decode to a command or are refused with a reason.
+  // Property: any bytes decode to a command or are refused with a reason.
   test('reads a command from any bytes, or says why there is none', () => {
     const letter = fc.constantFrom(...Object.keys(COMMANDS)).map((code) => code.charCodeAt(0))
     const frame = fc.oneof(
       fc.uint8Array(),
       fc.tuple(letter, fc.uint8Array()).map(([code, rest]) => [code, ...rest]),
-      // Few different bytes, so that strings end and macros come in pairs.
+      // Few different bytes occur, so that strings end and macros come in pairs.
       fc
         .tuple(letter, fc.array(fc.constantFrom(0, 0x34, 0x36, 0x43, 0x4c, 0x55, 0x7b, 0x7d, 0xff)))
         .map(([code, rest]) => [code, ...rest]),
@@ -123,7 +123,7 @@ describe('decodeCommand()', () => {
     )
   })
 
-  // Encode then decode is identity, for every kind of command.
+  // Property: decodeCommand() undoes encodeCommand(), for every kind of command.
   test('reads back what encodeCommand() wrote', () => {
     fc.assert(
       fc.property(command, (sent) => {
@@ -133,7 +133,7 @@ describe('decodeCommand()', () => {
     )
   })
 
-  // The stream may be cut anywhere: the same commands come out however it is cut.
+  // Property: the same commands come out wherever the stream is cut.
   test('gives the same commands however the stream is cut', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 6 }), fc.array(fc.nat()), (sent, places) => {

@@ -1,4 +1,4 @@
-// FrameReader and encodeFrame: the byte stream of an MTA cut into frames, however the network delivers it.
+// Tests of FrameReader and encodeFrame: the byte stream of an MTA gives the same frames, however the network cuts it.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -14,7 +14,7 @@ function length(value: number): Buffer {
   return bytes
 }
 
-/** All that comes out of the chunks, asked for after each of them. */
+/** All results of a reader that is read after each chunk. */
 function readAll(chunks: readonly Buffer[]): FrameResult[] {
   const reader = new FrameReader()
   const results: FrameResult[] = []
@@ -31,7 +31,7 @@ function readAll(chunks: readonly Buffer[]): FrameResult[] {
 const frames = fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 8 })
 
 describe('FrameReader', () => {
-  // The stream may be cut anywhere: the same frames come out however it is cut.
+  // Property: the same frames come out wherever the stream is cut.
   test('gives the same frames however the stream is cut', () => {
     fc.assert(
       fc.property(frames, fc.array(fc.nat()), (contents, places) => {
@@ -44,7 +44,7 @@ describe('FrameReader', () => {
     )
   })
 
-  // The same while frames are taken more slowly than chunks come in, as when an answer is awaited.
+  // Property: this also holds when frames are taken more slowly than chunks arrive, as when an answer is awaited.
   test('gives the same frames however pushing and taking alternate', () => {
     fc.assert(
       fc.property(frames, fc.array(fc.nat()), fc.infiniteStream(fc.boolean()), (contents, places, turns) => {
@@ -121,7 +121,7 @@ describe('FrameReader', () => {
     assert.deepEqual(end, { kind: 'frame', bytes: Buffer.from('E') })
   })
 
-  // Each byte used to be kept as a chunk of its own: 180 MB for a frame of 1 MiB, until it was whole.
+  // Regression: each byte was kept as a chunk of its own, which took 180 MB for an incomplete frame of 1 MiB.
   test('holds a frame that comes byte by byte in no more than twice its size', () => {
     const stream = encodeFrame('B', Buffer.alloc(200_000, 'x'))
     const reader = new FrameReader()
@@ -158,7 +158,7 @@ describe('encodeFrame()', () => {
     assert.equal(encodeFrame('y', Buffer.from('451 x\0')).toString('hex'), '0000000779343531207800')
   })
 
-  // Encode then decode is identity.
+  // Property: FrameReader undoes encodeFrame().
   test('is read back by FrameReader', () => {
     fc.assert(
       fc.property(fc.nat({ max: 255 }), fc.uint8Array(), (code, payload) => {

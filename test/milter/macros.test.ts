@@ -1,4 +1,4 @@
-// Macros: which value of a macro holds at which time.
+// Tests of Macros: which value of a macro is in effect at which stage.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -30,7 +30,7 @@ describe('Macros', () => {
     )
   })
 
-  // Which stages' values are still there after what ends a transaction, and after what ends a connection.
+  // For each stage, whether its values end with the transaction or with the connection.
   const scopes: ReadonlyArray<readonly [CommandName, 'connection' | 'transaction']> = [
     ['CONNECT', 'connection'],
     ['HELO', 'connection'],

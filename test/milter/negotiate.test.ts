@@ -1,4 +1,4 @@
-// negotiate(): our answer to what an MTA offers, byte for byte where it matters.
+// Tests of negotiate(), our answer to an MTA's offer, byte for byte where it matters.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -7,7 +7,7 @@ import type { Offer } from '../../src/milter/command.ts'
 import { negotiate, type StageUse, type Wants } from '../../src/milter/negotiate.ts'
 import { OFFER, wantsAll } from './recording.ts'
 
-/** NOBODY, NOHDRS, NOEOH, NOUNKNOWN, and no reply to any of these. */
+/** The steps NOBODY, NOHDRS, NOEOH, NOUNKNOWN, and those that waive the replies to these. */
 const UNUSED = 0xe01f0
 
 const ANSWER_ALL: Wants = { ...wantsAll('answer'), addHeaders: false }
@@ -152,7 +152,7 @@ describe('negotiate()', () => {
     assert.equal(answer.length, 17)
   })
 
-  // Only what was offered is ever asked for, and the wire says what the agreement says.
+  // Property: the answer asks only for what was offered, and its bytes say what the agreement says.
   test('asks for nothing that was not offered', () => {
     const word = fc.nat({ max: 0xffff_ffff })
     const offers = fc.record({ version: fc.integer({ min: 2, max: 8 }), actions: word, steps: word })

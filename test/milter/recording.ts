@@ -1,5 +1,5 @@
-// What the tests of a session need around it: a socket and a handler that write down what happens to them, and the
-// bytes of an MTA's commands.
+// Helpers of the tests of a session: a peer and a handler that record what happens to them, and the bytes of an MTA's
+// commands.
 
 import { STEPS } from '../../src/milter/codes.ts'
 import { type Command, type Connection, encodeCommand } from '../../src/milter/command.ts'
@@ -11,7 +11,7 @@ import type { Reply } from '../../src/milter/reply.ts'
 import type { Handler, MessageEnd, Peer, SessionFault } from '../../src/milter/session.ts'
 import type { ConnectionLimits } from '../../src/sockets/limits.ts'
 
-/** What both Postfix 3.7 and Sendmail 8.17 offer. */
+/** The offer of Postfix 3.7 and of Sendmail 8.17. */
 export const OFFER = { version: 6, actions: 0x1ff, steps: 0x1fffff }
 
 /** An offer in which every stage awaits its reply. */
@@ -20,7 +20,7 @@ export const BARE_OFFER = { version: 6, actions: 0, steps: 0 }
 /** All limits of a milter server. */
 export type Limits = ConnectionLimits & SessionLimits
 
-/** The defaults. */
+/** The default limits. */
 export const LIMITS: Limits = {
   connections: 10_000,
   memory: 64 * 1024 * 1024,
@@ -89,14 +89,14 @@ export function framesOf(bytes: Buffer): Buffer[] {
 
 export class RecordingPeer implements Peer {
   readonly errors: Array<{ readonly kind: SessionFault; readonly reason: string }> = []
-  /** The limits that it met and that did not close it. */
+  /** Reports of limits at which the connection goes on. */
   readonly met: Array<{ readonly kind: SessionFault; readonly reason: string }> = []
-  /** Whether a turn that is waited for comes at once; else it waits here. */
+  /** Whether actions given to `later` run at once; otherwise they wait for the test. */
   givesTurns = true
   readonly turns: Array<() => void> = []
-  /** Whether it takes its replies. */
+  /** Whether the peer takes replies. */
   takesReplies = true
-  /** How often either side of us closed the connection. */
+  /** How often the session closed the connection, by `end` or by `fail`. */
   closings = 0
   paused = false
   sentAfterClosing = 0
@@ -149,7 +149,7 @@ export class RecordingPeer implements Peer {
 
 export type Stage = 'connect' | 'helo' | 'mail' | 'rcpt' | 'beyond' | 'data'
 
-/** The same use of all stages, but for CONNECT and MAIL, which are always seen. */
+/** The same use for all stages, except that CONNECT and MAIL are never skipped. */
 export function wantsAll(use: StageUse): Wants {
   const seen = use === 'skip' ? 'note' : use
   return {
@@ -159,14 +159,14 @@ export function wantsAll(use: StageUse): Wants {
   }
 }
 
-/** Notes each call as one line; answers what it is told to. */
+/** A handler that notes each call as one line, and answers as the test says. */
 export class RecordingHandler implements Handler {
   readonly held = 0
   readonly events: string[] = []
   wants: Wants = wantsAll('answer')
   answer: (stage: Stage, subject: string) => Reply | Promise<Reply> = () => CONTINUE
   messageEnd: MessageEnd = { headers: [], reply: CONTINUE }
-  /** Where it is named, each event is followed by this macro's value. */
+  /** If set, each noted line ends with the value of this macro. */
   macro: string | undefined
 
   count(event: string): number {

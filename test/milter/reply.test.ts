@@ -1,4 +1,4 @@
-// encodeReply, smtpLines and encodeAddHeader: what a filter answers, byte for byte.
+// Tests of encodeReply, smtpLines and encodeAddHeader: the answers of a filter, byte for byte.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -18,14 +18,14 @@ const GREY: SmtpReply = { code: '451', enhanced: '4.7.1', lines: ['Greylisted'] 
 
 const VALUES = { ref: 'REF', seconds: 1, recipient: 'b@example.com', domain: 'example.com', host: 'mx' }
 
-/** What stands between `y` and the final NUL. */
+/** The text between `y` and the final NUL. */
 function textOnWire(reply: SmtpReply): string {
   const frame = encodeReply({ kind: 'smtp', reply }).toString('latin1', 4)
   assert.match(frame, /^y[^\0]*\0$/)
   return frame.slice(1, -1)
 }
 
-/** A reply's text as the MTA, which takes it for a format, gives it to its client. */
+/** The text that the MTA gives to its client, as it takes a reply's text for a format. */
 function asFormatted(text: string): string {
   assert.ok(!text.replaceAll('%%', '').includes('%'), `a single % in ${JSON.stringify(text)}`)
   return text.replaceAll('%%', '%')
@@ -37,7 +37,7 @@ describe('There is no reply but continue, tempfail and 4xx:', () => {
   })
 
   test('no other can be written down', () => {
-    // What this holds is that each of these lines is a type error: without it, the build fails.
+    // Each of these lines must be a type error, or the build fails.
     // @ts-expect-error: reject
     const reject: Reply = { kind: 'reject' }
     // @ts-expect-error: discard
@@ -69,7 +69,7 @@ describe('There is no reply but continue, tempfail and 4xx:', () => {
     }
   })
 
-  // A reply without an enhanced code that begins with what a client wrote: Postfix drops a filter whose reply has an
+  // A reply without an enhanced code may begin with what a client wrote. Postfix drops a filter whose reply has an
   // enhanced code of another class than its code.
   test('an address cannot make an enhanced code of a reply that has none', () => {
     for (const recipient of ['5.1.1 x@example.com', '5.1.1', '2.0.0@example.com', '4.7.1 x']) {
@@ -129,7 +129,7 @@ describe('encodeReply()', () => {
     assert.equal(asFormatted(text).length, 510)
   })
 
-  // Whatever the text, what the MTA sends its client is as many lines of RFC 5321 as were given, with the code on each.
+  // Property: whatever the text, the client gets as many lines by RFC 5321 as were given, with the code on each.
   test('makes safe SMTP lines of any text', () => {
     const lines = fc.array(fc.string({ unit: 'binary', maxLength: 700 }), { minLength: 1, maxLength: 4 })
     fc.assert(

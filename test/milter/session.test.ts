@@ -1,5 +1,5 @@
-// Session: which commands are legal when, that each one gets the reply it awaits and no other, and what ends a
-// transaction or a connection. The handler's promises are resolved by hand, so nothing depends on timing.
+// Tests of Session: when each command is legal, that each command gets the reply that it awaits and no other, and what
+// ends a transaction or a connection. The tests resolve the handler's promises, so that nothing depends on timing.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -36,14 +36,14 @@ function open(handler = new RecordingHandler()) {
   return { handler, peer, session: new Session(handler, peer, LIMITS) }
 }
 
-/** A session that has taken the commands, each of which awaits its reply. */
+/** A session that has taken `commands`, with an offer by which each awaits a reply. */
 function after(...commands: readonly Command[]) {
   const opened = open()
   opened.session.receive(encode(...commands))
   return opened
 }
 
-/** A handler's answers as promises, in the order in which they were asked for. */
+/** Answers of a handler as promises, which the test resolves in their order. */
 class Deferred {
   readonly asked: string[] = []
   readonly #resolvers: Array<(reply: Reply) => void> = []
@@ -59,7 +59,7 @@ class Deferred {
     return this.#resolvers.length
   }
 
-  /** Gives the oldest answer, and lets everything that waits for it happen. */
+  /** Resolves the oldest answer, and waits until all that depends on it has run. */
   async give(reply: Reply = CONTINUE): Promise<void> {
     const resolve = this.#resolvers.shift()
     assert.ok(resolve, 'no answer is asked for')
@@ -81,10 +81,10 @@ const REACH: { readonly [state in State]: readonly Command[] } = {
   transaction: [OFFERED_BARE, COMMAND.CONNECT, COMMAND.MAIL],
 }
 
-/** The letter of a reply, or none, and the state that follows. */
+/** The letter of the reply, empty if there is none, and the next state. */
 type Step = readonly [letter: string, next: State | 'ended']
 
-/** Every command that is legal in a state, with the letter of its reply, and the state it leads to. */
+/** The commands that are legal in each state, with the letter of the reply and the next state. */
 const LEGAL: {
   readonly [state in State]: { readonly [kind in Command['kind']]?: Step }
 } = {
@@ -565,7 +565,7 @@ describe('Session.endIfIdle()', () => {
     assert.equal(peer.closings, 1)
   })
 
-  // Sendmail sends no ABORT then: greymx waited for the end of a transaction that its MTA never had.
+  // Regression: Sendmail sends no ABORT then, and greymx waited for the end of a transaction that the MTA did not have.
   for (const when of ['at once', 'later']) {
     test(`ends a connection whose MAIL was refused ${when}`, async () => {
       const { handler, peer, session } = after(...REACH.connected)
@@ -656,7 +656,7 @@ describe('Session at its limits:', () => {
     assert.deepEqual([deferred.asked.length, session.waiting], [2, 'us'])
   })
 
-  // A thousand commands in one packet, with a store that answers at once, held up all connections.
+  // Regression: a thousand commands in one packet, with a store that answers at once, held up all connections.
   test('many commands at once let others have their turn in between', async () => {
     const { handler, peer, session } = after(...REACH.transaction)
     handler.answer = () => Promise.resolve(CONTINUE)
@@ -705,7 +705,7 @@ describe('Session at its limits:', () => {
   })
 })
 
-/** What the table of legal commands and the negotiated steps make of a sequence: the model of the property below. */
+/** The model of the property below: what a sequence gives by the table of legal commands and the negotiated steps. */
 function outcomeOf(kinds: ReadonlyArray<Command['kind']>, offer: Offer, wants: Wants) {
   const negotiation = negotiate(offer, wants)
   const steps = negotiation.kind === 'agreed' ? negotiation.agreement.steps : 0
@@ -731,7 +731,7 @@ function outcomeOf(kinds: ReadonlyArray<Command['kind']>, offer: Offer, wants: W
 }
 
 describe('Session as a whole:', () => {
-  // Mostly in the order of a message, so that sequences get somewhere, with anything in between.
+  // Sequences mostly follow the order of a message, so that they get far, with other commands in between.
   const starts: ReadonlyArray<ReadonlyArray<Command['kind']>> = [
     ['OPTNEG', 'CONNECT', 'MAIL'],
     ['OPTNEG', 'CONNECT'],
@@ -767,14 +767,14 @@ describe('Session as a whole:', () => {
       steps: fc.oneof(fc.constantFrom(0, OFFER.steps), fc.nat({ max: OFFER.steps })),
     }),
     stages: fc.record({ connect: seen, helo: use, mail: seen, rcpt: use, data: use }),
-    /** Whether an answer comes at once, and whether one comes between two chunks. */
+    /** Decides for each answer whether it comes at once, and whether one comes between two chunks. */
     choices: fc.infiniteStream(fc.boolean()),
     places: fc.array(fc.nat(), { maxLength: 12 }),
   })
 
-  // For any sequence of commands, legal or not, cut anywhere, answered at once or later: the session waits or ends
-  // (then it closes once and sends nothing more), each command that awaits a reply has exactly one, in order, and each
-  // transaction that began has ended exactly once when the connection is gone.
+  // Property, for any sequence of commands, cut anywhere and answered at once or later: the session waits, or ends,
+  // closes once and sends nothing more. Each command that awaits a reply gets exactly one, in order. Each transaction
+  // that began has ended exactly once when the connection is closed.
   test('each command that awaits a reply gets exactly one, whatever comes in whatever pieces', async () => {
     await fc.assert(
       fc.asyncProperty(scenario, async ({ kinds, offer, stages, choices, places }) => {
@@ -823,7 +823,7 @@ describe('Session as a whole:', () => {
     )
   })
 
-  // Any bytes at all: the session waits or closes, once, and never throws.
+  // Property: for any bytes, the session waits or closes once, and never throws.
   test('any bytes leave it waiting or closed', () => {
     fc.assert(
       fc.property(fc.constantFrom(...STATES), fc.array(fc.uint8Array()), (state, chunks) => {

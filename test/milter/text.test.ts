@@ -1,4 +1,4 @@
-// decodeText and encodeText: bytes of the wire as strings, without two different byte strings ever becoming the same.
+// Tests of decodeText and encodeText: two different byte strings never become the same text.
 
 import assert from 'node:assert/strict'
 import { isUtf8 } from 'node:buffer'
@@ -6,7 +6,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { decodeText, encodeText } from '../../src/milter/text.ts'
 
-/** Bytes among which valid, broken and nearly valid UTF-8 are all common. */
+/** Byte strings among which valid, broken and nearly valid UTF-8 are common. */
 const bytes = fc
   .array(
     fc.oneof(
@@ -45,7 +45,7 @@ describe('decodeText()', () => {
     })
   }
 
-  // Two different byte strings are never the same text.
+  // Property: two different byte strings give two different texts.
   test('is injective', () => {
     fc.assert(
       fc.property(bytes, bytes, (one, other) => {
@@ -55,7 +55,7 @@ describe('decodeText()', () => {
     )
   })
 
-  // Valid UTF-8 reads as itself; anything else holds a lone surrogate, so that one is never taken for the other.
+  // Property: valid UTF-8 gives the text that it encodes; other bytes give text with a lone surrogate.
   test('gives well-formed text for valid UTF-8 and for nothing else', () => {
     fc.assert(
       fc.property(bytes, (some) => {
@@ -68,7 +68,7 @@ describe('decodeText()', () => {
 })
 
 describe('encodeText()', () => {
-  // Decode then encode is identity for any bytes.
+  // Property: encodeText() undoes decodeText() for any bytes.
   test('gives back the bytes that decodeText() read', () => {
     fc.assert(
       fc.property(bytes, (some) => {

@@ -1,5 +1,5 @@
-// A Postfix whose smtpd is chrooted, as Debian sets it up, and one whose smtpd is not, at a unix socket below its queue
-// directory: the line that serve and README have for it leads both there, without a right for anybody else.
+// Tests a unix socket below the queue directory with a Postfix whose smtpd is chrooted, as on Debian, and one whose
+// smtpd is not: both find it by the line that serve and README name, and nobody else may use it.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -19,7 +19,7 @@ const run = promisify(execFile)
 for (const chroot of [true, false]) {
   test(`smtpd ${chroot ? 'in a chroot' : 'without chroot'} finds a socket below its queue directory, others do not get in`, async (t) => {
     const dir = await scratch(t)
-    // Before greymx: README has the operator make this folder once.
+    // The README tells the operator to make this folder before greymx starts.
     const milter = 'unix:greymx/greymx.sock'
     const mta = await startPostfix({ dir, milter, chroot })
     const folder = join(mta.queueDirectory, 'greymx')
@@ -27,7 +27,7 @@ for (const chroot of [true, false]) {
     const path = join(folder, 'greymx.sock')
     assert.equal(postfixMilter({ kind: 'unix', path }, mta.queueDirectory), milter)
     await startActivated({ dir, sockets: [path], settings: 'store: "memory:"\nadmin: false' })
-    // As systemd opens it, with SocketGroup= and SocketMode=.
+    // systemd opens the socket like this, with SocketGroup= and SocketMode=.
     await run('chgrp', ['postfix', path])
     await run('chmod', ['660', path])
 

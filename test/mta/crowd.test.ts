@@ -1,6 +1,6 @@
-// SMTP sessions through a real Postfix while the milter's socket is crowded: 5,000 connections that say nothing, 500
-// that write a byte now and then, and some that send garbage all the time. How long answers took is printed, without
-// the crowd and with it; what is asserted of it is only that nobody waited as long as an MTA would.
+// Runs SMTP sessions through a real Postfix while other peers crowd the milter's socket: 5,000 connections are silent,
+// 500 write a byte now and then, and some send garbage all the time. The times of answers without and with the crowd
+// are printed; the only assertion on them is that none was as long as an MTA would wait.
 //
 // CROWD_SESSIONS=5000 makes each of the two measurements longer.
 
@@ -20,21 +20,21 @@ import { connect } from '../support/smtp.ts'
 import { MESSAGE, verdictOf } from './scenarios.ts'
 
 const SESSIONS = Number(process.env.CROWD_SESSIONS ?? 400)
-/** SMTP sessions at once, and messages of each. */
+/** Concurrent SMTP sessions, and messages of each. */
 const PARALLEL = 4
 const MESSAGES = 3
-/** Between two sessions, in milliseconds: how long answers take says little where there is no CPU left. */
+/** Pause between two sessions, in milliseconds, as times of answers say little when no CPU time is left. */
 const PAUSE = 40
 const DELAY = 500
 
-/** Sendmail waits for 10 s (T=S:10s;R:10s), Postfix for 30. */
-const LONGEST_WAIT = 5000
+/** Longest wait that no MTA would call late, in milliseconds: Sendmail waits 10 s (T=S:10s;R:10s), Postfix 30 s. */
+const MAX_WAIT = 5000
 
 const MIB = 1024 * 1024
-/** Of 5,500 sockets, and of what garbage leaves to be collected. */
-const MOST_GROWTH = 150 * MIB
-/** Lines of log that the crowd may bring about. */
-const MOST_LINES = 20
+/** Largest growth of memory, in bytes, by 5,500 sockets and by garbage that is not collected yet. */
+const MAX_GROWTH = 150 * MIB
+/** Most log lines that the crowd may cause. */
+const MAX_LINES = 20
 
 const CROWD = { idle: 5000, slow: 500, garbage: 20 }
 
@@ -45,10 +45,10 @@ log: { level: warn }
 `
 
 interface Traffic {
-  /** Milliseconds from RCPT to its reply, and of whole sessions. */
+  /** Times from RCPT to its reply, and of whole sessions, in milliseconds. */
   readonly waits: number[]
   readonly sessions: number[]
-  /** Replies that are not what greymx had to answer, the default action's among them. */
+  /** Replies other than greymx's right answer, such as those of the default action. */
   readonly wrong: string[]
 }
 
@@ -117,7 +117,7 @@ test('5000 idle connections, 500 slow writers and senders of garbage beside SMTP
     settings: { milter_default_action: 'tempfail' },
   })
   const models = Array.from({ length: PARALLEL }, (_, index) => new Model(`c${index}`, index, DELAY))
-  await send(mta, models, 50) // until all is warm
+  await send(mta, models, 50) // warms up
   const alone = await send(mta, models, SESSIONS)
   const residentAlone = await residentBytes(greymx.pid)
 
@@ -136,11 +136,11 @@ test('5000 idle connections, 500 slow writers and senders of garbage beside SMTP
   )
   assert.deepEqual([...alone.wrong, ...beside.wrong].slice(0, 5), [])
   assert.deepEqual((await complaintsOf(mta)).slice(0, 5), [])
-  assert.ok(quantile(beside.waits, 1) < LONGEST_WAIT)
-  assert.ok(resident - residentAlone < MOST_GROWTH)
+  assert.ok(quantile(beside.waits, 1) < MAX_WAIT)
+  assert.ok(resident - residentAlone < MAX_GROWTH)
   assert.deepEqual({ idle, slow }, { idle: CROWD.idle, slow: CROWD.slow })
 
-  // With less time to finish a command, whoever has begun one goes, and whoever has yet to say anything.
+  // With a shorter time-out, connections are closed that have begun a command or have not said anything.
   const settings = await readFile(greymx.configFile, 'utf8')
   await writeFile(greymx.configFile, `${settings}limits: { stall: 2s }\n`)
   greymx.signal('SIGHUP')
@@ -149,8 +149,8 @@ test('5000 idle connections, 500 slow writers and senders of garbage beside SMTP
   const after = await send(mta, models, 20)
   assert.deepEqual([after.wrong, await complaintsOf(mta)], [[], []])
   assert.equal(crowd.state().idle, Math.floor(CROWD.idle * (2 / 3)))
-  // Of each kind one line, and those of the others together a minute later.
+  // Each kind has one line at once, and one for the others a minute later.
   const kinds = greymx.log().map((line) => /kind=(\S+)/.exec(line)?.[1] ?? line)
   assert.ok(kinds.includes('slow-writer'))
-  assert.ok(kinds.length < MOST_LINES, greymx.log().join('\n'))
+  assert.ok(kinds.length < MAX_LINES, greymx.log().join('\n'))
 })

@@ -1,4 +1,5 @@
-// Several MX hosts with one state, and bad days of that state: real Postfix, real Redis, and the daemon killed.
+// Tests several MX hosts that share one state, and failures of that state, with real Postfix and Redis and killed
+// daemons.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -103,7 +104,7 @@ test('SIGTERM lets open sessions end, takes no new connection, and exits 0 thoug
       () => true,
     ),
   )
-  // Postfix and Sendmail would go without the filter for the rest of a session whose connection closed.
+  // If the connection closed, Postfix and Sendmail would not use the filter for the rest of the session.
   await between.mail('<b@a.test>')
   assert.equal((await between.rcpt('<u@example.com>')).code, 'y')
   between.quit()
@@ -149,7 +150,7 @@ interface Answered {
   longest: number
 }
 
-/** Sends RCPT after RCPT, each from a sender never seen, until `isOver`; each reply and the longest wait. */
+/** Sends RCPTs, each from a new sender, until `isOver`; resolves to the replies and the longest wait. */
 async function load(mta: Mta, isOver: () => boolean): Promise<Answered> {
   const client = await session(mta)
   const answered: Answered = { replies: [], longest: 0 }

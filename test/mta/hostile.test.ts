@@ -1,8 +1,8 @@
-// Strangers who send mail of domains that are costly to look up, through a real Postfix and by the hundred: another
-// client's mail is answered rightly meanwhile, by SPF and DNS lists too, /healthz answers, and nobody can have greymx
-// ask the DNS without end, or at all before a recipient.
+// Tests floods of mail from domains that are costly to look up, through a real Postfix: another client gets right
+// answers meanwhile, with SPF and DNS lists, /healthz answers, DNS questions stay bounded, and none is asked before a
+// recipient.
 //
-// How long answers took is printed; what is asserted of it is only that nobody waited as long as an MTA would.
+// The times of answers are printed; the only assertion on them is that none was as long as an MTA would wait.
 
 import assert from 'node:assert/strict'
 import { after, describe, type TestContext, test } from 'node:test'
@@ -20,22 +20,22 @@ import { type Scope, scratch, waitFor } from '../support/scratch.ts'
 import { rcptOnce, verdictOf } from './scenarios.ts'
 
 const DELAY = 500
-/** Sendmail waits for 10 s (T=S:10s;R:10s), Postfix for 30. */
-const LONGEST_WAIT = 5000
+/** Longest wait that no MTA would call late, in milliseconds: Sendmail waits 10 s (T=S:10s;R:10s), Postfix 30 s. */
+const MAX_WAIT = 5000
 const LONGEST_HEALTH = 1000
 const MAX_QUESTIONS = 40
-/** Messages of the other client during each flood, at least. */
-const FEWEST_MESSAGES = 20
+/** Least number of messages of the other client during each flood. */
+const MIN_MESSAGES = 20
 /** How long each flood lasts, in milliseconds. */
 const FLOOD = 2000
-/** SMTP sessions with hostile mail at once. */
+/** Concurrent SMTP sessions with hostile mail. */
 const SESSIONS = 3
-/** As many connections as Postfix's default_process_limit lets an MTA have, but for those of other clients. */
-const CROWD = 90
+/** Connections of a crowd: Postfix's default_process_limit of 100, less those of other clients. */
+const CROWD_CONNECTIONS = 90
 const CROWD_MAILS = 180
-/** Hostile MAILs with a recipient that three sessions have got answered before a flood is over. */
+/** Hostile MAILs with a recipient that are answered before a flood ends. */
 const JUDGED_MAILS = 60
-/** Transactions without a recipient, of which 900 have been seen to turn SPF and DNS lists off. */
+/** Transactions without a recipient; 900 of them once turned SPF and DNS lists off. */
 const UNJUDGED_MAILS = 1200
 
 const zones = HOSTILE_ZONES.slice(1)
@@ -50,28 +50,28 @@ interface Running {
   readonly mta: Mta
 }
 
-/** A daemon, an MTA and the DNS, of `t`'s own: what one flood has left behind is not to meet the next one's mail. */
+/** Starts a daemon, an MTA and a DNS server for `t` alone, so that no flood affects the next one's mail. */
 async function start(t: Scope, more = ''): Promise<Running> {
   const dir = await scratch(t)
   const dns = await startHostileDns({ dir })
-  // With the time for the store, a busy machine is not to be taken for a store that is down.
+  // With this time-out, a busy machine is not taken for a store that is down.
   const greymx = await startGreymx({
     dir,
     settings: `store: "lmdb:${dir}/state"\ndns_servers: [${dns.server}]\nstore_timeout: 2s\ngreylist: { delay: ${DELAY}ms, auto_whitelist: false }\n${more}`,
   })
-  // Over TCP, Postfix keeps up to 128 KiB of what needs no reply to itself: MAIL after MAIL would not reach greymx.
+  // Over TCP, Postfix buffers up to 128 KiB of commands that need no reply, so many MAILs would not reach greymx.
   const mta = await startPostfix({ dir, milter: `unix:${greymx.socketPath}` })
   return { dns, greymx, mta }
 }
 
-/** Sends another client's mail and watches /healthz until `isOver`, and asserts that both went well. */
+/** Sends another client's mail and polls /healthz until `isOver`, and asserts that both went well. */
 async function sendBeside(t: TestContext, { greymx, mta }: Running, isOver: () => boolean): Promise<Traffic> {
   const health = new HealthWatch(greymx.adminPort)
   const traffic = await sendPlain(
     mta,
     new Model('other', 1, DELAY),
     verdictOf,
-    (messages) => messages >= FEWEST_MESSAGES && isOver(),
+    (messages) => messages >= MIN_MESSAGES && isOver(),
   )
   const longestHealth = await health.end()
   const [p50, p99, most] = [0.5, 0.99, 1].map((share) => quantile(traffic.waits, share))
@@ -80,19 +80,19 @@ async function sendBeside(t: TestContext, { greymx, mta }: Running, isOver: () =
       `longest ${most?.toFixed(0)} ms; /healthz longest ${longestHealth.toFixed(0)} ms`,
   )
   assert.deepEqual(traffic.wrong.slice(0, 5), [])
-  assert.ok((most ?? Number.NaN) < LONGEST_WAIT, `another client waited ${most} ms`)
+  assert.ok((most ?? Number.NaN) < MAX_WAIT, `another client waited ${most} ms`)
   assert.ok(longestHealth <= LONGEST_HEALTH, `/healthz answered after ${longestHealth} ms`)
   assert.deepEqual((await complaintsOf(mta)).slice(0, 5), [])
   return traffic
 }
 
-/** For `FLOOD` milliseconds. */
+/** Returns a function that is true once `FLOOD` milliseconds have passed. */
 function soon(): () => boolean {
   const until = performance.now() + FLOOD
   return () => performance.now() > until
 }
 
-/** Asserts that of each sender that was new, the SPF record was asked for and used. */
+/** Asserts that each new sender was identified by its SPF record. */
 async function assertIdentities(greymx: Greymx, { fresh }: Traffic): Promise<void> {
   for (const sender of fresh) {
     const line = await waitFor(`the outcome of ${sender}`, () =>
@@ -102,7 +102,7 @@ async function assertIdentities(greymx: Greymx, { fresh }: Traffic): Promise<voi
   }
 }
 
-/** Sends on many connections at once, each one MAIL after the other, and says how many there were. */
+/** Sends MAILs one after another on many connections, and returns their number. */
 async function crowd(
   { greymx }: Running,
   senders: (number: number) => { zone: HostileZone; address: string; isSpread: boolean },
@@ -110,7 +110,7 @@ async function crowd(
 ): Promise<number> {
   let sent = 0
   await Promise.all(
-    Array.from({ length: CROWD }, async (_, index) => {
+    Array.from({ length: CROWD_CONNECTIONS }, async (_, index) => {
       const peer = await HostilePeer.open(greymx.socketPath)
       while (!isOver(sent)) {
         const number = sent++
@@ -160,7 +160,7 @@ describe('while strangers send mail of hostile zones,', () => {
       await Promise.all(zones.filter(({ isSlow }) => isSlow).map((zone) => send(zone, isIpv6)))
       for (const zone of zones.filter(({ isSlow }) => !isSlow)) await send(zone, isIpv6)
     }
-    await sleep(1000) // what went on after the answer
+    await sleep(1000) // for work that goes on after the answer
     const counts = await running.dns.counts()
     for (const { name } of zones) {
       const { most, packets } = counts[name] ?? NO_COUNT
@@ -172,7 +172,7 @@ describe('while strangers send mail of hostile zones,', () => {
 const SILENT_ZONES = ['silentothers', 'silent', 'silentbelow', 'half', 'wrongid']
 const UNJUDGED: ReadonlyArray<[kind: string, zones: readonly string[]]> = [
   ['costly', ['deep', 'deeppass', 'halves', 'chain', 'mxmx', 'longest']],
-  // Every address that a record is evaluated for makes another name that has to be asked for.
+  // Each client address makes another name that has to be asked for.
   ['partly silent', ['silentothers']],
 ]
 for (const [kind, names] of UNJUDGED) {
@@ -186,7 +186,7 @@ for (const [kind, names] of UNJUDGED) {
       recipients: 'none',
       isSpread: true,
     })
-    // The filter answers no MAIL: for a while it still has to do with those that the MTA has handed on.
+    // The filter answers no MAIL, so that it still works for a while on those that the MTA has passed on.
     let isOver = () => false
     const enough = waitFor('enough MAILs', () => flood.unjudged >= UNJUDGED_MAILS, 60_000).finally(
       async () => {
@@ -208,7 +208,7 @@ test('silent name servers of as many MAILs at once as an MTA takes leave SPF on 
 }, async (t) => {
   const running = await start(t)
   const silent = zonesOf(SILENT_ZONES)
-  // Half of them are of one network and one registrable domain.
+  // Half of them have one network and one registrable domain.
   const senders = (number: number) => ({
     zone: silent[number % silent.length] as HostileZone,
     address: hostileAddress(number % 8 < 4 ? number : 0, number % 3 === 0),
@@ -243,7 +243,7 @@ describe('DNS lists', async () => {
     const listed: string[] = []
     let asked = 0
     const beside = sendBeside(t, running, isOver)
-    while (!isOver() || asked < FEWEST_MESSAGES) {
+    while (!isOver() || asked < MIN_MESSAGES) {
       asked += 1
       const client = await startSession(mta, { ADDR: `203.0.113.${asked}` })
       const reply = await rcptOnce(client, `new${asked}@listed.example.org`, `new${asked}@example.com`)

@@ -1,23 +1,24 @@
-// What two MX hosts that share a store may know of each triplet, and so what each has to answer: everything that was seen
-// at either, as long as both reach the store; else what the host has seen by itself, and what the store had told it
-// before. While a host may be either way, the answer has to be right in one of them.
+// A model of what two MX hosts that share a store know of each triplet, and so of what each has to answer. While both
+// reach the store, each knows what either has seen; otherwise it knows what it has seen by itself and what the store
+// told it before. While it is unknown whether a host reaches the store, the answer has to be right in one of the two
+// cases.
 
-/** greymx's, in milliseconds. */
+/** The delay of greymx, in milliseconds. */
 export const DELAY = 2000
 
 export type Host = 0 | 1
 
-/** Whether a host decides by the shared store, by what it knows alone, or nobody can tell which. */
+/** Whether a host decides by the shared store, by what it knows alone, or by one of these, it is unknown which. */
 export type Reach = 'shared' | 'alone' | 'unsure'
 
 export type Verdict = 'pass' | 'tempfail'
 
-/** Milliseconds by which sights may move on their way through Postfix, greymx and a merge on a busy machine. */
-export const SLACK = 500
+/** Tolerance for instants, in milliseconds, as Postfix, greymx and a merge may be slow on a busy machine. */
+export const TOLERANCE = 500
 
 interface Known {
   readonly passed: boolean
-  /** Bounds of the first sight, by performance.now(); infinite when there was none. */
+  /** Bounds of the first attempt's instant, by performance.now(); infinite when there was none. */
   readonly seenAfter: number
   readonly seenBefore: number
 }
@@ -30,9 +31,9 @@ const NOTHING: Known = {
 
 export interface Triplet {
   readonly sender: string
-  /** Where it was seen first. */
+  /** The host of its first attempt. */
   readonly home: Host
-  /** Known to both together, and to each. */
+  /** What both hosts know together, and what each knows. */
   everything: Known
   readonly own: [Known, Known]
 }
@@ -48,7 +49,7 @@ export function newTriplet(sender: string, home: Host): Triplet {
   return { sender, home, everything: NOTHING, own: [NOTHING, NOTHING] }
 }
 
-/** What has to be answered; `undefined` where either verdict is right. */
+/** The right verdict; `undefined` if both are right. */
 export function expected(triplet: Triplet, { host, reach, ...times }: Attempt): Verdict | undefined {
   const byAll = verdictOf(triplet.everything, times)
   const byOwn = verdictOf(triplet.own[host], times)
@@ -63,11 +64,11 @@ export function expected(triplet: Triplet, { host, reach, ...times }: Attempt): 
   }
 }
 
-/** Takes down what was answered. */
+/** Records the answer to an attempt. */
 export function answered(triplet: Triplet, verdict: Verdict, { host, reach, ...times }: Attempt): void {
   triplet.everything = seen(triplet.everything, verdict, times)
   const own = seen(triplet.own[host], verdict, times)
-  // What the store says is copied; where nobody can tell whether it did, the first sight is one or the other.
+  // The host copies what the store says; when it is unknown whether the store answered, either first attempt may count.
   if (reach === 'shared') triplet.own[host] = triplet.everything
   else triplet.own[host] = reach === 'alone' ? own : { ...own, seenAfter: triplet.everything.seenAfter }
 }
@@ -81,8 +82,8 @@ function verdictOf(
   { passed, seenAfter, seenBefore }: Known,
   { sentAt, answeredAt }: Times,
 ): Verdict | undefined {
-  if (passed || sentAt - seenBefore >= DELAY + SLACK) return 'pass'
-  return answeredAt - seenAfter < DELAY - SLACK ? 'tempfail' : undefined
+  if (passed || sentAt - seenBefore >= DELAY + TOLERANCE) return 'pass'
+  return answeredAt - seenAfter < DELAY - TOLERANCE ? 'tempfail' : undefined
 }
 
 function seen(known: Known, verdict: Verdict, { sentAt, answeredAt }: Times): Known {

@@ -1,9 +1,9 @@
-// Redis away for a while from two MX hosts with `on_store_error: local`, under SMTP sessions through a Postfix at each:
-// every verdict is what that host could know, a host that is killed meanwhile forgets nothing, and afterwards both know
-// all that either had learnt. What Postfix does without its milter is told apart from what greymx answers:
-// `milter_default_action = tempfail` gives every command a reply that greymx does not give.
+// Tests an outage of Redis with `on_store_error: local` on two MX hosts, each with a real Postfix: every verdict is
+// right by what that host can know, a host that is killed meanwhile forgets nothing, and afterwards both know all that
+// either has learnt. The replies of a Postfix without its milter can be told from greymx's, as `milter_default_action =
+// tempfail` gives a reply that greymx does not give.
 //
-// REDIS_OUTAGE=60 has Redis away for so many seconds.
+// REDIS_OUTAGE=60 makes the outage last 60 seconds.
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
@@ -23,29 +23,29 @@ import {
   type Host,
   newTriplet,
   type Reach,
-  SLACK,
+  TOLERANCE,
   type Triplet,
   type Verdict,
 } from './hosts.ts'
 import { verdictOf } from './scenarios.ts'
 
 const OUTAGE = Number(process.env.REDIS_OUTAGE ?? 5) * 1000
-/** So long mail comes before the outage and after the merge. */
+/** Time of mail before the outage and after the merge, in milliseconds. */
 const AROUND = 3000
-/** SMTP sessions at once at each host, messages of each, and the pause between two of them. */
+/** Concurrent SMTP sessions at each host, messages of each, and the pause between two of them. */
 const PARALLEL = 4
 const MESSAGES = 10
 const PAUSE = 30
-/** Shares of messages: of a sender never seen before, and of the others, of one of the latest. */
+/** Share of messages with a new sender, and share of the others with a recent one. */
 const SHARES = { new: 0.3, recent: 0.4 }
 const RECENT = 100
 
-/** Nothing ends within the longest outage that this is run with, and a machine that is busy is no outage. */
+/** No entry expires within the longest outage, and a busy machine does not look like an outage. */
 const SETTINGS = `on_store_error: local
 store_timeout: 500ms
 greylist: { delay: ${DELAY}ms, retry_window: 10m, lifetime: 1h, max_deferrals: 0, auto_whitelist: false }`
 
-/** What is acknowledged is in the kernel's hands, and survives a kill of Redis. */
+/** Acknowledged writes are with the kernel, and survive a kill of Redis. */
 const PERSISTENT = ['--appendonly', 'yes', '--appendfsync', 'no']
 const MERGED = 'the store has taken in what this host learnt while it was down'
 const DOWN = 'msg="store is down"'
@@ -56,18 +56,18 @@ interface Mx {
   readonly mta: Mta
   greymx: Greymx
   reach: Reach
-  /** Verdicts that it had to give alone. */
+  /** Number of verdicts that the host gave alone. */
   alone: number
-  /** By performance.now(), when greymx was gone that was killed: it may know or not what it was asked last before. */
+  /** Instant of greymx's death, by performance.now(); greymx may or may not know what it was asked just before. */
   diedAt: number
-  /** When there was one again: SMTP sessions that began before may be without it. */
+  /** Instant of its restart; SMTP sessions that began before may be without it. */
   restartedAt: number
 }
 
 interface Tally {
   verdicts: number
   readonly byReach: Record<Reach, number>
-  /** Verdicts of which either was right, and attempts that were not answered by greymx, as that was killed. */
+  /** Number of verdicts when both were right, and of attempts that greymx did not answer as it was killed. */
   either: number
   unfiltered: number
   longest: number
@@ -112,7 +112,7 @@ class Fleet {
     await Promise.all(this.hosts.flatMap((mx) => Array.from({ length: PARALLEL }, () => sessions(mx))))
   }
 
-  /** One attempt of each of them at the host that `hostOf` says. */
+  /** Makes one attempt for each triplet, at the host that `hostOf` names. */
   async sweep(triplets: readonly Triplet[], hostOf: (triplet: Triplet) => Host): Promise<void> {
     const left = [...triplets]
     await Promise.all(
@@ -229,7 +229,7 @@ async function throughIt(
     }),
   )
   await sleep(OUTAGE / 2)
-  // What a host has learnt is still there when it is killed.
+  // A host that is killed still has what it has learnt.
   Object.assign(a, { diedAt: Number.POSITIVE_INFINITY, restartedAt: Number.POSITIVE_INFINITY })
   await a.greymx.stop('SIGKILL')
   a.diedAt = performance.now()
@@ -252,11 +252,11 @@ async function throughIt(
 
   const until = performance.now() + AROUND
   await fleet.load(() => performance.now() > until)
-  // Each at the other host first.
+  // Each triplet goes to the other host first.
   const { triplets } = fleet
   await fleet.sweep(triplets, ({ home }) => (home === 0 ? 1 : 0))
   await fleet.sweep(triplets, ({ home }) => home)
-  await sleep(DELAY + SLACK)
+  await sleep(DELAY + TOLERANCE)
   const waiting = triplets.filter(isWaiting)
   await fleet.sweep(waiting, ({ home }) => (home === 0 ? 1 : 0))
   await fleet.sweep(waiting, ({ home }) => home)
@@ -274,11 +274,11 @@ async function throughIt(
 
 interface Found {
   readonly passed: boolean
-  /** By performance.now(), when it was first seen, where it is pending. */
+  /** Instant of the first attempt of a pending triplet, by performance.now(). */
   readonly seenAt: number
 }
 
-/** What Redis has of each sender. */
+/** The entries that Redis has, by sender. */
 async function entriesOf(redis: Redis): Promise<Map<string, Found>> {
   const now = performance.now()
   const lines = (await redis.cli('eval', ENTRIES, '0')).split('\n')
@@ -297,20 +297,20 @@ for _, key in ipairs(redis.call('KEYS', 'greymx:t:*')) do
 end
 return lines`
 
-/** The triplets of which Redis does not remember that they have passed, or when they were first seen. */
+/** The triplets whose pass, or whose first attempt, Redis does not have rightly. */
 function wrongIn(entries: ReadonlyMap<string, Found>, triplets: readonly Triplet[]): unknown[] {
   const isRight = ({ sender, everything: { passed, seenAfter, seenBefore } }: Triplet): boolean => {
     const found = entries.get(sender)
     if (!found) return seenAfter === Number.POSITIVE_INFINITY
     if (passed || found.passed) return passed && found.passed
-    return found.seenAt > seenAfter - SLACK && found.seenAt < seenBefore + SLACK
+    return found.seenAt > seenAfter - TOLERANCE && found.seenAt < seenBefore + TOLERANCE
   }
   return triplets
     .filter((triplet) => !isRight(triplet))
     .map((triplet) => ({ ...triplet, found: entries.get(triplet.sender) }))
 }
 
-/** Whether it has yet to pass at one of the hosts. */
+/** Whether the triplet has not passed at one of the hosts yet. */
 function isWaiting({ own }: Triplet): boolean {
   return own.some(({ passed }) => !passed)
 }
@@ -320,7 +320,7 @@ async function startAgain({ port }: Redis, dir: string): Promise<void> {
 }
 
 async function startMx(dir: string, host: Host, greymx: Greymx): Promise<Mx> {
-  // A socket that keeps its place when greymx is started again.
+  // A unix socket has the same path after greymx is restarted.
   const mta = await startPostfix({
     dir,
     milter: `unix:${greymx.socketPath}`,

@@ -1,5 +1,5 @@
-// Settings that change who is deferred at all, through a real Postfix, on LMDB and on Redis: observe, recipients, the
-// auto-whitelist, the loop breaker, and who is exempt by what DNS says.
+// Tests of settings that change who is deferred, through a real Postfix, on LMDB and on Redis: observe, recipients, the
+// auto-whitelist, the loop breaker, and exemptions by DNS.
 
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
@@ -186,10 +186,11 @@ exempt: { clients: [] }`
     await pass('198.51.100.1', 'out1.farm.test', 'one@a.test')
     await pass('198.51.100.2', 'out2.farm.test', 'two@a.test')
     assert.equal(await ask('198.51.100.3', 'out3.farm.test', 'three@new.test'), '250')
-    // What two hosts of one network have proven is nothing to hosts in another, nor to others in theirs.
+    // What two hosts of one network have earned holds neither for hosts in another network nor for other domains in
+    // theirs.
     assert.equal(await ask('192.0.2.4', 'out4.farm.test', 'three@new.test'), '451')
     assert.equal(await ask('198.51.100.4', 'out1.other.test', 'three@new.test'), '451')
-    // Three networks and senders that SPF vouches for speak for the domain.
+    // First passes from three networks, with SPF for three senders' domains, whitelist the host's domain.
     await pass('192.0.2.1', 'out5.farm.test', 'four@one.test')
     await pass('198.18.1.1', 'out6.farm.test', 'five@two.test')
     assert.equal(await ask('198.18.4.1', 'out9.farm.test', 'eight@new.test'), '451')
@@ -228,7 +229,7 @@ exempt: { clients: [] }`
     const [message] = await deliveriesOf(mta, 'bounce-4@loop.test', 1)
     assert.match(headerOf(message), /^X-Greylist: deferred 3 times by mx\.postfix\.test; /m)
     assert.deepEqual(await waitForOutcomes(greymx, 'bounce-4@loop.test', 1), ['pass max-deferrals'])
-    // Nobody has proved who the sender is.
+    // It is not proven who the sender is.
     assert.doesNotMatch(greymx.log().join('\n'), /hint=/)
     assert.match(await metricsOf(greymx), /greymx_decisions_total\{verdict="pass",reason="max-deferrals"\} 1/)
   })

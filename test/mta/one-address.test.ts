@@ -1,4 +1,4 @@
-// One address for all clients, as behind a container's gateway, through a real Postfix: the log, /healthz and check say so.
+// Tests, through a real Postfix, that log, /healthz and check tell of one address for all clients, as behind a gateway.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -1,6 +1,6 @@
-// The bad days of Redis, however it is run, under traffic through a real Postfix: every RCPT is answered within a second,
-// by what is remembered or as configured, who had passed is never deferred, and greylisting resumes unaided. Prints what
-// it saw as a table.
+// Tests failures of Redis in all its forms, under traffic through a real Postfix: every RCPT is answered within a
+// second, by what is remembered or as configured, known senders are never deferred, and greylisting resumes by itself.
+// The results are printed as a table.
 
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
@@ -16,21 +16,21 @@ import { scratch, waitFor } from '../support/scratch.ts'
 import { rcptOnce } from './scenarios.ts'
 
 interface Subject {
-  /** Settings that reach it, as YAML. */
+  /** Settings with this Redis as store, as YAML. */
   readonly settings: string
   /** All servers that hold data. */
   readonly servers: readonly Redis[]
-  /** The one that goes down. */
+  /** The server that fails. */
   readonly victim: Redis
-  /** Starts the victim again where nobody takes its place. */
+  /** Restarts the victim; absent when another server takes its place. */
   restart?(): Promise<unknown>
-  /** Has the victim become a replica, and undoes that where nobody takes its place. */
+  /** Makes the victim a replica, and undoes that later when no other server takes its place. */
   demote(): Promise<unknown>
   promote?(): Promise<unknown>
   setPassword(password: string): Promise<unknown>
 }
 
-/** What is acknowledged survives a kill. */
+/** With these settings, acknowledged writes survive a kill. */
 const PERSISTENT = ['--appendonly', 'yes', '--appendfsync', 'always']
 const PASSWORD = 's3cret'
 
@@ -54,7 +54,7 @@ redis:
   username: greymx
   password: ${PASSWORD}
   tls: { ca: ${certificates.authority}, cert: ${cert}, key: ${key} }`,
-        // Its users are gone with it, and what it kept is still there.
+        // The restarted server has its data, but no users.
         restart: () =>
           startRedis({
             dir,
@@ -110,7 +110,7 @@ function ofSeveral(settings: string, servers: readonly Redis[], victim: Redis): 
     victim,
     setPassword: (password) =>
       onEach(servers, async ({ cli }) => {
-        // Whoever holds the old password has to say so, or cannot say anything.
+        // The connection must log in with the old password to be able to change it.
         const auth = password === '' ? ['-a', 'another', '--no-auth-warning'] : []
         await cli(...auth, 'config', 'set', 'requirepass', password)
         if (password !== '')
@@ -120,7 +120,7 @@ function ofSeveral(settings: string, servers: readonly Redis[], victim: Redis): 
 }
 
 function onEach(servers: readonly Redis[], act: (redis: Redis) => Promise<unknown>): Promise<unknown[]> {
-  // One that is down by then needs nothing done to it.
+  // A server that is down needs no disturbance.
   return Promise.all(servers.map((redis) => act(redis).catch(() => undefined)))
 }
 
@@ -146,7 +146,7 @@ const DISTURBANCES: Array<[name: string, disturb: Disturb]> = [
   [
     'slow 400 ms',
     async ({ servers }) => {
-      // A pause of so long, again and again, has each command wait for so long at most.
+      // Repeated pauses delay each command by the length of a pause at most.
       for (let count = 0; count < 8; count += 1) {
         await onEach(servers, ({ cli }) => cli('client', 'pause', '400', 'all'))
         await sleep(420)
@@ -185,7 +185,7 @@ const KNOWN = Array.from({ length: 12 }, (_, index) => `known${index}@passed.tes
 interface Seen {
   readonly replies: Map<string, number>
   longest: number
-  /** From the end of the disturbance until greylisting was back, in milliseconds. */
+  /** Time from the end of the disturbance until greylisting resumed, in milliseconds. */
   recovery: number
 }
 
@@ -227,7 +227,7 @@ async function throughIt(greymx: Greymx, mta: Mta, disturb: () => Promise<unknow
   for (const sender of KNOWN) assert.equal(await ask(sender), '451', sender)
   await sleep(DELAY + 100)
   for (const sender of KNOWN) assert.equal(await ask(sender), '250', sender)
-  await sleep(1500) // a replica has heard of it by then
+  await sleep(1500) // by then a replica has learnt of it
 
   let isOver = false
   const disturbance = disturb().finally(() => {

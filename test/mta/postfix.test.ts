@@ -1,4 +1,4 @@
-// The scenarios through a real Postfix over TCP, and those that only Postfix can play: XCLIENT's clients (IPv6,
+// Runs the scenarios through a real Postfix over TCP, and those that only Postfix can play: clients by XCLIENT (IPv6,
 // authenticated), SMTPUTF8, an old protocol version, and a queueing Postfix that delivers through it.
 
 import assert from 'node:assert/strict'
@@ -64,14 +64,14 @@ describeMta(
         await client.xclient({ ADDR: address, NAME: '[UNAVAILABLE]' })
         return (await rcptOnce(client, sender, 'u@example.com')).slice(0, 3)
       }
-      // 192.0.2.7 and .8, as in one network, and 198.51.100.7, as in another, behind the same translator.
+      // Behind one translator are 192.0.2.7 and .8, in one network, and 198.51.100.7, in another.
       assert.equal(await ask('nat@a.test', 'IPV6:64:ff9b::c000:207'), '451')
       assert.equal(await ask('nat@a.test', 'IPV6:64:ff9b::c633:6407'), '451')
       await sleep(DELAY + MARGIN)
       assert.equal(await ask('nat@a.test', 'IPV6:2002:c000:208:1::1'), '250')
       assert.equal(await ask('nat@a.test', '192.0.2.9'), '250')
       assert.equal(await ask('nat@a.test', 'IPV6:64:ff9b::cb00:7107'), '451')
-      // exempt.clients has 127.66.0.0/16, which nobody can be from elsewhere, and 64:ff9b::198.51.100.99.
+      // exempt.clients has 127.66.0.0/16, in which no outsider can be, and 64:ff9b::198.51.100.99.
       assert.equal(await ask('loop@a.test', 'IPV6:2002:7f42:1::1'), '451')
       assert.equal(await ask('loop@a.test', 'IPV6:64:ff9b::7f42:1'), '451')
       assert.equal(await ask('written@a.test', 'IPV6:64:ff9b::c633:6463'), '250')
@@ -130,7 +130,7 @@ describeMta(
 
 test('a queueing Postfix delivers through greymx, and the body arrives byte for byte', async (t) => {
   const dir = await scratch(t)
-  // Its retries come when they come.
+  // The times of Postfix's retries are its own.
   const settings = `store: "lmdb:${dir}/state"\ngreylist: { delay: ${DELAY}ms }\nexempt: { clients: [] }`
   const greymx = await startGreymx({ dir, settings })
   const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })

@@ -1,8 +1,8 @@
-// SMTP sessions through a real Postfix while greymx is told to read its settings again every second, and is restarted
-// with inherited sockets every few. What Postfix does without its milter is told apart from what greymx answers:
-// `milter_default_action = tempfail` gives every command a reply that greymx does not give.
+// Runs SMTP sessions through a real Postfix while greymx is reloaded every second and restarted, with inherited
+// sockets, every few seconds. The replies of a Postfix without its milter can be told from greymx's, as
+// `milter_default_action = tempfail` gives a reply that greymx does not give.
 //
-// RESTART_SESSIONS=10000 makes it as long as that takes, with a restart every ten seconds.
+// RESTART_SESSIONS=10000 runs as many sessions, with a restart every ten seconds.
 
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
@@ -16,14 +16,14 @@ import { freePort, scratch } from '../support/scratch.ts'
 import { connect } from '../support/smtp.ts'
 import { MESSAGE } from './scenarios.ts'
 
-const LONG = Number(process.env.RESTART_SESSIONS ?? 0)
-const SESSIONS = LONG || 200
-const RESTARTS = LONG ? 0 : 2
-const RESTART_EVERY = LONG ? 10_000 : 3_000
+const LONG_RUN = Number(process.env.RESTART_SESSIONS ?? 0)
+const SESSIONS = LONG_RUN || 200
+const RESTARTS = LONG_RUN ? 0 : 2
+const RESTART_EVERY = LONG_RUN ? 10_000 : 3_000
 const RELOAD_EVERY = 1_000
-/** SMTP sessions at once. */
+/** Concurrent SMTP sessions. */
 const PARALLEL = 16
-/** One session in so many lets a while go by between two transactions, less than makes it idle for greymx. */
+/** One session in so many pauses between two transactions, for less time than makes it idle for greymx. */
 const DAWDLERS = 5
 const LONGEST_PAUSE = 1_500
 
@@ -32,11 +32,11 @@ interface Tally {
   messages: number
   /** Sessions that Postfix or its connection ended too early. */
   readonly dropped: string[]
-  /** Replies that are not what greymx had to answer, the default action's among them. */
+  /** Replies other than greymx's right answer, such as those of the default action. */
   readonly wrong: string[]
 }
 
-/** Runs sessions until there were enough and `isOver`. */
+/** Runs sessions until there were enough of them and `isOver` is true. */
 async function runSessions(mta: Mta, isOver: () => boolean): Promise<Tally> {
   const tally: Tally = { sessions: 0, messages: 0, dropped: [], wrong: [] }
   const worker = async () => {
@@ -86,16 +86,16 @@ async function assertNothingLost(t: TestContext, mta: Mta, tally: Tally): Promis
   assert.deepEqual([tally.dropped.slice(0, 5), tally.wrong.slice(0, 5), complained.slice(0, 5)], [[], [], []])
 }
 
-/** Everybody is greylisted, and DNS is not asked. */
+/** Settings by which everybody is greylisted and DNS is not asked. */
 function settingsIn(dir: string): string {
   return (
-    // What waits for a disk that others use as well is no fault of a restart.
+    // The time-out is long, as other programs use the disk as well.
     `store: "lmdb:${dir}/state"\nstore_timeout: 20s\nexempt: { clients: [] }\ndns_servers: [127.0.0.1:1]\n` +
     'greylist: { max_deferrals: 0, client: { spf_domain: false, host_domain: false } }\n'
   )
 }
 
-/** Postfix's own timeouts, and the default action that shows. */
+/** Settings of Postfix: its default time-outs, and a default action that can be recognised. */
 const POSTFIX = {
   milter_default_action: 'tempfail',
   milter_connect_timeout: '30s',

@@ -1,5 +1,5 @@
-// What greymx promises through a real MTA: the same scenarios against Postfix and Sendmail. The windows are a second
-// or two, and all scenarios of an MTA run side by side, each with clients and addresses of its own.
+// The scenarios that run against both Postfix and Sendmail. The windows are a second or two, and all scenarios of an
+// MTA run concurrently, each with clients and addresses of its own.
 
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
@@ -15,7 +15,7 @@ export const DELAY = 1500
 export const RETRY_WINDOW = 4000
 export const LIFETIME = 3000
 
-/** A little more than a window, for clocks of two processes. */
+/** Time to wait beyond a window, in milliseconds, for the clocks of two processes. */
 export const MARGIN = 200
 
 export const SETTINGS = `
@@ -31,13 +31,13 @@ reply: |
   Retry in {seconds}s, reference {ref}
 `
 
-/** Names that the clients of these addresses have, forward-confirmed. */
+/** Forward-confirmed host names, by client address. */
 export const HOSTS = { '127.30.1.1': 'mail.trusted.test' }
 
 export interface Subject {
   readonly name: string
   start(dir: string, greymx: Greymx): Promise<Mta>
-  /** A session from a client of that address, which has a name where `HOSTS` gives it one; after EHLO. */
+  /** A session after EHLO, from a client with this address and, if there is one, its name in `HOSTS`. */
   session(mta: Mta, address: string): Promise<SmtpClient>
 }
 
@@ -79,7 +79,7 @@ function scenarios({ mta, greymx, session }: Running): void {
       'pass retry',
       'pass known',
     ])
-    // Sendmail hands its messages on side by side: the second may overtake the first.
+    // Sendmail delivers messages concurrently, so that the second may overtake the first.
     const isMarked = (message: DeliveredMessage) => /^X-Greylist:/m.test(headerOf(message))
     const messages = await deliveries('one@a.test', 2)
     const [first] = messages.filter(isMarked)
@@ -316,7 +316,7 @@ function scenarios({ mta, greymx, session }: Running): void {
   }
 }
 
-/** A scenario with a daemon and an MTA of its own, as its key is another. */
+/** A scenario with a daemon and an MTA of its own, as it has another key. */
 export async function senderIsJudgedAtMail(dir: string, subject: Subject): Promise<void> {
   const settings = SETTINGS.replace('STATE', `${dir}/state`).replace(
     'lifetime:',
@@ -339,8 +339,8 @@ export async function senderIsJudgedAtMail(dir: string, subject: Subject): Promi
 export type CertifiedClient = 'none' | 'stranger' | 'other' | 'trusted'
 
 /**
- * A scenario with a daemon and an MTA of its own: a certificate exempts only where a rule names it. `passing` are those
- * that pass by each list of rules, and the rule that is logged.
+ * A scenario with a daemon and an MTA of its own: a certificate exempts only if a rule names it. `passing` has, for
+ * each list of rules, the clients that pass and the rule that is logged.
  */
 export async function listedCertificatePasses(
   dir: string,
@@ -385,7 +385,7 @@ export async function listedCertificatePasses(
 export const BODY = 'Hello.\r\n.. two dots, a tab\tand =20 trailing  \r\n\r\nBye\r\n'
 export const MESSAGE = `From: a@a.test\r\nSubject: test\r\n\r\n${BODY}`
 
-/** The reply to RCPT in a transaction of its own, or that to MAIL where it is refused. */
+/** The reply to RCPT in a transaction of its own, or the reply to MAIL if that was refused. */
 export async function rcptOnce(client: SmtpClient, sender: string, recipient: string): Promise<string> {
   const mail = await client.command(`MAIL FROM:<${sender}>`)
   if (!mail.startsWith('250')) return mail
@@ -394,13 +394,13 @@ export async function rcptOnce(client: SmtpClient, sender: string, recipient: st
   return reply
 }
 
-/** What greymx said of a recipient with its default `reply`; `undefined` where somebody else has answered. */
+/** The verdict in a reply to RCPT, with the default `reply`; `undefined` if not greymx has answered. */
 export function verdictOf(reply: string): 'pass' | 'tempfail' | undefined {
   if (reply.startsWith('250 ')) return 'pass'
   return /^451 4\.7\.1 Greylisted, .*\(\w{8}\)$/.test(reply) ? 'tempfail' : undefined
 }
 
-/** The first reply that is a refusal, or the last one. */
+/** Sends a message; resolves to the first reply that is a refusal, or else to the last one. */
 export async function send(
   client: SmtpClient,
   sender: string,

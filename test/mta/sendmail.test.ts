@@ -1,5 +1,5 @@
-// The scenarios through a real Sendmail over a unix socket, and those that differ there: SMTP AUTH, names that may be
-// forged, and a key without recipient over TCP.
+// Runs the scenarios through a real Sendmail over a unix socket, and those that differ there: SMTP AUTH, names that may
+// be forged, and a key without recipient over TCP.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -93,7 +93,7 @@ test('of the digest that Sendmail is told to make, too', async (t) => {
   )
 })
 
-// Sendmail takes any certificate that one of its authorities has signed for a login.
+// Sendmail accepts any certificate that one of its authorities has signed as a login.
 test('an AUTH by EXTERNAL, which is a certificate, is no SMTP AUTH, and the certificate counts as any', async (t) => {
   const dir = await scratch(t)
   const tls = await makeCertificates(dir)

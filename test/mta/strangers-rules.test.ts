@@ -1,5 +1,5 @@
-// What strangers try who know the rules, through a real Postfix and with a real DNS server: to be taken for a sender that
-// retries, for a neighbour who has come back, or for whoever stands behind the same address.
+// Tests attacks by strangers who know the rules, through a real Postfix and with a real DNS server: they try to be
+// taken for a sender that retries, for a neighbour that has come back, or for another client behind the same address.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -30,7 +30,7 @@ const ZONES = {
 interface Running {
   readonly greymx: Greymx
   readonly dns: Dns
-  /** What a client is told at RCPT; of a bounce, at the end of the message. */
+  /** The reply that a client gets at RCPT, or for a bounce at the end of the message. */
   ask(sender: string, ADDR: string, claims?: XclientAttributes, recipient?: string): Promise<string>
 }
 
@@ -88,7 +88,7 @@ for (const [domain, what] of [
 ] as const) {
   test(`33 bots in 33 networks that forge a domain ${what} are deferred`, async (t) => {
     const { ask } = await start(t, `${WITHOUT_WHITELIST}, max_deferrals: 10`)
-    // A wave at once, and the rest more slowly than a delay, but not for ten of them.
+    // There are waves of attempts at once, and attempts more than a delay apart, but fewer than ten of these.
     for (let wave = 0; wave < 3; wave += 1) {
       const bots = Array.from({ length: 11 }, (_, bot) => `100.${wave}.${bot}.1`)
       const replies = await Promise.all(bots.map((bot) => ask(`ceo@${domain}`, bot)))
@@ -163,7 +163,7 @@ test('customers of a hoster do not vouch for each other, whatever their machines
     ['vps-d0669a91.vps.hoster-b.test', 'vps-d0669a91.vps.hoster-b.test', 'vps-a30a123f.vps.hoster-b.test'],
     ['001a2b3c4d5e.isp-c.test', '001a2b3c4d5e.isp-c.test', '001a2b3c4d5f.isp-c.test'],
     ['p1234-ipngn.tokyo.isp-d.test', 'p1234-ipngn.tokyo.isp-d.test', 'p5678-ipngn.tokyo.isp-d.test'],
-    // Names that no list of words has, and customers in two networks.
+    // No list of words has these names, and the customers are in two networks.
     ['berlin-anton.hoster-e.test', 'berlin-berta.hoster-e.test', 'berlin-caesar.hoster-e.test'],
     ['rosa.hoster-f.test', 'lila.hoster-f.test', 'blau.hoster-f.test'],
   ]

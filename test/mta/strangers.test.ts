@@ -1,5 +1,5 @@
-// What strangers try to pass at once on what one of them has shown, through a real Postfix and with a real DNS server:
-// one host retries two mails, and then bots of other networks come under the same domain.
+// Tests that strangers cannot pass at once by what one of them has earned, through a real Postfix and with a real DNS
+// server: one host retries two mails, and then bots in other networks use the same domain.
 
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
@@ -10,7 +10,7 @@ import { startPostfix, startSession } from '../support/postfix.ts'
 import { scratch } from '../support/scratch.ts'
 import { DELAY, MARGIN, rcptOnce } from './scenarios.ts'
 
-/** The addresses with which greymx once found out whether a record passes for anyone; they stood in its source. */
+/** Addresses that an earlier greymx, whose source had them, tried to find out whether a record passes for anyone. */
 const SAMPLED = [
   ...['21.74.115.9', '55.201.18.83', '73.158.97.44', '126.65.212.177'],
   ...['153.209.33.118', '175.196.84.203', '214.39.166.71'],
@@ -50,7 +50,7 @@ const ZONES = {
   test: [
     ...Object.entries(RECORDS).map(([name, record]) => `${name} TXT "${record}"`),
     'any A 26.20.1.1',
-    // An evaluation ends here with “neutral” for every client, and one that went on would end with an error.
+    // Every evaluation ends at the first term with neutral, and one that went on would end with an error.
     'end.trap TXT "v=spf1 ?ip4:0.0.0.0/0 include:gone.test"',
     '*.any A 127.0.0.2',
     'mx MX 10 any',
@@ -75,7 +75,7 @@ greylist: { delay: ${DELAY}ms, auto_whitelist: { after: 2, spacing: 1ms } }`,
 const mta = await startPostfix({ dir, milter: `inet:127.0.0.1:${greymx.port}` })
 
 async function ask(sender: string, ADDR: string): Promise<string> {
-  // Each has a confirmed name of its own that tells of its owner: two first passes are enough for such a client.
+  // Each has a confirmed, telling name of its own, so that two first passes would be enough.
   const client = await startSession(mta, { ADDR, NAME: `mx.${OWNERS[ADDR]}.test` })
   await client.ehlo('any.test')
   const reply = await rcptOnce(client, sender, 'u@example.com')

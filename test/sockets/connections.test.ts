@@ -1,5 +1,5 @@
-// The limits on open connections, on real sockets: who stands still is closed, who behaves is served meanwhile. Times are
-// short and only ever waited for; what is asserted is the order of things, never how long they took.
+// Tests of the limits on open connections, on real sockets: connections that stall are closed, and MTAs that behave are
+// served meanwhile. Time-outs are short; the tests assert the order of events, and never how long they took.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -24,9 +24,9 @@ import { type Greymx, startGreymx } from '../support/greymx.ts'
 import { startServer } from '../support/milter-server.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
 
-const AT_ONCE = { timeout: 20_000 }
+const WITH_TIMEOUT = { timeout: 20_000 }
 
-/** Every stage awaits its reply, so that there is much to read. */
+/** The first commands of an MTA for whom every stage awaits its reply, so that it has much to read. */
 const START: readonly Command[] = [
   { kind: 'OPTNEG', offer: { version: 6, actions: 0, steps: 0 } },
   COMMAND.CONNECT,
@@ -64,7 +64,7 @@ class Server {
     return this.errors.map(({ kind }) => kind)
   }
 
-  /** A connection that has sent the commands and got as many bytes in reply as they bring. */
+  /** Opens a connection, sends the commands, and waits for all bytes of the replies. */
   async open(...commands: readonly Command[]): Promise<Peer> {
     const socket = connect({ host: '127.0.0.1', port: this.port })
     this.#t.after(() => socket.destroy())
@@ -77,7 +77,7 @@ class Server {
     return peer
   }
 
-  /** A whole message through a new connection. */
+  /** Sends a whole message through a new connection. */
   async serves(): Promise<void> {
     const client = await connectToFilter({ kind: 'inet', host: '127.0.0.1', port: this.port }, 20_000)
     await client.connect(CLIENT)
@@ -98,7 +98,7 @@ class Peer {
     socket.on('data', (chunk: Buffer) => {
       this.received += chunk.length
     })
-    socket.on('error', () => {}) // a reset is one way to be closed
+    socket.on('error', () => {}) // the connection may be closed by a reset
     socket.on('close', () => {
       this.isClosed = true
     })
@@ -111,7 +111,7 @@ class Peer {
 
 test(
   'a command that does not become whole closes its connection, however steadily its bytes come',
-  AT_ONCE,
+  WITH_TIMEOUT,
   async (t) => {
     const server = await Server.start(t, { stall: 200 })
     const [slow, steady, silent] = [await server.open(), await server.open(...START), await server.open()]
@@ -129,13 +129,13 @@ test(
   },
 )
 
-test('one that sends whole commands, as slowly as it likes, stays', AT_ONCE, async (t) => {
+test('one that sends whole commands, as slowly as it likes, stays', WITH_TIMEOUT, async (t) => {
   const server = await Server.start(t, { stall: 150 })
   const peer = await server.open(...START)
   const stalled = await server.open(...START)
   stalled.socket.write(Buffer.of(0))
   const [start, rest] = [encode(COMMAND.HELO).subarray(0, 7), encode(COMMAND.HELO).subarray(7)]
-  // Always with the beginning of the next command behind the last: it is never without one that has begun.
+  // Each write ends with the beginning of the next command, so that a command has always begun.
   peer.socket.write(start)
   const timer = setInterval(() => peer.socket.write(Buffer.concat([rest, start])), 10)
   t.after(() => clearInterval(timer))
@@ -143,7 +143,7 @@ test('one that sends whole commands, as slowly as it likes, stays', AT_ONCE, asy
   assert.deepEqual([peer.isClosed, server.kinds], [false, ['slow-writer']])
 })
 
-test('silence outside of a transaction ends sooner than within one', AT_ONCE, async (t) => {
+test('silence outside of a transaction ends sooner than within one', WITH_TIMEOUT, async (t) => {
   const server = await Server.start(t, { idle: 100, idleInTransaction: 60_000 })
   const [inTransaction, idle, negotiated] = [
     await server.open(...IN_TRANSACTION),
@@ -155,7 +155,7 @@ test('silence outside of a transaction ends sooner than within one', AT_ONCE, as
   assert.deepEqual(server.kinds, ['idle', 'idle'])
 })
 
-test('silence within a transaction ends too', AT_ONCE, async (t) => {
+test('silence within a transaction ends too', WITH_TIMEOUT, async (t) => {
   const server = await Server.start(t, { idleInTransaction: 100 })
   await (await server.open(...IN_TRANSACTION)).closed()
   assert.deepEqual(server.errors, [
@@ -163,7 +163,7 @@ test('silence within a transaction ends too', AT_ONCE, async (t) => {
   ])
 })
 
-test('an MTA that waits for us is never too slow', AT_ONCE, async (t) => {
+test('an MTA that waits for us is never too slow', WITH_TIMEOUT, async (t) => {
   let answer = () => {}
   const slow = new RecordingHandler()
   const server = await Server.start(t, { stall: 50, idle: 50, idleInTransaction: 50 }, () => {
@@ -187,7 +187,7 @@ test('an MTA that waits for us is never too slow', AT_ONCE, async (t) => {
 
 test(
   'one that does not take its replies is closed, and costs next to nothing until then',
-  AT_ONCE,
+  WITH_TIMEOUT,
   async (t) => {
     const handlers: RecordingHandler[] = []
     const server = await Server.start(t, { stall: 300 }, () => {
@@ -200,7 +200,7 @@ test(
     const flood = encode(...Array.from({ length: 10_000 }, () => COMMAND.HELO))
     for (let count = 0; count < 400; count += 1) peer.socket.write(flood)
     await server.serves()
-    // A paused socket does not see its end: what is written to it does.
+    // A paused socket does not notice its end; a write to it does.
     await waitFor('the end of the slow reader', () => server.kinds.length > 0, 15_000)
     assert.deepEqual(server.kinds, ['slow-reader'])
     assert.ok((handlers[0]?.events.length ?? 0) < 400 * 10_000)
@@ -208,7 +208,7 @@ test(
   },
 )
 
-test('beyond the most connections the oldest without a transaction makes room', AT_ONCE, async (t) => {
+test('beyond the most connections the oldest without a transaction makes room', WITH_TIMEOUT, async (t) => {
   const server = await Server.start(t, { connections: 3 })
   const [busy, oldest, newer] = [
     await server.open(...IN_TRANSACTION),
@@ -227,7 +227,7 @@ test('beyond the most connections the oldest without a transaction makes room', 
   await server.serves()
 })
 
-test('where all are in transactions the newest is closed, and they go on', AT_ONCE, async (t) => {
+test('where all are in transactions the newest is closed, and they go on', WITH_TIMEOUT, async (t) => {
   const server = await Server.start(t, { connections: 2 })
   const busy = [await server.open(...IN_TRANSACTION), await server.open(...IN_TRANSACTION)]
   const newest = await server.open()
@@ -242,7 +242,7 @@ test('where all are in transactions the newest is closed, and they go on', AT_ON
   }
 })
 
-test('a flood of connections leaves as many as there may be', AT_ONCE, async (t) => {
+test('a flood of connections leaves as many as there may be', WITH_TIMEOUT, async (t) => {
   const server = await Server.start(t, { connections: 20 })
   const busy = await server.open(...IN_TRANSACTION)
   const flood = await Promise.all(Array.from({ length: 300 }, () => server.open()))
@@ -251,7 +251,7 @@ test('a flood of connections leaves as many as there may be', AT_ONCE, async (t)
   await server.serves()
 })
 
-test('when too much is kept, those that have most kept are closed', AT_ONCE, async (t) => {
+test('when too much is kept, those that have most kept are closed', WITH_TIMEOUT, async (t) => {
   const server = await Server.start(t, { memory: 1_000_000 })
   const modest = await server.open(...IN_TRANSACTION)
   modest.socket.write(encode(COMMAND.RCPT).subarray(0, -1))
@@ -267,7 +267,7 @@ test('when too much is kept, those that have most kept are closed', AT_ONCE, asy
   await waitFor('the reply', () => modest.received > before)
 })
 
-test('macros are kept within the memory too', AT_ONCE, async (t) => {
+test('macros are kept within the memory too', WITH_TIMEOUT, async (t) => {
   const server = await Server.start(t, { memory: 1_000_000 })
   const peer = await server.open(...START)
   const macros = [['i', 'x'.repeat(300_000)]] as const
@@ -278,18 +278,22 @@ test('macros are kept within the memory too', AT_ONCE, async (t) => {
   assert.deepEqual(server.kinds, ['memory'])
 })
 
-test('a peer that vanishes is asked after: its connection has a keep-alive timer', AT_ONCE, async (t) => {
-  const server = await Server.start(t, {})
-  const peer = await server.open(...START)
-  const hex = (port: number | undefined) => (port ?? 0).toString(16).toUpperCase().padStart(4, '0')
-  const ends = `0100007F:${hex(server.port)} 0100007F:${hex(peer.socket.localPort)}`
-  const line = await waitFor('the connection', async () =>
-    (await readFile('/proc/net/tcp', 'latin1')).split('\n').find((text) => text.includes(ends)),
-  )
-  assert.match(line, / 02:[0-9A-F]{8} /) // proc_net_tcp: 2 is the keepalive timer
-})
+test(
+  'a peer that vanishes is asked after: its connection has a keep-alive timer',
+  WITH_TIMEOUT,
+  async (t) => {
+    const server = await Server.start(t, {})
+    const peer = await server.open(...START)
+    const hex = (port: number | undefined) => (port ?? 0).toString(16).toUpperCase().padStart(4, '0')
+    const ends = `0100007F:${hex(server.port)} 0100007F:${hex(peer.socket.localPort)}`
+    const line = await waitFor('the connection', async () =>
+      (await readFile('/proc/net/tcp', 'latin1')).split('\n').find((text) => text.includes(ends)),
+    )
+    assert.match(line, / 02:[0-9A-F]{8} /) // proc_net_tcp: 2 is the keepalive timer
+  },
+)
 
-/** The daemon, which has some 25 file descriptors open at rest and may have so many from now on. */
+/** Starts the daemon, which has some 25 descriptors open at rest, and limits it to `descriptors` from then on. */
 async function startWithDescriptors(t: TestContext, descriptors: number): Promise<Greymx> {
   const greymx = await startGreymx({ dir: await scratch(t), settings: 'store: "memory:"' })
   await promisify(execFile)('prlimit', [`--pid=${greymx.pid}`, `--nofile=${descriptors}:${descriptors}`])
@@ -313,10 +317,10 @@ async function assertDefers(client: MilterClient, count: number): Promise<void> 
 
 test(
   'where file descriptors allow fewer connections than the limits do, a crowd makes room for MTAs',
-  AT_ONCE,
+  WITH_TIMEOUT,
   async (t) => {
     const greymx = await startWithDescriptors(t, 200)
-    greymx.signal('SIGHUP') // as at a start, it sees what it may have
+    greymx.signal('SIGHUP') // a reload reads the limit again, as a start does
     await waitFor('the new settings', () => greymx.log().some((line) => line.includes('read again')))
     const early = await greymx.connect()
     await early.connect(CLIENT)
@@ -336,8 +340,8 @@ test(
   },
 )
 
-// libuv takes what it has no descriptor for and closes it at once, which costs those MTAs no wait.
-test('out of file descriptors, the daemon goes on with the connections it has', AT_ONCE, async (t) => {
+// libuv accepts a connection without a descriptor for it and closes it at once, so that its MTA does not wait.
+test('out of file descriptors, the daemon goes on with the connections it has', WITH_TIMEOUT, async (t) => {
   const greymx = await startWithDescriptors(t, 60)
   const client = await greymx.connect()
   await client.connect(CLIENT)

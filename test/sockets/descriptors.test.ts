@@ -1,4 +1,4 @@
-// How many connections file descriptors allow.
+// Tests of the number of connections that file descriptors allow.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'

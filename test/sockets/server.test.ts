@@ -1,5 +1,5 @@
-// MilterServer on real sockets: free loopback ports, and unix sockets in folders of their own. Nothing here waits for
-// a time to go by but the one test of a grace that ends.
+// Tests of Server with the milter protocol on real sockets: free loopback ports, and unix sockets in folders of their
+// own. Only the test of an expiring grace waits for time to pass.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -37,10 +37,10 @@ import {
 } from '../milter/recording.ts'
 import { type MilterServer, type ServerOptions, startServer } from '../support/milter-server.ts'
 
-/** For what has to happen at once: a fault shows as this timeout, never as a wrong measurement. */
-const AT_ONCE = { timeout: 20_000 }
+/** Time-out of tests in which everything has to happen at once: a fault shows as this time-out. */
+const WITH_TIMEOUT = { timeout: 20_000 }
 
-/** A grace that no test waits for. */
+/** A grace that never expires within a test. */
 const AN_HOUR = 3_600_000
 
 const LOOPBACK: SocketSpec = { kind: 'inet', host: '127.0.0.1', port: 0 }
@@ -53,7 +53,7 @@ interface Running {
   readonly counts: readonly number[]
 }
 
-/** A server that notes what happens, closed when the test ends. */
+/** Starts a server that records events; it is closed when the test ends. */
 async function start(
   t: TestContext,
   listen: readonly SocketSpec[],
@@ -95,7 +95,7 @@ function target(spec: SocketSpec) {
   return spec.kind === 'unix' ? { path: spec.path } : { host: spec.host, port: spec.port }
 }
 
-/** An MTA that sends what it is told, and closes only when it is told. */
+/** An MTA that sends and closes only as the test says. */
 class RawMta {
   readonly socket: Socket
   readonly ended: Promise<unknown>
@@ -105,7 +105,7 @@ class RawMta {
 
   constructor(spec: SocketSpec) {
     this.socket = connect({ ...target(spec), allowHalfOpen: true })
-    this.socket.on('error', () => {}) // a reset is one way to be closed
+    this.socket.on('error', () => {}) // the connection may be closed by a reset
     this.ended = Promise.race([once(this.socket, 'end'), once(this.socket, 'close')])
     this.socket.on('data', (chunk: Buffer) => {
       this.#reader.push(chunk)
@@ -120,7 +120,7 @@ class RawMta {
     this.socket.write(bytes)
   }
 
-  /** The letters of so many replies. */
+  /** The letters of the next `count` replies. */
   async replies(count: number): Promise<string> {
     while (this.#frames.length < count) {
       await new Promise<void>((resolve) => {
@@ -137,7 +137,7 @@ function raw(t: TestContext, spec: SocketSpec): RawMta {
   return mta
 }
 
-/** An MTA in the midst of a transaction. */
+/** An MTA with an open transaction. */
 async function inTransaction(t: TestContext, spec: SocketSpec): Promise<MilterClient> {
   const client = await connectToFilter(spec, 20_000)
   t.after(() => client.quit())
@@ -158,7 +158,7 @@ async function isRefused(spec: SocketSpec): Promise<boolean> {
   }
 }
 
-/** A whole message through a new connection. */
+/** Sends a whole message through a new connection. */
 async function assertServes(spec: SocketSpec): Promise<void> {
   const client = await connectToFilter(spec, 20_000)
   const replies = [
@@ -174,7 +174,7 @@ async function assertServes(spec: SocketSpec): Promise<void> {
 }
 
 describe('Server listens', () => {
-  test('on several inet and unix sockets at once, and tells the ports it found', AT_ONCE, async (t) => {
+  test('on several inet and unix sockets at once, and tells the ports it found', WITH_TIMEOUT, async (t) => {
     const dir = await folder(t)
     const { specs } = await start(t, [
       LOOPBACK,
@@ -193,14 +193,14 @@ describe('Server listens', () => {
     for (const spec of specs) await assertServes(spec)
   })
 
-  test('on IPv4 where inet names a host, whatever else the host has', AT_ONCE, async (t) => {
+  test('on IPv4 where inet names a host, whatever else the host has', WITH_TIMEOUT, async (t) => {
     const { specs } = await start(t, [{ kind: 'inet', host: 'localhost', port: 0 }])
     const spec = first(specs)
     assert.ok(spec.kind === 'inet')
     await assertServes({ ...spec, host: '127.0.0.1' })
   })
 
-  test('on IPv6 alone where inet6 names all addresses', AT_ONCE, async (t) => {
+  test('on IPv6 alone where inet6 names all addresses', WITH_TIMEOUT, async (t) => {
     const { specs } = await start(t, [{ kind: 'inet6', host: '::', port: 0 }])
     const spec = first(specs)
     assert.ok(spec.kind === 'inet6')
@@ -211,7 +211,7 @@ describe('Server listens', () => {
   for (const mode of [0o600, 0o660, 0o666]) {
     test(
       `on a unix socket of mode ${mode.toString(8)}, and leaves the umask as it was`,
-      AT_ONCE,
+      WITH_TIMEOUT,
       async (t) => {
         const path = join(await folder(t), 'milter.sock')
         const umask = process.umask()
@@ -222,14 +222,14 @@ describe('Server listens', () => {
     )
   }
 
-  test('and removes its socket file when it closes', AT_ONCE, async (t) => {
+  test('and removes its socket file when it closes', WITH_TIMEOUT, async (t) => {
     const path = join(await folder(t), 'milter.sock')
     const { server } = await start(t, [{ kind: 'unix', path }])
     await server.close(0)
     assert.equal(existsSync(path), false)
   })
 
-  test('in place of a socket file that nobody serves any more', AT_ONCE, async (t) => {
+  test('in place of a socket file that nobody serves any more', WITH_TIMEOUT, async (t) => {
     const path = join(await folder(t), 'milter.sock')
     const gone = createServer().listen(`${path}.tmp`)
     await once(gone, 'listening')
@@ -242,7 +242,7 @@ describe('Server listens', () => {
 })
 
 describe('Server.prepare() refuses', () => {
-  test('a unix socket that is in use, and leaves it alone', AT_ONCE, async (t) => {
+  test('a unix socket that is in use, and leaves it alone', WITH_TIMEOUT, async (t) => {
     const spec: SocketSpec = { kind: 'unix', path: join(await folder(t), 'milter.sock') }
     await start(t, [spec])
     await assert.rejects(start(t, [spec]), {
@@ -251,8 +251,8 @@ describe('Server.prepare() refuses', () => {
     await assertServes(spec)
   })
 
-  // connect(2) fails on a live socket too: with EAGAIN when its queue is full, EACCES when it is another user's.
-  test('a unix socket whose process is too busy to accept, and leaves it alone', AT_ONCE, async (t) => {
+  // connect(2) also fails on a live socket: with EAGAIN if its queue is full, and EACCES if it is another user's.
+  test('a unix socket whose process is too busy to accept, and leaves it alone', WITH_TIMEOUT, async (t) => {
     const path = join(await folder(t), 'milter.sock')
     const program = `require('node:net').createServer().listen({ path: ${JSON.stringify(path)}, backlog: 1 }, () => {
       require('node:fs').writeSync(1, 'listening')
@@ -277,20 +277,20 @@ describe('Server.prepare() refuses', () => {
     assert.ok(existsSync(path))
   })
 
-  test('a folder that is not there', AT_ONCE, async (t) => {
+  test('a folder that is not there', WITH_TIMEOUT, async (t) => {
     const path = join(await folder(t), 'missing', 'greymx.sock')
     await assert.rejects(start(t, [{ kind: 'unix', path }]), {
       message: `Cannot listen on unix:${path}: there is no such folder`,
     })
   })
 
-  test('a host that has no address of the family asked for', AT_ONCE, async (t) => {
+  test('a host that has no address of the family asked for', WITH_TIMEOUT, async (t) => {
     await assert.rejects(start(t, [{ kind: 'inet', host: 'no-such-host.invalid', port: 0 }]), {
       message: /^Cannot listen on inet:0@no-such-host\.invalid: getaddrinfo /,
     })
   })
 
-  test('a file that is not a socket, and leaves it alone', AT_ONCE, async (t) => {
+  test('a file that is not a socket, and leaves it alone', WITH_TIMEOUT, async (t) => {
     const dir = await folder(t)
     const path = join(dir, 'precious')
     writeFileSync(path, 'content')
@@ -303,7 +303,7 @@ describe('Server.prepare() refuses', () => {
     assert.equal(readFileSync(path, 'utf8'), 'content')
   })
 
-  test('a port in use, and says which', AT_ONCE, async (t) => {
+  test('a port in use, and says which', WITH_TIMEOUT, async (t) => {
     const { specs } = await start(t, [LOOPBACK])
     const spec = first(specs)
     assert.ok(spec.kind === 'inet')
@@ -312,7 +312,7 @@ describe('Server.prepare() refuses', () => {
     await assertServes(spec)
   })
 
-  test('all sockets when one cannot be opened: those opened before are closed', AT_ONCE, async (t) => {
+  test('all sockets when one cannot be opened: those opened before are closed', WITH_TIMEOUT, async (t) => {
     const dir = await folder(t)
     const { server, specs } = await start(t, [LOOPBACK])
     const inet = first(specs)
@@ -339,7 +339,7 @@ describe('Server closes a connection that breaks the protocol, and no other:', (
     ['version 1', encode({ kind: 'OPTNEG', offer: { ...OFFER, version: 1 } }), 'version'],
   ]
   for (const [what, bytes, kind] of broken) {
-    test(what, AT_ONCE, async (t) => {
+    test(what, WITH_TIMEOUT, async (t) => {
       const { specs, errors } = await start(t, [LOOPBACK])
       const undisturbed = await inTransaction(t, first(specs))
       const mta = raw(t, first(specs))
@@ -355,7 +355,7 @@ describe('Server closes a connection that breaks the protocol, and no other:', (
     })
   }
 
-  test('a connection that breaks off is no error, and its transaction ends', AT_ONCE, async (t) => {
+  test('a connection that breaks off is no error, and its transaction ends', WITH_TIMEOUT, async (t) => {
     const { specs, errors, handlers, counts } = await start(t, [LOOPBACK])
     const undisturbed = await inTransaction(t, first(specs))
     const mta = raw(t, first(specs))
@@ -370,7 +370,7 @@ describe('Server closes a connection that breaks the protocol, and no other:', (
     )
   })
 
-  test('one connection that waits for its answer does not hold up another', AT_ONCE, async (t) => {
+  test('one connection that waits for its answer does not hold up another', WITH_TIMEOUT, async (t) => {
     const slow = new RecordingHandler()
     const waiting: Array<() => void> = []
     slow.answer = (stage) =>
@@ -389,10 +389,10 @@ describe('Server closes a connection that breaks the protocol, and no other:', (
 
   test(
     'many MTAs that connect at once wait until they are taken, and none is refused',
-    AT_ONCE,
+    WITH_TIMEOUT,
     async (t) => {
       const { specs } = await start(t, [{ kind: 'unix', path: join(await folder(t), 'milter.sock') }])
-      // The loop does not go round meanwhile: none of them is taken before the last is there.
+      // The event loop does not turn meanwhile, so that none is accepted before the last has connected.
       const mtas = Array.from({ length: 1000 }, () => raw(t, first(specs)))
       for (const mta of mtas) mta.send(encode(COMMAND.OPTNEG))
       const refused = mtas.map(({ ended }) => ended.then(() => 'refused'))
@@ -402,7 +402,7 @@ describe('Server closes a connection that breaks the protocol, and no other:', (
     },
   )
 
-  test('an MTA that reads no replies for long gets all of them, in the end', AT_ONCE, async (t) => {
+  test('an MTA that reads no replies for long gets all of them, in the end', WITH_TIMEOUT, async (t) => {
     const { specs, errors } = await start(t, [LOOPBACK])
     const mta = raw(t, first(specs))
     mta.socket.pause()
@@ -416,7 +416,7 @@ describe('Server closes a connection that breaks the protocol, and no other:', (
     assert.deepEqual(errors, [])
   })
 
-  test('counts its open connections', AT_ONCE, async (t) => {
+  test('counts its open connections', WITH_TIMEOUT, async (t) => {
     const { server, specs, counts } = await start(t, [LOOPBACK])
     const one = raw(t, first(specs))
     one.send(encode(COMMAND.OPTNEG))
@@ -430,7 +430,7 @@ describe('Server closes a connection that breaks the protocol, and no other:', (
 })
 
 describe('Server.prepare()', () => {
-  test('opens what is new, closes what is gone, and leaves the rest untouched', AT_ONCE, async (t) => {
+  test('opens what is new, closes what is gone, and leaves the rest untouched', WITH_TIMEOUT, async (t) => {
     const dir = await folder(t)
     const [stays, goes, comes] = ['stays', 'goes', 'comes'].map(
       (name): SocketSpec => ({ kind: 'unix', path: join(dir, name) }),
@@ -452,7 +452,7 @@ describe('Server.prepare()', () => {
     await assertServes(comes)
   })
 
-  test('keeps a port that it found by itself', AT_ONCE, async (t) => {
+  test('keeps a port that it found by itself', WITH_TIMEOUT, async (t) => {
     const { server, specs } = await start(t, [LOOPBACK])
     await server.listen([LOOPBACK, LOOPBACK], 0o660)
     assert.deepEqual(server.addresses[0], first(specs))
@@ -462,7 +462,7 @@ describe('Server.prepare()', () => {
     await assertServes(first(specs))
   })
 
-  test('changes nothing when a new socket cannot be opened', AT_ONCE, async (t) => {
+  test('changes nothing when a new socket cannot be opened', WITH_TIMEOUT, async (t) => {
     const dir = await folder(t)
     const old: SocketSpec & { kind: 'unix' } = { kind: 'unix', path: join(dir, 'old') }
     const { server } = await start(t, [old])
@@ -477,7 +477,7 @@ describe('Server.prepare()', () => {
     await assertServes(old)
   })
 
-  test('sets the mode of unix sockets that stay, or of none', AT_ONCE, async (t) => {
+  test('sets the mode of unix sockets that stay, or of none', WITH_TIMEOUT, async (t) => {
     const dir = await folder(t)
     const [one, two] = ['one', 'two'].map((name) => join(dir, name)) as [string, string]
     const both: SocketSpec[] = [one, two].map((path) => ({ kind: 'unix', path }))
@@ -493,25 +493,31 @@ describe('Server.prepare()', () => {
 })
 
 describe('an abandoned change', () => {
-  test('leaves sockets, modes and limits as they were, and nothing that it opened', AT_ONCE, async (t) => {
-    const dir = await folder(t)
-    const [old, fresh] = ['old', 'fresh'].map((name) => join(dir, name)) as [string, string]
-    const server = new Server<SessionFault>(LIMITS, { onConnection: () => {}, onFault: () => {} })
-    t.after(() => server.close(0))
-    const newSession = (peer: Peer) => new Session(new RecordingHandler(), peer, LIMITS)
-    const endpointAt = (path: string) => ({ on: { kind: 'unix', path } as const, newSession })
-    await (await server.prepare({ endpoints: [endpointAt(old)], socketMode: 0o660, limits: LIMITS })).apply()
-    const limits = { ...LIMITS, stall: 1000, connections: 1 }
-    const change = await server.prepare({ endpoints: [endpointAt(fresh)], socketMode: 0o600, limits })
-    await assertServes({ kind: 'unix', path: old })
-    await change.abandon()
-    assert.deepEqual(server.addresses, [{ kind: 'unix', path: old }])
-    assert.equal(existsSync(fresh), false)
-    assert.equal(statSync(old).mode & 0o777, 0o660)
-    await assertServes({ kind: 'unix', path: old })
-  })
+  test(
+    'leaves sockets, modes and limits as they were, and nothing that it opened',
+    WITH_TIMEOUT,
+    async (t) => {
+      const dir = await folder(t)
+      const [old, fresh] = ['old', 'fresh'].map((name) => join(dir, name)) as [string, string]
+      const server = new Server<SessionFault>(LIMITS, { onConnection: () => {}, onFault: () => {} })
+      t.after(() => server.close(0))
+      const newSession = (peer: Peer) => new Session(new RecordingHandler(), peer, LIMITS)
+      const endpointAt = (path: string) => ({ on: { kind: 'unix', path } as const, newSession })
+      await (
+        await server.prepare({ endpoints: [endpointAt(old)], socketMode: 0o660, limits: LIMITS })
+      ).apply()
+      const limits = { ...LIMITS, stall: 1000, connections: 1 }
+      const change = await server.prepare({ endpoints: [endpointAt(fresh)], socketMode: 0o600, limits })
+      await assertServes({ kind: 'unix', path: old })
+      await change.abandon()
+      assert.deepEqual(server.addresses, [{ kind: 'unix', path: old }])
+      assert.equal(existsSync(fresh), false)
+      assert.equal(statSync(old).mode & 0o777, 0o660)
+      await assertServes({ kind: 'unix', path: old })
+    },
+  )
 
-  test('does not fail where somebody has removed a socket meanwhile', AT_ONCE, async (t) => {
+  test('does not fail where somebody has removed a socket meanwhile', WITH_TIMEOUT, async (t) => {
     const path = join(await folder(t), 'gone')
     const server = new Server<SessionFault>(LIMITS, { onConnection: () => {}, onFault: () => {} })
     t.after(() => server.close(0))
@@ -525,7 +531,7 @@ describe('an abandoned change', () => {
 })
 
 describe('Server.close()', () => {
-  test('takes no new connections while a transaction ends within the grace', AT_ONCE, async (t) => {
+  test('takes no new connections while a transaction ends within the grace', WITH_TIMEOUT, async (t) => {
     const path = join(await folder(t), 'milter.sock')
     const { server, specs, handlers } = await start(t, [LOOPBACK, { kind: 'unix', path }])
     const client = await inTransaction(t, first(specs))
@@ -537,7 +543,7 @@ describe('Server.close()', () => {
     assert.equal(handlers[0]?.count('endOfMessage'), 1)
   })
 
-  test('cuts a transaction that is still open when the grace is over', AT_ONCE, async (t) => {
+  test('cuts a transaction that is still open when the grace is over', WITH_TIMEOUT, async (t) => {
     const { server, specs, handlers } = await start(t, [LOOPBACK])
     const mta = raw(t, first(specs))
     mta.send(encode(COMMAND.OPTNEG, COMMAND.CONNECT, COMMAND.MAIL))
@@ -547,10 +553,10 @@ describe('Server.close()', () => {
     assert.equal(handlers[0]?.count('endTransaction'), 1)
   })
 
-  // Postfix and Sendmail do not look at a milter's socket between two commands, so they do not close it in return.
+  // Postfix and Sendmail do not read a milter's socket between two commands, so they do not close it in return.
   test(
     'ends connections without a transaction at once, even of an MTA that does not notice',
-    AT_ONCE,
+    WITH_TIMEOUT,
     async (t) => {
       const { server, specs } = await start(t, [LOOPBACK])
       const stages = [[], [COMMAND.OPTNEG], [COMMAND.OPTNEG, COMMAND.CONNECT]]
@@ -564,19 +570,23 @@ describe('Server.close()', () => {
     },
   )
 
-  test('is done when an MTA that was answered at its end of message does not close', AT_ONCE, async (t) => {
-    const { server, specs } = await start(t, [LOOPBACK])
-    const mta = raw(t, first(specs))
-    mta.send(encode(COMMAND.OPTNEG, COMMAND.CONNECT, mail('<a>')))
-    await mta.replies(3)
-    const closed = server.close(AN_HOUR)
-    mta.send(encode(COMMAND.BODYEOB))
-    assert.equal(await mta.replies(1), 'c')
-    await closed
-  })
+  test(
+    'is done when an MTA that was answered at its end of message does not close',
+    WITH_TIMEOUT,
+    async (t) => {
+      const { server, specs } = await start(t, [LOOPBACK])
+      const mta = raw(t, first(specs))
+      mta.send(encode(COMMAND.OPTNEG, COMMAND.CONNECT, mail('<a>')))
+      await mta.replies(3)
+      const closed = server.close(AN_HOUR)
+      mta.send(encode(COMMAND.BODYEOB))
+      assert.equal(await mta.replies(1), 'c')
+      await closed
+    },
+  )
 
-  // Postfix and Sendmail go without the filter for the rest of an SMTP session in which its connection closed.
-  test('lets the MTA begin another message while it is not silent', AT_ONCE, async (t) => {
+  // If the connection closes, Postfix and Sendmail do not use the filter for the rest of the SMTP session.
+  test('lets the MTA begin another message while it is not silent', WITH_TIMEOUT, async (t) => {
     const { server, specs, handlers } = await start(t, [LOOPBACK])
     const client = await connectToFilter(first(specs), 20_000)
     const closed = server.close(AN_HOUR, 1000)
@@ -591,7 +601,7 @@ describe('Server.close()', () => {
     assert.equal(handlers[0]?.count('endOfMessage'), 2)
   })
 
-  test('ends a connection that falls silent once its transaction is over', AT_ONCE, async (t) => {
+  test('ends a connection that falls silent once its transaction is over', WITH_TIMEOUT, async (t) => {
     const { server, specs } = await start(t, [LOOPBACK])
     const client = await inTransaction(t, first(specs))
     const closed = server.close(AN_HOUR, 5)
@@ -603,7 +613,7 @@ describe('Server.close()', () => {
     await closed
   })
 
-  test('closes nobody for a silence that is in the limits', AT_ONCE, async (t) => {
+  test('closes nobody for a silence that is in the limits', WITH_TIMEOUT, async (t) => {
     const { server, specs, errors } = await start(t, [LOOPBACK])
     const client = await inTransaction(t, first(specs))
     const stalled = raw(t, first(specs))
@@ -622,14 +632,14 @@ describe('Server.close()', () => {
     assert.deepEqual(errors, [])
   })
 
-  test('may be called again', AT_ONCE, async (t) => {
+  test('may be called again', WITH_TIMEOUT, async (t) => {
     const { server } = await start(t, [LOOPBACK])
     await server.close(AN_HOUR)
     await server.close(AN_HOUR)
   })
 })
 
-test('MilterServer closes the connection of an MTA that has said QUIT', AT_ONCE, async (t) => {
+test('MilterServer closes the connection of an MTA that has said QUIT', WITH_TIMEOUT, async (t) => {
   const { specs } = await start(t, [LOOPBACK], {
     newHandler: () => {
       const handler = new RecordingHandler()

@@ -1,4 +1,4 @@
-// Socket addresses: read from settings, written for people, and written as Postfix wants them.
+// Tests of socket addresses: read from settings, and written in libmilter's and in Postfix's notation.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -60,7 +60,7 @@ describe('parseSocketSpec()', () => {
     test(`refuses ${JSON.stringify(text)}`, () => assert.equal(parseSocketSpec(text), undefined))
   }
 
-  // Whatever it accepts, formatSocketSpec() writes so that it is read as the same address.
+  // Property: parseSocketSpec() undoes formatSocketSpec() for every address that it accepts.
   test('reads what formatSocketSpec() wrote, for any host, port and path', () => {
     const port = fc.nat({ max: 65535 })
     const inet = fc.record({

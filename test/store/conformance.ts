@@ -1,5 +1,5 @@
-// The suite that every store runs: what src/store/store.ts promises. Windows are short, as a store with a clock of
-// its own has to be waited for; the others' clocks are moved by hand.
+// The conformance suite that every store runs: the promises of src/store/store.ts. Windows are short, as the tests have
+// to wait for stores with a clock of their own; they move the clocks of the others.
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
@@ -7,14 +7,14 @@ import type { SharedStore, Store } from '../../src/store/store.ts'
 
 export interface StoreUnderTest {
   readonly store: Store
-  /** Another frontend's view of the same state. */
+  /** The same state as another host sees it. */
   readonly other: Store
-  /** Lets so many milliseconds of the store's clock go by. */
+  /** Lets `milliseconds` pass by the store's clock. */
   advance(milliseconds: number): Promise<void>
 }
 
 export interface SetBackStoreUnderTest extends SharedStoreUnderTest {
-  /** Sets the store's clock back, so that so many milliseconds more are left of what is under `keys`. */
+  /** Sets the store's clock back by `milliseconds`, so that as much more is left of what is under `keys`. */
   setBack(milliseconds: number, keys: readonly string[]): Promise<void>
 }
 
@@ -26,7 +26,7 @@ export interface SharedStoreUnderTest extends StoreUnderTest {
 const WINDOW = 1000
 const DAY = 86_400_000
 
-/** `tolerance` in milliseconds is by how much a store's clock may have gone on by itself. */
+/** Defines the suite; `tolerance` is what the store's clock may advance by itself, in milliseconds. */
 export function describeStore(
   name: string,
   tolerance: number,
@@ -34,14 +34,14 @@ export function describeStore(
 ): void {
   const assertAge = assertAgeWithin(tolerance)
 
-  /** What is found, and added where that is nothing, as an attempt does it. */
+  /** Finds the entry, and adds one if there is none, as an attempt does. */
   const visit = async (store: Store, key: string, window: number) => {
     const [found] = await store.find([key])
     return found ? { ...found, added: false } : { passed: false, age: 0, added: await store.add(key, window) }
   }
   const look = async (store: Store) => (await store.find(['a']))[0]
 
-  // At once, as most of their time goes by in waiting for a store's own clock.
+  // The tests run concurrently, as they mostly wait for the store's own clock.
   describe(`${name} keeps the promises of a store:`, { concurrency: true }, () => {
     test('a key is added once, as pending, and then found with its age', async (t) => {
       const { store, advance } = await open(t)
@@ -195,7 +195,7 @@ export function describeStore(
   })
 }
 
-/** As `describeStore`, with what a store promises that takes in what others have learnt. */
+/** Defines the suite of `describeStore`, and the promises of a store that merges what others have learnt. */
 export function describeSharedStore(
   name: string,
   tolerance: number,
@@ -276,7 +276,7 @@ export function describeSharedStore(
   })
 }
 
-/** What a store promises whose clock is the date of a machine, or of one machine after another. */
+/** Defines the promises of a store whose clock is the date of a machine, which may be set back. */
 export function describeSetBackStore(
   name: string,
   tolerance: number,
@@ -284,8 +284,8 @@ export function describeSetBackStore(
 ): void {
   const assertAge = assertAgeWithin(tolerance)
   const look = async (store: Store) => (await store.find(['a']))[0]
-  /** A window that is still open once the clock has been set back, however busy the machine is. */
-  const LONG = 3 * WINDOW
+  /** A window that is still open after the clock was set back, even on a busy machine. */
+  const LONG_WINDOW = 3 * WINDOW
 
   describe(`${name} believes no date, when its clock is set back:`, { concurrency: true }, () => {
     test('who waits, waits the delay once from then on, and not for the difference', async (t) => {
@@ -304,39 +304,39 @@ export function describeSetBackStore(
 
     test('a pass stays one, for its lifetime from then on', async (t) => {
       const { store, advance, setBack } = await open(t)
-      await store.pass('a', LONG)
+      await store.pass('a', LONG_WINDOW)
       await setBack(DAY, ['a'])
       const found = await look(store)
       assert.equal(found?.passed, true)
       assertAge(found?.age, 0)
-      await advance(LONG + 100)
+      await advance(LONG_WINDOW + 100)
       assert.equal(await look(store), undefined)
     })
 
     test('what is added again without being looked at ends a window later', async (t) => {
       const { store, advance, setBack } = await open(t)
-      await store.add('a', LONG)
+      await store.add('a', LONG_WINDOW)
       await setBack(DAY, ['a'])
-      assert.equal(await store.add('a', LONG), false)
-      await advance(LONG + 100)
-      assert.equal(await store.add('a', LONG), true)
+      assert.equal(await store.add('a', LONG_WINDOW), false)
+      await advance(LONG_WINDOW + 100)
+      assert.equal(await store.add('a', LONG_WINDOW), true)
     })
 
     test('a count goes on, and ends a window later', async (t) => {
       const { store, advance, setBack } = await open(t)
-      await store.count('a', LONG)
-      await store.count('b', LONG)
+      await store.count('a', LONG_WINDOW)
+      await store.count('b', LONG_WINDOW)
       await setBack(DAY, ['a', 'b'])
-      assert.equal(await store.count('a', LONG), 2)
-      await store.merge('b', { counted: 2, left: LONG })
-      await advance(LONG + 100)
-      assert.equal(await store.count('a', LONG), 1)
-      assert.equal(await store.count('b', LONG), 1)
+      assert.equal(await store.count('a', LONG_WINDOW), 2)
+      await store.merge('b', { counted: 2, left: LONG_WINDOW })
+      await advance(LONG_WINDOW + 100)
+      assert.equal(await store.count('a', LONG_WINDOW), 1)
+      assert.equal(await store.count('b', LONG_WINDOW), 1)
     })
 
     test('what was learnt elsewhere is taken in, and nothing of it is older or later than now', async (t) => {
       const { store, advance, setBack } = await open(t)
-      const ttl = LONG
+      const ttl = LONG_WINDOW
       for (const key of ['a', 'b', 'd']) await store.add(key, ttl)
       await store.pass('c', ttl)
       await setBack(DAY, ['a', 'b', 'c', 'd'])
@@ -351,7 +351,7 @@ export function describeSetBackStore(
         [false, false, true, true, false],
       )
       for (const [index, age] of [500, 0, 0, 0, 0].entries()) assertAge(found[index]?.age, age)
-      await advance(LONG + 100)
+      await advance(LONG_WINDOW + 100)
       assert.ok((await store.find(['a', 'b', 'c', 'd', 'e'])).every((entry) => entry === undefined))
     })
 

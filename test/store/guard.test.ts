@@ -1,5 +1,5 @@
-// GuardedStore bounds and counts what the store does, and says once when it goes down and comes back. While it is
-// down nobody waits for it.
+// Tests of GuardedStore: it bounds and counts the store's operations, and tells once when the store goes down and comes
+// up. While the store is down, nobody waits for it.
 
 import assert from 'node:assert/strict'
 import { mock, type TestContext, test } from 'node:test'
@@ -13,9 +13,9 @@ const TIMEOUT = 250
 interface Bench {
   readonly guarded: GuardedStore
   readonly events: string[]
-  /** What the store does with `add` and `check`. */
+  /** The store behind the guard, whose `add` and `check` the test replaces. */
   readonly store: MemoryStore
-  /** Lets so much time go by, and what follows from that happen. */
+  /** Lets `milliseconds` pass, and runs all that depends on that. */
   advance(milliseconds: number): Promise<void>
 }
 
@@ -95,7 +95,7 @@ test('a store that is down is probed, one probe at a time and ever more seldom, 
     await advance(milliseconds)
     return events.filter((event) => event === 'check timeout').length
   }
-  // From the first failure on: 250 ms and the probe's own 250, 500 and 250, 1000 and 250, then 2000 and 250 each.
+  // Probes begin 250, 500, 1000 and then 2000 ms after the last has failed, and each takes its time-out of 250 ms.
   assert.equal(await probes(500), 1)
   assert.equal(await probes(750), 1)
   assert.equal(await probes(1250), 1)

@@ -1,4 +1,4 @@
-// MemoryStore runs the conformance suite; below it, what only a store that sweeps by itself has to show.
+// MemoryStore runs the conformance suite. The other test is about how it sweeps.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

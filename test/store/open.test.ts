@@ -1,4 +1,4 @@
-// The forms of the setting `store`.
+// Tests of the forms of the setting `store`.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -1,5 +1,5 @@
-// What systemd does for a service with a socket unit, without systemd: opens the listening sockets, runs the program
-// with them, and runs it again whenever it ends. And what takes the place of its notification socket.
+// Does what systemd does for a service with a socket unit: opens the listening sockets, runs the program with them, and
+// restarts it whenever it ends. Also stands in for systemd's notification socket.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -12,20 +12,20 @@ export interface ActivatedOptions {
   readonly dir: string
   /** The whole settings file. */
   readonly settings: string
-  /** Ports on 127.0.0.1, and paths, in this order. */
+  /** The sockets, in their order: ports on 127.0.0.1, or paths. */
   readonly sockets: ReadonlyArray<number | string>
   readonly env?: NodeJS.ProcessEnv
 }
 
 export interface Activated {
   readonly configFile: string
-  /** The processes so far, the last of which may still be starting. */
+  /** The ids of all processes so far; the last one may still be starting. */
   pids(): number[]
-  /** What they have written so far. */
+  /** The output of all processes so far. */
   output(): string
-  /** To the process that is running. */
+  /** Sends a signal to the running process. */
   signal(signal: NodeJS.Signals): void
-  /** Ends the running process in good order, and resolves when the next one is ready. */
+  /** Ends the running process by SIGTERM, and resolves when the next one is ready. */
   restart(): Promise<void>
   stop(): Promise<void>
 }
@@ -62,8 +62,8 @@ export async function startActivated({ dir, settings, sockets, env }: ActivatedO
   }
 }
 
-// Perl, as Node.js cannot open a listening socket without accepting from it. What is opened below $^F stays open in
-// the program, and the sockets come to lie from descriptor 3 on, as nothing else is open.
+// This is Perl, as Node.js cannot open a listening socket without accepting from it. Descriptors up to $^F stay open in
+// the program, and the sockets begin at descriptor 3, as no other file is open.
 const ACTIVATOR = `
   use strict; use Socket; $^F = 100; $| = 1;
   my $count = shift;
@@ -99,13 +99,13 @@ const ACTIVATOR = `
 `
 
 export interface Listener {
-  /** For NOTIFY_SOCKET. */
+  /** The value of NOTIFY_SOCKET. */
   readonly address: string
-  /** The datagrams so far, lines joined by a space. */
+  /** The datagrams so far, each with its lines joined by a space. */
   messages(): string[]
 }
 
-/** A unix datagram socket at a path in `dir`, or at an abstract address where `address` begins with @. */
+/** Opens a unix datagram socket at a path in `dir`, or at an abstract address if `address` begins with @. */
 export async function startNotifySocket(dir: string, address = join(dir, 'notify.sock')): Promise<Listener> {
   const daemon: Daemon = await startDaemon({
     command: 'perl',
@@ -121,7 +121,7 @@ export async function startNotifySocket(dir: string, address = join(dir, 'notify
         .output()
         .split('\n')
         .slice(1, -1)
-        // How systemd-notify learns that its message was taken.
+        // By this message, systemd-notify learns that the one before was taken.
         .filter((line) => line !== 'BARRIER=1'),
   }
 }

@@ -1,4 +1,4 @@
-// The files of test/captures: what real MTAs sent, packet by packet. Their form is described at their heads.
+// Reads the files of test/captures, which have what real MTAs sent, packet by packet. Each file describes its form.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// A certificate authority for one test, with a certificate for a server (of 127.0.0.1, too), two for clients whose names
-// the server can trust, and one for a client that it cannot trust.
+// Makes a certificate authority for one test, with a certificate for a server (also for 127.0.0.1), two for clients
+// whose names the server can trust, and one for a client that it cannot trust.
 
 import { execFile } from 'node:child_process'
 import { createHash, X509Certificate } from 'node:crypto'
@@ -26,12 +26,12 @@ export interface Certificates {
   readonly authority: string
   readonly server: CertificateFiles
   readonly trusted: Certificate
-  /** Signed by the same authority. */
+  /** A client's certificate of the same authority. */
   readonly other: Certificate
   readonly stranger: Certificate
 }
 
-/** Makes them below `dir`, valid for a day. */
+/** Makes the certificates below `dir`, valid for a day. */
 export async function makeCertificates(dir: string): Promise<Certificates> {
   const folder = await mkdtemp(join(dir, 'tls-'))
   const authority = await selfSigned(folder, 'authority')

@@ -1,5 +1,5 @@
-// The program of crowd.ts: connects, and goes on being a nuisance until it is killed. Ten times a second it writes how
-// many of its connections are open, as a line of JSON.
+// The program of crowd.ts: connects, and disturbs greymx until it is killed. Ten times a second it writes how many of
+// its connections are open, as a line of JSON.
 //
 //   node crowd-process.js PORT IDLE SLOW GARBAGE
 
@@ -14,19 +14,19 @@ import type { CrowdState } from './crowd.ts'
 
 const [port = 0, idle = 0, slow = 0, garbage = 0] = process.argv.slice(2).map(Number)
 
-/** So many connect at once. */
+/** Number of connections that are opened concurrently. */
 const TOGETHER = 100
-/** Each slow writer writes a byte so often, in milliseconds; those whose turn it is do so so often. */
+/** Interval at which each slow writer writes a byte, and at which the next of them do, in milliseconds. */
 const SLOW_BYTE = 50
 const SLOW_TURN = 5
-/** How long greymx may take to close a sender of garbage, in milliseconds, until that leaves by itself. */
+/** Time after which a sender of garbage closes its connection if greymx has not, in milliseconds. */
 const GARBAGE_WAIT = 100
-/** Between one connection of a sender of garbage and its next, in milliseconds. */
+/** Pause between two connections of a sender of garbage, in milliseconds. */
 const GARBAGE_PAUSE = 10
 
 const OFFER = encodeCommand(COMMAND.OPTNEG)
 const CONNECTED = Buffer.concat([OFFER, encodeCommand(COMMAND.CONNECT)])
-/** The beginning of a command that takes over an hour at this speed. */
+/** The beginning of a command that takes more than an hour at this rate. */
 const SLOW_START = Buffer.concat([
   CONNECTED,
   encodeCommand({ kind: 'HELO', name: 'x'.repeat(100_000) }).subarray(0, 5),
@@ -38,12 +38,12 @@ const random = new Random(1)
 async function openOne(bytes: Buffer): Promise<Socket> {
   const socket = connect({ host: '127.0.0.1', port, noDelay: true })
   await once(socket, 'connect')
-  socket.on('error', () => {}) // a reset is one way to be closed
+  socket.on('error', () => {}) // the connection may be closed by a reset
   socket.resume().write(bytes)
   return socket
 }
 
-/** So many, the bytes of each by its number. */
+/** Opens `count` connections, each of which sends the bytes for its number. */
 async function open(count: number, bytesOf: (number: number) => Buffer): Promise<Socket[]> {
   const sockets: Socket[] = []
   while (sockets.length < count) {
@@ -55,16 +55,16 @@ async function open(count: number, bytesOf: (number: number) => Buffer): Promise
   return sockets
 }
 
-/** What nobody should send, in the pieces that it is sent in. */
+/** Chunks of garbage. */
 function garbageBytes(): Buffer[] {
   switch (random.below(6)) {
     case 0:
       return [Buffer.from(Array.from({ length: 1 + random.below(2000) }, () => random.below(256)))]
     case 1:
       return [Buffer.from('GET / HTTP/1.1\r\nHost: mx.example.com\r\n\r\n')]
-    case 2: // more than any frame, or than there is to come
+    case 2: // a length beyond any frame, or beyond what follows
       return [Buffer.from(random.pick(['ffffffff44', '7fffffff00', '0010000144', '000fffff48']), 'hex')]
-    case 3: // a conversation that breaks off in the middle of a frame
+    case 3: // a conversation that ends in the middle of a frame
       return [CONNECTED.subarray(0, 1 + random.below(CONNECTED.length - 1))]
     default: {
       let input = freshCase(random)

@@ -1,6 +1,6 @@
-// Peers of the milter socket that are no MTAs, by the thousand: they say nothing, write a byte now and then, or send
-// garbage. In a process of their own that stands behind all others, as if it were on another machine: what they cost
-// whoever sends them is not to be taken for what they cost greymx.
+// Thousands of peers of the milter socket that are no MTAs: they are silent, write a byte now and then, or send
+// garbage. They run in a process of their own with the lowest priority, so that their own cost is not counted as
+// greymx's.
 
 import { join } from 'node:path'
 import { startDaemon } from './daemon.ts'
@@ -9,18 +9,18 @@ import { endWith } from './scratch.ts'
 export interface CrowdOptions {
   /** A folder of `scratch`. */
   readonly dir: string
-  /** The milter's, on 127.0.0.1. */
+  /** The milter's port on 127.0.0.1. */
   readonly port: number
-  /** Connections that say nothing more: a third at all, a third after they negotiated, a third after CONNECT. */
+  /** Silent connections: a third send nothing, a third stop after negotiation, a third after CONNECT. */
   readonly idle: number
   /** Connections that write a byte of one endless command every 50 ms. */
   readonly slow: number
-  /** How many send garbage at once, each on one connection after the other. */
+  /** Concurrent senders of garbage, each with one connection after the other. */
   readonly garbage: number
 }
 
 export interface CrowdState {
-  /** Connections that are open still. */
+  /** Silent connections that are still open; `slow` counts the slow ones. */
   readonly idle: number
   readonly slow: number
   /** Connections on which garbage was sent so far. */
@@ -28,11 +28,11 @@ export interface CrowdState {
 }
 
 export interface Crowd {
-  /** A tenth of a second old at most. */
+  /** The state, at most a tenth of a second old. */
   state(): CrowdState
 }
 
-/** Resolves when all are connected and have begun. */
+/** Starts the peers; resolves when all are connected and have begun. */
 export async function startCrowd({ dir, port, idle, slow, garbage }: CrowdOptions): Promise<Crowd> {
   const program = join(process.cwd(), 'build/test/support/crowd-process.js')
   const daemon = await startDaemon({

@@ -1,5 +1,5 @@
-// A process that a test starts and ends: started in the foreground in a process group of its own, it is over when the
-// whole group is, and it dies with the test process even where that is killed and cannot clean up.
+// Starts and ends a process for a test. The process runs in the foreground in a group of its own, counts as ended when
+// the whole group has, and dies with the test process even if that is killed and cannot clean up.
 
 import { spawn } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
@@ -10,27 +10,29 @@ export interface DaemonOptions {
   readonly args: readonly string[]
   readonly cwd: string
   readonly env?: NodeJS.ProcessEnv
-  /** What the process gets when it is to stop, or when the test process dies. */
+  /** The signal that stops the process, also when the test process dies. */
   readonly stopSignal?: 'SIGTERM' | 'SIGKILL'
-  /** Whether it has begun its service. */
+  /** Tells from the output so far whether the process serves. */
   readonly ready: (output: string) => boolean | Promise<boolean>
 }
 
 export interface Daemon {
   readonly pid: number
-  /** What it has written to its standard output and error so far. */
+  /** Its standard output and error so far. */
   output(): string
   signal(signal: NodeJS.Signals): void
-  /** Its exit status once it has ended; `null` where a signal ended it. */
+  /** Resolves to its exit status, or to `null` if a signal ended it. */
   exited(): Promise<number | null>
   /** Ends it, with its children; resolves when none of them is left. May be called again. */
   stop(signal?: NodeJS.Signals): Promise<void>
 }
 
-/** Starts a process and resolves when it is ready; rejects with its output if it ends before, or is not ready in 20 s. */
+/**
+ * Starts a process and resolves when it is ready; rejects with its output if it ends before, or is not ready in 20 s.
+ */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
-  // A process that changes its user while it runs, as mail servers do, loses the death signal: those are given an
-  // unchanging parent in a PID namespace.
+  // A process that changes its user while it runs, as mail servers do, loses its death signal. A parent in a PID
+  // namespace, which does not change, ends it instead.
   const { command, args, cwd, env = process.env, stopSignal = 'SIGTERM', ready } = options
   const child = spawn('setpriv', ['--pdeathsig', stopSignal.slice(3), '--', command, ...args], {
     cwd,
@@ -57,7 +59,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const gone = async () => hasEnded() && !(await isGroupAlive(pid))
     if (await gone()) return
     signalGroup(pid, signal, hasEnded())
-    // One that the test has stopped with SIGSTOP would not see the end coming.
+    // A process that the test has stopped with SIGSTOP handles no other signal.
     signalGroup(pid, 'SIGCONT', true)
     await waitFor(`${command} to end`, gone, 5000).catch(() => signalGroup(pid, 'SIGKILL', true))
     await waitFor(`${command} to be killed`, gone, 5000)
@@ -80,7 +82,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
 }
 
-// The leader alone is asked: masters end their children in good order. Children that outlive it are asked themselves.
+// Only the leader gets the first signal, as masters end their children in order. Children that outlive it get their
+// own.
 function signalGroup(pid: number, signal: NodeJS.Signals, whole: boolean): void {
   try {
     process.kill(whole || signal === 'SIGKILL' ? -pid : pid, signal)
@@ -89,8 +92,7 @@ function signalGroup(pid: number, signal: NodeJS.Signals, whole: boolean): void 
   }
 }
 
-// Children left over by their master may stay on as zombies where nobody reaps orphans, in a container for one:
-// kill(2) cannot tell those from living ones.
+// In a container, where nobody reaps orphans, children may stay as zombies, which kill(2) cannot tell from living ones.
 async function isGroupAlive(group: number): Promise<boolean> {
   const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   const stats = await Promise.all(
@@ -107,13 +109,13 @@ function isNoSuchProcess(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ESRCH'
 }
 
-/** The processes that the main thread of `pid` has started, such as the one that has greymx's LMDB open. */
+/** The processes that the main thread of `pid` has started, such as the one that has LMDB open. */
 export async function childrenOf(pid: number): Promise<number[]> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
   return children.split(' ').filter(Boolean).map(Number)
 }
 
-/** What a process has in memory, in bytes. */
+/** The resident memory of a process, in bytes. */
 export async function residentBytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'latin1')
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024

@@ -1,6 +1,6 @@
-// Run before the tests: sees to it that the servers and tools that they drive are there, as root on Debian 12 or 13.
-// Postfix, Redis, Knot (a DNS server), systemd's tools and podman are installed. Sendmail, which conflicts with Postfix, and
-// Postgrey, of which only its lists are of use here, are unpacked below node_modules.
+// Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
+// Postfix, Redis, Knot (a DNS server), systemd's tools and podman. Sendmail, which conflicts with Postfix, and
+// Postgrey, of which only the lists are used, are unpacked below node_modules.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from '.
 
 const run = promisify(execFile)
 
-// libsasl2-modules brings CRAM-MD5, which the SASL library looks for in its place in the system alone.
+// libsasl2-modules has CRAM-MD5, which the SASL library finds in the system's folder only.
 const toInstall = [
   'postfix',
   'redis-server',
@@ -22,7 +22,7 @@ const toInstall = [
   'faketime',
   'openssl',
   'systemd',
-  // For docker/trial, which says why if it cannot run containers all the same.
+  // docker/trial needs podman; if it cannot run containers, it says why.
   'podman',
   'runc',
   'netavark',
@@ -34,13 +34,13 @@ const toInstall = [
   'docker-compose',
 ]
 
-/** What is only unpacked: complete when its files are there. */
+/** Packages that are only unpacked. */
 interface Unpacked {
   readonly packages: readonly string[]
   readonly root: string
   readonly files: readonly string[]
   readonly unpack: (packages: readonly string[], work: string, root: string) => Promise<void>
-  /** Makes ready what lies in `root` by then. */
+  /** Prepares the files in `root` for use. */
   readonly prepare?: () => Promise<void>
 }
 
@@ -60,7 +60,7 @@ const toUnpack: readonly Unpacked[] = [
   },
 ]
 
-/** What invoke-rc.d asks before a package starts its service; Debian has none unless somebody put it there. */
+/** The script that invoke-rc.d asks before a package starts its service; Debian ships none. */
 const servicePolicy = '/usr/sbin/policy-rc.d'
 
 await provide()
@@ -100,18 +100,18 @@ async function install(packages: readonly string[]): Promise<void> {
   if (packages.includes('postfix')) {
     await runWith('debconf-set-selections', 'postfix postfix/main_mailer_type select No configuration\n')
   }
-  // Only the instances that the tests start are to run, not the machine's own: 101 forbids it.
+  // Status 101 forbids the package to start its service, as only the instances of the tests are to run.
   const isOurs = !(await exists(servicePolicy))
   if (isOurs) await writeFile(servicePolicy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   try {
-    // A machine that has another mail server installed keeps it, and this fails.
+    // On a machine with another mail server this fails, and that server stays.
     await apt(['install', '-y', '--no-install-recommends', '--no-remove', ...packages])
   } finally {
     if (isOurs) await unlink(servicePolicy)
   }
 }
 
-// The folder gets its name when all is in it, so that one that exists is complete.
+// The folder is renamed when it is complete, so that a folder of this name is complete.
 async function unpackIntoPlace({ packages, root: place, unpack, prepare }: Unpacked): Promise<void> {
   await mkdir(dirname(place), { recursive: true })
   const work = await mkdtemp(`${place}-`)
@@ -127,7 +127,7 @@ async function unpackIntoPlace({ packages, root: place, unpack, prepare }: Unpac
 }
 
 async function prepareSendmail(): Promise<void> {
-  // With its set-gid bit, the loader would ignore the path to the libraries unpacked beside it.
+  // With the set-gid bit, the loader would ignore the path to the libraries that are unpacked beside it.
   await chmod(sendmailBinary, 0o755)
   const env = await unpackedEnvironment()
   for (const program of [sendmailBinary, saslpasswd]) {
@@ -136,7 +136,7 @@ async function prepareSendmail(): Promise<void> {
   }
 }
 
-/** Unpacks packages into `root`, with those of the libraries they need, at any remove, that are not installed. */
+/** Unpacks packages into `root`, with all libraries that they need and that are not installed. */
 async function unpackWithLibraries(packages: readonly string[], work: string, root: string): Promise<void> {
   const unpacked = new Set<string>()
   for (let wanted = packages; wanted.length > 0; ) {
@@ -157,7 +157,7 @@ async function unpackAlone(packages: readonly string[], work: string, root: stri
   for (const deb of await download(packages, work)) await run('dpkg', ['-x', deb, root])
 }
 
-/** The paths of the packages' files, in a new folder in `work`. */
+/** Downloads the packages into a new folder in `work`, and returns the paths of their files. */
 async function download(packages: readonly string[], work: string): Promise<string[]> {
   const folder = await mkdtemp(join(work, 'debs-'))
   await apt(['download', ...packages], folder)
@@ -165,7 +165,9 @@ async function download(packages: readonly string[], work: string): Promise<stri
   return names.map((name) => join(folder, name))
 }
 
-/** Of a Depends field (Debian policy 7.1), the libraries of which no alternative is installed, by the first of these. */
+/**
+ * The libraries of a Depends field (Debian policy 7.1) of which no alternative is installed; the first one is named.
+ */
 async function missingLibraries(depends: string): Promise<string[]> {
   const missing: string[] = []
   for (const dependency of depends.split(',')) {
@@ -179,14 +181,14 @@ async function missingLibraries(depends: string): Promise<string[]> {
 
 async function notInstalled(packages: readonly string[]): Promise<string[]> {
   const query = ['-W', '-f', '$' + '{Package} $' + '{db:Status-Status}\n', ...packages]
-  // It fails when it knows nothing of one of them, having told of the others.
+  // dpkg-query fails if it does not know one of the packages, after it has listed the others.
   const { stdout } = await run('dpkg-query', query).catch((error: { stdout?: string }) => error)
   const states = (stdout ?? '').split('\n')
   return packages.filter((name) => !states.includes(`${name} installed`))
 }
 
 async function apt(args: readonly string[], cwd?: string): Promise<void> {
-  // Downloads as root: the user that apt would take instead may not write here.
+  // apt downloads as root, as its own user may not write here.
   await runWith('apt-get', '', ['-qq', '-o', 'APT::Sandbox::User=root', ...args], cwd)
 }
 

@@ -1,5 +1,5 @@
-// DNS messages (RFC 1035 section 4), as much of them as an authoritative server for hostile zones needs: one question
-// is read, and answers of any size and of no sense are written.
+// Reads and writes DNS messages (RFC 1035 section 4) for an authoritative server of hostile zones: it reads one
+// question, and writes answers of any size, also senseless ones.
 
 /** A record of an answer; the address texts are dotted quads and eight groups of hex digits. */
 export type DnsRecord =
@@ -9,13 +9,13 @@ export type DnsRecord =
 
 export interface DnsQuestion {
   readonly id: number
-  /** In lower case, without a final dot; empty for the root. */
+  /** The name in lower case, without a final dot; empty for the root. */
   readonly name: string
-  /** A type's name, or its number where it is none that is served here. */
+  /** The name of a type that is served here, or the number of any other. */
   readonly type: string
-  /** The question section, which an answer repeats. */
+  /** The bytes of the question section, which an answer repeats. */
   readonly bytes: Buffer
-  /** Octets that the client takes over UDP. */
+  /** Longest message that the client takes over UDP, in bytes. */
   readonly udpSize: number
   readonly hasEdns: boolean
 }
@@ -29,14 +29,14 @@ const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, nam
 const OPT = 41
 const HEADER = 12
 const TTL = 300
-/** Response, authoritative, recursion available; the server plays the resolver and all authorities behind it. */
+/** Flags of an answer: response, authoritative, recursion available. The server plays resolver and authorities. */
 const FLAGS = 0x8480
 const TRUNCATED = 0x0200
 /** The question's name, as a pointer. */
 const SAME_NAME = Buffer.from([0xc0, HEADER])
 const SERVER_UDP_SIZE = 1232
 
-/** The question of a message; `undefined` where it has none that can be read. */
+/** The question of a message; `undefined` if it has none that can be read. */
 export function readQuestion(message: Buffer): DnsQuestion | undefined {
   if (message.length < HEADER || message.readUInt16BE(4) !== 1) return undefined
   const labels: string[] = []
@@ -73,7 +73,7 @@ export function writeAnswer(question: DnsQuestion, rcode: Rcode, records: readon
   ])
 }
 
-/** The answer that says no more than to ask again over TCP. */
+/** The answer that makes the client ask again over TCP. */
 export function writeTruncated(question: DnsQuestion): Buffer {
   return Buffer.concat([header(question, FLAGS | TRUNCATED, 0), question.bytes, edns(question)])
 }

@@ -1,5 +1,5 @@
-// A real DNS server (Knot) on a loopback address, UDP and TCP, with zones of the test's own, which the test can stop,
-// kill, freeze and start again. It answers from its zones alone: any other name is refused at once, and nothing is forwarded.
+// Starts a real DNS server (Knot) on a loopback address, for UDP and TCP, with the zones of a test. The test can stop,
+// kill, freeze and restart it. It refuses all names outside of its zones at once, and forwards nothing.
 
 import { createSocket } from 'node:dgram'
 import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
@@ -11,16 +11,16 @@ export interface DnsOptions {
   /** A folder of `scratch`; what the server writes goes there, and it ends before the folder does. */
   readonly dir: string
   /**
-   * The records of each zone by its name (`.` for all there is), as lines of a zone file (RFC 1035 section 5): `@` is
-   * the zone itself, `*` any name in it that is not there, a name without a final dot is below the zone, and a line
-   * indented deeper than the others goes on with the name above it. SOA and NS are there already.
+   * The records of each zone by its name (`.` for the root), as lines of a zone file (RFC 1035 section 5). `@` is the
+   * zone itself, `*` any name in it without records, and a name without a final dot is below the zone. A line that is
+   * indented deeper belongs to the name above it. SOA and NS are added.
    */
   readonly zones: Readonly<Record<string, string>>
-  /** How long each answer, with records or without, may be kept; 60 by default. */
+  /** TTL of all answers, with or without records; 60 by default. */
   readonly ttlSeconds?: number
-  /** A free port by default; give that of a stopped server to have it back. */
+  /** A free port by default; the port of a stopped server restarts it. */
   readonly port?: number
-  /** 127.0.0.1 by default. */
+  /** Address to listen on; 127.0.0.1 by default. */
   readonly address?: string
 }
 
@@ -29,17 +29,17 @@ export interface Dns {
   /** `127.0.0.1:5353`, as `setServers` of node:dns takes it. */
   readonly server: string
   readonly pid: number
-  /** What it has logged so far. */
+  /** The log so far. */
   log(): string
   stop(): Promise<void>
-  /** Kills it and waits until it is gone; then its port is closed, which a resolver learns at once. */
+  /** Kills the server and waits until its port is closed, which a resolver notices at once. */
   kill9(): Promise<void>
-  /** Freezes it: questions get no answer, not even a refusal. Resolves when all of it stands still. */
+  /** Freezes the server: questions get no answer, not even a refusal. Resolves when all its threads are stopped. */
   pause(): Promise<void>
   resume(): void
 }
 
-/** Starts the server and resolves when it answers for all zones; rejects with its log where it cannot read one. */
+/** Starts the server; resolves when it answers for all zones, and rejects with its log if it cannot read one. */
 export async function startDns(options: DnsOptions): Promise<Dns> {
   const { dir, zones, ttlSeconds = 60, address = '127.0.0.1', port = await freeDnsPort() } = options
   const home = await mkdtemp(join(dir, 'dns-'))
@@ -49,7 +49,7 @@ export async function startDns(options: DnsOptions): Promise<Dns> {
     records,
   }))
   for (const { origin, file, records } of files) {
-    // The last number of the SOA is how long an answer without records may be kept (RFC 2308).
+    // The last number of the SOA is the TTL of answers without records (RFC 2308).
     const head = `@ SOA localhost. root.localhost. 1 3600 600 86400 ${ttlSeconds}\n@ NS localhost.`
     await writeFile(file, `$ORIGIN ${origin}\n$TTL ${ttlSeconds}\n${head}\n${outdented(records)}\n`)
   }
@@ -71,7 +71,7 @@ export async function startDns(options: DnsOptions): Promise<Dns> {
       `  storage: "${home}"`,
       'template:',
       '- id: default',
-      // Zones are read, never written.
+      // Zone files are read, and never written.
       '  zonefile-sync: -1',
       '  journal-content: none',
       'zone:',
@@ -87,7 +87,7 @@ export async function startDns(options: DnsOptions): Promise<Dns> {
     ready: (output) => output.includes('server started'),
   })
   endWith(dir, () => daemon.stop())
-  // It serves on without a zone whose file it cannot read.
+  // Knot serves the other zones when it cannot read the file of one.
   if (/ error: /.test(daemon.output())) {
     throw new Error(`Cannot serve the zones ${Object.keys(zones).join(', ')}: ${daemon.output()}`)
   }
@@ -106,14 +106,14 @@ export async function startDns(options: DnsOptions): Promise<Dns> {
   }
 }
 
-/** The lines without the indentation that all of them share, as those of a template in a test have it. */
+/** The lines without their common indentation, as templates in tests are indented. */
 function outdented(text: string): string {
   const lines = text.split('\n').filter((line) => line.trim() !== '')
   const shared = Math.min(...lines.map((line) => line.length - line.trimStart().length))
   return lines.map((line) => line.slice(shared)).join('\n')
 }
 
-// Its threads stop one by one: for a moment after the signal, one of them may still answer.
+// Threads stop one by one, so that one may still answer for a moment after the signal.
 async function isFrozen(pid: number): Promise<boolean> {
   const threads = await readdir(`/proc/${pid}/task`)
   const stats = await Promise.all(threads.map((id) => readFile(`/proc/${pid}/task/${id}/stat`, 'latin1')))

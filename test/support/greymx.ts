@@ -1,4 +1,4 @@
-// The daemon under test as an operator runs it: the built program in a process of its own, with a settings file.
+// Starts the daemon as an operator runs it: the built program in a process of its own, with a settings file.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,15 +13,15 @@ export const PROGRAM = join(process.cwd(), 'dist/main.js')
 export interface GreymxOptions {
   /** A folder of `scratch`. */
   readonly dir: string
-  /** Settings besides `listen`, `socket_mode` and `admin`, as YAML; without `dns_servers` there is no DNS. */
+  /** Settings other than `listen`, `socket_mode` and `admin`, as YAML; without `dns_servers` there is no DNS. */
   readonly settings: string
-  /** Tells several daemons in one folder apart. */
+  /** Name in files, if several daemons run in one folder. */
   readonly name?: string
-  /** Runs it by another clock than this machine's, in the manner of faketime(1): `+1d`. */
+  /** Offset of the daemon's clock, as faketime(1) takes it: `+1d`. */
   readonly clockOffset?: string
-  /** A small disk of its own, mounted where none but the daemon sees it: tests do at `Greymx.root`. */
+  /** A small disk that only the daemon sees mounted; tests reach it below `Greymx.root`. */
   readonly disk?: { readonly path: string; readonly size: string }
-  /** A file that the daemon alone sees in place of /etc/resolv.conf. */
+  /** A file that only the daemon sees in place of /etc/resolv.conf. */
   readonly resolvConf?: string
 }
 
@@ -31,16 +31,16 @@ export interface Greymx {
   readonly adminPort: number
   readonly configFile: string
   readonly pid: number
-  /** Where its view of the file system begins. */
+  /** Path of the daemon's root directory, as seen from outside of its mount namespace. */
   readonly root: string
-  /** Its lines of log so far. */
+  /** The log lines so far. */
   log(): string[]
-  /** The outcomes so far as `verdict reason`, of one sender where given. */
+  /** The outcomes so far as `verdict reason`, of one sender if given. */
   outcomes(sender?: string): string[]
-  /** A connection as an MTA makes it, negotiated, with no stage sent yet. */
+  /** A negotiated connection, on which no stage was sent yet. */
   connect(): Promise<MilterClient>
   signal(signal: NodeJS.Signals): void
-  /** Its exit status once it has ended. */
+  /** Resolves to its exit status. */
   exited(): Promise<number | null>
   stop(signal?: NodeJS.Signals): Promise<void>
 }
@@ -56,7 +56,7 @@ export async function startGreymx({
   const [port, adminPort] = [await freePort(), await freePort()]
   const socketPath = join(dir, `${name}.sock`)
   const configFile = join(dir, `${name}.yaml`)
-  // Where no server is given, none is asked: this one refuses at once.
+  // This server refuses all questions at once, so that without `dns_servers` no server is asked.
   const dns = /^dns_servers:/m.test(settings) ? '' : 'dns_servers: [127.0.0.1:1]\n'
   await writeFile(
     configFile,
@@ -71,7 +71,7 @@ export async function startGreymx({
   const daemon = await startDaemon({
     command,
     args,
-    // faketime would also shift the clock of timers, which no host's setting of the date does.
+    // Without this, faketime also shifts the monotonic clock, which setting the date of a host does not.
     env: { ...process.env, FAKETIME_DONT_FAKE_MONOTONIC: '1' },
     cwd: dir,
     ready: (output) => output.includes('smtpd_milters'),
@@ -104,12 +104,12 @@ export async function startGreymx({
   }
 }
 
-/** Begins a command that is to see a file system of its own; `args` are those of `mount`, a line of shell. */
+/** The beginning of a command with a mount namespace of its own; `args` are those of `mount`, a line of shell. */
 function mounted(mount: string, ...args: readonly string[]): string[] {
   return ['unshare', '--mount', 'sh', '-c', `${mount} && shift ${args.length} && exec "$@"`, 'sh', ...args]
 }
 
-/** Waits until the log has so many outcomes of a sender: the daemon writes its log a moment after it answers. */
+/** Waits until the log has `count` outcomes of a sender, as the daemon writes its log a moment after it answers. */
 export async function waitForOutcomes(greymx: Greymx, sender: string, count: number): Promise<string[]> {
   return waitFor(`${count} outcomes of ${sender}`, () => {
     const found = greymx.outcomes(sender)
@@ -123,7 +123,7 @@ export interface Finished {
   readonly stderr: string
 }
 
-/** Runs a command of the program to its end. */
+/** Runs a command of the program, and resolves when it has ended. */
 export async function runGreymx(args: readonly string[], cwd = process.cwd()): Promise<Finished> {
   const child = spawn(process.execPath, [PROGRAM, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
   const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => stream.setEncoding('utf8').toArray())

@@ -1,4 +1,4 @@
-// The program of hostile-dns.ts: serves until it is killed, and tells over HTTP what was asked.
+// The program of hostile-dns.ts: serves until it is killed, and tells over HTTP what it was asked.
 //
 //   node hostile-dns-process.js DNS_PORT CONTROL_PORT
 
@@ -12,7 +12,7 @@ import { findZone, type Reaction } from './hostile-zones.ts'
 
 const [port = 0, controlPort = 0] = process.argv.slice(2).map(Number)
 
-/** Names that a client's address has in the reverse tree. */
+/** Number of names that each client address has in the reverse tree. */
 const REVERSE_NAMES = 30
 
 interface Count {
@@ -23,7 +23,7 @@ interface Count {
 
 let counts = new Map<string, Count>()
 
-/** A DNS message, of which half is sent where that is how the zone does it. */
+/** A DNS message, of which some zones send only half. */
 interface Reply {
   readonly message: Buffer
   readonly isHalf?: boolean
@@ -68,7 +68,7 @@ function replyOf(reaction: Reaction, question: DnsQuestion, isTcp: boolean): Rep
       if (!isTcp) return { message: writeTruncated(question) }
       return { message: writeAnswer(question, 'NOERROR', reaction.records), isHalf: true }
     case 'answer': {
-      // An alias is an answer to every type; other records answer to their own alone.
+      // An alias answers questions for every type, other records only those for their own.
       const records = reaction.records.filter(({ type }) => type === question.type || type === 'CNAME')
       const message = writeAnswer(question, reaction.rcode, records)
       return { message: !isTcp && message.length > question.udpSize ? writeTruncated(question) : message }
@@ -76,7 +76,7 @@ function replyOf(reaction: Reaction, question: DnsQuestion, isTcp: boolean): Rep
   }
 }
 
-/** Everybody else's names: senders in example.org, two DNS lists, the reverse tree and the root. */
+/** The answer for other names: senders in example.org, two DNS lists, the reverse tree and the root. */
 function ordinary({ name, type }: DnsQuestion): Reaction {
   const records = (): DnsRecord[] => {
     if (name === '') return [{ type: 'NS', host: 'localhost' }]
@@ -89,7 +89,7 @@ function ordinary({ name, type }: DnsQuestion): Reaction {
       return [{ type: 'TXT', strings: ['v=spf1 ip4:198.51.100.0/24 ip4:198.18.0.0/15 -all'] }]
     }
     if (/\.113\.0\.203\.white\.test$/.test(name)) return [{ type: 'A', address: '127.0.5.2' }]
-    // The bad list has all IPv4 and IPv6 clients.
+    // The list of bad clients has all IPv4 and IPv6 addresses.
     if (name.endsWith('.bad.test')) return [{ type: 'A', address: '127.0.0.2' }]
     return []
   }
@@ -128,7 +128,7 @@ const udp = createSocket({ type: 'udp4', recvBufferSize: 4 * 1024 * 1024 })
 udp.on('message', (message, { port, address }) =>
   handle(message, false, (reply) => udp.send(reply.message, port, address)),
 )
-udp.on('error', () => {}) // somebody who asked is gone
+udp.on('error', () => {}) // a client is gone
 udp.bind(port, '127.0.0.1')
 const tcp = createServer(serveTcp).listen(port, '127.0.0.1')
 const control = createHttpServer((request, response) => {

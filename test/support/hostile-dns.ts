@@ -1,19 +1,19 @@
-// A DNS server on loopback, UDP and TCP, that answers for the hostile zones as their owner wants it, and for everybody
-// else's names at once and as they should be: to greymx it is the resolver. In a process of its own, so that its CPU
-// time is not taken for greymx's.
+// Starts a DNS server on loopback, for UDP and TCP, that answers for the hostile zones as their owner wants, and for
+// all other names at once and rightly. It is the resolver of greymx. It runs in a process of its own, so that its CPU
+// time is not counted as greymx's.
 
 import { createSocket } from 'node:dgram'
 import { join } from 'node:path'
 import { type Daemon, startDaemon } from './daemon.ts'
 import { endWith, freePort } from './scratch.ts'
 
-/** What was asked of one zone, or of everybody else's names (`others`). */
+/** Counts of one zone, or of all other names (`others`). */
 export interface ZoneCount {
-  /** Different names and types that were asked for. */
+  /** Number of different questions, by name and type. */
   readonly questions: number
-  /** Packets and TCP messages, repetitions among them. */
+  /** Number of packets and TCP messages, with repetitions. */
   readonly packets: number
-  /** Domains of senders that something was asked for, and the most different questions for one of them. */
+  /** Number of senders' domains with questions, and the most different questions for one domain. */
   readonly senders: number
   readonly most: number
 }
@@ -24,14 +24,14 @@ export interface HostileDns {
   /** `127.0.0.1:5353`, as `dns_servers` takes it. */
   readonly server: string
   readonly pid: number
-  /** Since the start or the last `reset`. */
+  /** The counts since the start or the last `reset`. */
   counts(): Promise<DnsCounts>
   reset(): Promise<void>
 }
 
 export const NO_COUNT: ZoneCount = { questions: 0, packets: 0, senders: 0, most: 0 }
 
-/** `dir` is a folder of `scratch`. */
+/** Starts the server; `dir` is a folder of `scratch`. */
 export async function startHostileDns({ dir }: { readonly dir: string }): Promise<HostileDns> {
   const [port, controlPort] = [await freeDnsPort(), await freePort()]
   const program = join(process.cwd(), 'build/test/support/hostile-dns-process.js')
@@ -51,7 +51,7 @@ export async function startHostileDns({ dir }: { readonly dir: string }): Promis
   }
 }
 
-/** All zones and others together. */
+/** The sum over all zones and others. */
 export function totalOf(counts: DnsCounts): { questions: number; packets: number } {
   const all = Object.values(counts)
   const sum = (figure: (count: ZoneCount) => number) => all.reduce((total, count) => total + figure(count), 0)

@@ -1,4 +1,4 @@
-// Mail of the hostile zones through a real Postfix, as fast as it goes, and what becomes of another client's mail and of
+// Sends mail of the hostile zones through a real Postfix as fast as possible, and measures another client's mail and
 // /healthz meanwhile.
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,23 +8,23 @@ import type { Mta } from './mta.ts'
 import { startSession } from './postfix.ts'
 import type { SmtpClient } from './smtp.ts'
 
-/** Transactions that are sent in one piece: those with RCPT may each have to wait for the DNS. */
+/** Transactions that are sent in one piece; each one with RCPT may have to wait for DNS. */
 const JUDGED_TOGETHER = 20
 const WAITING_TOGETHER = 3
 const UNJUDGED_TOGETHER = 100
 
-/** An address in a network of its own for each number, up to 65,536 of each family: another /24, another /32 of IPv6. */
+/** An address in a network of its own for each number below 65,536: another /24 of IPv4, or /32 of IPv6. */
 export function hostileAddress(number: number, isIpv6: boolean): string {
   const [high, low] = [(number >> 8) & 255, number & 255]
   return isIpv6 ? `2a00:${(number & 0xffff).toString(16)}:1::7` : `20.${high}.${low}.7`
 }
 
 export interface FloodOptions {
-  /** Taken by turns; where there are others, only every third session takes the slow ones, which would hold all of them up. */
+  /** The zones in turn; only every third session takes slow ones, which would hold up all sessions otherwise. */
   readonly zones: readonly HostileZone[]
-  /** Part of all domains, so that none is used twice: lower-case letters and digits. */
+  /** Lower-case letters and digits in all domains, so that no domain is used twice. */
   readonly token: string
-  /** Whether each SMTP session's transactions have a recipient, none, or have one by turns. */
+  /** Whether the transactions of an SMTP session have a recipient, have none, or have one in turn. */
   readonly recipients: 'all' | 'none' | 'by turns'
   /** Whether each SMTP session comes from a network of its own, and each sender has a registrable domain of its own. */
   readonly isSpread: boolean
@@ -32,7 +32,7 @@ export interface FloodOptions {
 
 /** Sessions that send hostile mail until they are ended. */
 export class Flood {
-  /** Transactions with a recipient, and without one, that the MTA has answered. */
+  /** Numbers of answered transactions, with a recipient and without one. */
   judged = 0
   unjudged = 0
   readonly #mta: Mta
@@ -56,7 +56,7 @@ export class Flood {
 
   async #run(index: number): Promise<void> {
     for (let turn = index; !this.#isOver; turn += 1) {
-      // Whoever floods an MTA connects anew where that has closed the connection.
+      // A flooder reconnects when the MTA has closed the connection.
       await this.#session(index, turn).catch(() => sleep(20))
     }
   }
@@ -72,7 +72,7 @@ export class Flood {
     })
     this.#clients.add(client)
     try {
-      // One session goes once through all zones, beginning with another one each time.
+      // A session goes through all zones once, and begins with another one each time.
       for (let step = 0; step < zones.length && !this.#isOver; step += 1) {
         const zone = zones[(turn * 7 + step) % zones.length]
         const isJudged = recipients === 'by turns' ? (turn + step) % 2 === 0 : recipients === 'all'
@@ -100,17 +100,17 @@ export class Flood {
   }
 }
 
-/** What a client's mail met with. */
+/** The results of a client's mail. */
 export interface Traffic {
-  /** Milliseconds from RCPT to its reply. */
+  /** Times from RCPT to its reply, in milliseconds. */
   readonly waits: number[]
-  /** Replies that are not what greymx had to answer, the MTA's default action among them. */
+  /** Replies other than greymx's right answer, such as those of the MTA's default action. */
   readonly wrong: string[]
-  /** Senders that no mail had come from before, in the order in which they were used. */
+  /** New senders, in the order in which they were used. */
   readonly fresh: string[]
 }
 
-/** One message after another, of senders with ordinary records in DNS, until `isOver` of so many messages. */
+/** Sends messages of senders with ordinary records in DNS, until `isOver` is true for their number. */
 export async function sendPlain(
   mta: Mta,
   model: Model,
@@ -159,9 +159,9 @@ function note(traffic: Traffic, model: Model, attempt: Attempt, answer: Answer):
   model.answered(attempt, verdict === 'pass', answeredAt)
 }
 
-/** Asks /healthz ten times a second, one question after the other. */
+/** Polls /healthz ten times a second, with one request at a time. */
 export class HealthWatch {
-  /** Milliseconds until each answer; infinite where there was none. */
+  /** Times until each answer, in milliseconds; infinite if there was none. */
   readonly waits: number[] = []
   readonly #running: Promise<void>
   #isOver = false
@@ -170,7 +170,7 @@ export class HealthWatch {
     this.#running = this.#run(`http://127.0.0.1:${adminPort}/healthz`)
   }
 
-  /** The longest wait for an answer, in milliseconds. */
+  /** Ends the polling, and resolves to the longest wait in milliseconds. */
   async end(): Promise<number> {
     this.#isOver = true
     await this.#running

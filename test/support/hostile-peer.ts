@@ -1,4 +1,4 @@
-// A connection of an MTA that hands on one client after another, each with MAIL, a recipient or none, and RSET.
+// A connection of an MTA that passes on one client after another, each with MAIL, at most one recipient, and RSET.
 
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -34,7 +34,7 @@ export class HostilePeer {
     return peer
   }
 
-  /** From now on, everything comes from this client. */
+  /** Begins the session of this client. */
   async client(address: string): Promise<void> {
     if (this.#hasClient) this.#write({ kind: 'QUIT_NC' })
     this.#hasClient = true
@@ -45,7 +45,7 @@ export class HostilePeer {
       await this.#stage({ kind: 'HELO', name: 'client.test' }, STEPS.NR_HELO)
   }
 
-  /** MAIL, RCPT where there is a recipient, and RSET. */
+  /** Sends MAIL, RCPT if there is a recipient, and RSET. */
   async message(sender: string, recipient: string | undefined): Promise<void> {
     await this.#stage({ kind: 'MAIL', address: `<${sender}>`, parameters: [] }, STEPS.NR_MAIL)
     if (recipient !== undefined)
@@ -53,7 +53,7 @@ export class HostilePeer {
     this.#write({ kind: 'ABORT' })
   }
 
-  /** Resolves when greymx has taken everything that was sent. */
+  /** Closes the connection; resolves when greymx has read all that was sent. */
   async quit(): Promise<void> {
     this.#fail = () => undefined
     this.#write({ kind: 'QUIT' })

@@ -1,31 +1,31 @@
-// Zones whose owner wants whoever looks up their SPF records to work, to wait or to ask others. Every message has a
-// domain of its own in its zone, `RANDOM.ZONE.example`, or one that no other message shares even its registrable domain
-// with, `RANDOM-ZONE.example`; all names that its records lead to are below it, so that nothing is ever cached.
+// Zones whose SPF records cost those who look them up much work, waiting or questions. Every message has a domain of
+// its own in its zone, `RANDOM.ZONE.example`, or a registrable domain of its own, `RANDOM-ZONE.example`. All names that
+// its records lead to are below that domain, so that no answer can come from a cache.
 
 import type { DnsRecord, Rcode } from './dns-message.ts'
 
-/** What the server does with a question. */
+/** The server's reaction to a question. */
 export type Reaction =
   | { readonly kind: 'answer'; readonly rcode: Rcode; readonly records: readonly DnsRecord[] }
   /** No answer ever comes. */
   | { readonly kind: 'silence' }
-  /** Bytes that are no answer come, with the right id. */
+  /** The reply has the right id and is no DNS message. */
   | { readonly kind: 'garbage' }
-  /** An answer comes, to another question's id. */
+  /** The answer has the id of another question. */
   | { readonly kind: 'wrong-id' }
-  /** UDP sends the client to TCP, where half an answer comes, and then nothing more. */
+  /** UDP sends the client to TCP, which sends half of the answer and then nothing more. */
   | { readonly kind: 'half'; readonly records: readonly DnsRecord[] }
 
 export interface HostileZone {
   readonly name: string
   readonly meaning: string
-  /** The local part that senders have where one matters. */
+  /** The local part of senders, if it matters. */
   readonly local?: string
-  /** Milliseconds before each reaction. */
+  /** Delay of each reaction, in milliseconds. */
   readonly delay?: number
-  /** Whether its mail waits for the DNS rather than for greymx. */
+  /** Whether its mail waits for DNS rather than for greymx. */
   readonly isSlow?: true
-  /** What becomes of a question for `name` and `type`: `below` is the part of the name below `base`, the sender's domain. */
+  /** The reaction to a question for `type`; `below` is the part of the name below `base`, the sender's domain. */
   react(question: { readonly below: string; readonly base: string; readonly type: string }): Reaction
 }
 
@@ -33,20 +33,20 @@ const NOTHING: Reaction = { kind: 'answer', rcode: 'NXDOMAIN', records: [] }
 const NO_DATA: Reaction = { kind: 'answer', rcode: 'NOERROR', records: [] }
 const SILENCE: Reaction = { kind: 'silence' }
 
-/** The base line: a record as many domains have it. It passes none of the clients that are made up here. */
-const PLAIN = 'v=spf1 ip4:192.0.2.0/24 -all'
+/** The record of the plain zone, as many domains have it; it passes none of the clients used here. */
+const PLAIN_RECORD = 'v=spf1 ip4:192.0.2.0/24 -all'
 
 /** Terms of some 4,000 characters that match nobody. */
 const FILLER = networks(0, 4000 - 300)
 
-/** The reversed addresses that hostile mail comes from: 20.0.0.0/8 and 2a00::/16. */
+/** Matches reversed addresses of hostile mail: 20.0.0.0/8 and 2a00::/16. */
 const OWN_CLIENT = /(?:\.20|\.0\.0\.a\.2)\.e$/
 
 const LONG_LOCAL = 'a.bb.ccc.dddd.eeeee.f.g.h.i.j.k.l.m.n.o.p.q.r.s.t.u.v.w.x.yz'
 
-/** Every zone by the order in which it is measured; the plain one is the first. */
+/** All zones in the order in which they are measured; the plain one is the first. */
 export const HOSTILE_ZONES: readonly HostileZone[] = [
-  zone('plain', 'one short record', () => txt(PLAIN)),
+  zone('plain', 'one short record', () => txt(PLAIN_RECORD)),
   zone('deep', 'nine includes, each of nine more, 4 kB each', ({ below, base }) =>
     txt(`v=spf1 ${includes(below, base, 9)} ${FILLER} ?all`),
   ),
@@ -76,7 +76,10 @@ export const HOSTILE_ZONES: readonly HostileZone[] = [
   zone('manytxt', '400 other TXT records beside it', () => ({
     kind: 'answer',
     rcode: 'NOERROR',
-    records: [...range(400).map((n) => record(`site-verification=${n}-${'x'.repeat(90)}`)), record(PLAIN)],
+    records: [
+      ...range(400).map((n) => record(`site-verification=${n}-${'x'.repeat(90)}`)),
+      record(PLAIN_RECORD),
+    ],
   })),
   zone('manyspf', '100 SPF records at once', () => ({
     kind: 'answer',
@@ -196,7 +199,7 @@ export const HOSTILE_ZONES: readonly HostileZone[] = [
   ),
 ]
 
-/** A sender in the zone whose domain none before it had; with a registrable domain of its own where that is wished. */
+/** A sender with a new domain in the zone; `isAlone` gives it a registrable domain of its own. */
 export function hostileSender({ name, local = 'x' }: HostileZone, token: string, isAlone: boolean): string {
   return `${local}@${token}${isAlone ? '-' : '.'}${name}.example`
 }
@@ -224,7 +227,7 @@ function txt(text: string): Reaction {
   return { kind: 'answer', rcode: 'NOERROR', records: [record(text)] }
 }
 
-/** A TXT record in strings as long as they may be. */
+/** A TXT record in strings of the largest length. */
 function record(text: string): DnsRecord {
   return { type: 'TXT', strings: text.match(/.{1,255}/gs) ?? [''] }
 }
@@ -234,7 +237,7 @@ function hosts(type: 'MX' | 'PTR', count: number, below: string, base: string): 
   return { kind: 'answer', rcode: 'NOERROR', records }
 }
 
-/** Addresses of nobody. */
+/** An answer with `count` addresses that no client has. */
 function addresses(type: string, count: number): Reaction {
   if (type !== 'A' && type !== 'AAAA') return NO_DATA
   const records = range(count).map(
@@ -254,7 +257,7 @@ function child(label: string, below: string, base: string): string {
   return below === '' ? `${label}.${base}` : `${label}.${below}.${base}`
 }
 
-/** `ip4` and `ip6` terms of nobody's, by turns, up to so many characters. */
+/** Alternating `ip4` and `ip6` terms of unused networks, up to `length` characters. */
 function networks(from: number, length: number): string {
   let text = ''
   for (let n = from; text.length < length; n += 1)

@@ -1,4 +1,4 @@
-// A local store's journal that outlives the store, in memory.
+// A journal in memory that outlives the local store.
 
 import { type Journal, SteadyJournal } from '../../src/store/local/journal.ts'
 
@@ -18,7 +18,7 @@ export function journalIn(kept: Map<string, string>): Journal {
   }
 }
 
-/** As a local store takes it; what happens to it is told to nobody. */
+/** The journal in the form that a local store takes; its events are ignored. */
 export function steady(journal: Journal): SteadyJournal {
   return new SteadyJournal(journal, { onWritten() {}, onUnwritten() {} })
 }

@@ -1,4 +1,4 @@
-// A server of the milter protocol alone, with a handler of the test.
+// A server of the milter protocol, with a handler of the test.
 
 import { type Handler, Session, type SessionFault } from '../../src/milter/session.ts'
 import type { ConnectionFault } from '../../src/sockets/connections.ts'
@@ -18,13 +18,13 @@ export interface ServerOptions {
 
 export interface MilterServer {
   readonly addresses: readonly SocketSpec[]
-  /** Listens there and nowhere else, with the limits it had. */
+  /** Listens at these endpoints and no others, with unchanged limits. */
   listen(listen: readonly ListenOn[], socketMode: number): Promise<void>
   useLimits(limits: Limits): Promise<void>
   close(graceMs: number, silenceMs?: number): Promise<void>
 }
 
-/** A server that listens; rejects when a socket cannot be opened. */
+/** Starts a server; rejects when a socket cannot be opened. */
 export async function startServer(options: ServerOptions): Promise<MilterServer> {
   const server = new Server<SessionFault>(options.limits, {
     onConnection: options.onConnection,

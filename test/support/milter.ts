@@ -1,16 +1,16 @@
-// An MTA's part of the milter protocol, in the least that a verdict takes.
+// The MTA's part of the milter protocol, as far as a verdict needs it.
 
 import type { MilterClient } from '../../src/milter/client.ts'
 import type { Greymx } from './greymx.ts'
 
-/** A connection that is past CONNECT, of a client at 192.0.2.7. */
+/** A connection after CONNECT, of a client at 192.0.2.7. */
 export async function milterSession(greymx: Greymx): Promise<MilterClient> {
   const client = await greymx.connect()
   await client.connect({ hostName: '[192.0.2.7]', family: 'inet', port: 25, address: '192.0.2.7' })
   return client
 }
 
-/** The verdict of one RCPT, in a message that goes no further. Rejects where the answer is none. */
+/** The verdict on one RCPT, in a message that ends there. Rejects if the answer is no verdict. */
 export async function ask(client: MilterClient, sender: string): Promise<'pass' | 'tempfail'> {
   await client.mail(`<${sender}>`)
   const { code, text } = await client.rcpt('<u@example.com>')

@@ -1,5 +1,5 @@
-// Real Postfix instances, each in a folder of its own, as root: one that asks a milter and passes what it accepts on to
-// a sink, and one that queues and retries as sending mail servers do. Neither touches the machine's own Postfix.
+// Starts real Postfix instances as root, each in a folder of its own: one asks a milter and passes accepted mail on to
+// a sink, the other queues and retries as sending servers do. Neither touches the machine's own Postfix.
 
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, utimes, writeFile } from 'node:fs/promises'
@@ -13,13 +13,15 @@ import { connect, type SmtpClient, startSink, type XclientAttributes } from './s
 const run = promisify(execFile)
 
 export interface PostfixOptions {
-  /** As in `smtpd_milters`: `inet:127.0.0.1:8891` or `unix:/path`; the user postfix must be able to write to the socket. */
+  /**
+   * The milter as in `smtpd_milters`, like `inet:127.0.0.1:8891`; the user postfix must have access to a unix socket.
+   */
   readonly milter: string
   /** A folder of `scratch`. */
   readonly dir: string
   /** Settings of main.cf that add to or replace those of the harness. */
   readonly settings?: Readonly<Record<string, string>>
-  /** Has smtpd see nothing but the queue directory, as Debian sets it up. */
+  /** Whether smtpd is chrooted in the queue directory, as on Debian. */
   readonly chroot?: boolean
 }
 
@@ -27,7 +29,7 @@ export interface ReceivingPostfix extends Mta {
   readonly queueDirectory: string
 }
 
-/** The receiving end. Its clients may say XCLIENT; authenticated ones are those that claim a LOGIN there. */
+/** Starts the receiving end. Clients may use XCLIENT, and count as authenticated if they claim a LOGIN there. */
 export async function startPostfix(options: PostfixOptions): Promise<ReceivingPostfix> {
   const { milter, dir, settings, chroot = false } = options
   const sink = await startSink()
@@ -36,15 +38,15 @@ export async function startPostfix(options: PostfixOptions): Promise<ReceivingPo
   const main = {
     myhostname: hostname,
     relay_domains: 'example.com example.net',
-    // Not even its own network may send elsewhere: a refused recipient must be possible for every client.
+    // Not even its own network may relay, so that a recipient can be refused for every client.
     smtpd_relay_restrictions: 'reject_unauth_destination',
-    // The port is on loopback alone; and one that has become another client may become a third.
+    // All addresses may use XCLIENT, as a client that has become another may become a third; the port is on loopback.
     smtpd_authorized_xclient_hosts: '0.0.0.0/0 [::]/0',
     relayhost: `[127.0.0.1]:${sink.port}`,
-    // Lines of any length are to arrive as they were sent.
+    // Lines of any length must arrive unchanged.
     smtp_line_length_limit: '0',
     smtpd_milters: milter,
-    // The milter's own default is to tempfail, which a test could not tell from greylisting.
+    // Postfix's default is tempfail, which a test could not tell from greylisting.
     milter_default_action: 'accept',
     milter_connect_timeout: '5s',
     milter_command_timeout: '5s',
@@ -66,13 +68,13 @@ export async function startPostfix(options: PostfixOptions): Promise<ReceivingPo
   }
 }
 
-/** What it has logged of a milter that failed it, or of itself. */
+/** The log lines about a failing milter, or about faults of Postfix itself. */
 export async function complaintsOf(mta: Mta): Promise<string[]> {
   const log = await mta.log()
   return log.split('\n').filter((line) => /warning:|fatal:|panic:|4\.7\.1 Service unavailable/.test(line))
 }
 
-/** A session after EHLO, from a client that has, but for what `claims` says, no name. */
+/** A session after EHLO, from a client without a name unless `claims` has one. */
 export async function startSession(mta: Mta, claims: XclientAttributes): Promise<SmtpClient> {
   const client = await connect(mta)
   await client.ehlo('client.test')
@@ -81,11 +83,11 @@ export async function startSession(mta: Mta, claims: XclientAttributes): Promise
 }
 
 export interface QueueingPostfixOptions {
-  /** The port of the MTA that gets everything. */
+  /** The port of the MTA to which all mail goes. */
   readonly relayPort: number
   /** A folder of `scratch`. */
   readonly dir: string
-  /** The loopback address it connects from. */
+  /** The loopback address from which it connects. */
   readonly sourceAddress?: string
   /** Settings of main.cf that add to or replace those of the harness. */
   readonly settings?: Readonly<Record<string, string>>
@@ -93,7 +95,7 @@ export interface QueueingPostfixOptions {
 
 export type QueueingPostfix = Omit<Mta, 'delivered'>
 
-/** The sending end: takes any mail from anyone and tries again every two to three seconds where it is deferred. */
+/** Starts the sending end: it accepts all mail, and retries deferred mail every two to three seconds. */
 export async function startQueueingPostfix(options: QueueingPostfixOptions): Promise<QueueingPostfix> {
   const { relayPort, dir, sourceAddress = '127.0.0.1', settings } = options
   const hostname = 'out.postfix.test'
@@ -128,7 +130,7 @@ async function startInstance(
   const queue = join(dir, 'queue')
   const data = join(dir, 'data')
   const mailLog = join(dir, 'log')
-  // mkdtemp leaves the folder to root alone, and most of Postfix runs as another user.
+  // Only root may use a folder of mkdtemp, and most of Postfix runs as another user.
   await run('chmod', ['755', dir])
   await run('install', ['-d', config, queue])
   await run('install', ['-d', '-o', 'postfix', data])
@@ -145,15 +147,15 @@ async function startInstance(
     local_recipient_maps: '',
     alias_maps: '',
     alias_database: '',
-    // No name server is to be asked anything.
+    // No name server is asked.
     smtpd_peername_lookup: 'no',
     smtp_dns_support_level: 'disabled',
     smtp_host_lookup: 'native',
     smtp_tls_security_level: 'none',
     smtpd_tls_security_level: 'none',
     smtputf8_enable: 'yes',
-    // What Postfix does against clients that make mistakes would slow down or end a scenario full of refusals.
-    // Postfix makes whoever sends faster than it delivers wait for a second; no answer of the milter takes that long.
+    // Without these settings, Postfix slows down clients that send faster than it delivers, and clients with many
+    // refusals.
     in_flow_delay: '0',
     smtpd_error_sleep_time: '0',
     smtpd_soft_error_limit: '1000000',
@@ -164,8 +166,8 @@ async function startInstance(
   const lines = Object.entries(main).map(([name, value]) => `${name} = ${value}\n`)
   await writeFile(join(config, 'main.cf'), lines.join(''))
   await writeFile(join(config, 'master.cf'), masterCf(port, chroot))
-  // Every program of Postfix waits and reads again while a file is so young that it might still be being written
-  // (dict_load_file_xt): seconds in all.
+  // Every program of Postfix waits and reads again while a file is so new that it might still be written to
+  // (dict_load_file_xt), which takes seconds in all.
   for (const name of ['main.cf', 'master.cf']) await utimes(join(config, name), 0, 0)
 
   const daemon = await startMaster(config, dir, port)
@@ -178,10 +180,10 @@ async function startInstance(
   }
 }
 
-// The checks that `postfix start` begins with, which also make the queue, and then the master as `postfix start-fg` runs
-// it. As the master ignores what becomes of its parent, both are in a PID namespace: its end is the end of all in it.
-// The limit, which node raises as far as it may, matters: Postfix's programs begin by closing every descriptor that
-// could be open.
+// Runs the checks of `postfix start`, which also make the queue, and then the master as `postfix start-fg` does. The
+// master outlives its parent, so both run in a PID namespace, whose end kills all processes in it. The limit on
+// descriptors, which node raises to the hard limit, is lowered, as Postfix's programs begin by closing every descriptor
+// that could be open.
 async function startMaster(config: string, dir: string, port: number): Promise<Daemon> {
   const { stdout } = await run('postconf', ['-d', '-h', 'daemon_directory'])
   const script = 'ulimit -n 1024 && postfix -c "$1" check && { "$2/master" -c "$1" -s & wait; }'
@@ -189,13 +191,13 @@ async function startMaster(config: string, dir: string, port: number): Promise<D
     command: 'unshare',
     args: ['--pid', '--fork', '--kill-child', 'sh', '-c', script, 'sh', config, stdout.trim()],
     cwd: dir,
-    // unshare turns a deaf ear to SIGTERM.
+    // unshare ignores SIGTERM.
     stopSignal: 'SIGKILL',
     ready: () => isListening(port),
   })
 }
 
-// Debian's master.cf with chroot for smtpd at most, and without services for other transports; log entries go through postlogd.
+// Debian's master.cf, without services for other transports; at most smtpd is chrooted, and postlogd writes the log.
 function masterCf(port: number, chroot: boolean): string {
   return `
 127.0.0.1:${port} inet n - ${chroot ? 'y' : 'n'} - - smtpd

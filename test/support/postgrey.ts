@@ -1,4 +1,4 @@
-// Debian's Postgrey, unpacked by debian.ts for the list files that it ships, and neither installed nor run.
+// Debian's Postgrey, which debian.ts unpacks for its list files; it is neither installed nor run.
 
 import { join } from 'node:path'
 

@@ -1,4 +1,5 @@
-// A TCP proxy in front of a server, which the test can slow down, cut, or have garble what comes back and add to it.
+// A TCP proxy in front of a server. The test can make it slow, cut its connections, and corrupt or add to what it
+// returns.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -6,17 +7,17 @@ import { endWith } from './scratch.ts'
 
 export interface TcpProxy {
   readonly port: number
-  /** What the server says arrives so many milliseconds later from now on. */
+  /** Delays all that the server sends by `milliseconds` from now on. */
   delay(milliseconds: number): void
   /** Ends all connections, at once. */
   cut(): void
-  /** Whether bytes of what the server says are changed on the way. */
+  /** Turns the corruption of the server's bytes on or off. */
   corrupt(isOn: boolean): void
-  /** Has the server seem to say this to each of its clients, at once. */
+  /** Sends `text` to each client, as if the server had. */
   inject(text: string): void
 }
 
-/** `dir` is a folder of `scratch`: the proxy ends before it does. */
+/** Starts the proxy, which ends before `dir`, a folder of `scratch`. */
 export async function startProxy(dir: string, target: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   const clients = new Set<Socket>()
@@ -54,7 +55,7 @@ export async function startProxy(dir: string, target: number): Promise<TcpProxy>
     server.close()
     cut()
   })
-  // Of a TCP server that listens, the address is never a path.
+  // The address of a listening TCP server is never a path.
   const { port } = server.address() as AddressInfo
   return {
     port,

@@ -1,4 +1,4 @@
-// A RedisStore for a test, from a URL as an administrator writes it, with what it has told of its connection.
+// Opens a RedisStore for a test, from a URL as an operator writes it, and records its events.
 
 import assert from 'node:assert/strict'
 import { openRedisStore, type RedisStore } from '../../src/store/redis/redis.ts'
@@ -8,20 +8,20 @@ import { type Scope, waitFor } from './scratch.ts'
 
 export interface WatchedStore {
   readonly store: RedisStore
-  /** `ready`, problems and warnings, in their order. */
+  /** The events in order: `ready`, problems and warnings. */
   readonly events: readonly string[]
   /** Waits until the store is in use, or in use again. */
   untilReady(timeoutMs?: number): Promise<void>
 }
 
-/** What the setting `store` gives for a URL; `others` are settings that no URL has. */
+/** The settings that a URL gives, with `others`, which no URL has. */
 export function redisSettings(url: string, others: Partial<RedisSettings> = {}): RedisSettings {
   const settings = parseRedisUrl(url)
   assert.ok(settings, url)
   return { ...settings, ...others }
 }
 
-/** Closed when `scope` ends. */
+/** Opens a store that is closed when `scope` ends. */
 export async function openWatched(scope: Scope, settings: RedisSettings): Promise<WatchedStore> {
   const events: string[] = []
   const store = await openRedisStore(settings, {

@@ -1,5 +1,5 @@
-// Real redis-servers on loopback ports: one that the test can stop, kill, freeze and start again, Sentinels with a master
-// and its replica, and a Cluster.
+// Starts real redis-servers on loopback ports: one that the test can stop, kill, freeze and restart, Sentinels with a
+// master and its replica, and a Cluster.
 
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
@@ -10,16 +10,16 @@ import { startDaemon } from './daemon.ts'
 import { endWith, freePort, waitFor } from './scratch.ts'
 
 export interface RedisOptions {
-  /** A folder of `scratch`; what Redis writes goes there, and it ends before the folder does. */
+  /** A folder of `scratch` for the files of Redis, which ends before the folder does. */
   readonly dir: string
-  /** A free port by default; give that of a stopped server to have it back. */
+  /** A free port by default; the port of a stopped server restarts it. */
   readonly port?: number
   readonly unixSocket?: string
-  /** Speaks TLS too, on a port of its own; `clients` are those that have to show a certificate. */
+  /** TLS on a port of its own; with `clients`, all clients need a certificate. */
   readonly tls?: { readonly certificates: Certificates; readonly clients?: 'all' }
   /** A free port by default, as for `port`. */
   readonly tlsPort?: number
-  /** More settings in the manner of its command line, such as `--appendonly yes`. */
+  /** More arguments of its command line, such as `--appendonly yes`. */
   readonly args?: readonly string[]
 }
 
@@ -30,12 +30,12 @@ export interface Redis {
   readonly tlsPort: number
   readonly pid: number
   stop(): Promise<void>
-  /** Kills it without a chance to say good-bye, and waits until it is gone. */
+  /** Kills the server by SIGKILL, and waits until it is gone. */
   kill9(): Promise<void>
-  /** Freezes it: connections stay, and nothing is answered. */
+  /** Freezes the server: connections stay open, and nothing is answered. */
   pause(): void
   resume(): void
-  /** What redis-cli prints for a command. */
+  /** The output of redis-cli for a command. */
   cli(...args: string[]): Promise<string>
 }
 
@@ -91,7 +91,7 @@ export interface Sentinels {
   readonly sentinels: readonly Pick<Redis, 'port' | 'cli'>[]
 }
 
-/** Three Sentinels that know each other, and that take a master for dead which is silent for half a second. */
+/** Starts three Sentinels that know each other; they take a master for dead after half a second of silence. */
 export async function startSentinels(options: { readonly dir: string }): Promise<Sentinels> {
   const { dir } = options
   const master = await startRedis({ dir })
@@ -108,7 +108,7 @@ export async function startSentinels(options: { readonly dir: string }): Promise
   return { url: `redis+sentinel://${hosts}/greymx-test`, master, replica, sentinels }
 }
 
-/** Of a master on `masterPort`, which has to speak TLS where `tls` is given. */
+/** Starts a Sentinel of the master on `masterPort`, which speaks TLS if `tls` is given. */
 export async function startSentinel(dir: string, masterPort: number, tls?: RedisOptions['tls']) {
   const port = await freePort()
   const file = join(dir, `sentinel-${port}.conf`)
@@ -145,12 +145,12 @@ const SLOTS = [
   ['10923', '16383'],
 ] as const
 
-/** Three masters with a replica each, that take a node for dead which is silent for a second. */
+/** Starts three masters with a replica each; they take a node for dead after a second of silence. */
 export async function startCluster(options: { readonly dir: string }): Promise<Cluster> {
   const nodes = await Promise.all(SLOTS.flatMap(() => [0, 1]).map(() => startNode(options.dir)))
   const [masters, replicas] = [nodes.slice(0, SLOTS.length), nodes.slice(SLOTS.length)]
   const ids = await Promise.all(masters.map(({ redis }) => redis.cli('cluster', 'myid')))
-  const [{ redis: first }] = nodes as [(typeof nodes)[0]] // six of them
+  const [{ redis: first }] = nodes as [(typeof nodes)[0]] // there are six
   await Promise.all(
     nodes.map(async ({ redis, busPort }, index) => {
       await redis.cli('cluster', 'set-config-epoch', `${index + 1}`)
@@ -159,7 +159,7 @@ export async function startCluster(options: { readonly dir: string }): Promise<C
       if (redis !== first) await first.cli('cluster', 'meet', '127.0.0.1', `${redis.port}`, `${busPort}`)
     }),
   )
-  // A replica can follow only a master that it has heard of.
+  // A replica can follow only a master that it knows.
   for (const [index, { redis }] of replicas.entries()) {
     const follow = () => redis.cli('cluster', 'replicate', ids[index] ?? '')
     await waitFor('a replica to follow', async () => (await follow()) === 'OK')
@@ -181,7 +181,7 @@ export async function startCluster(options: { readonly dir: string }): Promise<C
   }
 }
 
-/** A node that is not yet part of a cluster. */
+/** Starts a node that is not yet part of a cluster. */
 export async function startNode(
   dir: string,
   options: Partial<RedisOptions> = {},

@@ -1,5 +1,5 @@
-// What every test that touches the machine needs: a folder of its own, a port of its own, and a way to wait for
-// something to become true. What is bound to the folder (a server, a socket) ends before the folder goes.
+// Gives a test that uses the machine a folder of its own, a free port, and a way to wait until something is true. A
+// server or socket that is bound to the folder ends before the folder is removed.
 
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -7,22 +7,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What runs an action at its end: a `TestContext`, or `{ after }` of node:test for a whole suite or file. */
+/** A scope that runs actions at its end: a `TestContext`, or `{ after }` of node:test for a suite or file. */
 export interface Scope {
   after(end: () => Promise<void>): void
 }
 
 const endings = new Map<string, (() => Promise<void>)[]>()
 
-/** A new folder (mode 0755), removed when `scope` ends, after everything given to `endWith` for it has ended. */
+/** A new folder with mode 0755. It is removed when `scope` ends, after all that `endWith` has for it. */
 export async function scratch(scope: Scope): Promise<string> {
-  // Sendmail refuses a milter socket that lies anywhere below a world-writable folder, sticky or not, and Postfix drops
-  // its privileges before it reaches its own: hence neither /tmp nor a private folder while there is a choice.
+  // Sendmail refuses a milter socket below a world-writable folder, sticky or not, so /tmp will not do. Postfix drops
+  // its privileges before it opens its folder, so a private folder will not do either.
   const dir = await mkdtemp(join(process.getuid?.() === 0 ? '/run' : tmpdir(), 'greymx-'))
   await chmod(dir, 0o755)
   endings.set(dir, [])
   scope.after(async () => {
-    // node:test runs `after` hooks in the order of their registration; a folder in use must go last.
+    // node:test runs `after` hooks in the order of registration, but a folder that is in use must be removed last.
     const failures: unknown[] = []
     for (const end of (endings.get(dir) ?? []).reverse()) await end().catch((error) => failures.push(error))
     endings.delete(dir)
@@ -32,7 +32,7 @@ export async function scratch(scope: Scope): Promise<string> {
   return dir
 }
 
-/** Has `end` called before the folder `dir`, which must be one of `scratch`, is removed; the last one given comes first. */
+/** Registers `end` to be called before `dir`, a folder of `scratch`, is removed; the last one is called first. */
 export function endWith(dir: string, end: () => Promise<void>): void {
   const known = endings.get(dir)
   if (known === undefined) throw new Error(`Cannot bind anything to ${dir}: it is not a folder of scratch()`)
@@ -42,14 +42,14 @@ export function endWith(dir: string, end: () => Promise<void>): void {
 /** A TCP port that nothing on the loopback addresses listens on. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    // Below the range from which the kernel takes the local ports of outgoing connections, so that none of those
-    // gets this one between now and the moment the server that it is for listens on it.
+    // The range is below that of local ports of outgoing connections, so that none of these takes the port before the
+    // server listens on it.
     const port = 12_000 + Math.floor(Math.random() * 20_000)
     if (await canListen(port)) return port
   }
 }
 
-/** Whether some process listens on the TCP port. Asks the kernel: a connection would be one more for a milter to see. */
+/** Whether a process listens on the TCP port. It asks the kernel, as a milter would notice a connection. */
 export async function isListening(port: number): Promise<boolean> {
   const listening = new RegExp(`:${port.toString(16).toUpperCase().padStart(4, '0')} [0-9A-F]+:0000 0A `)
   const tables = await Promise.all(
@@ -58,7 +58,7 @@ export async function isListening(port: number): Promise<boolean> {
   return tables.some((table) => listening.test(table))
 }
 
-/** The first value of `probe` that is true in a condition; rejects with `what` if there is none for `timeoutMs`. */
+/** Resolves to the first truthy value of `probe`; rejects with `what` if there is none within `timeoutMs`. */
 export async function waitFor<T>(
   what: string,
   probe: () => T | Promise<T>,

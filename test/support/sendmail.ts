@@ -1,5 +1,5 @@
-// A real Sendmail, unpacked by debian.ts and not installed, as root in namespaces of its own: there it has the host name,
-// the hosts file, the syslog socket and the SASL configuration that a test wants, and the machine keeps its own.
+// Starts a real Sendmail, which debian.ts unpacks, as root in namespaces of its own. There it has the host name, the
+// hosts file, the syslog socket and the SASL configuration of the test, and the machine keeps its own.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -23,19 +23,22 @@ export const saslpasswd = join(sendmailRoot, 'usr/sbin/saslpasswd2')
 export const sendmailUser = { user: 'joe', password: 'correct horse' } as const
 
 export interface SendmailOptions {
-  /** The equates of INPUT_MAIL_FILTER, such as `S=unix:/path, F=T, T=S:5s;R:5s`. Without F, mail goes on when the filter fails. */
+  /**
+   * The equates of INPUT_MAIL_FILTER, such as `S=unix:/path, F=T, T=S:5s;R:5s`; without F, mail passes if the filter
+   * fails.
+   */
   readonly milter: string
   /** A folder of `scratch`. */
   readonly dir: string
-  /** Names of clients by their address; both directions agree. All other addresses have none. */
+  /** Forward-confirmed names of clients by address; other addresses have no name. */
   readonly hosts?: Readonly<Record<string, string>>
-  /** Offers STARTTLS, and asks clients for a certificate. */
+  /** If given, Sendmail offers STARTTLS and asks clients for a certificate. */
   readonly tls?: Certificates
   /** Lines of the .mc file before its features, such as `define(…)`. */
   readonly definitions?: string
 }
 
-/** Starts Sendmail. Clients are told apart by the loopback address they connect from: it knows no XCLIENT. */
+/** Starts Sendmail. Clients are told apart by their loopback addresses, as Sendmail has no XCLIENT. */
 export async function startSendmail(options: SendmailOptions): Promise<Mta> {
   const { milter, dir: parent, hosts = {}, tls, definitions = '' } = options
   const hostname = 'mx.sendmail.test'
@@ -79,7 +82,7 @@ export async function startSendmail(options: SendmailOptions): Promise<Mta> {
     ],
     cwd: dir,
     env,
-    // unshare turns a deaf ear to SIGTERM; when it is killed, the kernel ends all that is in its namespace.
+    // unshare ignores SIGTERM; when it is killed, the kernel kills all processes in its namespace.
     stopSignal: 'SIGKILL',
     ready: () => isListening(port),
   })
@@ -129,8 +132,8 @@ interface Settings {
   readonly definitions: string
 }
 
-// Every recipient goes to the sink by SMTP, its body as it came: no limit to the length of a line (L=0) and no recoding
-// (F=8). The machine's aliases and statistics are not to be touched.
+// Every recipient goes to the sink by SMTP with its body unchanged: lines have no limit (L=0), and nothing is recoded
+// (F=8). The machine's aliases and statistics are not used.
 function masterConfig({ dir, hostname, port, sinkPort, milter, tls, definitions }: Settings): string {
   return `
 include(\`${sendmailRoot}/usr/share/sendmail/cf/m4/cf.m4')
@@ -167,8 +170,8 @@ R$* < @ $+ >	$#sink $@ [127.0.0.1] $: $1 < @ $2 >
 `
 }
 
-// Sendmail sleeps for a minute when the host name has no dot, and closes every descriptor that could be open at each fork.
-// The folder of devices is replaced because /dev/log, which syslog(3) writes to, need not exist to be mounted over.
+// Sendmail sleeps for a minute when the host name has no dot, and closes every descriptor that could be open at each
+// fork. The folder of devices is replaced, as /dev/log, to which syslog(3) writes, may not exist to be mounted over.
 const startScript = `
 set -e
 hostname "$1"
@@ -184,7 +187,7 @@ ulimit -n 1024
 exec "$2" -bD -q1s -C "$3"
 `
 
-// A syslogd of one line: node has no datagram sockets of the unix kind, and perl is on every Debian machine.
+// A minimal syslogd in Perl, which every Debian machine has, as Node.js has no unix datagram sockets.
 const logKeeper = `
 use Socket; $| = 1; my ($path, $log) = @ARGV;
 socket(my $socket, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";

@@ -1,4 +1,4 @@
-// Both ends of an SMTP dialogue: a client that sends exactly what a scenario says, and a server that takes whatever
+// Both ends of an SMTP dialogue: a client that sends exactly what a scenario says, and a server that accepts all that
 // the MTA under test passes on.
 
 import { createHmac } from 'node:crypto'
@@ -12,13 +12,13 @@ import type { DeliveredMessage } from './mta.ts'
 export interface SmtpTarget {
   readonly host: string
   readonly port: number
-  /** Any of 127.0.0.0/8: Sendmail knows its clients by it. */
+  /** An address in 127.0.0.0/8, by which Sendmail knows the client. */
   readonly localAddress?: string
 }
 
 /**
- * What XCLIENT can claim in Postfix; `[UNAVAILABLE]` and `[TEMPUNAVAIL]` are values too. What is not given stays, the
- * REVERSE_NAME that came with an earlier NAME among it; an IPv6 ADDR begins with `IPV6:`.
+ * Attributes of Postfix's XCLIENT; `[UNAVAILABLE]` and `[TEMPUNAVAIL]` are values too. Attributes that are not given
+ * stay as they were, such as the REVERSE_NAME of an earlier NAME. An IPv6 ADDR begins with `IPV6:`.
  */
 export type XclientAttributes = Partial<
   Record<
@@ -28,22 +28,22 @@ export type XclientAttributes = Partial<
 >
 
 /**
- * One SMTP session. Every reply is the whole text, its lines joined by \n. Whatever awaits a reply rejects when the
- * server closes the connection instead, or says nothing for a minute.
+ * One SMTP session. A reply is its whole text, with lines joined by \n. A method that awaits a reply rejects when the
+ * server closes the connection, or sends nothing for a minute.
  */
 export interface SmtpClient {
   readonly greeting: string
-  /** Sends a line, as UTF-8, and returns the reply. */
+  /** Sends a line as UTF-8, and returns the reply. */
   command(line: string): Promise<string>
   /** Sends lines in one piece and returns their replies. */
   pipeline(lines: readonly string[]): Promise<string[]>
   ehlo(name?: string): Promise<string>
-  /** Claims to be another client and says EHLO anew. Returns the reply to EHLO, or that to XCLIENT if it was refused. */
+  /** Claims to be another client and sends EHLO again. Returns the reply to EHLO, or to XCLIENT if that was refused. */
   xclient(attributes: XclientAttributes): Promise<string>
   authCramMd5(user: string, password: string): Promise<string>
-  /** STARTTLS, with a certificate of its own where one is given, and says EHLO anew. Returns the reply to EHLO. */
+  /** Starts TLS, with a client certificate if one is given, and sends EHLO again. Returns the reply to EHLO. */
   startTls(certificate?: Certificate): Promise<string>
-  /** DATA and a message: a string in UTF-8 with any line ends, or bytes with CRLF ones. Returns the last reply. */
+  /** Sends DATA and a message: text with any line ends, or bytes with CRLF. Returns the last reply. */
   data(message: string | Buffer): Promise<string>
   quit(): Promise<string>
   /** Drops the connection without QUIT. */
@@ -52,7 +52,7 @@ export interface SmtpClient {
 
 const replyTimeout = 60_000
 
-/** Connects and waits for the greeting, whatever it says. */
+/** Connects, and waits for any greeting. */
 export async function connect(target: SmtpTarget): Promise<SmtpClient> {
   const { host, port, localAddress } = target
   let socket: Socket = createConnection({ noDelay: true, host, port, ...(localAddress && { localAddress }) })
@@ -103,7 +103,7 @@ export async function connect(target: SmtpTarget): Promise<SmtpClient> {
       const answer = await command('STARTTLS')
       if (!answer.startsWith('220')) return answer
       lines.detach()
-      // Whether the server is the right one is not what is tested.
+      // The test does not check the server's certificate.
       socket = connectTls({ socket, rejectUnauthorized: false, ...certificate })
       await once(socket, 'secureConnect')
       lines = lineReader(socket)
@@ -124,7 +124,7 @@ export async function connect(target: SmtpTarget): Promise<SmtpClient> {
   }
 }
 
-// latin1 keeps each byte a character, so that text functions can work on any bytes.
+// In latin1 each byte is a character, so that text functions work on any bytes.
 function asData(message: string | Buffer): Buffer {
   const text =
     typeof message === 'string'
@@ -144,9 +144,9 @@ function xtext(value: string): string {
 }
 
 interface LineReader {
-  /** The next line that comes, kept or awaited; rejects once there can be none. */
+  /** Resolves to the next line; rejects when there can be none. */
   next(): Promise<string>
-  /** Leaves the socket to somebody else. */
+  /** Stops reading, so that another reader can use the socket. */
   detach(): void
 }
 
@@ -165,7 +165,7 @@ function lineReader(socket: Socket): LineReader {
     lines.push(line)
     wake()
   })
-  // It passes on the errors of its input, as when Sendmail resets a TLS connection after QUIT.
+  // The reader passes on errors of its input, as when Sendmail resets a TLS connection after QUIT.
   reader.on('error', end)
   const next = async () => {
     const deadline = setTimeout(
@@ -202,13 +202,13 @@ export async function startSink(): Promise<Sink> {
   const server = createServer((socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
-    // A client that drops the connection has said all it had to say.
+    // A client that drops the connection has sent all that it had.
     socket.on('error', () => socket.destroy())
     receive(socket, (message) => messages.push(message))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  // Of a TCP server that listens, the address is never a path.
+  // The address of a listening TCP server is never a path.
   const { port } = server.address() as AddressInfo
   return {
     port,
@@ -222,7 +222,7 @@ export async function startSink(): Promise<Sink> {
   }
 }
 
-// The extensions that let a message through as it is; without 8BITMIME an MTA would recode the body.
+// With these extensions a message arrives unchanged; without 8BITMIME an MTA would recode the body.
 const extensions =
   '250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n'
 

@@ -1,4 +1,4 @@
-// Sockets that a service manager opened: what the environment says of them, and greymx run with real ones.
+// Tests of sockets that a service manager opens: reading the environment, and running greymx with real ones.
 
 import assert from 'node:assert/strict'
 import { existsSync, statSync } from 'node:fs'
@@ -13,7 +13,7 @@ import { startDaemon } from '../support/daemon.ts'
 import { PROGRAM } from '../support/greymx.ts'
 import { freePort, scratch, waitFor } from '../support/scratch.ts'
 
-const PATIENCE = { timeout: 60_000 }
+const WITH_TIMEOUT = { timeout: 60_000 }
 
 describe('inheritedSockets()', () => {
   const cases: ReadonlyArray<
@@ -47,7 +47,7 @@ describe('inheritedSockets()', () => {
 
 test(
   'greymx serves inherited sockets in the place of listen, and leaves them to their owner',
-  PATIENCE,
+  WITH_TIMEOUT,
   async (t) => {
     const dir = await scratch(t)
     const [port, unused] = [await freePort(), await freePort()]
@@ -67,7 +67,7 @@ test(
     for (const spec of [inet, unix]) (await connectToFilter(spec, 10_000)).quit()
     await assert.rejects(connectToFilter({ ...inet, port: unused }, 10_000), /ECONNREFUSED/)
 
-    // A reload may change what it likes of listen and socket_mode.
+    // A reload ignores changes of listen and socket_mode.
     await writeFile(greymx.configFile, settings.replace('0600', '0666').replace(String(unused), '1'))
     greymx.signal('SIGHUP')
     await waitFor('the reload', () => greymx.output().includes('msg="configuration read again"\n'))
@@ -82,11 +82,11 @@ test(
   },
 )
 
-test('an MTA that connects while nobody runs waits for the next start', PATIENCE, async (t) => {
+test('an MTA that connects while nobody runs waits for the next start', WITH_TIMEOUT, async (t) => {
   const dir = await scratch(t)
   const port = await freePort()
   const greymx = await startActivated({ dir, sockets: [port], settings: 'store: "memory:"\nadmin: false' })
-  // An open transaction holds up the stop.
+  // An open transaction delays the stop.
   const spec: SocketSpec = { kind: 'inet', host: '127.0.0.1', port }
   const open = await connectToFilter(spec, 10_000)
   await open.connect({ hostName: 'client.test', family: 'inet', port: 25, address: '192.0.2.7' })
@@ -100,19 +100,19 @@ test('an MTA that connects while nobody runs waits for the next start', PATIENCE
   ;(await waiting).quit()
 })
 
-test('children of greymx get none of it', PATIENCE, async (t) => {
+test('children of greymx get none of it', WITH_TIMEOUT, async (t) => {
   const dir = await scratch(t)
   const port = await freePort()
   const greymx = await startActivated({ dir, sockets: [port], settings: 'store: "memory:"\nadmin: false' })
   const pid = greymx.pids()[0]
   assert.match(await readlink(`/proc/${pid}/fd/3`), /^socket:/)
-  // Closed by exec(2): octal 02000000 is O_CLOEXEC.
+  // exec(2) closes the descriptor: octal 02000000 is O_CLOEXEC.
   assert.match(await readFile(`/proc/${pid}/fdinfo/3`, 'utf8'), /^flags:\s+02\d{6}$/m)
 })
 
 test(
   'greymx says which inherited descriptor is not a listening socket, with status 69',
-  PATIENCE,
+  WITH_TIMEOUT,
   async (t) => {
     const dir = await scratch(t)
     await writeFile(join(dir, 'milter.yaml'), 'store: "memory:"\nadmin: false\n')

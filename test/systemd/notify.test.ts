@@ -1,4 +1,4 @@
-// What greymx tells a service manager, taken from a real unix datagram socket.
+// Tests of the messages to a service manager, read from a real unix datagram socket.
 
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -7,12 +7,12 @@ import { Notifier } from '../../src/systemd/notify.ts'
 import { startActivated, startNotifySocket } from '../support/activation.ts'
 import { freePort, scratch, waitFor } from '../support/scratch.ts'
 
-const PATIENCE = { timeout: 60_000 }
+const WITH_TIMEOUT = { timeout: 60_000 }
 
 for (const kind of ['a path', 'an abstract address']) {
   test(
     `greymx tells ${kind} when it is ready, reloads and stops, and that it is alive`,
-    PATIENCE,
+    WITH_TIMEOUT,
     async (t) => {
       const dir = await scratch(t)
       const port = await freePort()
@@ -40,7 +40,7 @@ for (const kind of ['a path', 'an abstract address']) {
       assert.ok(BigInt(reloading[1] ?? '') >= before)
       assert.equal(messages[2], ready)
 
-      // A manager must not take a faulty file for an endless reload.
+      // After a refused reload, the manager must be told that the reload has ended.
       await writeFile(greymx.configFile, 'foo: 1\n')
       greymx.signal('SIGHUP')
       await waitFor('the end of the refused reload', () => heard('READY=1') === 3)
@@ -53,7 +53,7 @@ for (const kind of ['a path', 'an abstract address']) {
   )
 }
 
-test('a daemon whose event loop stands still shows no sign of life', PATIENCE, async (t) => {
+test('a daemon whose event loop stands still shows no sign of life', WITH_TIMEOUT, async (t) => {
   const dir = await scratch(t)
   const manager = await startNotifySocket(dir)
   const greymx = await startActivated({
@@ -70,7 +70,7 @@ test('a daemon whose event loop stands still shows no sign of life', PATIENCE, a
   })
   const count = manager.messages().length
   await new Promise((resolve) => setTimeout(resolve, 600))
-  assert.ok(manager.messages().length <= count + 1) // one may have been on its way
+  assert.ok(manager.messages().length <= count + 1) // one message may have been sent before
   greymx.signal('SIGCONT')
   await waitFor('signs of life', () => manager.messages().length > count + 2)
 })

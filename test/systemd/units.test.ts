@@ -1,4 +1,5 @@
-// The units as they are installed: systemd finds no fault in them, and little that the service could do to the machine.
+// Tests of the units as they are installed: systemd finds no fault in them, and little that the service could do to the
+// host.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -17,7 +18,7 @@ const run = promisify(execFile)
 
 const UNITS = ['greymx.service', 'greymx.socket'] as const
 
-/** The most that `systemd-analyze security` may say, of 10. */
+/** Largest exposure by `systemd-analyze security`, out of 10. */
 const EXPOSURE = 2.0
 
 function settings(unit: string, name: string): string[] {
@@ -33,7 +34,7 @@ test(`systemd-analyze security rates greymx.service ${EXPOSURE.toFixed(1)} or le
 })
 
 test('systemd-analyze verify finds no fault in the units', async (t) => {
-  // A copy of them whose commands are there, wherever this machine has its node.
+  // The copy names commands that exist on this machine, such as its node.
   const dir = await scratch(t)
   await mkdir(join(dir, 'units'))
   for (const unit of UNITS) await copyFile(join('systemd', unit), join(dir, 'units', unit))
@@ -56,7 +57,7 @@ test('the socket unit listens on unix sockets alone, for the group of the MTA', 
 test('README sends both MTAs, probe and check to the sockets of the unit', async (t) => {
   const dir = await scratch(t)
   const readme = readFileSync('README.md', 'utf8')
-  // What README has the operator run, on another file than the machine's own.
+  // This runs the command of the README on another file than the machine's own.
   const [command = ''] = /^ {4}sed '.*milter\.yaml > .*$/m.exec(readme) ?? []
   const file = join(dir, 'milter.yaml')
   await run('sh', ['-c', command.replace('/etc/greymx/milter.yaml', file)])
@@ -72,7 +73,7 @@ test('README sends both MTAs, probe and check to the sockets of the unit', async
   assert.deepEqual(checkSendmail(`${sendmail}\n`, config), [])
 })
 
-// systemd removes it, and the socket in it, whenever the service stops.
+// systemd would remove such a directory, and the socket in it, whenever the service stops.
 test('the service has no runtime directory', () => {
   assert.deepEqual(settings('greymx.service', 'RuntimeDirectory'), [])
 })

@@ -1,5 +1,5 @@
-// SPF: what passes and what does not, by small zones in memory; what it says of a client that it passes; what a hostile
-// record may cost; and once the whole way to a real DNS server.
+// Tests of SPF with small zones in memory: which clients pass, which passes vouch for a client, and what a hostile
+// record may cost; and one test with a real DNS server.
 
 import assert from 'node:assert/strict'
 import { promises } from 'node:dns'
@@ -56,13 +56,13 @@ test('checkSpf() answers by the record of the domain', async () => {
     ['v=spf1 ip6:2001:db8::/64 -all', IPV6, 'pass'],
     ['v=spf1 ip6:2001:db8:1::/64 -all', IPV6, 'other'],
     ['V=SPF1 +IP4:192.0.2.7 -ALL', IPV4, 'pass'],
-    // No other result than pass is one.
+    // No result other than pass counts as a pass.
     ['v=spf1 -ip4:192.0.2.7 +all', IPV4, 'other'],
     ['v=spf1 ~ip4:192.0.2.7 +all', IPV4, 'other'],
     ['v=spf1 ?ip4:192.0.2.7 +all', IPV4, 'other'],
     ['v=spf1 ip4:192.0.2.8', IPV4, 'other'],
     ['v=spf1', IPV4, 'other'],
-    // A record in several strings is their sequence without a space between.
+    // The strings of a record are joined without a space.
     [['v=spf1 ip4:192.', '0.2.7 -a', 'll'], IPV4, 'pass'],
     [['v=spf1', 'ip4:192.0.2.7 -all'], IPV4, 'none'],
     ['v=spf1 a:v4.example.net -all', IPV4, 'pass'],
@@ -90,7 +90,7 @@ test('checkSpf() answers by the record of the domain', async () => {
     ['v=spf1 redirect=soft.example.net', IPV4, 'other'],
     ['v=spf1 redirect=none.example.net', IPV4, 'other'],
     ['v=spf1 redirect=open.example.net -all', IPV4, 'other'],
-    // A mistake anywhere, behind what matches too, spoils all of the record.
+    // A mistake anywhere spoils the whole record, even behind a term that matches.
     ['v=spf1 +all ipv4:192.0.2.7', IPV4, 'other'],
     ['v=spf1 +all ip4:192.0.2.300', IPV4, 'other'],
     ['v=spf1 +all ip4:192.0.2.0/33', IPV4, 'other'],
@@ -120,16 +120,16 @@ test('checkSpf() tells a domain without record from one with two, and from a fai
         [{ 'sender.example.org': txt('v=spf1 mx:b.example.org +all'), 'b.example.org': code }, 'error'],
         [{ 'sender.example.org': txt('v=spf1 redirect=b.example.org'), 'b.example.org': code }, 'error'],
         [{ 'sender.example.org': txt('v=spf1 include:b.example.org +all'), 'b.example.org': code }, 'error'],
-        // A library took most of these for an include that does not match, and let everything pass.
+        // Regression: a library took most of these for an include that does not match, and let everything pass.
         [{ 'sender.example.org': txt('v=spf1 -include:b.example.org +all'), 'b.example.org': code }, 'error'],
-        // What stands before the failure has already decided.
+        // A term before the failure has already decided.
         [
           { 'sender.example.org': txt('v=spf1 ip4:192.0.2.7 a:b.example.org'), 'b.example.org': code },
           'pass',
         ],
       ],
     ),
-    // No list at all, and a list of no strings, are no answers of a DNS.
+    // DNS gives no such answers: no list, and a list without strings.
     [{ 'sender.example.org': { TXT: [undefined, 7, 'v=spf1 +all'] } }, 'none'],
   ]
   for (const [zone, answer] of cases) {
@@ -159,7 +159,7 @@ test('checkSpf() asks nothing of what is no domain', async () => {
   assert.deepEqual(asked, [])
 })
 
-// Each of these passed with a library that had a reading of its own.
+// Regression: each of these passed with a library that read records in its own way.
 test('checkSpf() does not pass what only a reading of its own would pass', async () => {
   const wildcard = { A: ['127.0.0.2'] }
   const cases: Array<[why: string, zone: Zone, asked?: Question]> = [
@@ -250,7 +250,7 @@ test('checkSpf() writes out the domain of an included record, and joins delimite
       { local: 'x-a+b=c' },
     ],
     [
-      // Labels beyond 253 characters in all are cut off from the left (RFC 7208 section 7.3).
+      // Names longer than 253 characters lose labels from the left (RFC 7208 section 7.3).
       {
         'sender.example.org': txt('v=spf1 exists:%{l}.example.net'),
         [`${'abcdefghi.'.repeat(24)}example.net`]: { A: ['127.0.0.2'] },
@@ -297,14 +297,14 @@ test('checkSpf() bounds what a hostile record costs', async () => {
       }
       const began = performance.now()
       assert.notEqual(await checkSpf({ client, local: 'a'.repeat(480) }, resolve), 'pass', why)
-      // Measured: 20 ms at most. Without the bounds, a name of 60 000 letters alone took two seconds.
+      // It takes 20 ms at most. Without the bounds, a name of 60,000 letters took two seconds.
       assert.ok(performance.now() - began < 1000, why)
       assert.ok(asked <= 40, `${why}: ${asked} questions`)
     }
   }
 })
 
-// Whatever the DNS has under whatever name, and whatever the client says, there is an answer.
+// Property: there is an answer, whatever DNS has under any name and whatever the client says.
 test('checkSpf() answers whatever the record is made of', async () => {
   const pieces = [
     ...[
@@ -360,7 +360,7 @@ test('checkSpf() answers whatever the record is made of', async () => {
   )
 })
 
-// Each client below passes; `vouched` is whether that says anything of it.
+// Each client below passes; `vouched` tells whether the pass vouches for it.
 test('a pass vouches for a client by its address, and only where few others pass', async () => {
   const bots = ['192.0.2.7', '198.51.100.9', '203.0.113.11', '126.65.212.177']
   const lists: Zone = {
@@ -393,17 +393,17 @@ test('a pass vouches for a client by its address, and only where few others pass
     ['v=spf1 include:client.ip4.example.net -all', IPV4, true],
     ['v=spf1 redirect=client.ip4.example.net', IPV4, true],
     ['v=spf1 a:%{d} a:host.%{d2} -all', IPV6, true],
-    // Blocks that lie within others, or are named twice, count once.
+    // Blocks within others, and blocks that are named twice, count once.
     [`v=spf1 ${'ip4:192.0.0.0/11 '.repeat(40)} -all`, IPV4, true],
-    // What does not pass counts for nothing.
+    // Terms that do not pass do not count.
     ['v=spf1 ip4:192.0.2.7 ~ip4:0.0.0.0/1 -include:half.example.net ?all', IPV4, true],
-    // What stands behind the tenth term that asks matches nobody.
+    // Terms behind the tenth that asks DNS match nobody.
     [
       `v=spf1 ip4:192.0.2.7 ${'include:none.example.net '.repeat(10)} include:half.example.net -all`,
       IPV4,
       true,
     ],
-    // Who passes by everything passes by nothing.
+    // A pass by a term that passes everybody vouches for nobody.
     ['v=spf1 +all', IPV4, false],
     ['v=spf1 all', IPV6, false],
     [`v=spf1 ${seven} +all`, IPV4, false],
@@ -413,7 +413,7 @@ test('a pass vouches for a client by its address, and only where few others pass
     ['v=spf1 exists:wild.example.net -all', IPV4, false],
     ['v=spf1 exists:%{i}.bots.example.net -all', IPV4, false],
     ['v=spf1 ptr:example.net -all', IPV4, false],
-    // A name that the client or its sender has its part in is an answer made for it.
+    // An answer under a name that the client or sender takes part in may be made for it.
     ['v=spf1 include:%{i}.ip4.example.net -all', IPV4, false],
     ['v=spf1 redirect=%{i}.ip4.example.net', IPV4, false],
     ['v=spf1 include:%{l}.example.net -all', IPV4, false],
@@ -421,7 +421,7 @@ test('a pass vouches for a client by its address, and only where few others pass
     ['v=spf1 mx:%{i}.a.example.net -all', IPV4, false],
     ['v=spf1 a:%{h} -all', IPV4, false],
     ['v=spf1 a:%{p} -all', IPV4, false],
-    // So much of the address space is nobody's.
+    // Nobody owns as much of the address space.
     ['v=spf1 ip4:0.0.0.0/0 -all', IPV4, false],
     ['v=spf1 ip6:2000::/3 -all', IPV6, false],
     ['v=spf1 ip4:192.0.0.0/10 -all', IPV4, false],
@@ -437,7 +437,7 @@ test('a pass vouches for a client by its address, and only where few others pass
     ['v=spf1 a:host.example.net//16 -all', IPV6, false],
     ['v=spf1 ip4:192.0.2.7 a:host.example.net/3 -all', IPV4, false],
     [`v=spf1 ${Array.from({ length: 40 }, (_, n) => `ip4:192.${n}.0.0/16`).join(' ')} -all`, IPV4, false],
-    // So many places are nobody's, however few addresses of each.
+    // Nobody is in as many networks, even with few addresses in each.
     [
       `v=spf1 ip4:192.0.2.7 ${Array.from({ length: 200 }, (_, n) => `ip4:10.${n}.0.1`).join(' ')} -all`,
       IPV4,
@@ -465,7 +465,7 @@ test('a pass vouches for a client by its address, and only where few others pass
   }
 })
 
-// An included record can end early for one client and not for another: what stands behind it passes some of them.
+// An included record can end early for one client and not for another, so that terms behind it pass some clients.
 test('nothing that ends an evaluation hides what stands behind it from the look at who passes', async () => {
   const zone: Zone = {
     'neutral.example.net': txt('v=spf1 ?ip4:0.0.0.0/0 include:gone.example.net'),
@@ -708,7 +708,7 @@ test('SPF is evaluated with what a real DNS server says', async (t) => {
   assert.equal(await ask('long.example.org'), 'pass', 'a record that UDP has no room for')
   assert.equal(await ask('mail.example.org'), 'none')
   assert.equal(await ask('absent.example.org'), 'none')
-  // The server refuses what it does not know.
+  // The server refuses questions for other zones.
   assert.equal(await ask('example.net'), 'error')
   assert.equal(await ask('lost.example.org'), 'error')
   await dns.pause()

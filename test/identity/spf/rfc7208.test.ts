@@ -1,6 +1,6 @@
-// The public test suite for RFC 7208, whole: every case, with permerror and temperror told apart.
+// Runs every case of the public test suite for RFC 7208; permerror and temperror are told apart.
 //
-// rfc7208-tests.yml is the openspf.org suite, release 2014.04, unchanged; its licence stands in rfc7208-tests.LICENSE.
+// rfc7208-tests.yml is the openspf.org suite, release 2014.04, unchanged; its licence is in rfc7208-tests.LICENSE.
 
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
@@ -20,7 +20,7 @@ interface Case {
   readonly host: string
   readonly helo: string
   readonly mailfrom?: string
-  /** One result, or those that the RFC leaves open, the preferred one first. */
+  /** One result, or several if the RFC leaves it open, with the preferred one first. */
   readonly result: string | readonly string[]
 }
 
@@ -48,7 +48,9 @@ test('the suite has all of its 203 cases', () => {
   assert.equal(scenarios.flatMap(({ tests }) => Object.keys(tests)).length, 203)
 })
 
-/** The suite's zones: records of type SPF stand for TXT where a name has no TXT; `TIMEOUT` for all that is not there. */
+/**
+ * The suite's zones. Records of type SPF stand for TXT if a name has no TXT; `TIMEOUT` stands for all that is missing.
+ */
 function ofSuite(zonedata: Scenario['zonedata']): AskResolver {
   const zone = new Map(Object.entries(zonedata).map(([name, records]) => [name.toLowerCase(), records]))
   return async function resolve(name, type): Promise<unknown> {
@@ -58,7 +60,7 @@ function ofSuite(zonedata: Scenario['zonedata']): AskResolver {
       records.flatMap((record) => (typeof record === 'object' && wanted in record ? [record[wanted]] : []))
     const [alias] = valuesOf('CNAME')
     if (typeof alias === 'string') {
-      // A resolver calls a loop of aliases a failure.
+      // Resolvers answer a loop of aliases with a failure.
       if (alias.toLowerCase().replace(/\.$/, '') === name.toLowerCase()) throw failure('ESERVFAIL')
       return resolve(alias.replace(/\.$/, ''), type)
     }

@@ -1,4 +1,5 @@
-// How a client stands to the sender's domain where many ask at once, or where the DNS says something else each time.
+// Tests of a client's standing with the sender's domain when many ask at once, or when DNS answers differently each
+// time.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -17,7 +18,7 @@ function standingsWith(answers: Answers): SpfStandings {
   })
 }
 
-/** Good for once: nothing of it is kept. */
+/** An answer with the record `text`, which expires at once, so that it is not cached. */
 function record(text: string): DnsAnswer {
   return { value: [[text]], expiresAt: 0 }
 }
@@ -40,7 +41,7 @@ test('a record that passes for somebody else each time vouches for nobody in the
   }
   assert.equal(found.filter((each) => each === 'pass').length, 16)
   assert.ok(found.slice(16).every((each) => each === 'open'))
-  // What it came to at first still counts, and so does another domain.
+  // The states that came first still count, and other domains are unaffected.
   now = '10.0.0.1'
   assert.equal(await standing(standings, now), 'pass')
   now = '10.200.0.1'
@@ -102,7 +103,7 @@ test('questions are asked on behalf of the network and of the domain that somebo
   })
   await standing(standings, '10.0.0.1', 'x1.deep.example.org')
   await standing(standings, '2001:db8:1:2::3', 'x2.example.co.uk')
-  // Names below a suffix that a company lets to others cost nothing.
+  // Names below a suffix that a company lets to others are free of charge.
   await standing(standings, '10.0.0.2', 'y3.duckdns.org')
   assert.deepEqual(asked, [
     'spf x1.deep.example.org 10.0.0.0/24 example.org true',

@@ -1,4 +1,4 @@
-// SPF evaluations for tests, with a DNS that is a function.
+// Runs SPF evaluations for tests, with a function in place of DNS.
 
 import assert from 'node:assert/strict'
 import type { DnsAnswer } from '../../../src/dns.ts'
@@ -6,7 +6,7 @@ import { checkHost, type SpfAnswer } from '../../../src/identity/spf/evaluate.ts
 import { Lookups } from '../../../src/identity/spf/lookups.ts'
 import { type IpAddress, parseIp } from '../../../src/ip.ts'
 
-/** As `dns.promises.resolve`: rejects with a `code`. */
+/** Answers like `dns.promises.resolve`, and rejects with an error that has a `code`. */
 export type AskResolver = (name: string, type: string) => Promise<unknown>
 
 export interface Question {
@@ -16,7 +16,7 @@ export interface Question {
   readonly helo?: string
 }
 
-/** What a name has, by type; a string is the code with which each question for the name fails. */
+/** Records by name and type; a string is the code with which each question for the name fails. */
 export type Zone = Readonly<Record<string, string | Readonly<Record<string, readonly unknown[]>>>>
 
 export const IPV4 = '192.0.2.7'

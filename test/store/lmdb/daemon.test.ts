@@ -1,4 +1,4 @@
-// The daemon with its state in LMDB, on bad days: a full disk, kill -9, a process that stands still, a second daemon.
+// Tests of the daemon with its state in LMDB, in failures: a full disk, kill -9, a process that hangs, a second daemon.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -19,10 +19,10 @@ const DELAY = 100
 const TIMES = `greylist: { delay: ${DELAY}ms, retry_window: 60s, lifetime: 60s, max_deferrals: 0 }`
 const MARGIN = 20
 
-/** For whoever counts passes under load: none is for the want of the store, nor is it missed as the machine is busy. */
+/** Settings for counting passes under load: no mail passes because the store failed, or because the machine is busy. */
 const STRICT = 'store_timeout: 1500ms\non_store_error: tempfail'
 
-/** The verdict of a sender never seen before. */
+/** Asks for the verdict on a new sender. */
 let senders = 0
 function askNew(client: MilterClient): Promise<string> {
   senders += 1
@@ -59,7 +59,7 @@ for (const [onStoreError, duringOutage] of [
     assert.equal(await health(greymx), 200)
 
     const filler = join(greymx.root, disk.path, 'filler')
-    await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined) // as much as there is room for
+    await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined) // fills the disk
     await waitFor('the full disk to be noticed', async () => {
       await askNew(client)
       return greymx.log().some((line) => line.includes('store is down'))
@@ -125,7 +125,7 @@ test('a journal on a full disk, or one that is damaged, is no obstacle to what a
   const count = (text: string) => greymx.log().filter((line) => line.includes(text)).length
   await wait('before@a.test')
   const filler = join(greymx.root, disk.path, 'filler')
-  await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined) // as much as there is room for
+  await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined) // fills the disk
   await waitFor('the full disk to be noticed', async () => {
     assert.equal(await askNew(client), 'tempfail')
     return count('local_store cannot be written to disk') > 0
@@ -183,7 +183,7 @@ test('two daemons on one directory: each knows at once what the other has seen, 
   assert.equal(await ask(two, 'a@a.test'), 'pass')
   assert.equal(await ask(one, 'a@a.test'), 'pass')
 
-  // Both write for all they are worth, so that the file outgrows the map of each several times.
+  // Both write as much as they can, so that the file outgrows the map of each several times.
   const load = async (client: MilterClient, name: string) => {
     for (let index = 0; index < 1500; index += 1) await ask(client, `${name}${index}@a.test`)
   }
@@ -205,7 +205,7 @@ test('two daemons on one directory: each knows at once what the other has seen, 
   two.quit()
 })
 
-/** How often greymx is killed in the test below; more often from outside. */
+/** Number of kills in the test below; LMDB_KILLS sets another. */
 const KILLS = Number(process.env.LMDB_KILLS ?? 5)
 
 test('killed again and again under load, greymx finds every pass that it gave, and its state is never damaged', async (t) => {
@@ -225,12 +225,12 @@ test('killed again and again under load, greymx finds every pass that it gave, a
           if (count % 2 === 1) await sleep(DELAY + 1)
           const verdict = await ask(client, sender)
           if (count % 2 === 1 && verdict === 'pass') passed.push(sender)
-          // Senders that are never seen again keep the state busy.
+          // Mail of senders that come only once keeps the state busy.
           for (let other = 0; other < 20; other += 1) await askNew(client)
         }
       }),
     )
-    // At any point, and whichever of the two processes is hit first.
+    // The kill comes at any point, and hits either of the two processes first.
     await waitFor('some passes', () => passed.length > 3 * round)
     await sleep(Math.random() * 200)
     if (round % 2 === 0) process.kill(await stateProcess(greymx), 'SIGKILL')

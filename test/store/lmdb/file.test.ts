@@ -1,4 +1,4 @@
-// LmdbFile: what is kept of the operations, how it is swept, and how large its file grows.
+// Tests of LmdbFile: what operations keep, how it is swept, and how large the file grows.
 
 import assert from 'node:assert/strict'
 import { stat } from 'node:fs/promises'
@@ -27,7 +27,7 @@ test('LmdbFile sweeps what has ended as it is written to', async (t) => {
   assert.equal(file.size, 2000)
 })
 
-// A triplet's life: most are never seen again, some pass and are used. Clients and what counts them end as well.
+// Most triplets are never seen again, some pass and are used. Entries of clients and counts expire as well.
 test('over 380,000 writes, LmdbFile stays a small multiple of what the live entries need', async (t) => {
   const { file, size } = await openFile(t)
   const [perStep, steps, window, lifetime] = [500, 400, 2 * DAY, 4 * DAY]
@@ -37,7 +37,7 @@ test('over 380,000 writes, LmdbFile stays a small multiple of what the live entr
   for (let index = 0; index < steps; index += 1) {
     const operations: Operation[] = []
     for (let each = 0; each < perStep; each += 1) {
-      // The order of keys is not that of time.
+      // Keys are in another order than their instants.
       const name = ((index * perStep + each) * 2_654_435_761) % 2 ** 32
       operations.push(['add', `t:network:198.51.100.0/24|${name}@sender.test|user@example.com`, window, 0])
       if (each % 2 === 0) operations.push(['count', `d:${name}|user@example.com`, window])

@@ -1,4 +1,4 @@
-// LmdbStore runs the conformance suite; below it, what only a store on disk has to show.
+// LmdbStore runs the conformance suite. The other tests are about what only a store on disk can do.
 
 import assert from 'node:assert/strict'
 import { mkdir, open as openFile, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
@@ -17,7 +17,7 @@ const SILENT = { onReady() {}, onProblem() {}, onMovedAside() {} }
 
 interface Opened {
   readonly store: LmdbStore
-  /** What the store has reported, in order. */
+  /** The events of the store, in order. */
   readonly events: readonly string[]
 }
 
@@ -215,7 +215,7 @@ test('openLmdbStore takes over what greymx wrote before it had versions', async 
   assert.deepEqual(events, ['ready'])
 })
 
-/** A state of several hundred entries, in a folder. */
+/** Makes a state of several hundred entries in `dir`. */
 async function makeState(dir: string, count = 600): Promise<void> {
   const { store } = await openIn(dir, () => 1000)
   await Promise.all(Array.from({ length: count }, (_, index) => store.add(`t:${index}@sender.test`, DAY)))
@@ -224,7 +224,7 @@ async function makeState(dir: string, count = 600): Promise<void> {
 
 const PAGE = 4096
 
-/** What may have become of a state; each is given the folder with a sound one. */
+/** Kinds of damage; each function gets the folder with a sound state. */
 const DAMAGES: Array<[name: string, damage: (dir: string) => Promise<void>]> = [
   ['data.mdb is a text', (dir) => writeFile(join(dir, 'data.mdb'), 'not a database\n'.repeat(1000))],
   ['data.mdb is short', (dir) => writeFile(join(dir, 'data.mdb'), 'x')],

@@ -1,5 +1,5 @@
-// A shared store that goes away from one host or all, and comes back: whatever happens in between, in whichever order,
-// nothing that had passed anywhere is deferred once all is merged, and no first sight moves.
+// Tests of a shared store that some or all hosts cannot reach for a while: in any order of events, nothing that has
+// passed anywhere is deferred once all is merged, and no first attempt changes its instant.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -17,14 +17,14 @@ import { journalIn, steady } from '../../support/journal.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
-/** Nothing ends within a history, which is a matter of the stores' own tests. */
+/** Nothing expires within a history, as expiry is tested with the stores. */
 const TIMES = { delay: 4 * MINUTE, retryWindow: 20 * DAY, lifetime: 360 * DAY }
 
 /** A host's way to the shared store. */
 interface Line {
-  /** So many operations still get through. */
+  /** Number of operations that still succeed. */
   operations: number
-  /** Whether the first that does not is done all the same, and only its answer is lost. */
+  /** Whether the first operation that fails is done all the same, and only its answer is lost. */
   losesAnswer: boolean
 }
 
@@ -56,7 +56,7 @@ interface Frontend {
   readonly problems: string[]
   store: FailoverStore
   greylister: Greylister
-  /** As after a restart: what is in memory alone is gone. */
+  /** Restarts the host, which loses what is in memory only. */
   restart(): Promise<void>
 }
 
@@ -87,7 +87,7 @@ async function newFrontend(
         onStoreError: 'local',
       },
       exempt: () => undefined,
-      // Every other sender has an identity wider than its network, and so a second key.
+      // Every second sender has an identity wider than its network, and so a second key.
       investigate: async (_, sender) => {
         const network = 'network:192.0.2.0/24'
         const id = sender.text < 'b' ? network : 'spf:example.org'
@@ -212,7 +212,7 @@ test('whatever is cut off, healed, merged and restarted: who had passed is not d
   )
 })
 
-/** A shared store, the ways to it and a clock; how much the local stores hold where that matters. */
+/** Sets up a shared store, the hosts' lines to it and a clock; `limit` is that of the local stores. */
 async function setUp(t: TestContext, limit?: number) {
   const clock = { now: 0 }
   const shared = new MemoryStore(() => clock.now)
@@ -248,7 +248,7 @@ test('a host that is cut off goes on greylisting: who had passed passes, who wai
   await here.store.merge()
   assert.equal(await reasonOf(there, 'b2@b.test'), 'known')
   assert.equal(await reasonOf(there, 'b1@b.test'), 'known')
-  // Two keys each: that of the identity, and that of the network.
+  // Each triplet has two keys: that of the identity, and that of the network.
   assert.deepEqual(here.merges, [{ merged: 4, unreadable: 0 }])
 })
 

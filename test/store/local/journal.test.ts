@@ -1,4 +1,4 @@
-// SteadyJournal never fails who writes to it: what cannot be written down is written later, and nobody waits long.
+// Tests of SteadyJournal: its writes never reject and never wait long, and what cannot be written now is written later.
 
 import assert from 'node:assert/strict'
 import { mock, type TestContext, test } from 'node:test'
@@ -66,7 +66,7 @@ test('a journal that stands still costs one wait, and is tried again', async (t)
   const learnt = [local.add('a', DAY), local.pass('b', DAY)]
   await advance(250)
   await Promise.all(learnt)
-  await local.add('c', DAY) // without a wait
+  await local.add('c', DAY) // does not wait
   journal.put = put
   await advance(RETRY)
   assert.deepEqual([...kept.keys()].sort(), ['a', 'b', 'c'])

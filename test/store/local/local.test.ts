@@ -1,5 +1,5 @@
-// LocalStore is a store like any other; below that, what it does beside a shared one: it knows what is to be merged,
-// keeps to its bounds, and finds everything again after a restart.
+// LocalStore runs the conformance suite. The other tests are about its use beside a shared store: it knows what has to
+// be merged, keeps to its limit, and restores everything after a restart.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -124,7 +124,7 @@ test('LocalStore holds so many entries; what is to be merged gives way to nothin
   await assert.rejects(local.add('one more', DAY), /the local store is full: of its 100 entries, 100 are not/)
   await assert.rejects(local.count('a count', DAY), /the local store is full/)
   assert.equal(local.refused, 2)
-  await local.pass('new 1', 36 * DAY) // which has its place
+  await local.pass('new 1', 36 * DAY) // room is there, as its key is kept already
   local.heard('seen', { passed: true, age: 0 })
   assert.deepEqual([local.size, local.unmergedSize], [100, 100])
   clock.now += DAY
@@ -135,7 +135,7 @@ test('LocalStore holds so many entries; what is to be merged gives way to nothin
 test('LocalStore keeps copies of passes for half of its room, whatever floods in', async () => {
   const { local } = await setUp(100)
   for (let index = 0; index < 90; index += 1) local.heard(`known ${index}`, { passed: true, age: 0 })
-  local.heard('known 0', { passed: true, age: 0 }) // in use, so that it is not the first to go
+  local.heard('known 0', { passed: true, age: 0 }) // the most recently used one is not dropped first
   for (let index = 0; index < 1000; index += 1) local.added(`seen ${index}`, DAY)
   let learnt = 0
   while (await local.add(`new ${learnt}`, DAY).catch(() => false)) learnt += 1

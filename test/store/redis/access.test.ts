@@ -1,5 +1,5 @@
-// RedisStore where Redis does not let just anybody in: TLS, client certificates and ACL users, alone, behind Sentinels
-// and in a Cluster; and what the operator is told where greymx does not get in.
+// Tests of RedisStore with a Redis that restricts access by TLS, client certificates and ACL users: a single server,
+// behind Sentinels and in a Cluster; and of what the operator is told when access is refused.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { describeStore } from '../conformance.ts'
 
 const DAY = 86_400_000
 
-/** What README has the operator give the user. */
+/** The rights of the user in the ACL line of the documents. */
 const [RIGHTS = ''] = readFileSync('README.md', 'utf8').match(/(?<=ACL SETUSER greymx on >PASSWORD ).*/) ?? []
 
 const dir = await scratch({ after })

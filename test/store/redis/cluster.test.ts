@@ -1,4 +1,4 @@
-// RedisStore with a Cluster of six nodes: the conformance suite, keys that lie on all masters, slots that move, and a
+// Tests of RedisStore with a Cluster of six nodes: the conformance suite, keys on all masters, slots that move, and a
 // master that dies.
 
 import assert from 'node:assert/strict'
@@ -78,7 +78,7 @@ test('slots that move from node to node are followed', async (t) => {
     await to.cli('cluster', 'setslot', slot, 'importing', await from.cli('cluster', 'myid'))
     await from.cli('cluster', 'setslot', slot, 'migrating', toId)
     await from.cli('migrate', '127.0.0.1', `${to.port}`, `greymx:${key}`, '0', '1000')
-    assert.equal((await store.find([key]))[0]?.passed, true) // asked for at the new node: ASK
+    assert.equal((await store.find([key]))[0]?.passed, true) // the new node is asked, by an ASK redirection
     assert.equal(await store.add(`{greymx:${key}}`, DAY), true)
     for (const node of [to, from, ...masters.slice(2)])
       await node.cli('cluster', 'setslot', slot, 'node', toId)

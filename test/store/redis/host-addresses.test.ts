@@ -1,4 +1,4 @@
-// createHostLookup(): who is asked for a host's addresses, for how long, and whose answer counts.
+// Tests of createHostLookup(): who is asked for a host's addresses, for how long, and whose answer counts.
 
 import assert from 'node:assert/strict'
 import type { LookupAddress } from 'node:dns'
@@ -12,7 +12,7 @@ const NEW: LookupAddress[] = [
   { address: '192.0.2.2', family: 4 },
 ]
 
-/** A question that was asked, for the test to answer. */
+/** A question that the test answers. */
 interface Question {
   readonly host: string
   answer(found: LookupAddress[]): void
@@ -20,12 +20,12 @@ interface Question {
 }
 
 interface Bench {
-  /** Asked so far: of the system, and of DNS. */
+  /** Questions to the system so far; `dns` has those to DNS. */
   readonly system: Question[]
   readonly dns: Question[]
-  /** What a connection that begins now comes to know. */
+  /** The addresses that a connection gets that begins now. */
   lookup(host?: string): Promise<LookupAddress[]>
-  /** What one comes to know that has use for one address only. */
+  /** The address that a connection gets that asks for one only. */
   lookupOne(host: string): Promise<LookupAddress>
   advance(milliseconds: number): Promise<void>
 }
@@ -47,7 +47,7 @@ function setUp(t: TestContext): Bench {
       new Promise((resolve, reject) => {
         lookup(host, { all: true }, (error, found) => {
           if (error) reject(error)
-          else resolve(found as LookupAddress[]) // as it is told to have all
+          else resolve(found as LookupAddress[]) // the caller has asked for all addresses
         })
       }),
     lookupOne: (host) =>
@@ -64,7 +64,7 @@ function setUp(t: TestContext): Bench {
   }
 }
 
-/** Has `OLD` found for a host. */
+/** Lets the system answer `OLD` for a host. */
 async function findOld({ lookup, system }: Bench): Promise<void> {
   const found = lookup()
   system.at(-1)?.answer(OLD)

@@ -1,4 +1,4 @@
-// A Redis that is known by the name of its host, while DNS does not answer: the daemon has a resolv.conf of its own,
+// Tests of a Redis that is configured by host name while DNS does not answer. The daemon has a resolv.conf of its own,
 // which names a server of the test.
 
 import assert from 'node:assert/strict'
@@ -19,7 +19,7 @@ const dir = await scratch({ after })
 const certificates = await makeCertificates(dir)
 let nameServers = 0
 
-/** For all names of the test; resolv.conf knows no ports, hence the address. */
+/** Starts a DNS server for all names of the test, on an address of its own, as resolv.conf knows no ports. */
 function startNameServer(address = '127.0.0.1'): Promise<Dns> {
   nameServers += 1
   return startDns({
@@ -31,7 +31,7 @@ function startNameServer(address = '127.0.0.1'): Promise<Dns> {
   })
 }
 
-/** Has whoever reads the file ask that server, and complete no name. */
+/** Writes a resolv.conf with that server, and without domains to complete names with. */
 async function pointTo(file: string, { server }: Dns): Promise<void> {
   const [address] = server.split(':')
   await writeFile(file, `search .\nnameserver ${address}\n`)
@@ -56,9 +56,9 @@ const isDown = (greymx: Greymx) => greymx.log().some((line) => line.includes('st
 
 interface Kind {
   readonly name: string
-  /** What Redis is told beyond its ports. */
+  /** Arguments of redis-server, beside its ports. */
   readonly args?: readonly string[]
-  /** The settings of greymx, once Redis runs. */
+  /** The settings of greymx for a running Redis. */
   settings(redis: Redis): Promise<string>
 }
 
@@ -96,7 +96,7 @@ for (const { name, args = [], settings } of kinds) {
     const start = () => startRedis({ dir, port, tlsPort, tls: { certificates }, args: given })
     const redis = await start()
     const greymx = await startWithDns(dns, await settings(redis))
-    // A look-up of the system's that goes on would hold up its end.
+    // A look-up of the system that is still open would delay its end.
     t.after(() => greymx.stop('SIGKILL'))
     await waitFor('the store', () => timesUp(greymx) === 1)
     await dns.pause()

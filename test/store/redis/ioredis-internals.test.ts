@@ -1,4 +1,4 @@
-// ioredis is pinned, as greymx replaces some of its internals: the check that they are there, and what to do when they move.
+// Tests of the check that ioredis has the internals that greymx replaces. ioredis is pinned for their sake.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -41,7 +41,7 @@ test('ioredis is pinned to the version whose internals greymx replaces', () => {
   )
 })
 
-/** `require`, where ioredis differs from what is installed. */
+/** A `require` that returns ioredis with `changes`. */
 function loadWith(changes: Readonly<Record<string, unknown>>) {
   return (name: string): unknown => {
     const change = changes[name]
@@ -57,7 +57,7 @@ test('requireDataHandler() finds all that it expects in the version that is inst
 const { default: DataHandler } = load('ioredis/built/DataHandler.js')
 const ioredis = load('ioredis')
 
-/** A class with the source of another, some of which is replaced. */
+/** A copy of a class in whose source `from` is replaced. */
 function edited(original: object, from: RegExp, to: string): object {
   const source = String(original)
   assert.match(source, from)

@@ -1,5 +1,5 @@
-// The daemon with a bad line to its Redis: slow, cut again and again, or garbling what comes back.
-// Whatever arrives, each RCPT is answered in time, nothing that had passed is deferred later, and a good line is found again.
+// Tests of the daemon with a bad line to Redis, which is slow, cut again and again, or corrupts replies: each RCPT is
+// answered in time, nothing that has passed is deferred later, and the daemon recovers when the line is good again.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -12,15 +12,15 @@ import { scratch, waitFor } from '../../support/scratch.ts'
 
 /** How long the line is bad, in milliseconds. */
 const BAD_FOR = 2000
-/** An RCPT has to be answered within so many milliseconds; the first of an outage waits for store_timeout, 250. */
-const LONGEST = 1000
+/** Longest wait for the answer to RCPT, in milliseconds; the first of an outage waits for store_timeout, 250. */
+const MAX_WAIT = 1000
 const DELAY = 500
 
 interface Fault {
   readonly name: string
-  /** Gives what ends it. */
+  /** Makes the line bad, and returns a function that ends this. */
   begin(proxy: TcpProxy): () => void
-  /** What the log says of the store, at least once. */
+  /** Matches a problem of the store that the log has at least once. */
   readonly problem: RegExp
 }
 
@@ -68,10 +68,10 @@ for (const { name, begin, problem } of FAULTS) {
     for (const sender of known) assert.equal(await ask(session, sender), 'pass')
 
     const end = begin(proxy)
-    const endsAt = performance.now() + BAD_FOR
+    const deadline = performance.now() + BAD_FOR
     let longest = 0
     let count = 0
-    while (performance.now() < endsAt) {
+    while (performance.now() < deadline) {
       const isKnown = count % 2 === 0
       const sender = isKnown ? (known[count % known.length] ?? '') : `n${count}@a.test`
       const startedAt = performance.now()
@@ -82,7 +82,7 @@ for (const { name, begin, problem } of FAULTS) {
       await sleep(5)
     }
     end()
-    assert.ok(longest < LONGEST, `${longest} ms`)
+    assert.ok(longest < MAX_WAIT, `${longest} ms`)
     await waitFor(
       'greylisting to resume',
       async () => (await ask(session, `late${performance.now()}@a.test`)) === 'tempfail',

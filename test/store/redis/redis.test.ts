@@ -1,5 +1,5 @@
-// RedisStore runs the conformance suite against a real redis-server; below it, what only a store behind a connection
-// has to show: TTLs that are the windows, contents that are not ours, and a server that goes away and comes back.
+// RedisStore runs the conformance suite against a real redis-server. The other tests are about what only a store behind
+// a connection can meet: TTLs as windows, values of other programs, and a server that goes away and comes back.
 
 import assert from 'node:assert/strict'
 import { mkdir, rm } from 'node:fs/promises'
@@ -29,7 +29,7 @@ async function openEmpty(t: Scope) {
     store,
     other,
     advance: (milliseconds: number) => sleep(milliseconds),
-    /** What PTTL says on a replica whose clock is so much behind the one of its master. */
+    /** Sets TTLs as PTTL would tell them on a replica whose clock is behind that of its master. */
     async setBack(milliseconds: number, keys: readonly string[]) {
       const lengthen = `for _, key in ipairs(KEYS) do
         redis.call('PEXPIRE', key, redis.call('PTTL', key) + ARGV[1])
@@ -197,7 +197,7 @@ test('a Redis that can no longer keep anything is down until it can, also for wh
     await store.find(['a'])
     await store.count('b', DAY)
   }
-  // Not once for each operation: whoever watches would see it come and go.
+  // The store must not come and go with each operation.
   assert.ok(events.filter((event) => event === 'ready').length <= 1 + cases.length, events.join('\n'))
 })
 
@@ -216,7 +216,7 @@ test('a Redis that cannot save its data is down until it can', async (t) => {
   await server.cli('config', 'set', 'stop-writes-on-bgsave-error', 'no')
   await untilReady(2000)
   await store.pass('a', DAY)
-  await server.kill9() // it would not end before it could save
+  await server.kill9() // without SIGKILL, it would not end before it could save
 })
 
 test('a Redis that is still loading its data is down until it has', async (t) => {
@@ -320,7 +320,7 @@ test('on a promoted replica whose clock is a day behind, who waits waits the del
   await before.pass('passed', DAY)
   await before.count('counted', DAY)
   // libfaketime does not run with redis-server's jemalloc. A master whose clock is a day ahead of the replica's sets
-  // ends that are a day later, as ends are replicated as instants.
+  // expiries that are a day later, as expiries are replicated as instants.
   for (const key of ['greymx:waits', 'greymx:passed', 'greymx:counted']) {
     const end = `${Number(await redis.cli('pexpiretime', key)) + DAY}`
     await redis.cli('pexpireat', key, end)

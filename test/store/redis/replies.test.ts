@@ -1,4 +1,4 @@
-// Replies that are none, on a real connection to a real Redis: it ends, and another one is made, on which each reply is
+// Tests of stray replies on a connection to a real Redis: the connection is closed, and on the next one each reply is
 // that of its command again.
 
 import assert from 'node:assert/strict'

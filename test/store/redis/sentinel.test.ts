@@ -1,4 +1,4 @@
-// RedisStore with a master that Sentinels watch: the conformance suite, and what happens when they choose another.
+// Tests of RedisStore with a master that Sentinels watch: the conformance suite, and the choice of another master.
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
@@ -57,7 +57,7 @@ test('Sentinels have a password of their own', async (t) => {
   assert.match(events[0] ?? '', /^Sentinel \S+: it asks for a password \(NOAUTH/)
   const { events: wrong } = await openWatched(t, { ...asked, sentinelLogin: { password: 'guess' } })
   assert.match(wrong[0] ?? '', /^Sentinel \S+: it refuses the user name or the password \(WRONGPASS/)
-  // It is no Sentinel, but it has let us in.
+  // The server is no Sentinel, but has accepted the login.
   const { events: right } = await openWatched(t, { ...asked, sentinelLogin: { password: 's3cret' } })
   assert.match(right[0] ?? '', /^Sentinel \S+: it does not know a command that greymx needs/)
 })
@@ -94,7 +94,7 @@ test('greymx follows to the master that is chosen by hand, though the old one st
   )
 })
 
-/** As far as it answers: Sentinels that make it the master have it close all connections (CLIENT KILL TYPE normal). */
+/** Whether the server is a master; false while it does not answer, as Sentinels close its connections (CLIENT KILL). */
 async function isMaster(server: Redis): Promise<boolean> {
   const info = await server.cli('info', 'replication').catch(() => '')
   return info.includes('role:master')
