@@ -1,5 +1,5 @@
-// How long greymx takes from its start as a process to its first decision, in milliseconds: the best of five. Runs in
-// greymx's image. DNS is refused at once, as what it takes is not greymx's time.
+// Measures how long greymx takes from the start of its process to the first decision, in milliseconds: the best of
+// five. It runs in greymx's image. DNS refuses all questions at once, as waiting for it is not greymx's time.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

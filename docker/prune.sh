@@ -1,5 +1,5 @@
-# Removes from node_modules what is not needed at run time, two thirds of it: sources in other languages, type
-# declarations, source maps, documentation, and lmdb's native code for musl.
+# Removes two thirds of node_modules that are not needed at run time: sources in other languages, type declarations,
+# source maps, documentation, and lmdb's native code for musl.
 set -eu
 find node_modules -type f \( \
   -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.md' -o -name '*.html' \

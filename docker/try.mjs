@@ -1,6 +1,6 @@
-// A client from outside: offers one message to each MX that it is given, in turn, waiting for the delay in between as a
-// sending mail server would. Prints the replies; succeeds when the message was deferred everywhere but at the last.
-// Usage: node try.mjs MX…, with the delay of greymx in GREYMX_GREYLIST_DELAY. Runs in greymx's image.
+// A client from outside: it offers one message to each MX in turn, and waits for the delay in between, as a sending
+// mail server would. It prints the replies, and succeeds if the message was deferred everywhere except at the last MX.
+// Usage: node try.mjs MX…, with the delay of greymx in GREYMX_GREYLIST_DELAY. It runs in greymx's image.
 
 import { randomUUID } from 'node:crypto'
 import { connect } from 'node:net'
@@ -10,7 +10,7 @@ import { formatDuration, parseDuration } from '/opt/greymx/dist/config/duration.
 
 const DELAY = parseDuration(process.env.GREYMX_GREYLIST_DELAY || '4m')
 const hosts = process.argv.slice(2)
-// A new sender each time, to whom nobody has said anything yet.
+// Each run uses a new sender, which no MX has seen.
 const sender = `try-${randomUUID().slice(0, 8).replaceAll(/[0-9]/g, 'x')}@example.org`
 const recipient = 'you@example.com'
 
@@ -26,7 +26,7 @@ for (const [index, host] of hosts.entries()) {
 }
 process.exitCode = accepted.every((isAccepted, index) => isAccepted === (index === hosts.length - 1)) ? 0 : 1
 
-/** The reply that settles what becomes of the message: that to RCPT where it is refused there, else that to its end. */
+/** The reply that decides on the message: the reply to RCPT if that is a refusal, else the reply to its end. */
 async function offer(host) {
   const socket = connect(25, host)
   const lines = createInterface({ input: socket })[Symbol.asyncIterator]()
