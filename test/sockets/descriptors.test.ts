@@ -12,7 +12,7 @@ test('connectionsWithin() leaves 64 for everything else, and half of few', () =>
 })
 
 test('descriptorLimit() is the hard limit, which Node makes its own', async () => {
-  const module = new URL('../../src/milter/descriptors.js', import.meta.url).href
+  const module = new URL('../../src/sockets/descriptors.js', import.meta.url).href
   const program = `import(${JSON.stringify(module)}).then(({ descriptorLimit }) => console.log(descriptorLimit()))`
   const { stdout } = await promisify(execFile)('prlimit', [
     '--nofile=100:200',
