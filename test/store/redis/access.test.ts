@@ -15,7 +15,8 @@ import { describeStore } from '../conformance.ts'
 const DAY = 86_400_000
 
 /** The rights of the user in the ACL line of the documents. */
-const [RIGHTS = ''] = readFileSync('README.md', 'utf8').match(/(?<=ACL SETUSER greymx on >PASSWORD ).*/) ?? []
+const [RIGHTS = ''] =
+  readFileSync('src/store/README.md', 'utf8').match(/(?<=ACL SETUSER greymx on >PASSWORD ).*/) ?? []
 
 const dir = await scratch({ after })
 const [certificates, others] = await Promise.all([makeCertificates(dir), makeCertificates(dir)])
@@ -31,7 +32,7 @@ async function allow(server: Redis, rights: string): Promise<void> {
   await server.cli('acl', 'setuser', 'greymx', 'reset', 'on', '>s3cret', ...rights.split(' '))
 }
 
-describeStore('RedisStore over TLS, as the user of README,', 250, async (t) => {
+describeStore('RedisStore over TLS, as the user of the documents,', 250, async (t) => {
   prefixes += 1
   const settings = redisSettings(url, { tls, prefix: `greymx:test${prefixes}:` })
   const { store } = await openWatched(t, settings)
@@ -39,7 +40,7 @@ describeStore('RedisStore over TLS, as the user of README,', 250, async (t) => {
   return { store, other, advance: (milliseconds) => sleep(milliseconds) }
 })
 
-test('what README grants is enough in any database, and INFO, CONFIG and other keys are not needed', async (t) => {
+test('what the documents grant is enough in any database, and INFO, CONFIG and other keys are not needed', async (t) => {
   const { store, events } = await openWatched(t, redisSettings(`${url}/3`, { tls }))
   await store.check()
   await allow(redis, RIGHTS.replace('+info', '').replace('+select', '').replace(/ +/g, ' ').trim())
@@ -131,7 +132,7 @@ test('TLS reaches a master through its Sentinels', async (t) => {
   assert.match(plain[0] ?? '', /^Sentinel \S+: /)
 })
 
-test('TLS reaches the nodes of a Cluster, and the rights of README are enough there', async (t) => {
+test('TLS reaches the nodes of a Cluster, and the rights of the documents are enough there', async (t) => {
   const { redis: node } = await startNode(dir, { tls: { certificates }, args: ['--tls-cluster', 'yes'] })
   await node.cli('cluster', 'addslotsrange', '0', '16383')
   await waitFor('the cluster', async () => (await node.cli('cluster', 'info')).includes('cluster_state:ok'))
