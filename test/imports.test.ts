@@ -35,7 +35,10 @@ const APART = ['milter', 'sockets', 'change.ts', 'turns.ts', 'shares.ts', 'requi
 /** What each folder may import beside itself and the values. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli'],
-  cli: ['app', 'check', 'config', 'exempt', 'log', 'milter', 'sockets', 'store', 'systemd', 'admin'],
+  cli: [
+    ...['admin', 'app', 'check', 'config', 'exempt', 'log', 'milter', 'simulate', 'sockets', 'store'],
+    ...['systemd'],
+  ],
   app: [
     ...['admin', 'config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store'],
     ...['change.ts', 'dns.ts'],
@@ -51,6 +54,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   log: ['milter', 'sockets'],
   admin: ['store', 'change.ts'],
   systemd: ['sockets'],
+  // What is simulated is what is served: the real parts below the doors, and the reader of settings for worlds.
+  simulate: ['config', 'exempt', 'greylist', 'identity', 'store', 'dns.ts'],
   'dns.ts': ['shares.ts'],
   milter: [],
   sockets: ['change.ts', 'turns.ts'],
