@@ -4,10 +4,9 @@
 
 import type { Address } from '../address.ts'
 import type { Client } from '../attempt.ts'
-import type { Dns } from '../dns.ts'
 import { formatNetwork, networkOf } from '../ip.ts'
 import { readHostName } from './host.ts'
-import { type SpfIdentity, type SpfStanding, SpfStandings } from './spf/standing.ts'
+import { type SpfDns, type SpfIdentity, type SpfStanding, SpfStandings } from './spf/standing.ts'
 
 export interface IdentitySettings {
   readonly spfDomain: boolean
@@ -46,8 +45,9 @@ export type Identify = (
 
 const SPF_UNASKED: SpfIdentity = { standing: 'unasked' }
 
-export function createIdentify(settings: IdentitySettings, dns: Dns): Identify {
-  const standings = new SpfStandings(dns)
+/** The function that identifies clients. `now` is a monotonic clock in milliseconds, performance.now() by default. */
+export function createIdentify(settings: IdentitySettings, dns: SpfDns, now?: () => number): Identify {
+  const standings = new SpfStandings(dns, now)
   return async (client, sender, isWanted) => {
     const { address, name, helo } = client
     if (!address) return undefined

@@ -36,7 +36,7 @@ export class Lookups {
     this.#isWanted = isWanted
   }
 
-  /** The earliest expiry of the answers so far, by performance.now(). */
+  /** The earliest expiry of the answers so far, by the clock of DNS. */
   get expiresAt(): number {
     return this.#expiresAt
   }

@@ -51,19 +51,27 @@ interface Cached {
   readonly expiresAt: number
 }
 
-type SpfDns = Pick<Dns, 'ask' | 'withTimeout' | 'refund'>
+/** What standings need of DNS. The `expiresAt` of its answers is by the clock of the standings. */
+export type SpfDns = Pick<Dns, 'ask' | 'withTimeout' | 'refund'>
 
 export class SpfStandings {
   readonly #dns: SpfDns
+  readonly #now: () => number
   /** Standings by domain and client, or by domain alone if it has no record. */
   readonly #cache = new LRUCache<string, Cached>({ max: MAX_ANSWERS })
   /** States of each domain's record within a day, by family, and the networks of clients that passed by its hosts. */
-  readonly #states = new LRUCache<string, Set<string>>({ max: MAX_ANSWERS, ttl: DAY, noUpdateTTL: true })
+  readonly #states: LRUCache<string, Set<string>>
   readonly #evaluations = new OpenShares(EVALUATION_CAPACITY)
   readonly #turns = new Turns()
 
-  constructor(dns: SpfDns) {
+  /** `now` is a monotonic clock in milliseconds, which is never 0. */
+  constructor(dns: SpfDns, now: () => number = () => performance.now()) {
     this.#dns = dns
+    this.#now = now
+    // With a resolution, the cache would go by a timer of the process for a while instead of by this clock. An instant
+    // of 0 means to the cache that nothing expires.
+    const clock = { perf: { now }, ttlResolution: 0 }
+    this.#states = new LRUCache({ max: MAX_ANSWERS, ttl: DAY, noUpdateTTL: true, ...clock })
   }
 
   /**
@@ -98,7 +106,7 @@ export class SpfStandings {
 
   #cached(key: string): SpfStanding | undefined {
     const cached = this.#cache.get(key)
-    return cached && cached.expiresAt > performance.now() ? cached.standing : undefined
+    return cached && cached.expiresAt > this.#now() ? cached.standing : undefined
   }
 
   async #evaluate(question: SpfQuestion, asker: Asker, isWanted: () => boolean): Promise<SpfStanding> {

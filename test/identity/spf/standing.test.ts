@@ -5,17 +5,18 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseAddress } from '../../../src/address.ts'
 import { type Asker, type DnsAnswer, NOT_ASKED } from '../../../src/dns.ts'
-import { type SpfStanding, SpfStandings } from '../../../src/identity/spf/standing.ts'
+import { type SpfDns, type SpfStanding, SpfStandings } from '../../../src/identity/spf/standing.ts'
 import { ip } from './support.ts'
 
 type Answers = (name: string, asker: Asker, isFirst: boolean, type: string) => Promise<DnsAnswer> | DnsAnswer
 
-function standingsWith(answers: Answers): SpfStandings {
-  return new SpfStandings({
+function standingsWith(answers: Answers, now?: () => number): SpfStandings {
+  const dns: SpfDns = {
     ask: async (name, type, asker, isFirst = false) => answers(name, asker, isFirst, type),
     withTimeout: (_, answer) => answer,
     refund() {},
-  })
+  }
+  return new SpfStandings(dns, now)
 }
 
 /** An answer with the record `text`, which expires at once, so that it is not cached. */
@@ -120,4 +121,30 @@ test('nothing is known where nothing was asked, and that is not kept', async () 
   assert.equal(await standing(standings, '10.0.0.1'), 'unknown')
   isAsked = true
   assert.equal(await standing(standings, '10.0.0.1'), 'pass')
+})
+
+test('answers expire, and the states of a record are forgotten after a day, by the clock that is handed in', async () => {
+  const clock = { now: 1000 }
+  let network = 0
+  let asked = 0
+  const standings = standingsWith(
+    () => {
+      asked += 1
+      return { value: [[`v=spf1 ip4:10.${network}.0.0/16 -all`]], expiresAt: clock.now + 60_000 }
+    },
+    () => clock.now,
+  )
+  const next = (client: number) => standing(standings, `10.${client}.0.1`)
+  assert.equal(await next(0), 'pass')
+  clock.now = 60_999
+  assert.equal(await next(0), 'pass')
+  assert.equal(asked, 1)
+  clock.now = 61_000
+  assert.equal(await next(0), 'pass')
+  assert.equal(asked, 2)
+  for (network = 1; network < 16; network += 1) assert.equal(await next(network), 'pass')
+  assert.equal(await next(16), 'open')
+  clock.now = 86_401_001
+  network = 17
+  assert.equal(await next(17), 'pass')
 })
