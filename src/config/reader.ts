@@ -110,6 +110,13 @@ export class ConfigReader {
     return this.#find(name.split('.')) === undefined
   }
 
+  /** Returns the names of the settings directly below a group, in the order of the file; none where it is no group. */
+  keys(name: string): string[] {
+    const node = this.#find(name.split('.'))
+    // parseDocument makes nodes of all keys.
+    return isMap(node) ? node.items.map((pair) => scalarText(pair.key as Node) ?? '') : []
+  }
+
   boolean(name: string, fallback: boolean): boolean {
     return this.text(name, String(fallback), (text) => {
       if (text !== 'true' && text !== 'false') throw new Error('expected true or false')
