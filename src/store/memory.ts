@@ -1,6 +1,6 @@
 // A store in the memory of this process, for tests and for trying greymx out. Nothing outlives the process.
 
-import { ageEntry, type StoredEntry } from './encoding.ts'
+import { ageEntry, encodeCount, encodeEntry, type StoredEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import { type Learnt, mergeEntry } from './merge.ts'
 import type { SharedStore } from './store.ts'
@@ -68,6 +68,14 @@ export class MemoryStore implements SharedStore {
       kept && typeof kept.value !== 'number' ? { ...kept.value, left: kept.expiresAt - now } : undefined
     const entry = mergeEntry(found, learnt)
     if (entry) this.#keep(key, { passed: entry.passed, ttl: entry.ttl }, now + entry.left)
+  }
+
+  /** Each key that has not expired, with the text that a store outside of this process has under it. */
+  *alive(): Generator<readonly [key: string, text: string]> {
+    const now = this.#now()
+    for (const [key, { value, expiresAt }] of this.#kept) {
+      if (expiresAt > now) yield [key, typeof value === 'number' ? encodeCount(value) : encodeEntry(value)]
+    }
   }
 
   async check(): Promise<void> {}

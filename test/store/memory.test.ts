@@ -28,3 +28,22 @@ test('MemoryStore sweeps what has ended as it is written to', async () => {
   for (let index = 0; index < 5000; index += 1) await store.add(`new ${index}`, 1_000_000)
   assert.ok(store.size < 5100, `${store.size} entries are kept for 5000 live ones`)
 })
+
+test('MemoryStore tells what it holds, without what has ended', async () => {
+  let now = 0
+  const store = new MemoryStore(() => now)
+  await store.add('ends', 1000)
+  await store.add('pending', 5000)
+  await store.pass('passed', 9000)
+  await store.count('counted', 5000)
+  await store.count('counted', 5000)
+  now = 1000
+  assert.deepEqual(
+    [...store.alive()],
+    [
+      ['pending', '1:pending:5000'],
+      ['passed', '1:passed:9000'],
+      ['counted', '2'],
+    ],
+  )
+})

@@ -1,0 +1,64 @@
+// greymx as the judge of a simulated world: its own greylister, identity, SPF evaluator and memory store, with a clock that
+// the world moves. DNS is that of the world; DNS lists are no part of it.
+
+import type { Attempt } from '../attempt.ts'
+import { compileExempt, type ExemptLists, type ExemptSettings } from '../exempt/exempt.ts'
+import { createGreylister, type GreylistSettings } from '../greylist/greylister.ts'
+import { createInvestigate, type InvestigateSettings } from '../greylist/investigate.ts'
+import { createIdentify, type IdentitySettings } from '../identity/identity.ts'
+import type { SpfDns } from '../identity/spf/standing.ts'
+import { MemoryStore } from '../store/memory.ts'
+import type { Judge } from './judge.ts'
+import { type StateSize, sizeOf } from './redis-size.ts'
+
+/** The settings on which decisions depend. */
+export interface GreymxSettings {
+  readonly greylist: GreylistSettings
+  readonly identity: IdentitySettings
+  readonly exempt: ExemptSettings
+  readonly investigate: InvestigateSettings
+  readonly milter: {
+    readonly judgeAt: 'mail' | 'rcpt'
+    readonly nullSenderAt: 'rcpt' | 'data'
+  }
+}
+
+export interface GreymxJudge extends Judge {
+  /** What it remembers at the instant of the last attempt. */
+  stateSize(): StateSize
+}
+
+/** The instant at which the clock of the parts begins, as an instant of 0 has a meaning of its own for caches. */
+const ORIGIN = 1
+
+/** A judge that has seen nothing yet. `resolver` makes the world's DNS for a clock. */
+export function createGreymxJudge(
+  name: string,
+  settings: GreymxSettings,
+  lists: ExemptLists,
+  resolver: (now: () => number) => SpfDns,
+): GreymxJudge {
+  const clock = { now: ORIGIN }
+  const now = () => clock.now
+  const store = new MemoryStore(now)
+  const greylister = createGreylister({
+    settings: settings.greylist,
+    exempt: compileExempt(settings.exempt, lists),
+    investigate: createInvestigate({
+      settings: settings.investigate,
+      identify: createIdentify(settings.identity, resolver(now), now),
+    }),
+    stores: { store },
+  })
+  const { judgeAt, nullSenderAt } = settings.milter
+  return {
+    name,
+    judgesNullSenderAt: nullSenderAt,
+    async judge(attempt: Attempt, at: number) {
+      clock.now = ORIGIN + at
+      const asked = judgeAt === 'mail' ? { ...attempt, recipient: undefined } : attempt
+      return (await greylister.judge(asked)).verdict
+    },
+    stateSize: () => sizeOf(store.alive()),
+  }
+}

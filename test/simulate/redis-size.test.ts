@@ -1,0 +1,53 @@
+// What a state is said to take in Redis, next to what it takes in a real one.
+
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { sizeOf } from '../../src/simulate/redis-size.ts'
+import { startRedis } from '../support/redis.ts'
+import { scratch } from '../support/scratch.ts'
+
+const dir = await scratch({ after })
+const redis = await startRedis({ dir })
+
+/** Memory that Redis has allocated, in bytes. */
+async function usedMemory(): Promise<number> {
+  return Number(/^used_memory:(\d+)/m.exec(await redis.cli('info', 'memory'))?.[1])
+}
+
+/** Keys as greymx makes them: triplets of many lengths, counters and marks. */
+function stateOf(count: number): Array<readonly [key: string, text: string]> {
+  return Array.from({ length: count }, (_, index) => {
+    const network = `network:198.51.${index % 250}.0/24`
+    const sender = `${'some.sender'.repeat(1 + (index % 4))}${index}@mail.example.org`
+    switch (index % 4) {
+      case 0:
+        return [`t:${network}|${sender}|recipient@example.com`, '1:pending:172800000'] as const
+      case 1:
+        return [`t:spf:example.org|${sender}|recipient@example.com`, '1:passed:3110400000'] as const
+      case 2:
+        return [`n:${network}|${sender}|recipient@example.com`, '3'] as const
+      default:
+        return [`w:${index}`, '1:passed:3110400000'] as const
+    }
+  })
+}
+
+test('the memory that a state takes in Redis is told to a tenth', async () => {
+  // Just below and just above a power of two, as the tables of Redis double there.
+  for (const count of [16_000, 17_000]) {
+    const state = stateOf(count)
+    await redis.cli('flushall')
+    const before = await usedMemory()
+    const script =
+      'for i = 1, #ARGV, 2 do redis.call("SET", ARGV[i], ARGV[i + 1], "PX", 100000000) end return redis.call("DBSIZE")'
+    for (let start = 0; start < state.length; start += 500) {
+      const batch = state.slice(start, start + 500).flatMap(([key, text]) => [`greymx:${key}`, text])
+      await redis.cli('eval', script, '0', ...batch)
+    }
+    assert.equal((await redis.cli('dbsize')).trim(), String(count))
+    const used = (await usedMemory()) - before
+    const told = sizeOf(state)
+    assert.equal(told.keys, count)
+    assert.ok(Math.abs(told.bytes / used - 1) < 0.1, `${count} keys: told ${told.bytes}, used ${used}`)
+  }
+})
