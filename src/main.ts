@@ -18,6 +18,8 @@ async function run(argv: readonly string[]): Promise<ExitStatus> {
       return (await import('./cli/check.ts')).check(command)
     case 'probe':
       return (await import('./cli/probe.ts')).probe(command)
+    case 'simulate':
+      return (await import('./cli/simulate.ts')).simulate(command)
     case 'help':
       process.stdout.write(USAGE)
       return EXIT.ok

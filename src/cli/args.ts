@@ -2,12 +2,14 @@
 
 import { parseArgs } from 'node:util'
 import { messageOf } from '../errors.ts'
+import type { SimulateOptions } from './simulate.ts'
 
 /** A command with its options; `usage` is a command line that cannot be understood, with the reason. */
 export type CliCommand =
   | { readonly kind: 'serve'; readonly configFile?: string }
   | ({ readonly kind: 'check'; readonly configFile?: string } & CheckArgs)
   | ({ readonly kind: 'probe'; readonly configFile?: string } & ProbeArgs)
+  | ({ readonly kind: 'simulate' } & SimulateOptions)
   | { readonly kind: 'help' | 'version' }
   | { readonly kind: 'usage'; readonly problem: string }
 
@@ -48,6 +50,12 @@ export const USAGE = `Usage: greymx COMMAND [OPTIONS]
       --from ADDR    envelope sender, <> for bounces
       --to ADDR      envelope recipient; may be given several times
       --socket SPEC  the daemon's socket, instead of the configuration's first
+  simulate           figures of these settings in a simulated world: delay of wanted mail, spam that passes
+      --set SETTING=VALUE[,SETTING=VALUE]   and of a variant with other settings; may be given several times
+      --world FILE   another world than the shipped one
+      --seed N, --days N, --recipients N, --scale FACTOR   other chance, longer, or larger
+      --by-class     and figures for each class of sender
+      --plot FILE.svg   and draws delay against spam
 
   --config FILE      default ./milter.yaml, then /etc/greymx/milter.yaml; GREYMX_GREYLIST_DELAY=5m and the like in the
                      environment go before what it says
@@ -66,6 +74,14 @@ const OPTIONS = {
   to: { type: 'string', multiple: true },
   socket: { type: 'string' },
   json: { type: 'boolean' },
+  set: { type: 'string', multiple: true },
+  world: { type: 'string' },
+  seed: { type: 'string' },
+  days: { type: 'string' },
+  recipients: { type: 'string' },
+  scale: { type: 'string' },
+  plot: { type: 'string' },
+  'by-class': { type: 'boolean' },
   print: { type: 'boolean' },
   postfix: { type: 'string' },
   sendmail: { type: 'string' },
@@ -73,7 +89,10 @@ const OPTIONS = {
   version: { type: 'boolean' },
 } as const
 
-const PROBE_ONLY = ['client', 'name', 'helo', 'from', 'to', 'socket', 'json'] as const
+const PROBE_ONLY = ['client', 'name', 'helo', 'from', 'to', 'socket'] as const
+const SIMULATE_ONLY = ['set', 'world', 'seed', 'days', 'recipients', 'scale', 'plot', 'by-class'] as const
+/** Commands that print data. */
+const WITH_JSON: readonly string[] = ['probe', 'simulate']
 const CHECK_ONLY = ['print', 'postfix', 'sendmail'] as const
 
 /** Returns the command of `argv`, which is without the program and its script. */
@@ -86,12 +105,18 @@ export function parseCommand(argv: readonly string[]): CliCommand {
     if (name === undefined) return { kind: 'usage', problem: 'expected a command' }
     if (rest.length > 0) return { kind: 'usage', problem: `unexpected argument ${JSON.stringify(rest[0])}` }
     const configFile = values.config === undefined ? {} : { configFile: values.config }
-    if (name !== 'serve' && name !== 'check' && name !== 'probe')
+    if (name !== 'serve' && name !== 'check' && name !== 'probe' && name !== 'simulate')
       return { kind: 'usage', problem: `unknown command ${JSON.stringify(name)}` }
-    const aliens = [...(name === 'probe' ? [] : PROBE_ONLY), ...(name === 'check' ? [] : CHECK_ONLY)]
+    const aliens = [
+      ...(name === 'probe' ? [] : PROBE_ONLY),
+      ...(name === 'check' ? [] : CHECK_ONLY),
+      ...(name === 'simulate' ? [] : SIMULATE_ONLY),
+      ...(WITH_JSON.includes(name) ? [] : (['json'] as const)),
+    ]
     const alien = aliens.find((option) => values[option] !== undefined)
     if (alien) return { kind: 'usage', problem: `${name} takes no --${alien}` }
     if (name === 'probe') return probeCommand(values, configFile)
+    if (name === 'simulate') return simulateCommand(values, configFile)
     if (name === 'serve') return { kind: name, ...configFile }
     const { postfix, sendmail } = values
     return {
@@ -123,5 +148,32 @@ function probeCommand(values: Values, configFile: { configFile?: string }): CliC
     ...(name === undefined ? {} : { name }),
     ...(helo === undefined ? {} : { helo }),
     ...(socket === undefined ? {} : { socket }),
+  }
+}
+
+function simulateCommand(values: Values, configFile: { configFile?: string }): CliCommand {
+  const {
+    set = [],
+    world,
+    seed,
+    days,
+    recipients,
+    scale,
+    plot,
+    'by-class': byClass = false,
+    json = false,
+  } = values
+  return {
+    kind: 'simulate',
+    ...configFile,
+    set,
+    byClass,
+    json,
+    ...(world === undefined ? {} : { world }),
+    ...(seed === undefined ? {} : { seed }),
+    ...(days === undefined ? {} : { days }),
+    ...(recipients === undefined ? {} : { recipients }),
+    ...(scale === undefined ? {} : { scale }),
+    ...(plot === undefined ? {} : { plot }),
   }
 }

@@ -1,0 +1,243 @@
+// greymx simulate: figures of the configured settings and of variants of them, in a simulated world and in virtual time.
+// How a world lives and how figures are made is left to simulate/.
+
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { variableOf } from '../config/environment.ts'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { messageOf } from '../errors.ts'
+import { type Lists, readLists } from '../exempt/lists.ts'
+import { runWorld } from '../simulate/engine.ts'
+import { figuresOf } from '../simulate/figures.ts'
+import { createGreymxJudge } from '../simulate/greymx.ts'
+import type { Judge } from '../simulate/judge.ts'
+import { plot } from '../simulate/plot.ts'
+import type { StateSize } from '../simulate/redis-size.ts'
+import { formatClasses, formatTable, type Variant } from '../simulate/table.ts'
+import type { WorldData } from '../simulate/world/data.ts'
+import type { Size } from '../simulate/world/population.ts'
+import { parseWorld, type WorldFile } from '../simulate/world/read.ts'
+import { makeWorld, type World } from '../simulate/world/world.ts'
+import { EXIT, type ExitStatus } from './exit.ts'
+import { Progress } from './progress.ts'
+
+/** Options of `greymx simulate`, as text where they are numbers. */
+export interface SimulateOptions {
+  readonly configFile?: string
+  /** A world's file, in the place of the shipped one. */
+  readonly world?: string
+  /** Variants: settings that differ, as `NAME=VALUE` or `NAME=VALUE,NAME=VALUE`. */
+  readonly set: readonly string[]
+  readonly seed?: string
+  readonly days?: string
+  readonly recipients?: string
+  readonly scale?: string
+  /** A file for the picture. */
+  readonly plot?: string
+  readonly byClass: boolean
+  readonly json: boolean
+}
+
+/** The world that is shipped. */
+const SHIPPED_WORLD = new URL('../../worlds/default.yaml', import.meta.url)
+
+/** Width of the table where standard output is no terminal, in characters. */
+const DEFAULT_WIDTH = 120
+
+/** A judge of a variant, which may say how large its state is. */
+interface Contestant {
+  readonly judge: Judge
+  readonly stateSize?: () => StateSize
+}
+
+/** A command line that cannot be used. */
+class UsageError extends Error {}
+
+/** Returns the exit status. Figures go to standard output, all else to standard error. */
+export async function simulate(options: SimulateOptions): Promise<ExitStatus> {
+  try {
+    const configs = loadVariants(options)
+    const data = configs && loadWorld(options.world)
+    if (!configs || !data) return EXIT.config
+    const world = makeWorld(data, sizeOf(options, data))
+    if (options.plot !== undefined) expectWritable(options.plot)
+    for (const remark of remarksOn(configs)) process.stderr.write(`${remark}\n`)
+    const variants = await runAll(
+      world,
+      configs.map(({ name, config, lists }) => contestantOf(name, config, lists, world)),
+    )
+    const title = titleOf(world)
+    if (options.plot !== undefined) writeFileSync(options.plot, plot(variants, title))
+    process.stdout.write(options.json ? toJson(world, variants) : toText(title, variants, options.byClass))
+    return EXIT.ok
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    return EXIT.usage
+  }
+}
+
+/** The settings of one variant. */
+interface VariantConfig {
+  readonly name: string
+  readonly config: Config
+  readonly lists: Lists
+}
+
+/** The configuration and its variants, or `undefined` after faults were printed. */
+function loadVariants({ configFile, set }: SimulateOptions): VariantConfig[] | undefined {
+  const base = loadConfig(configFile)
+  if (base.kind === 'faults') return complain(base.faults)
+  const variants: VariantConfig[] = [variantOf(base.fileName, base)]
+  for (const text of set) {
+    const settings = parseSet(text, base)
+    const overrides = Object.fromEntries(settings.map(([name, value]) => [variableOf(name), value]))
+    const loaded = loadConfig(configFile, { ...process.env, ...overrides })
+    if (loaded.kind === 'faults') return complain(loaded.faults.map((fault) => `--set ${text}: ${fault}`))
+    variants.push(variantOf(text.replace(/(^|,)greylist\./g, '$1'), loaded))
+  }
+  return variants
+}
+
+function variantOf(name: string, { config }: LoadedConfig): VariantConfig {
+  return { name, config, lists: readLists(config.listFiles) }
+}
+
+function complain(faults: readonly string[]): undefined {
+  process.stderr.write(faults.map((fault) => `${fault}\n`).join(''))
+}
+
+/** The settings in `NAME=VALUE,NAME=VALUE`. A comma in brackets or braces belongs to a value. */
+function parseSet(text: string, { settings }: LoadedConfig): Array<readonly [name: string, value: string]> {
+  return splitOutside(text).map((part) => {
+    const [, name, value] = /^\s*([a-z][a-z0-9_.]*)\s*=(.*)$/s.exec(part) ?? []
+    if (name === undefined || value === undefined)
+      throw new UsageError(
+        `Cannot read --set ${JSON.stringify(text)}: expected SETTING=VALUE, like greylist.delay=1m`,
+      )
+    const isKnown = settings.some((known) => known.name === name || known.name.startsWith(`${name}.`))
+    const isWithin = settings.some((known) => name.startsWith(`${known.name}.`))
+    if (!isKnown && !isWithin)
+      throw new UsageError(
+        `Cannot read --set ${JSON.stringify(text)}: expected a setting of milter.yaml, found ${name}`,
+      )
+    return [name, value.trim()]
+  })
+}
+
+function splitOutside(text: string): string[] {
+  const parts = ['']
+  let depth = 0
+  for (const character of text) {
+    if ('[{'.includes(character)) depth += 1
+    if (']}'.includes(character)) depth -= 1
+    if (character === ',' && depth === 0) parts.push('')
+    else parts[parts.length - 1] += character
+  }
+  return parts
+}
+
+/** What the simulation leaves out of the settings. */
+function remarksOn(configs: readonly VariantConfig[]): string[] {
+  const remarks: string[] = []
+  if (configs.some(({ config }) => config.dnswl.length > 0 || config.onlyIfListed.length > 0))
+    remarks.push('dnswl and only_if_listed are left out: a simulated world has no DNS lists')
+  if (configs.some(({ config }) => config.mode === 'observe'))
+    remarks.push('greylist.mode: observe defers nothing: these are the figures that enforce would have')
+  return remarks
+}
+
+function loadWorld(file: string | undefined): WorldData | undefined {
+  const shipped = { fileName: 'default.yaml', text: readFileSync(SHIPPED_WORLD, 'utf8') }
+  const loaded = file === undefined ? parseWorld(shipped) : parseWorld(readWorld(file), shipped)
+  return loaded.kind === 'world' ? loaded.data : complain(loaded.faults)
+}
+
+function readWorld(file: string): WorldFile {
+  try {
+    return { fileName: file, text: readFileSync(file, 'utf8') }
+  } catch (error) {
+    throw new UsageError(`Cannot read --world ${file}: ${messageOf(error)}`)
+  }
+}
+
+function sizeOf(options: SimulateOptions, data: WorldData): Size {
+  return {
+    seed: wholeNumber('--seed', options.seed, 1, 0, 2 ** 32 - 1),
+    days: wholeNumber('--days', options.days, data.days, 1, 366),
+    recipients: wholeNumber('--recipients', options.recipients, data.recipients, 1, 100_000),
+    scale: numberAbove0('--scale', options.scale),
+  }
+}
+
+function wholeNumber(option: string, text: string | undefined, fallback: number, min: number, max: number) {
+  if (text === undefined) return fallback
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
+  if (!(value >= min && value <= max))
+    throw new UsageError(
+      `Cannot read ${option} ${JSON.stringify(text)}: expected a whole number from ${min} to ${max}`,
+    )
+  return value
+}
+
+const MAX_SCALE = 100
+
+function numberAbove0(option: string, text: string | undefined): number {
+  if (text === undefined) return 1
+  const value = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+  if (!(value > 0 && value <= MAX_SCALE))
+    throw new UsageError(
+      `Cannot read ${option} ${JSON.stringify(text)}: expected a number above 0, up to ${MAX_SCALE}`,
+    )
+  return value
+}
+
+function contestantOf(name: string, config: Config, lists: Lists, world: World): Contestant {
+  const judge = createGreymxJudge(name, config, lists, (now) => world.zone.resolver(now))
+  return { judge, stateSize: () => judge.stateSize() }
+}
+
+async function runAll(world: World, contestants: readonly Contestant[]): Promise<Variant[]> {
+  const progress = new Progress(process.stderr)
+  const variants: Variant[] = []
+  for (const [index, { judge, stateSize }] of contestants.entries()) {
+    let largest: StateSize | undefined
+    const result = await runWorld(world, judge, {
+      onDay() {
+        const size = stateSize?.()
+        if (size && size.bytes > (largest?.bytes ?? 0)) largest = size
+      },
+      onProgress: (done) => progress.show((index + done) / contestants.length, judge.name),
+    })
+    variants.push({ name: judge.name, figures: figuresOf(world, result, largest) })
+  }
+  progress.end()
+  return variants
+}
+
+function titleOf({ size, classes, mails }: World): string {
+  const { recipients, days, seed } = size
+  const spams = mails.filter(({ classIndex }) => classes[classIndex]?.kind === 'spam').length
+  const wanted = mails.filter(({ classIndex }) => classes[classIndex]?.kind === 'wanted')
+  const organisations = new Set(wanted.map(({ organisation }) => organisation)).size
+  return `${recipients} recipients, ${days} days, seed ${seed}: ${wanted.length} wanted messages of ${organisations} organisations, ${spams} spams`
+}
+
+function toText(title: string, variants: readonly Variant[], byClass: boolean): string {
+  const classes = byClass ? variants.map((variant) => `\n${formatClasses(variant)}`).join('') : ''
+  return `${title}\n\n${formatTable(variants, process.stdout.columns ?? DEFAULT_WIDTH)}${classes}`
+}
+
+/** JSON in which a delay without end is null. */
+function toJson({ size }: World, variants: readonly Variant[]): string {
+  return `${JSON.stringify({ ...size, variants })}\n`
+}
+
+/** Throws where the picture could not be written, so that this is known before the simulation and not after it. */
+function expectWritable(file: string): void {
+  try {
+    closeSync(openSync(file, 'a'))
+  } catch (error) {
+    throw new UsageError(`Cannot write --plot ${file}: ${messageOf(error)}`)
+  }
+}

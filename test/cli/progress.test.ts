@@ -1,0 +1,37 @@
+// When a progress bar is shown, and what it looks like.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Progress } from '../../src/cli/progress.ts'
+
+function open(isTTY: boolean) {
+  const clock = { now: 0 }
+  const written: string[] = []
+  const terminal = { isTTY, write: (text: string) => written.push(text) }
+  return { clock, written, progress: new Progress(terminal, () => clock.now) }
+}
+
+test('what takes two seconds or less shows no bar', () => {
+  const { clock, written, progress } = open(true)
+  for (clock.now = 0; clock.now < 2000; clock.now += 100) progress.show(clock.now / 2000, 'one')
+  progress.end()
+  assert.deepEqual(written, [])
+})
+
+test('what takes longer shows a bar, drawn anew five times a second at most, and removes it at the end', () => {
+  const { clock, written, progress } = open(true)
+  for (clock.now = 0; clock.now <= 3000; clock.now += 50) progress.show(clock.now / 6000, 'one')
+  assert.equal(written.length, 6)
+  assert.equal(written[0], `\r[${'#'.repeat(10)}${'-'.repeat(20)}] 33 % one\x1b[K`)
+  assert.match(written.at(-1) ?? '', / 50 % one/)
+  progress.end()
+  assert.equal(written.at(-1), '\r\x1b[K')
+})
+
+test('where standard error is no terminal, there is no bar', () => {
+  const { clock, written, progress } = open(false)
+  clock.now = 10_000
+  progress.show(0.5, 'one')
+  progress.end()
+  assert.deepEqual(written, [])
+})
