@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatDuration, parseDuration } from '/opt/greymx/dist/config/duration.js'
 
-const DELAY = parseDuration(process.env.GREYMX_GREYLIST_DELAY || '4m')
+const DELAY = parseDuration(process.env.GREYMX_GREYLIST_DELAY || '3m')
 const hosts = process.argv.slice(2)
 // Each run uses a new sender, which no MX has seen.
 const sender = `try-${randomUUID().slice(0, 8).replaceAll(/[0-9]/g, 'x')}@example.org`

@@ -56,7 +56,7 @@ function checkTimes({ greylist, storeTimeout }: Config): Warning[] {
     )
   } else if (delay >= FIRST_SENDER_RETRY) {
     warnings.push(
-      `greylist.delay ${formatDuration(delay)} is not below 5m: expected less, such as 4m, as Postfix and Courier first ` +
+      `greylist.delay ${formatDuration(delay)} is not below 5m: expected less, such as 3m, as Postfix and Courier first ` +
         'retry after 5 minutes, and the next retry comes much later',
     )
   }

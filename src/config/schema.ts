@@ -228,7 +228,7 @@ function readAutoWhitelist(reader: ConfigReader): AutoWhitelist | undefined {
 }
 
 function readTimes(reader: ConfigReader): Times {
-  const delay = duration(reader, 'greylist.delay', '4m', 1, YEAR)
+  const delay = duration(reader, 'greylist.delay', '3m', 1, YEAR)
   const retryWindow = duration(reader, 'greylist.retry_window', '2d', 1, YEAR)
   const lifetime = duration(reader, 'greylist.lifetime', '36d', 1, 10 * YEAR)
   if (delay >= retryWindow) {

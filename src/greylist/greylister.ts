@@ -105,6 +105,12 @@ const MIN_UNNAMED_PASSES = 5
 /** Networks, and also senders' domains, from which a host's domain needs first passes before it is whitelisted. */
 const MIN_WITNESSES = 3
 
+/** How long a retry from another network is awaited, in milliseconds. */
+const ELSEWHERE_WINDOW = 12 * 3_600_000
+
+/** Senders' domains whose mail has to come back through a carrier before the carrier vouches for others. */
+const MIN_CARRIED = 2
+
 /** Networks from which attempts have to come before the loop breaker lets one through. */
 const MIN_LOOP_NETWORKS = 3
 
@@ -183,10 +189,9 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     )
   }
 
-  /** The keys of the identity and of its network; a retry has only the network while DNS does not tell the identity. */
-  function tripletKeys(form: string, { recipient }: Attempt, { id, network }: Identity): string[] {
-    const key = tripletKey(id, form, recipient)
-    return id === network ? [key] : [key, tripletKey(network, form, recipient)]
+  /** The keys under all names of the client, so that a retry under any of them is the retry. */
+  function tripletKeys(form: string, { recipient }: Attempt, { names }: Identity): string[] {
+    return names.map((name) => tripletKey(name, form, recipient))
   }
 
   function formOf({ sender, recipient }: Attempt): string {
@@ -196,7 +201,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   /** The judgement by what the store knows. Rejects if the store fails or has not answered by `deadline`. */
   async function judgeByStore(question: Question): Promise<Judgement> {
     const { attempt, identity, keys, store, deadline } = question
-    const listings = autoWhitelist ? listingKeys(identity) : []
+    const listings = autoWhitelist ? listingKeys(attempt, identity) : []
     const found = await withDeadline(store.find([...keys, ...listings]), deadline)
     const entries = found.slice(0, keys.length)
     const listed = found.slice(keys.length).findIndex((entry) => entry?.passed)
@@ -226,10 +231,13 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     { reason, waited, retryIn }: Deferral,
   ): Promise<Judgement> {
     const { attempt, form, identity, keys, store } = question
-    const missing = keys.filter((_, index) => !entries[index])
+    const windows = identity.names.map((name) => windowOf(name, identity))
+    const missing = keys.flatMap((key, index) =>
+      entries[index] ? [] : [{ key, window: windows[index] ?? 0 }],
+    )
     const [letsThrough, ...added] = await Promise.all([
       reason === 'new' && mayLoop(attempt) && countAttempt(question),
-      ...missing.map((key) => store.add(key, times.retryWindow, waited)),
+      ...missing.map(({ key, window }) => store.add(key, window, Math.min(waited, window - 1))),
     ])
     if (letsThrough) {
       await Promise.all([keepPassed(store, keys, times.lifetime), resetLoop(store, form, attempt.recipient)])
@@ -239,6 +247,18 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     }
     const wasFirst = !added.includes(false) // false: another frontend added the key since `find`
     return { verdict: 'tempfail', reason: wasFirst ? reason : 'early', waited, retryIn }
+  }
+
+  /**
+   * How long a retry under a name is awaited. One from another network has less time than one from the same network: a
+   * sender of daily mail that never retries would take tomorrow's for the retry of today's.
+   */
+  function windowOf(name: string, { network }: Identity): number {
+    if (name === network) return times.retryWindow
+    return Math.max(
+      Math.min(times.retryWindow, ELSEWHERE_WINDOW),
+      Math.min(2 * times.delay, times.retryWindow),
+    )
   }
 
   // The loop breaker lets an attempt pass if its sender's retries come from ever new networks, as such a sender would
@@ -308,34 +328,79 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   // of such a domain need one first pass in their network.
 
   /** The keys that say whether the client is whitelisted. */
-  function listingKeys({ id, network, host }: Identity): string[] {
-    if (!id.startsWith('host:')) return [whitelistKeys(id).listed]
-    const inNetwork = whitelistKeys(hostsInNetwork(id, network)).listed
-    return host?.isMail ? [inNetwork, whitelistKeys(id).listed] : [inNetwork]
+  function listingKeys(attempt: Attempt, identity: Identity): string[] {
+    const { names, host, carriers } = identity
+    const listed = names.flatMap((name) => {
+      if (!name.startsWith('host:')) return [name]
+      const proven = provenBy(name, attempt, identity)
+      return host?.isMail ? [proven, name] : [proven]
+    })
+    return [...listed, ...carriers.map(carrierName)].map((name) => whitelistKeys(name).listed)
+  }
+
+  /**
+   * What a client proves by a host's name: that the hosts of that domain in its network retry, if the name says that it
+   * handles mail. Any other name may be one of a rented machine, whose neighbours belong to others, so that it proves
+   * its own address alone. In IPv6, each machine has a network.
+   */
+  function provenBy(name: string, { client: { address } }: Attempt, { network, host }: Identity): string {
+    return host?.isMail || address?.kind !== 'ipv4'
+      ? hostsInNetwork(name, network)
+      : `${name}+${address.text}`
   }
 
   /** Counts a first pass towards the auto-whitelist. A failed count is lost, and the mail passes all the same. */
-  async function countPass(store: Store, { client, sender }: Attempt, identity: Identity): Promise<void> {
+  async function countPass(store: Store, attempt: Attempt, identity: Identity): Promise<void> {
+    const { client, sender } = attempt
     // A private address may be that of a proxy or of a container's gateway, with anybody behind it.
     if (!autoWhitelist || !client.address || isPrivate(client.address)) return
     const { host, spf } = identity
     const witnesses = [countedNetwork(client.address), organisationOf(sender.domain)] as const
-    const counted = [countForIdentity(store, identity, autoWhitelist)]
+    const counted = [
+      ...identity.names.map((name) => countForName(store, name, attempt, identity, autoWhitelist)),
+      ...identity.carriers.map((carrier) =>
+        countForCarrier(store, carrierName(carrier), organisationOf(sender.domain), autoWhitelist),
+      ),
+    ]
     if (host && spf === 'pass')
       counted.push(countForDomain(store, `host:${host.domain}`, witnesses, autoWhitelist))
     // The guard around the store counts and logs failures.
     await Promise.all(counted).catch(() => undefined)
   }
 
-  async function countForIdentity(
+  async function countForName(
     store: Store,
-    { id, network, isNamed }: Identity,
+    name: string,
+    attempt: Attempt,
+    identity: Identity,
     whitelist: AutoWhitelist,
   ): Promise<void> {
-    const needed = isNamed ? whitelist.after : Math.max(whitelist.after, MIN_UNNAMED_PASSES)
-    if (!id.startsWith('host:')) return countFor(store, id, needed, whitelist)
-    const [domain] = await store.find([whitelistKeys(id).listed])
-    return countFor(store, hostsInNetwork(id, network), domain?.passed ? 1 : needed, whitelist)
+    const { id, network, isNamed } = identity
+    if (name === network) {
+      // Who has a wider name proves that name, and not its neighbours.
+      if (name !== id) return
+      const needed = isNamed ? whitelist.after : Math.max(whitelist.after, MIN_UNNAMED_PASSES)
+      return countFor(store, name, needed, whitelist)
+    }
+    if (!name.startsWith('host:')) return countFor(store, name, whitelist.after, whitelist)
+    const [domain] = await store.find([whitelistKeys(name).listed])
+    const needed = domain?.passed ? 1 : whitelist.after
+    return countFor(store, provenBy(name, attempt, identity), needed, whitelist)
+  }
+
+  /** Counts a first pass for a carrier, once for each sender's domain, and whitelists it after enough of them. */
+  async function countForCarrier(
+    store: Store,
+    id: string,
+    sender: string,
+    { lifetime }: AutoWhitelist,
+  ): Promise<void> {
+    // A bounce, or a sender without a domain, is no witness.
+    if (sender === '') return
+    const { witness, count } = witnessKeys(id, 'senders', sender)
+    if (!(await store.add(witness, lifetime))) return
+    if ((await store.count(count, lifetime)) >= MIN_CARRIED)
+      await store.pass(whitelistKeys(id).listed, lifetime)
   }
 
   async function countFor(
@@ -379,6 +444,11 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     },
     judge,
   }
+}
+
+/** The name of a carrier in the auto-whitelist. */
+function carrierName(carrier: string): string {
+  return `carrier:${carrier}`
 }
 
 /** The question to a store for one attempt, with the deadline of the answer by performance.now(). */

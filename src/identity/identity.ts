@@ -6,6 +6,7 @@ import type { Address } from '../address.ts'
 import type { Client } from '../attempt.ts'
 import { formatNetwork, networkOf } from '../ip.ts'
 import { readHostName } from './host.ts'
+import { organisationOf } from './organisation.ts'
 import { type SpfDns, type SpfIdentity, type SpfStanding, SpfStandings } from './spf/standing.ts'
 
 export interface IdentitySettings {
@@ -19,8 +20,15 @@ export interface IdentitySettings {
 }
 
 export interface Identity {
-  /** `spf:example.org`, `host:example.org` or the network. */
+  /** The first of `names`, for the log. */
   readonly id: string
+  /**
+   * All names that are true of the client, the widest first: `spf:example.org`, `host:example.org`, and always the
+   * network.
+   */
+  readonly names: readonly string[]
+  /** Domains of others that carry the mail of the sender's domain: its SPF record includes theirs. */
+  readonly carriers: readonly string[]
   /** `network:198.51.100.0/24` */
   readonly network: string
   /** The client's standing with the sender's domain. */
@@ -43,7 +51,7 @@ export type Identify = (
   isWanted: () => boolean,
 ) => Promise<Identity | undefined>
 
-const SPF_UNASKED: SpfIdentity = { standing: 'unasked' }
+const SPF_UNASKED: SpfIdentity = { standing: 'unasked', carriers: [] }
 
 /** The function that identifies clients. `now` is a monotonic clock in milliseconds, performance.now() by default. */
 export function createIdentify(settings: IdentitySettings, dns: SpfDns, now?: () => number): Identify {
@@ -57,9 +65,12 @@ export function createIdentify(settings: IdentitySettings, dns: SpfDns, now?: ()
     const spfDomain = spf.standing === 'pass' ? spf.domain : undefined
     const { isTelling, isMail, domain } = readHostName(name ?? '', address)
     const host = isTelling && domain !== undefined ? { domain, isMail } : undefined
-    const hostDomain = settings.hostDomain ? host?.domain : undefined
-    const wide =
-      settings.spfDomain && spfDomain !== undefined ? `spf:${spfDomain}` : hostDomain && `host:${hostDomain}`
-    return { id: wide ?? network, network, spf: spf.standing, spfDomain, host, isNamed: isTelling }
+    const names: string[] = []
+    if (settings.spfDomain && spfDomain !== undefined) names.push(`spf:${organisationOf(spfDomain)}`)
+    if (settings.hostDomain && host) names.push(`host:${host.domain}`)
+    names.push(network)
+    const carriers = settings.spfDomain ? spf.carriers : []
+    const [id = network] = names
+    return { id, names, network, carriers, spf: spf.standing, spfDomain, host, isNamed: isTelling }
   }
 }

@@ -30,7 +30,7 @@ test('checkSettings() has nothing against the defaults, nor against what is as g
 const WARNED: Array<[text: string, warnings: RegExp[]]> = [
   [
     'greylist: { delay: 5m }',
-    [/^greylist\.delay 5m is not below 5m: expected less, such as 4m, as Postfix and Courier/],
+    [/^greylist\.delay 5m is not below 5m: expected less, such as 3m, as Postfix and Courier/],
   ],
   ['greylist: { delay: 4h }', [/^greylist\.delay 4h is not below 5m: /]],
   ['greylist: { delay: 241m }', [/^greylist\.delay 241m is above 4h: expected less, /]],

@@ -10,7 +10,7 @@ import { scratch } from '../support/scratch.ts'
 
 const dir = await scratch({ after })
 const config = join(dir, 'milter.yaml')
-await writeFile(config, 'greylist: {delay: 4m}\n')
+await writeFile(config, 'greylist: {delay: 3m}\n')
 
 const SMALL = ['--recipients', '12', '--days', '3']
 

@@ -81,7 +81,7 @@ test('an empty variable is none, and so is what the environment has of a service
     GREYMX_TEST_PORT_8891_TCP_PROTO: 'tcp',
     GREYLIST_DELAY: '1m',
   }
-  assert.equal(configOf('', environment).greylist.times.delay, 240_000)
+  assert.equal(configOf('', environment).greylist.times.delay, 180_000)
 })
 
 test('a variable that only looks like that of a service is a fault', () => {

@@ -57,7 +57,7 @@ test('a file without settings is one with all defaults', () => {
   assert.equal(defaults.greylist.onStoreError, 'accept')
   assert.deepEqual(defaults.local, { store: { kind: 'memory' }, entries: 100_000 })
   assert.deepEqual(defaults.greylist.times, {
-    delay: 240_000,
+    delay: 180_000,
     retryWindow: 172_800_000,
     lifetime: 3_110_400_000,
   })
@@ -460,7 +460,7 @@ test('the delay must be below the retry window, whichever of them the file has',
   assertFaults([
     ['greylist:\n  retry_window: 4m\n  delay: 5m\n', `3:10: ${said('5m', '4m')}`],
     ['greylist:\n  delay: 2d\n', `2:10: ${said('2d', '2d')}`],
-    ['greylist:\n  retry_window: 240s\n', `2:17: ${said('4m', '4m')}`],
+    ['greylist:\n  retry_window: 180s\n', `2:17: ${said('3m', '3m')}`],
   ])
   assert.equal(configOf('greylist: { delay: 1ms, retry_window: 2ms }').greylist.times.delay, 1)
 })

@@ -39,6 +39,7 @@ interface From {
   readonly host?: string
   readonly isMail?: boolean
   readonly spf?: Identity['spf']
+  readonly carriers?: readonly string[]
   readonly sender?: string
   /** The recipient; `''` for keys without one. */
   readonly recipient?: string
@@ -63,7 +64,8 @@ function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) =>
     const network = `network:${formatNetwork(networkOf(client, client.kind === 'ipv4' ? 24 : 64))}`
     const domain = wide?.startsWith('host:') ? wide.slice('host:'.length) : from.host
     const host = domain === undefined ? undefined : { domain, isMail }
-    identity = { id: wide ?? network, network, spf, host, isNamed }
+    const names = wide === undefined ? [network] : [wide, network]
+    identity = { id: wide ?? network, names, carriers: from.carriers ?? [], network, spf, host, isNamed }
     const attempt: Attempt = {
       client: { address: client },
       authenticated: false,
@@ -220,7 +222,14 @@ test('without auto-whitelist everybody waits for each triplet', async () => {
     settings,
     exempt: () => undefined,
     investigate: async () => ({
-      identity: { id: 'host:example.org', network: 'network:192.0.2.0/24', spf: 'none', isNamed: true },
+      identity: {
+        id: 'host:example.org',
+        names: ['host:example.org'],
+        carriers: [],
+        network: 'network:192.0.2.0/24',
+        spf: 'none',
+        isNamed: true,
+      },
       exemption: undefined,
     }),
     stores: { store: bench.store },
@@ -233,19 +242,21 @@ test('without auto-whitelist everybody waits for each triplet', async () => {
   }
 })
 
-test('what hosts have proven holds for the hosts of their domain in their network, and for nobody else', async () => {
+test('what mail servers have proven holds for those of their domain in their network, and for nobody else', async () => {
   const bench = setUp()
   const wide = 'host:hoster.example'
   for (const [count, sender] of ['a@one.test', 'a@two.test'].entries()) {
-    await firstPass(bench, { wide, address: '192.0.2.7', sender }, count)
+    await firstPass(bench, { wide, address: '192.0.2.7', isMail: true, sender }, count)
     bench.wait(HOUR)
   }
   const { attempt } = bench
   const sender = 'x@spam.test'
-  assert.equal(await attempt({ wide, sender, address: '192.0.2.99' }), 'auto-whitelist')
-  assert.equal(await attempt({ wide, sender, address: '198.51.100.7' }), 'new')
+  assert.equal(await attempt({ wide, sender, address: '192.0.2.99', isMail: true }), 'auto-whitelist')
+  assert.equal(await attempt({ wide, sender, address: '192.0.2.98' }), 'new')
+  assert.equal(await attempt({ wide, sender, address: '198.51.100.7' }), 'early')
   assert.equal(await attempt({ wide, sender, address: '198.51.100.8', isMail: true }), 'early')
-  assert.equal(await attempt({ wide: 'host:other.example', sender, address: '192.0.2.99' }), 'new')
+  const other = { wide: 'host:other.example', sender, isMail: true, recipient: 'w@b.test' }
+  assert.equal(await attempt({ ...other, address: '192.0.2.99' }), 'new')
   assert.equal(await attempt({ sender, address: '192.0.2.99', isNamed: false, recipient: 'v@b.test' }), 'new')
 })
 
@@ -302,11 +313,91 @@ test('a host’s domain is whitelisted by three networks and three domains that 
     // Three rented machines at a provider do not whitelist the machines of its other customers.
     const other = { ...elsewhere, recipient: 'y@b.test' }
     assert.equal(await bench.attempt({ ...other, address: '100.200.2.1' }), 'new', name)
-    // Once the domain is whitelisted, one first pass is enough for a network.
+    // Once the domain is whitelisted, one first pass is enough for a host, and for nobody beside it.
     await firstPass(bench, { wide, address: '100.200.3.1' }, 9)
-    const here = await bench.attempt({ ...elsewhere, recipient: 'z@b.test', address: '100.200.3.99' })
+    const here = await bench.attempt({ ...elsewhere, recipient: 'z@b.test', address: '100.200.3.1' })
     assert.equal(here, isListed ? 'auto-whitelist' : 'new', name)
+    const beside = await bench.attempt({ ...elsewhere, recipient: 'w@b.test', address: '100.200.3.99' })
+    assert.equal(beside, 'new', name)
   }
+})
+
+// Customers of one hoster waited for nobody, once one of them had come back: so did every bot on its machines.
+test('a host whose name is none of a mail server’s proves its own address, in IPv6 its network', async () => {
+  const bench = setUp()
+  const wide = 'host:hoster.example'
+  for (const address of ['192.0.2.7', '2001:db8:1:1::7']) {
+    for (const [count, sender] of ['a@one.test', 'a@two.test'].entries()) {
+      await firstPass(bench, { wide, address, sender: `${address.length}${sender}` }, count)
+      bench.wait(HOUR)
+    }
+  }
+  const reasonOf = (address: string, spf: Identity['spf'] = 'none', recipient = `${address}@b.test`) =>
+    bench.attempt({ wide, spf, address, recipient, sender: 'x@spam.test' })
+  assert.equal(await reasonOf('192.0.2.7'), 'auto-whitelist')
+  assert.equal(await reasonOf('192.0.2.8'), 'new')
+  assert.equal(await reasonOf('192.0.2.9', 'pass'), 'new')
+  assert.equal(await reasonOf('2001:db8:1:1::8', 'none', 'eight@b.test'), 'auto-whitelist')
+  assert.equal(await reasonOf('2001:db8:1:2::8', 'none', 'nine@b.test'), 'new')
+})
+
+test('a carrier vouches for every domain it carries, once two of them have come back through it', async () => {
+  const through = (domain: string, address: string): From => ({
+    wide: `spf:${domain}`,
+    carriers: ['carrier.example'],
+    address,
+    sender: `a@${domain}`,
+  })
+  const bench = setUp()
+  await firstPass(bench, through('one.test', '192.0.2.1'), 0)
+  bench.wait(2 * HOUR)
+  // One domain alone, however often it comes back, is the carrier's only customer.
+  await firstPass(bench, { ...through('one.test', '192.0.2.1'), recipient: 'v@example.com' }, 1)
+  const early = { ...through('early.test', '198.51.100.1'), recipient: 'w@example.com' }
+  assert.equal(await bench.attempt(early), 'new')
+  bench.wait(2 * HOUR)
+  await firstPass(bench, through('two.test', '203.0.113.1'), 2)
+  assert.equal(await bench.attempt(through('three.test', '198.51.100.7')), 'auto-whitelist')
+  assert.equal(await bench.attempt({ ...through('three.test', '198.51.100.8'), carriers: [] }), 'new')
+  const another = { ...through('four.test', '198.51.100.9'), carriers: ['other.example'] }
+  assert.equal(await bench.attempt(another), 'new')
+  const forged = {
+    ...through('five.test', '198.51.100.10'),
+    wide: undefined,
+    spf: 'fail',
+    carriers: [],
+  } as const
+  assert.equal(await bench.attempt(forged), 'new')
+})
+
+test('a bounce, and a sender without a domain, count nothing for a carrier', async () => {
+  const bench = setUp({ autoWhitelist: { after: 9, spacing: HOUR, lifetime: 36 * DAY } })
+  for (const [index, sender] of ['<>', '<>', 'postmaster'].entries()) {
+    const from = {
+      wide: 'spf:one.test',
+      carriers: ['carrier.example'],
+      sender,
+      recipient: `r${index}@b.test`,
+    }
+    assert.equal(await bench.attempt(from), 'new')
+    bench.wait(HOUR)
+    assert.equal(await bench.attempt(from), 'retry')
+  }
+  const next = { wide: 'spf:two.test', carriers: ['carrier.example'], sender: 'a@two.test' }
+  assert.equal(await bench.attempt(next), 'new')
+})
+
+test('a retry under any of the client’s names is the retry; from another network it has twelve hours', async () => {
+  const { attempt, wait } = setUp()
+  const wide = 'spf:example.org'
+  assert.equal(await attempt({ address: '192.0.2.7', wide }), 'new')
+  wait(11 * HOUR)
+  assert.equal(await attempt({ address: '198.51.100.7', wide }), 'retry')
+  const late = { recipient: 'late@example.com' }
+  assert.equal(await attempt({ ...late, address: '192.0.2.7', wide }), 'new')
+  wait(13 * HOUR)
+  assert.equal(await attempt({ ...late, address: '203.0.113.7', wide }), 'new')
+  assert.equal(await attempt({ ...late, address: '192.0.2.8', wide: 'host:example.org' }), 'retry')
 })
 
 test('a private address never earns a place on the auto-whitelist, whatever it is known by', async () => {

@@ -18,6 +18,7 @@ const server = await startDns({
       open   TXT "v=spf1 +all"
       loop   TXT "v=spf1 include:loop.test -all"
       nospf  TXT "hello"
+      deep.made-up.sender TXT "v=spf1 include:sender.test -all"
       named  TXT "v=spf1 -exists:%{l}.%{ir}.blocked.test ip4:192.0.2.0/24 -all"
       jim.7.2.0.192.blocked A 127.0.0.2
       exists TXT "v=spf1 exists:exists.test ptr -all"
@@ -89,6 +90,25 @@ test('an answer for one sender, or for a HELO name that is none, is not remember
   }
 })
 
+test('all names that are true of a client are told, and the domain that SPF vouches for is the registered one', async (t) => {
+  const identify = open(t)
+  const namesOf = async (...args: Parameters<typeof identify>) => (await identify(...args))?.names
+  assert.deepEqual(await namesOf('a@sender.test', '192.0.2.7', 'mx.host.test'), [
+    'spf:sender.test',
+    'host:host.test',
+    'network:192.0.2.0/24',
+  ])
+  assert.deepEqual(await namesOf('a@deep.made-up.sender.test', '192.0.2.7'), [
+    'spf:sender.test',
+    'network:192.0.2.0/24',
+  ])
+  assert.deepEqual(await namesOf('a@other.test', '192.0.2.7', 'mx.host.test'), [
+    'host:host.test',
+    'network:192.0.2.0/24',
+  ])
+  assert.deepEqual(await namesOf('a@other.test', '2001:db8:7::1'), ['network:2001:db8:7::/64'])
+})
+
 test('each kind of identity can be turned off, and an SPF pass is known all the same where it is asked for', async (t) => {
   const withoutSpf = open(t, { spfDomain: false })
   const { id, spfDomain } = (await withoutSpf('a@sender.test', '192.0.2.7', 'mx.host.test')) ?? {}
@@ -96,6 +116,8 @@ test('each kind of identity can be turned off, and an SPF pass is known all the 
   const networkOnly = open(t, { spfDomain: false, asksSpf: false, hostDomain: false, ipv4Prefix: 16 })
   assert.deepEqual(await networkOnly('a@sender.test', '192.0.2.7', 'mx.host.test'), {
     id: 'network:192.0.0.0/16',
+    names: ['network:192.0.0.0/16'],
+    carriers: [],
     network: 'network:192.0.0.0/16',
     spf: 'unasked',
     spfDomain: undefined,

@@ -41,6 +41,11 @@ export interface SpfAnswer {
    * record covers no more than the largest senders have.
    */
   readonly voucher?: Voucher
+  /**
+   * The domains of the records that were included, or to which a record redirects, and that passed the client by
+   * themselves, the outermost first.
+   */
+  readonly includes: readonly string[]
   /** Whether any other sender of the domain, with any HELO name, gets the same answer. */
   readonly isForAllSenders: boolean
 }
@@ -63,15 +68,18 @@ type MatchedBy = 'named' | 'host' | 'other'
 
 type Match =
   | { readonly kind: 'no match' }
-  | { readonly kind: 'match'; readonly by: MatchedBy }
+  | { readonly kind: 'match'; readonly by: MatchedBy; readonly includes: readonly string[] }
   | { readonly kind: 'end'; readonly end: EndResult }
 
 interface Verdict {
   readonly result: SpfAnswer['result']
   readonly by: MatchedBy
+  /** Included domains through which the client matched. */
+  readonly includes: readonly string[]
 }
 
 const NO_MATCH: Match = { kind: 'no match' }
+const NO_INCLUDES: readonly string[] = []
 
 /** The result of check_host() with its voucher. Never rejects, and asks nothing once `lookups` refuses. */
 export async function checkHost(
@@ -79,19 +87,21 @@ export async function checkHost(
   lookups: Lookups,
   takeTurn: TakeTurn,
 ): Promise<SpfAnswer> {
-  if (!isCheckableDomain(question.domain)) return { result: 'none', isForAllSenders: true }
+  if (!isCheckableDomain(question.domain))
+    return { result: 'none', includes: NO_INCLUDES, isForAllSenders: true }
   const evaluation = new Evaluation(question, lookups, takeTurn)
-  const { result, by } = await evaluation.check(question.domain)
+  const { result, by, includes } = await evaluation.check(question.domain)
   const isForAllSenders = !evaluation.asksForSender
-  if (evaluation.lacksAnswers) return { result: 'unknown', isForAllSenders }
-  if (result !== 'pass' || by === 'other') return { result, isForAllSenders }
+  const bare = { result, includes: NO_INCLUDES, isForAllSenders }
+  if (evaluation.lacksAnswers) return { ...bare, result: 'unknown' }
+  if (result !== 'pass' || by === 'other') return bare
   const passing = await evaluation.passing()
-  if (!passing) return { result: 'unknown', isForAllSenders }
+  if (!passing) return { ...bare, result: 'unknown' }
   const { kind } = question.client
-  if (coverageOf([...passing.named, ...passing.ofHosts], kind).isTooMuch) return { result, isForAllSenders }
+  if (coverageOf([...passing.named, ...passing.ofHosts], kind).isTooMuch) return bare
   const voucher: Voucher =
     by === 'host' ? { kind: by } : { kind: by, digest: coverageOf(passing.named, kind).digest }
-  return { result, voucher, isForAllSenders }
+  return { result, voucher, includes, isForAllSenders }
 }
 
 class Evaluation {
@@ -131,30 +141,34 @@ class Evaluation {
 
   async check(domain: string): Promise<Verdict> {
     const found = await this.#records.of(domain)
-    if (!found) return { result: 'none', by: 'other' }
-    if (found.kind === 'end') return { result: found.end, by: 'other' }
+    if (!found) return unmatched('none')
+    if (found.kind === 'end') return unmatched(found.end)
     const { mechanisms, redirect } = found.value
     for (const mechanism of mechanisms) {
       const match = await this.#match(mechanism, domain, found.value)
-      if (match.kind === 'end') return { result: match.end, by: 'other' }
-      if (match.kind === 'match') return { result: mechanism.qualifier, by: match.by }
+      if (match.kind === 'end') return unmatched(match.end)
+      if (match.kind === 'match') return { ...match, result: mechanism.qualifier }
     }
-    if (!redirect) return { result: 'neutral', by: 'other' }
-    if (!this.#countTerm()) return { result: 'permerror', by: 'other' }
+    if (!redirect) return unmatched('neutral')
+    if (!this.#countTerm()) return unmatched('permerror')
     this.#records.prefetch(found.value, domain)
     const target = await this.#expand(redirect, domain)
     const verdict = await this.check(target)
     // A target without record is a mistake of this record (section 6.1).
-    if (verdict.result === 'none') return { result: 'permerror', by: 'other' }
-    return redirect.isOfClient ? { ...verdict, by: 'other' } : verdict
+    if (verdict.result === 'none') return unmatched('permerror')
+    return {
+      ...verdict,
+      by: redirect.isOfClient ? 'other' : verdict.by,
+      includes: [target, ...verdict.includes],
+    }
   }
 
   async #match(mechanism: Mechanism, domain: string, record: SpfRecord): Promise<Match> {
     const { client } = this.#question
-    if (mechanism.kind === 'all') return { kind: 'match', by: 'other' }
+    if (mechanism.kind === 'all') return matchedBy('other')
     if (mechanism.kind === 'ip') {
       return haveSamePrefix(client.bytes, mechanism.block.bytes, mechanism.block.prefix)
-        ? { kind: 'match', by: 'named' }
+        ? matchedBy('named')
         : NO_MATCH
     }
     if (!this.#countTerm()) return { kind: 'end', end: 'permerror' }
@@ -173,10 +187,11 @@ class Evaluation {
 
   /** Matches an `include` by the table of results in section 5.2. */
   async #matchInclude(name: DomainSpec, domain: string): Promise<Match> {
-    const { result, by } = await this.check(await this.#expand(name, domain))
+    const target = await this.#expand(name, domain)
+    const { result, by, includes } = await this.check(target)
     switch (result) {
       case 'pass':
-        return { kind: 'match', by: name.isOfClient ? 'other' : by }
+        return { kind: 'match', by: name.isOfClient ? 'other' : by, includes: [target, ...includes] }
       case 'fail':
       case 'softfail':
       case 'neutral':
@@ -191,7 +206,7 @@ class Evaluation {
   async #matchExists(name: DomainSpec, domain: string): Promise<Match> {
     const lookup = await this.#lookup(await this.#expand(name, domain), 'A')
     if (lookup.kind === 'end') return lookup
-    return lookup.value.length > 0 ? { kind: 'match', by: 'other' } : NO_MATCH
+    return lookup.value.length > 0 ? matchedBy('other') : NO_MATCH
   }
 
   async #matchHosts(mechanism: Extract<Mechanism, { kind: 'a' | 'mx' }>, domain: string): Promise<Match> {
@@ -203,7 +218,7 @@ class Evaluation {
       const addresses = await this.#addressesOf(host)
       if (addresses.kind === 'end') return addresses
       if (addresses.value.some((bytes) => haveSamePrefix(client.bytes, bytes, prefix)))
-        return { kind: 'match', by: mechanism.name?.isOfClient ? 'other' : 'host' }
+        return matchedBy(mechanism.name?.isOfClient ? 'other' : 'host')
     }
     return NO_MATCH
   }
@@ -235,7 +250,7 @@ class Evaluation {
   async #matchPtr(name: DomainSpec | undefined, domain: string): Promise<Match> {
     const target = name ? await this.#expand(name, domain) : domain
     for (const host of await this.#clientNames()) {
-      if (isBelow(host, target) && (await this.#isNameOfClient(host))) return { kind: 'match', by: 'other' }
+      if (isBelow(host, target) && (await this.#isNameOfClient(host))) return matchedBy('other')
     }
     return NO_MATCH
   }
@@ -307,6 +322,14 @@ class Evaluation {
     }
     return expand(spec, values).toLowerCase()
   }
+}
+
+function unmatched(result: Verdict['result']): Verdict {
+  return { result, by: 'other', includes: NO_INCLUDES }
+}
+
+function matchedBy(by: MatchedBy): Match {
+  return { kind: 'match', by, includes: NO_INCLUDES }
 }
 
 function isBelow(name: string, domain: string): boolean {

@@ -28,6 +28,8 @@ export interface SpfIdentity {
   readonly standing: SpfStanding
   /** The domain that was evaluated: the sender's, or HELO's for the null sender; absent if there is none. */
   readonly domain?: string
+  /** The registrable domains of others whose records the domain includes, and which pass the client by themselves. */
+  readonly carriers: readonly string[]
 }
 
 /** Limit of the cached standings, by client and domain. */
@@ -36,7 +38,8 @@ const MAX_ANSWERS = 20_000
 /** Evaluations that may run at once. */
 const EVALUATION_CAPACITY = { all: 512, each: 32 }
 
-const UNKNOWN: SpfIdentity = { standing: 'unknown' }
+const NO_CARRIERS: readonly string[] = []
+const UNKNOWN: SpfIdentity = { standing: 'unknown', carriers: NO_CARRIERS }
 
 /**
  * Limit of the states in which a domain's record may be in one day and still vouch for its clients, and of the networks
@@ -46,8 +49,12 @@ const UNKNOWN: SpfIdentity = { standing: 'unknown' }
 const MAX_STATES = 16
 const DAY = 86_400_000
 
-interface Cached {
+interface Finding {
   readonly standing: SpfStanding
+  readonly carriers: readonly string[]
+}
+
+interface Cached extends Finding {
   readonly expiresAt: number
 }
 
@@ -90,9 +97,9 @@ export class SpfStandings {
     const domain = sender.text === '' ? heloDomain : sender.domain
     if (!isHostName(domain)) return UNKNOWN
     const cached = this.#cached(`${domain} ${client.text}`) ?? this.#cached(domain)
-    if (cached) return { standing: cached, domain }
+    if (cached) return { ...cached, domain }
     const network = customerNetwork(client)
-    if (!this.#evaluations.take([network])) return { standing: 'unknown', domain }
+    if (!this.#evaluations.take([network])) return { ...UNKNOWN, domain }
     const organisation = organisationOf(domain)
     const asker: Asker = { purpose: 'spf', network, organisation, extraQuestions: 0 }
     const local = sender.text === '' || sender.local === '' ? 'postmaster' : sender.local
@@ -100,16 +107,17 @@ export class SpfStandings {
       () => this.#evaluations.giveBack([network]),
     )
     // The subject has the network, too, as a client can choose names, as in HELO, that make the record slow for itself.
-    const standing = await this.#dns.withTimeout(`spf ${network} ${organisation}`, evaluation)
-    return { standing: standing ?? 'unknown', domain }
+    const finding = await this.#dns.withTimeout(`spf ${network} ${organisation}`, evaluation)
+    return { ...(finding ?? UNKNOWN), domain }
   }
 
-  #cached(key: string): SpfStanding | undefined {
+  #cached(key: string): Finding | undefined {
     const cached = this.#cache.get(key)
-    return cached && cached.expiresAt > this.#now() ? cached.standing : undefined
+    if (!cached || cached.expiresAt <= this.#now()) return undefined
+    return { standing: cached.standing, carriers: cached.carriers }
   }
 
-  async #evaluate(question: SpfQuestion, asker: Asker, isWanted: () => boolean): Promise<SpfStanding> {
+  async #evaluate(question: SpfQuestion, asker: Asker, isWanted: () => boolean): Promise<Finding> {
     const lookups = new Lookups((name, type, isFirst) => this.#dns.ask(name, type, asker, isFirst), isWanted)
     const answer = await checkHost(
       question,
@@ -118,12 +126,13 @@ export class SpfStandings {
     )
     const { domain, client } = question
     const standing = standingOf(answer.result, this.#isSteady(question, answer.voucher))
+    const carriers = standing === 'pass' ? carriersOf(domain, answer.includes) : NO_CARRIERS
     if (standing === 'pass') this.#dns.refund(asker)
     if (standing !== 'unknown' && answer.isForAllSenders) {
       const key = standing === 'none' ? domain : `${domain} ${client.text}`
-      this.#cache.set(key, { standing, expiresAt: lookups.expiresAt })
+      this.#cache.set(key, { standing, carriers, expiresAt: lookups.expiresAt })
     }
-    return standing
+    return { standing, carriers }
   }
 
   /** Whether there is a voucher from a domain that does not vouch for ever new clients. */
@@ -138,6 +147,13 @@ export class SpfStandings {
     this.#states.set(key, states.add(state))
     return true
   }
+}
+
+/** The organisations of included domains, but for the domain's own. */
+function carriersOf(domain: string, includes: readonly string[]): readonly string[] {
+  if (includes.length === 0) return NO_CARRIERS
+  const own = organisationOf(domain)
+  return [...new Set(includes.map(organisationOf))].filter((carrier) => carrier !== own)
 }
 
 function standingOf(result: SpfAnswer['result'], isVouched: boolean): SpfStanding {

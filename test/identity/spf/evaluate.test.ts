@@ -12,6 +12,7 @@ import { scratch } from '../../support/scratch.ts'
 import {
   type AskResolver,
   check,
+  DOMAIN,
   IPV4,
   IPV6,
   inMemory,
@@ -717,4 +718,29 @@ test('SPF is evaluated with what a real DNS server says', async (t) => {
   assert.equal(await ask('closed.example.org'), 'pass')
   await dns.kill9()
   assert.equal(await ask('closed.example.org'), 'error')
+})
+
+test('the records that were included and passed the client by themselves are named, the outermost first', async () => {
+  const zone = {
+    'carrier.example': txt('v=spf1 include:inner.example -all'),
+    'inner.example': txt('v=spf1 ip4:192.0.2.0/24 -all'),
+    'elsewhere.example': txt('v=spf1 ip4:198.51.100.0/24 -all'),
+    'open.example': txt('v=spf1 +all'),
+    'client.example': txt('v=spf1 ip4:192.0.2.7 -all'),
+  }
+  const cases: Array<[record: string, includes: string[]]> = [
+    ['v=spf1 include:elsewhere.example include:carrier.example -all', ['carrier.example', 'inner.example']],
+    ['v=spf1 redirect=inner.example', ['inner.example']],
+    ['v=spf1 include:carrier.example redirect=inner.example', ['carrier.example', 'inner.example']],
+    ['v=spf1 ip4:192.0.2.7 include:carrier.example -all', []],
+    ['v=spf1 a:host.example include:inner.example -all', ['inner.example']],
+    ['v=spf1 include:open.example -all', []],
+    ['v=spf1 -include:inner.example +all', []],
+    ['v=spf1 include:%{h} -all', []],
+    ['v=spf1 include:inner.example ip4:0.0.0.0/4 -all', []],
+  ]
+  for (const [record, includes] of cases) {
+    const answer = await check(inMemory({ ...zone, [DOMAIN]: txt(record) }), { helo: 'client.example' })
+    assert.deepEqual(answer.includes, includes, record)
+  }
 })

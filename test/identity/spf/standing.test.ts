@@ -148,3 +148,34 @@ test('answers expire, and the states of a record are forgotten after a day, by t
   network = 17
   assert.equal(await next(17), 'pass')
 })
+
+test('carriers are the organisations of others whose records pass the client, and are remembered', async () => {
+  const records = new Map([
+    ['sender.example.org', 'v=spf1 include:_spf.example.org include:eu.spf.carrier.example -all'],
+    ['_spf.example.org', 'v=spf1 ip4:198.51.100.7 -all'],
+    ['eu.spf.carrier.example', 'v=spf1 include:net.spf.carrier.example include:backbone.example -all'],
+    ['net.spf.carrier.example', 'v=spf1 ip4:192.0.2.0/24 -all'],
+    ['backbone.example', 'v=spf1 ip4:203.0.113.0/24 -all'],
+  ])
+  let asked = 0
+  const standings = standingsWith((name) => {
+    asked += 1
+    return { value: [[records.get(name) ?? '']], expiresAt: Number.POSITIVE_INFINITY }
+  })
+  const carriersOf = async (client: string) => {
+    const { standing, carriers } = await standings.of(
+      ip(client),
+      parseAddress('a@sender.example.org'),
+      undefined,
+      () => true,
+    )
+    return [standing, ...carriers]
+  }
+  assert.deepEqual(await carriersOf('192.0.2.7'), ['pass', 'carrier.example'])
+  assert.deepEqual(await carriersOf('203.0.113.7'), ['pass', 'carrier.example', 'backbone.example'])
+  assert.deepEqual(await carriersOf('198.51.100.7'), ['pass'])
+  assert.deepEqual(await carriersOf('198.51.100.8'), ['fail'])
+  const before = asked
+  assert.deepEqual(await carriersOf('203.0.113.7'), ['pass', 'carrier.example', 'backbone.example'])
+  assert.equal(asked, before)
+})

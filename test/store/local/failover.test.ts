@@ -91,7 +91,9 @@ async function newFrontend(
       investigate: async (_, sender) => {
         const network = 'network:192.0.2.0/24'
         const id = sender.text < 'b' ? network : 'spf:example.org'
-        return { identity: { id, network, spf: 'unknown', isNamed: true }, exemption: undefined }
+        const names = id === network ? [network] : [id, network]
+        const identity = { id, names, carriers: [], network, spf: 'unknown', isNamed: true } as const
+        return { identity, exemption: undefined }
       },
       stores: { store, local },
     })
