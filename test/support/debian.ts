@@ -1,6 +1,6 @@
 // Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
 // Postfix, Redis, Knot (a DNS server), systemd's tools and podman. Sendmail, which conflicts with Postfix, and
-// Postgrey, of which only the lists are used, are unpacked below node_modules.
+// Postgrey, which is not to run as a service of the machine, are unpacked below node_modules.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -32,6 +32,11 @@ const toInstall = [
   'debootstrap',
   'podman-compose',
   'docker-compose',
+  // What Postgrey needs to run.
+  'libnet-server-perl',
+  'libio-multiplex-perl',
+  'libnetaddr-ip-perl',
+  'libberkeleydb-perl',
 ]
 
 /** Packages that are only unpacked. */
