@@ -1,6 +1,6 @@
 // Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
-// Postfix, Redis, Knot (a DNS server), systemd's tools and podman. Sendmail, which conflicts with Postfix, and
-// Postgrey, which is not to run as a service of the machine, are unpacked below node_modules.
+// Postfix, Redis, Knot (a DNS server), systemd's tools and podman. Sendmail, which conflicts with Postfix, and Postgrey
+// and sqlgrey, which are not to run as services of the machine, are unpacked below node_modules.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { postgreyClients, postgreyRecipients, postgreyRoot } from './postgrey.ts'
 import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from './sendmail.ts'
+import { sqlgreyProgram, sqlgreyRoot, sqlgreySettings } from './sqlgrey.ts'
 
 const run = promisify(execFile)
 
@@ -32,11 +33,12 @@ const toInstall = [
   'debootstrap',
   'podman-compose',
   'docker-compose',
-  // What Postgrey needs to run.
+  // What Postgrey and sqlgrey need to run.
   'libnet-server-perl',
   'libio-multiplex-perl',
   'libnetaddr-ip-perl',
   'libberkeleydb-perl',
+  'libdbd-sqlite3-perl',
 ]
 
 /** Packages that are only unpacked. */
@@ -61,6 +63,12 @@ const toUnpack: readonly Unpacked[] = [
     packages: ['postgrey'],
     root: postgreyRoot,
     files: [postgreyClients, postgreyRecipients],
+    unpack: unpackAlone,
+  },
+  {
+    packages: ['sqlgrey'],
+    root: sqlgreyRoot,
+    files: [sqlgreyProgram, sqlgreySettings],
     unpack: unpackAlone,
   },
 ]
