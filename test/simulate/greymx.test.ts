@@ -35,7 +35,7 @@ function judgeWith(settings = '') {
 }
 
 test('a retry passes from the delay on and within the window, from any host that the record names', async () => {
-  const { verdict } = judgeWith()
+  const { verdict } = judgeWith('greylist: {delay: 4m}')
   assert.equal(await verdict(0, 'a@sender.example', '192.0.2.7'), 'tempfail')
   assert.equal(await verdict(4 * MINUTE - 1, 'a@sender.example', '198.51.100.7'), 'tempfail')
   assert.equal(await verdict(4 * MINUTE, 'a@sender.example', '198.51.100.7'), 'pass')

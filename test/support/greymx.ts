@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
+import type { MovedClock } from './clock.ts'
 import { startDaemon } from './daemon.ts'
 import { endWith, freePort, waitFor } from './scratch.ts'
 
@@ -19,6 +20,8 @@ export interface GreymxOptions {
   readonly name?: string
   /** Offset of the daemon's clock, as faketime(1) takes it: `+1d`. */
   readonly clockOffset?: string
+  /** The daemon runs by a clock that the test moves. */
+  readonly clock?: MovedClock
   /** A small disk that only the daemon sees mounted; tests reach it below `Greymx.root`. */
   readonly disk?: { readonly path: string; readonly size: string }
   /** A file that only the daemon sees in place of /etc/resolv.conf. */
@@ -50,6 +53,7 @@ export async function startGreymx({
   settings,
   name = 'greymx',
   clockOffset,
+  clock: movedClock,
   disk,
   resolvConf,
 }: GreymxOptions): Promise<Greymx> {
@@ -72,7 +76,7 @@ export async function startGreymx({
     command,
     args,
     // Without this, faketime also shifts the monotonic clock, which setting the date of a host does not.
-    env: { ...process.env, FAKETIME_DONT_FAKE_MONOTONIC: '1' },
+    env: { ...process.env, FAKETIME_DONT_FAKE_MONOTONIC: '1', ...movedClock?.env },
     cwd: dir,
     ready: (output) => output.includes('smtpd_milters'),
   })

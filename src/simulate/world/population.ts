@@ -144,7 +144,7 @@ export class Population {
     this.zone.setSpf(spf, [...terms])
     // Senders below the carrier's own domain.
     if (spf !== domain) this.zone.setSpf(domain, [`include:${spf}`])
-    this.zone.setSpfBelow(domain, [`include:${spf}`])
+    this.zone.setSpf(`*.${domain}`, [`include:${spf}`])
   }
 
   #makeOrganisations(className: string, data: SenderData, world: WorldData, start: number): Organisation[] {
@@ -213,7 +213,7 @@ export class Population {
 
   #publish({ domain, spfTerms, source }: Organisation, data: SenderData, random: Random): void {
     if (spfTerms.length > 0) this.zone.setSpf(domain, spfTerms)
-    if (random() < data.heloSpf) this.zone.setSpfBelow(domain, source.pool.spfTerms)
+    if (random() < data.heloSpf) this.zone.setSpf(`*.${domain}`, source.pool.spfTerms)
   }
 }
 

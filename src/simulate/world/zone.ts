@@ -15,10 +15,12 @@ const NO_SUCH_RECORD = Object.assign(new Error('no record of this type'), { code
 export type RecordType = 'TXT' | 'A' | 'AAAA' | 'MX'
 
 export class Zone {
+  /** Records by name. A wildcard's name begins with `*.`. */
   readonly #names = new Map<string, Map<RecordType, readonly unknown[]>>()
-  readonly #wildcards = new Map<string, Map<RecordType, readonly unknown[]>>()
+  /** All names that have records, and all names above them. */
+  readonly #existing = new Set<string>()
 
-  /** Every name that has records, without wildcards. */
+  /** Every name that has records, wildcards included. */
   get names(): ReadonlyMap<string, ReadonlyMap<RecordType, readonly unknown[]>> {
     return this.#names
   }
@@ -27,24 +29,18 @@ export class Zone {
     return this.#names.has(name)
   }
 
-  /** Sets what a name has of one type. */
+  /** Sets what a name has of one type; a name that begins with `*.` is a wildcard (RFC 4592). */
   set(name: string, type: RecordType, values: readonly unknown[]): void {
-    setIn(this.#names, name, type, values)
-  }
-
-  /** Sets what every name below `parent` has that has nothing of its own. */
-  setBelow(parent: string, type: RecordType, values: readonly unknown[]): void {
-    setIn(this.#wildcards, parent, type, values)
+    const records = this.#names.get(name) ?? new Map<RecordType, readonly unknown[]>()
+    this.#names.set(name, records.set(type, values))
+    for (let rest = name; rest !== '' && !this.#existing.has(rest); rest = parentOf(rest))
+      this.#existing.add(rest)
   }
 
   /** Sets an SPF record. */
   setSpf(name: string, terms: readonly string[]): void {
-    this.set(name, 'TXT', spfOf(terms))
-  }
-
-  /** Sets an SPF record for every name below `parent` that has nothing of its own. */
-  setSpfBelow(parent: string, terms: readonly string[]): void {
-    this.setBelow(parent, 'TXT', spfOf(terms))
+    // A TXT record is a list of strings.
+    this.set(name, 'TXT', [[`v=spf1 ${terms.join(' ')} -all`]])
   }
 
   /** The resolver of this zone; `now` is the clock of the simulation. */
@@ -57,33 +53,24 @@ export class Zone {
   }
 
   #answer(name: string, type: string, now: number): DnsAnswer {
-    const records = this.#names.get(name) ?? this.#wildcardOf(name)
-    if (!records) return { error: NO_SUCH_NAME, expiresAt: now + NEGATIVE_TTL }
-    const value = records.get(type as RecordType)
+    const exists = this.#existing.has(name)
+    const records = exists ? this.#names.get(name) : this.#names.get(`*.${this.#closestEncloser(name)}`)
+    if (!exists && !records) return { error: NO_SUCH_NAME, expiresAt: now + NEGATIVE_TTL }
+    const value = records?.get(type as RecordType)
     if (!value) return { error: NO_SUCH_RECORD, expiresAt: now + NEGATIVE_TTL }
     return { value, expiresAt: now + ANSWER_TTL }
   }
 
-  #wildcardOf(name: string): Map<RecordType, readonly unknown[]> | undefined {
-    for (let dot = name.indexOf('.'); dot !== -1; dot = name.indexOf('.', dot + 1)) {
-      const found = this.#wildcards.get(name.slice(dot + 1))
-      if (found) return found
-    }
-    return undefined
+  /** The longest name above `name` that exists; a wildcard stands for names directly below that one alone. */
+  #closestEncloser(name: string): string {
+    let encloser = parentOf(name)
+    while (encloser !== '' && !this.#existing.has(encloser)) encloser = parentOf(encloser)
+    return encloser
   }
 }
 
-function setIn(
-  names: Map<string, Map<RecordType, readonly unknown[]>>,
-  name: string,
-  type: RecordType,
-  values: readonly unknown[],
-): void {
-  const records = names.get(name) ?? new Map<RecordType, readonly unknown[]>()
-  names.set(name, records.set(type, values))
-}
-
-/** The value of a TXT record: a list of its strings. */
-function spfOf(terms: readonly string[]): readonly unknown[] {
-  return [[`v=spf1 ${terms.join(' ')} -all`]]
+/** The name without its first label; `''` for a name of one label. */
+function parentOf(name: string): string {
+  const dot = name.indexOf('.')
+  return dot === -1 ? '' : name.slice(dot + 1)
 }

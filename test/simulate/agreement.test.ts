@@ -1,0 +1,131 @@
+// What is simulated is what is served: a world is put to the daemon over its milter socket, attempt by attempt and by a clock
+// that the test moves, and to greymx as the judge of a simulation. Each verdict has to be the same. The daemon asks a real
+// name server that has the world's records.
+
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import type { Attempt } from '../../src/attempt.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import type { Verdict } from '../../src/outcome.ts'
+import { runWorld } from '../../src/simulate/engine.ts'
+import { createGreymxJudge } from '../../src/simulate/greymx.ts'
+import type { Judge } from '../../src/simulate/judge.ts'
+import { makeWorld } from '../../src/simulate/world/world.ts'
+import type { Zone } from '../../src/simulate/world/zone.ts'
+import { moveableClock } from '../support/clock.ts'
+import { startDns } from '../support/dns.ts'
+import { type Greymx, startGreymx } from '../support/greymx.ts'
+import { scratch, waitFor } from '../support/scratch.ts'
+import { sizeOf, worldData } from './world/support.ts'
+
+/**
+ * No schedule has a retry after exactly this delay. Both sides go by the same clock, but the daemon reads it some
+ * milliseconds later, and an attempt right at the delay could pass on one side alone.
+ */
+const SETTINGS = 'store: "memory:"\ngreylist: {delay: 247s, max_deferrals: 4}'
+
+/** AGREEMENT_RECIPIENTS=900 takes some 100,000 attempts. */
+const RECIPIENTS = Number(process.env.AGREEMENT_RECIPIENTS ?? 20)
+const DAYS = 3
+/** Senders that retry from so many networks that the loop breaker has to let them through. */
+const MORE_FARMS = 'senders: {farms: {organisations: 60, servers: {networks: 40}}}'
+
+const dir = await scratch({ after })
+
+test('greymx gives the same verdicts in a simulated world as over its milter socket', async (t) => {
+  const world = makeWorld(worldData(MORE_FARMS), sizeOf({ recipients: RECIPIENTS, days: DAYS }))
+  const dns = await startDns({ dir, zones: { '.': zoneFile(world.zone) } })
+  const clock = await moveableClock(dir)
+  const settings = `${SETTINGS}\ndns_servers: ["${dns.server}"]`
+  const daemon = await startGreymx({ dir, settings, clock })
+  const loaded = parseConfig('milter.yaml', settings)
+  assert.ok(loaded.kind === 'config')
+  const lists = { clients: [], senders: [], recipients: [] }
+  const judge = createGreymxJudge('greymx', loaded.config, lists, (now) => world.zone.resolver(now))
+  const verdicts = { pass: 0, tempfail: 0 }
+  const origin = clock.now()
+  const both: Judge = {
+    name: 'both',
+    judgesNullSenderAt: judge.judgesNullSenderAt,
+    async judge(attempt, at) {
+      clock.moveTo(origin + at)
+      const simulated = await judge.judge(attempt, clock.now() - origin)
+      const served = await askDaemon(daemon, attempt)
+      assert.equal(served, simulated, describe(attempt, at))
+      verdicts[served] += 1
+      return served
+    },
+  }
+  await runWorld(world, both)
+  const judged = verdicts.pass + verdicts.tempfail
+  const outcomes = await waitFor('the daemon to log all outcomes', () => {
+    const found = daemon.outcomes()
+    return found.length >= judged ? found : undefined
+  })
+  const counts = countsOf(outcomes)
+  t.diagnostic(
+    `${judged} verdicts agree: ${counts.map(([reason, count]) => `${count} ${reason}`).join(', ')}`,
+  )
+  const reasons = counts.map(([outcome]) => outcome.split(' ')[1])
+  for (const reason of ['new', 'early', 'retry', 'known', 'auto-whitelist', 'max-deferrals'])
+    assert.ok(reasons.includes(reason), `${reason}: ${reasons}`)
+})
+
+function countsOf(texts: readonly string[]): Array<readonly [text: string, count: number]> {
+  const counts = new Map<string, number>()
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1)
+  return [...counts].sort(([, one], [, other]) => other - one)
+}
+
+/** The verdict on one attempt, made by a client over a connection of its own. */
+async function askDaemon(daemon: Greymx, { client, sender, recipient }: Attempt): Promise<Verdict> {
+  const { address, name, helo } = client
+  const connection = await daemon.connect()
+  try {
+    await connection.connect(
+      {
+        hostName: name ?? `[${address?.text}]`,
+        family: address?.kind === 'ipv6' ? 'inet6' : 'inet',
+        port: 25,
+        address: address?.text ?? '',
+      },
+      [['client_resolve', name === undefined ? 'FAIL' : 'OK']],
+    )
+    await connection.helo(helo ?? '')
+    await connection.mail(`<${sender.text}>`)
+    let answer = await connection.rcpt(`<${recipient?.text}>`)
+    if (sender.text === '') answer = await connection.data()
+    connection.abort()
+    assert.match(answer.code, /^[cy]$/, answer.text)
+    return answer.code === 'y' ? 'tempfail' : 'pass'
+  } finally {
+    connection.quit()
+  }
+}
+
+function describe({ client, sender, recipient }: Attempt, at: number): string {
+  const { address, name, helo } = client
+  return `at ${at}: ${address?.text} ${name} ${helo}, <${sender.text}> to <${recipient?.text}>`
+}
+
+/** The world's records as lines of a zone file. */
+function zoneFile(zone: Zone): string {
+  const lines: string[] = []
+  for (const [name, records] of zone.names)
+    for (const [type, values] of records)
+      for (const value of values) lines.push(`${name} ${type} ${recordText(value)}`)
+  return lines.join('\n')
+}
+
+/** The longest string of a TXT record (RFC 1035 section 3.3). */
+const MAX_STRING = 255
+
+function recordText(value: unknown): string {
+  if (typeof value === 'string') return value
+  if (Array.isArray(value)) {
+    const pieces = value.join('').match(new RegExp(`.{1,${MAX_STRING}}`, 'g')) ?? []
+    return pieces.map((piece) => JSON.stringify(piece)).join(' ')
+  }
+  assert.ok(typeof value === 'object' && value !== null && 'exchange' in value && 'priority' in value)
+  return `${value.priority} ${value.exchange}.`
+}
