@@ -7,7 +7,8 @@
 
 import { type Address, parseAddress } from '../address.ts'
 import type { Client } from '../attempt.ts'
-import { type AddressRule, compileAddresses } from '../exempt/addresses.ts'
+import type { AddressRule } from '../exempt/addresses.ts'
+import { compileProbeSenders } from '../exempt/probes.ts'
 import type { Network } from '../ip.ts'
 import { DATA_VERSION } from '../milter/codes.ts'
 import type { Connection } from '../milter/command.ts'
@@ -62,8 +63,7 @@ export function createMilterDoor(
 /** A function that makes the handler for each connection of an MTA. */
 export function createHandlers(settings: MilterSettings, parts: DoorParts): () => Handler {
   const wants = wantsOf(settings)
-  const probeRule = compileAddresses(settings.probeSenders)
-  const isProbe = (sender: Address) => sender.text === '' || probeRule(sender) !== undefined
+  const isProbe = compileProbeSenders(settings.probeSenders)
   return () => new MilterDoor(settings, parts, wants, isProbe)
 }
 

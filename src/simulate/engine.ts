@@ -88,7 +88,7 @@ export async function runWorld(world: World, judge: Judge, watch: RunWatch = {})
     const sender = senderAt(mail, due.attempts, mailClass?.changesSender ?? false)
     const made = due.attempts + 1
     const isPassed =
-      (mailClass?.kind === 'callout' && sender.text === '' && judge.judgesNullSenderAt === 'data') ||
+      (mailClass?.kind === 'callout' && judge.judgesAtData(sender)) ||
       (await verdictOn(mail, sender, due)) === 'pass'
     const waited = at - mail.at
     if (isPassed) {

@@ -2,7 +2,9 @@
 // the world moves. DNS is that of the world; DNS lists are no part of it.
 
 import type { Attempt } from '../attempt.ts'
+import type { AddressRule } from '../exempt/addresses.ts'
 import { compileExempt, type ExemptLists, type ExemptSettings } from '../exempt/exempt.ts'
+import { compileProbeSenders } from '../exempt/probes.ts'
 import { createGreylister, type GreylistSettings } from '../greylist/greylister.ts'
 import { createInvestigate, type InvestigateSettings } from '../greylist/investigate.ts'
 import { createIdentify, type IdentitySettings } from '../identity/identity.ts'
@@ -20,6 +22,7 @@ export interface GreymxSettings {
   readonly milter: {
     readonly judgeAt: 'mail' | 'rcpt'
     readonly nullSenderAt: 'rcpt' | 'data'
+    readonly probeSenders: readonly AddressRule[]
   }
 }
 
@@ -50,10 +53,11 @@ export function createGreymxJudge(
     }),
     stores: { store },
   })
-  const { judgeAt, nullSenderAt } = settings.milter
+  const { judgeAt, nullSenderAt, probeSenders } = settings.milter
+  const isProbe = compileProbeSenders(probeSenders)
   return {
     name,
-    judgesNullSenderAt: nullSenderAt,
+    judgesAtData: (sender) => nullSenderAt === 'data' && isProbe(sender),
     async judge(attempt: Attempt, at: number) {
       clock.now = ORIGIN + at
       const asked = judgeAt === 'mail' ? { ...attempt, recipient: undefined } : attempt

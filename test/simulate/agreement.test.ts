@@ -46,11 +46,11 @@ test('greymx gives the same verdicts in a simulated world as over its milter soc
   const origin = clock.now()
   const both: Judge = {
     name: 'both',
-    judgesNullSenderAt: judge.judgesNullSenderAt,
+    judgesAtData: judge.judgesAtData,
     async judge(attempt, at) {
       clock.moveTo(origin + at)
       const simulated = await judge.judge(attempt, clock.now() - origin)
-      const served = await askDaemon(daemon, attempt)
+      const served = await askDaemon(daemon, attempt, judge.judgesAtData(attempt.sender))
       assert.equal(served, simulated, describe(attempt, at))
       verdicts[served] += 1
       return served
@@ -78,7 +78,11 @@ function countsOf(texts: readonly string[]): Array<readonly [text: string, count
 }
 
 /** The verdict on one attempt, made by a client over a connection of its own. */
-async function askDaemon(daemon: Greymx, { client, sender, recipient }: Attempt): Promise<Verdict> {
+async function askDaemon(
+  daemon: Greymx,
+  { client, sender, recipient }: Attempt,
+  isAtData: boolean,
+): Promise<Verdict> {
   const { address, name, helo } = client
   const connection = await daemon.connect()
   try {
@@ -94,7 +98,7 @@ async function askDaemon(daemon: Greymx, { client, sender, recipient }: Attempt)
     await connection.helo(helo ?? '')
     await connection.mail(`<${sender.text}>`)
     let answer = await connection.rcpt(`<${recipient?.text}>`)
-    if (sender.text === '') answer = await connection.data()
+    if (isAtData) answer = await connection.data()
     connection.abort()
     assert.match(answer.code, /^[cy]$/, answer.text)
     return answer.code === 'y' ? 'tempfail' : 'pass'

@@ -13,13 +13,10 @@ import { sizeOf, worldData } from './world/support.ts'
 const MINUTE = 60_000
 
 /** A judge that is a function. */
-function judgeBy(
-  verdict: (attempt: Attempt, at: number) => boolean,
-  judgesNullSenderAt: Judge['judgesNullSenderAt'] = 'data',
-): Judge {
+function judgeBy(verdict: (attempt: Attempt, at: number) => boolean, stage: 'rcpt' | 'data' = 'data'): Judge {
   return {
     name: 'test',
-    judgesNullSenderAt,
+    judgesAtData: ({ text }) => stage === 'data' && text === '',
     judge: async (attempt, at) => (verdict(attempt, at) ? 'pass' : 'tempfail'),
   }
 }
@@ -76,7 +73,7 @@ test('callouts find a valid recipient where the null sender is judged at DATA, a
     worldData('senders: {callouts: {from: "<>", organisations: 400}}'),
     sizeOf({ recipients: 20 }),
   )
-  const passedOf = async (stage: Judge['judgesNullSenderAt']) => {
+  const passedOf = async (stage: 'rcpt' | 'data') => {
     const { fates } = await runWorld(
       world,
       judgeBy(({ sender }) => sender.text !== '', stage),

@@ -46,7 +46,14 @@ test('a retry passes from the delay on and within the window, from any host that
 
 test('settings are those of the configuration', async () => {
   const { verdict, judge } = judgeWith('greylist: {delay: 1m, key: [client, sender], null_sender_at: rcpt}')
-  assert.equal(judge.judgesNullSenderAt, 'rcpt')
+  assert.equal(judge.judgesAtData(parseAddress('<>')), false)
+  const bounces = judgeWith().judge
+  for (const [sender, isAtData] of [
+    ['<>', true],
+    ['double-bounce@sender.example', true],
+    ['a@sender.example', false],
+  ] as const)
+    assert.equal(bounces.judgesAtData(parseAddress(sender)), isAtData, sender)
   assert.equal(await verdict(0, 'a@sender.example', '192.0.2.7'), 'tempfail')
   // The key has no recipient.
   assert.equal(await verdict(MINUTE, 'a@sender.example', '192.0.2.7', 'other@example.com'), 'pass')

@@ -22,7 +22,7 @@ async function variant(name: string, every: number): Promise<Variant> {
   let asked = 0
   const result = await runWorld(world, {
     name,
-    judgesNullSenderAt: 'data',
+    judgesAtData: () => false,
     async judge() {
       asked += 1
       return asked % every === 0 ? 'pass' : 'tempfail'

@@ -27,13 +27,16 @@ export type SpfPasses = (attempt: Attempt) => Promise<boolean>
 
 export class MilterGreylist implements Judge {
   readonly name = 'milter-greylist'
-  // Unless `delayedreject` is set.
-  readonly judgesNullSenderAt = 'rcpt'
   readonly #spfPasses: SpfPasses
   readonly #entries = new Map<string, Entry>()
 
   constructor(spfPasses: SpfPasses) {
     this.#spfPasses = spfPasses
+  }
+
+  judgesAtData(): boolean {
+    // Unless `delayedreject` is set.
+    return false
   }
 
   async judge(attempt: Attempt, at: number): Promise<Verdict> {

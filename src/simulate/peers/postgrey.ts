@@ -56,8 +56,6 @@ interface Passes {
 
 export class Postgrey implements Judge {
   readonly name: string
-  // A policy server is asked in smtpd_recipient_restrictions.
-  readonly judgesNullSenderAt = 'rcpt'
   readonly #isExempt: (attempt: Attempt, clientName: string) => boolean
   readonly #entries = new Map<string, Entry>()
   readonly #passes = new Map<string, Passes>()
@@ -67,6 +65,11 @@ export class Postgrey implements Judge {
   constructor(name: string, lists: PostgreyLists) {
     this.name = name
     this.#isExempt = compileExempt(lists)
+  }
+
+  judgesAtData(): boolean {
+    // A policy server is asked in smtpd_recipient_restrictions.
+    return false
   }
 
   async judge(attempt: Attempt, at: number): Promise<Verdict> {

@@ -28,8 +28,11 @@ interface Entry {
 
 export class Rspamd implements Judge {
   readonly name = 'rspamd'
-  readonly judgesNullSenderAt = 'data'
   readonly #entries = new Map<string, Entry>()
+
+  judgesAtData(): boolean {
+    return true
+  }
 
   async judge({ client, authenticated, sender, recipient }: Attempt, at: number): Promise<Verdict> {
     const { address } = client

@@ -24,14 +24,17 @@ type Entry =
 
 export class Rudd implements Judge {
   readonly name = 'Rudd 2005'
-  // The key has no recipient, so that the sender is judged, before any callout could name one.
-  readonly judgesNullSenderAt = 'rcpt'
   readonly #delay: number
   readonly #entries = new Map<string, Entry>()
 
   /** `delay` is X, in milliseconds. */
   constructor(delay: number = DEFAULT_DELAY) {
     this.#delay = delay
+  }
+
+  judgesAtData(): boolean {
+    // The key has no recipient, so that the sender is judged, before any callout could name one.
+    return false
   }
 
   async judge({ client, sender }: Attempt, at: number): Promise<Verdict> {

@@ -27,10 +27,13 @@ interface Listing {
 
 export class Spamd implements Judge {
   readonly name = 'OpenBSD spamd'
-  readonly judgesNullSenderAt = 'data'
   readonly #listings = new Map<string, Listing>()
   /** First attempts, by tuple. */
   readonly #firstSeen = new Map<string, number>()
+
+  judgesAtData(): boolean {
+    return true
+  }
 
   async judge({ client, sender, recipient }: Attempt, at: number): Promise<Verdict> {
     const { address, helo = '' } = client

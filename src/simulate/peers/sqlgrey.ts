@@ -53,10 +53,13 @@ interface Pending {
 
 export class Sqlgrey implements Judge {
   readonly name = 'sqlgrey'
-  // A policy server is asked in smtpd_recipient_restrictions.
-  readonly judgesNullSenderAt = 'rcpt'
   readonly #relations = new Map<string, Relation>()
   #cleanedAt = Number.NEGATIVE_INFINITY
+
+  judgesAtData(): boolean {
+    // A policy server is asked in smtpd_recipient_restrictions.
+    return false
+  }
 
   async judge(attempt: Attempt, at: number): Promise<Verdict> {
     const now = Math.floor(at / 1000)
