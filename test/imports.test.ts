@@ -37,7 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli'],
   cli: [
     ...['admin', 'app', 'check', 'config', 'exempt', 'log', 'milter', 'simulate', 'sockets', 'store'],
-    ...['systemd'],
+    ...['identity', 'systemd'],
   ],
   app: [
     ...['admin', 'config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store'],

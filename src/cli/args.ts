@@ -52,6 +52,7 @@ export const USAGE = `Usage: greymx COMMAND [OPTIONS]
       --socket SPEC  the daemon's socket, instead of the configuration's first
   simulate           figures of these settings in a simulated world: delay of wanted mail, spam that passes
       --set SETTING=VALUE[,SETTING=VALUE]   and of a variant with other settings; may be given several times
+      --peers        and of other greylisters: Postgrey, sqlgrey, rspamd, milter-greylist, OpenBSD spamd
       --world FILE   another world than the shipped one
       --seed N, --days N, --recipients N, --scale FACTOR   other chance, longer, or larger
       --by-class     and figures for each class of sender
@@ -75,6 +76,7 @@ const OPTIONS = {
   socket: { type: 'string' },
   json: { type: 'boolean' },
   set: { type: 'string', multiple: true },
+  peers: { type: 'boolean' },
   world: { type: 'string' },
   seed: { type: 'string' },
   days: { type: 'string' },
@@ -90,7 +92,17 @@ const OPTIONS = {
 } as const
 
 const PROBE_ONLY = ['client', 'name', 'helo', 'from', 'to', 'socket'] as const
-const SIMULATE_ONLY = ['set', 'world', 'seed', 'days', 'recipients', 'scale', 'plot', 'by-class'] as const
+const SIMULATE_ONLY = [
+  'set',
+  'peers',
+  'world',
+  'seed',
+  'days',
+  'recipients',
+  'scale',
+  'plot',
+  'by-class',
+] as const
 /** Commands that print data. */
 const WITH_JSON: readonly string[] = ['probe', 'simulate']
 const CHECK_ONLY = ['print', 'postfix', 'sendmail'] as const
@@ -154,6 +166,7 @@ function probeCommand(values: Values, configFile: { configFile?: string }): CliC
 function simulateCommand(values: Values, configFile: { configFile?: string }): CliCommand {
   const {
     set = [],
+    peers = false,
     world,
     seed,
     days,
@@ -167,6 +180,7 @@ function simulateCommand(values: Values, configFile: { configFile?: string }): C
     kind: 'simulate',
     ...configFile,
     set,
+    peers,
     byClass,
     json,
     ...(world === undefined ? {} : { world }),

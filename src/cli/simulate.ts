@@ -2,15 +2,18 @@
 // How a world lives and how figures are made is left to simulate/.
 
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import type { Attempt } from '../attempt.ts'
 import { variableOf } from '../config/environment.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
 import { type Lists, readLists } from '../exempt/lists.ts'
+import { SpfStandings } from '../identity/spf/standing.ts'
 import { runWorld } from '../simulate/engine.ts'
 import { figuresOf } from '../simulate/figures.ts'
 import { createGreymxJudge } from '../simulate/greymx.ts'
 import type { Judge } from '../simulate/judge.ts'
+import { createPeers } from '../simulate/peers/presets.ts'
 import { plot } from '../simulate/plot.ts'
 import type { StateSize } from '../simulate/redis-size.ts'
 import { formatClasses, formatTable, type Variant } from '../simulate/table.ts'
@@ -28,6 +31,8 @@ export interface SimulateOptions {
   readonly world?: string
   /** Variants: settings that differ, as `NAME=VALUE` or `NAME=VALUE,NAME=VALUE`. */
   readonly set: readonly string[]
+  /** Whether other greylisters stand beside the settings. */
+  readonly peers: boolean
   readonly seed?: string
   readonly days?: string
   readonly recipients?: string
@@ -62,10 +67,11 @@ export async function simulate(options: SimulateOptions): Promise<ExitStatus> {
     const world = makeWorld(data, sizeOf(options, data))
     if (options.plot !== undefined) expectWritable(options.plot)
     for (const remark of remarksOn(configs)) process.stderr.write(`${remark}\n`)
-    const variants = await runAll(
-      world,
-      configs.map(({ name, config, lists }) => contestantOf(name, config, lists, world)),
-    )
+    const contestants: readonly Contestant[] = [
+      ...configs.map(({ name, config, lists }) => contestantOf(name, config, lists, world)),
+      ...(options.peers ? createPeers(spfIn(world)).map((judge) => ({ judge })) : []),
+    ]
+    const variants = await runAll(world, contestants)
     const title = titleOf(world)
     if (options.plot !== undefined) writeFileSync(options.plot, plot(variants, title))
     process.stdout.write(options.json ? toJson(world, variants) : toText(title, variants, options.byClass))
@@ -195,6 +201,18 @@ function numberAbove0(option: string, text: string | undefined): number {
 function contestantOf(name: string, config: Config, lists: Lists, world: World): Contestant {
   const judge = createGreymxJudge(name, config, lists, (now) => world.zone.resolver(now))
   return { judge, stateSize: () => judge.stateSize() }
+}
+
+/** Whether SPF passes in a world; its records do not change. */
+function spfIn({ zone }: World): (attempt: Attempt) => Promise<boolean> {
+  const now = () => 0
+  const standings = new SpfStandings(zone.resolver(now), now)
+  return async ({ client: { address, helo }, sender }) => {
+    const { standing } = address
+      ? await standings.of(address, sender, helo, () => true)
+      : { standing: 'none' }
+    return standing === 'pass' || standing === 'open'
+  }
 }
 
 async function runAll(world: World, contestants: readonly Contestant[]): Promise<Variant[]> {

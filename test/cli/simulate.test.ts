@@ -61,6 +61,23 @@ test('each --set is a variant in a column of its own, and has the figures of a f
   assert.deepEqual(JSON.parse(other.stdout).variants[0].figures, wide)
 })
 
+test('other greylisters stand beside the settings, in the same world', async () => {
+  const { status, stdout } = await simulate('--recipients', '5', '--days', '1', '--json', '--peers')
+  assert.equal(status, 0)
+  const { variants } = JSON.parse(stdout)
+  assert.deepEqual(
+    variants.map(({ name }: { name: string }) => name),
+    [
+      ...[config, 'Postgrey', 'Postgrey without its list', 'sqlgrey', 'rspamd', 'milter-greylist'],
+      ...['OpenBSD spamd', 'Rudd 2005'],
+    ],
+  )
+  const messages = variants.map(
+    (variant: { figures: { spam: { messages: number } } }) => variant.figures.spam,
+  )
+  assert.equal(new Set(messages.map((spam: { messages: number }) => spam.messages)).size, 1)
+})
+
 test('a world of one’s own and the picture', async () => {
   const world = join(dir, 'world.yaml')
   await writeFile(world, 'base: default\nspam: 0\ndays: 2\nrecipients: 9\n')
