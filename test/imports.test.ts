@@ -30,14 +30,14 @@ function roomOf(file: string): string {
 const VALUES = ['address.ts', 'attempt.ts', 'certificate.ts', 'errors.ts', 'ip.ts', 'outcome.ts', 'ranges.ts']
 
 /** Folders and files that know no greylisting and could be published by themselves. */
-const APART = ['milter', 'sockets', 'change.ts', 'turns.ts', 'shares.ts', 'require.ts']
+const APART = ['milter', 'sockets', 'change.ts', 'turns.ts', 'shares.ts', 'require.ts', 'suggestion.ts']
 
 /** What each folder may import beside itself and the values. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli'],
   cli: [
     ...['admin', 'app', 'check', 'config', 'exempt', 'log', 'milter', 'simulate', 'sockets', 'store'],
-    ...['identity', 'systemd'],
+    ...['identity', 'systemd', 'suggestion.ts'],
   ],
   app: [
     ...['admin', 'config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store'],
@@ -45,7 +45,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   check: ['config', 'doors', 'exempt', 'greylist', 'sockets', 'store'],
   // Each part states its settings beside its code, and config puts them together.
-  config: ['admin', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store', 'dns.ts'],
+  config: [
+    ...['admin', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store', 'dns.ts'],
+    'suggestion.ts',
+  ],
   doors: ['exempt', 'greylist', 'log', 'milter'],
   greylist: ['exempt', 'identity', 'store'],
   exempt: ['dns.ts'],

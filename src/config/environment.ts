@@ -4,7 +4,7 @@
 /** Variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-const VARIABLE_PREFIX = 'GREYMX_'
+export const VARIABLE_PREFIX = 'GREYMX_'
 
 /**
  * Matches NAME=VALUE of a variable that is no setting: Kubernetes sets such in every container for a service named

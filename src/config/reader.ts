@@ -4,7 +4,8 @@
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, Scalar } from 'yaml'
 import { messageOf } from '../errors.ts'
-import { type Environment, overrides, variableOf } from './environment.ts'
+import { didYouMean, nearest } from '../suggestion.ts'
+import { type Environment, overrides, VARIABLE_PREFIX, variableOf } from './environment.ts'
 
 type Path = readonly string[]
 
@@ -157,7 +158,7 @@ export class ConfigReader {
       const other = [...known].find((name) => this.#environment.has(name) && variable.startsWith(`${name}_`))
       const expected = other
         ? `has no effect beside ${other}`
-        : `names no setting: expected the setting's name as in ${variableOf('greylist.delay')} for greylist.delay`
+        : `names no setting${didYouMean(this.#meantByVariable(variable))}: expected the setting's name as in ${variableOf('greylist.delay')} for greylist.delay`
       this.#fault(variable, expected)
     }
   }
@@ -249,17 +250,36 @@ export class ConfigReader {
       if (isName && this.asked.includes(name)) continue
       const below = isName ? this.asked.filter((other) => other.startsWith(`${name}.`)) : []
       if (below.length === 0)
-        this.#fault(offset(key), `unknown setting ${name}: expected ${this.#siblings(path)}`)
+        this.#fault(
+          offset(key),
+          `unknown setting ${name}${didYouMean(this.#meantByKey(path, withoutSecrets(text)))}: expected ${this.#siblings(path).join(', ')}`,
+        )
       else if (isMap(value) || isEmpty(value)) this.#visitUnknown(value, inner)
       else if (value && !this.#isGroupInEnvironment(name))
         this.#fault(offset(value), `Cannot read ${name} ${describe(value)}: expected settings below it`)
     }
   }
 
-  #siblings(path: Path): string {
+  /** Returns the keys that are known below `path`. */
+  #siblings(path: Path): string[] {
     const start = path.map((key) => `${key}.`).join('')
     const names = this.asked.filter((name) => name.startsWith(start)).map((name) => name.slice(start.length))
-    return [...new Set(names.map((name) => name.split('.')[0]))].join(', ')
+    return [...new Set(names.map((name) => name.split('.', 1).join()))]
+  }
+
+  /** Returns the settings that an unknown key may mean: mistyped in its place, or right but in the wrong place. */
+  #meantByKey(path: Path, key: string): readonly string[] {
+    const inPlace = nearest(key, this.#siblings(path)).map((sibling) => [...path, sibling].join('.'))
+    if (inPlace.length > 0 || key.includes('.')) return inPlace
+    const groups = this.asked.flatMap((name) =>
+      [...name.matchAll(/\./g)].map(({ index }) => name.slice(0, index)),
+    )
+    return [...new Set([...this.asked, ...groups])].filter((name) => name.endsWith(`.${key}`))
+  }
+
+  #meantByVariable(variable: string): readonly string[] {
+    const names = this.asked.map((name) => name.replaceAll('.', '_'))
+    return nearest(variable.slice(VARIABLE_PREFIX.length), names).map(variableOf)
   }
 
   #fault(place: Place, message: string): void {

@@ -106,7 +106,7 @@ test('a fault in a variable names it, and comes after those of the file', () => 
       'GREYMX_EXEMPT_CLIENTS: Cannot read exempt.clients "127.0.0.0/8,::1": expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/',
       'GREYMX_EXEMPT_SENDERS: Cannot read exempt.senders a list: expected a single value',
       'GREYMX_DNSWL: Cannot read dnswl "[list.dnswl.org": Flow sequence must end with a ]',
-      "GREYMX_GREYLST_DELAY: names no setting: expected the setting's name as in GREYMX_GREYLIST_DELAY for greylist.delay",
+      "GREYMX_GREYLST_DELAY: names no setting (did you mean GREYMX_GREYLIST_DELAY?): expected the setting's name as in GREYMX_GREYLIST_DELAY for greylist.delay",
       "GREYMX_GREYLIST: names no setting: expected the setting's name as in GREYMX_GREYLIST_DELAY for greylist.delay",
     ],
   )

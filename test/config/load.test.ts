@@ -285,19 +285,28 @@ test('an unknown setting is named with what is known in its place', () => {
   const known =
     'expected authenticated, tls_clients, clients, senders, recipients, client_files, sender_files, recipient_files, spf'
   assertFaults([
-    ['listen: inet:1@h\nlissten: inet:2@h\n', `2:1: unknown setting lissten: expected ${TOP}`],
+    [
+      'listen: inet:1@h\nlissten: inet:2@h\n',
+      `2:1: unknown setting lissten (did you mean listen?): expected ${TOP}`,
+    ],
     [
       'greylist:\n  delay: 5m\n  dealy: 5m\n',
-      '3:3: unknown setting greylist.dealy: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals',
+      '3:3: unknown setting greylist.dealy (did you mean greylist.delay?): expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals',
     ],
     [
       'greylist:\n  client: { ipv4_prefix: 24, ipv5_prefix: 24 }\n',
-      '2:30: unknown setting greylist.client.ipv5_prefix: expected spf_domain, host_domain, ipv4_prefix, ipv6_prefix, nat64_prefixes',
+      '2:30: unknown setting greylist.client.ipv5_prefix (did you mean greylist.client.ipv4_prefix or greylist.client.ipv6_prefix?): expected spf_domain, host_domain, ipv4_prefix, ipv6_prefix, nat64_prefixes',
     ],
-    ['exempt:\n  client: []\n', `2:3: unknown setting exempt.client: ${known}`],
-    ['log: { levle: info }\n', '1:8: unknown setting log.levle: expected level, format'],
-    ['delay: 5m\n', `1:1: unknown setting delay: expected ${TOP}`],
-    ['Listen: inet:1@h\n', `1:1: unknown setting Listen: expected ${TOP}`],
+    [
+      'exempt:\n  client: []\n',
+      `2:3: unknown setting exempt.client (did you mean exempt.clients?): ${known}`,
+    ],
+    [
+      'log: { levle: info }\n',
+      '1:8: unknown setting log.levle (did you mean log.level?): expected level, format',
+    ],
+    ['delay: 5m\n', `1:1: unknown setting delay (did you mean greylist.delay?): expected ${TOP}`],
+    ['Listen: inet:1@h\n', `1:1: unknown setting Listen (did you mean listen?): expected ${TOP}`],
     ['foo:\n', `1:1: unknown setting foo: expected ${TOP}`],
     ['foo: { bar: [1] }\n', `1:1: unknown setting foo: expected ${TOP}`],
     ['1: 2\n', `1:1: unknown setting 1: expected ${TOP}`],

@@ -135,7 +135,7 @@ test('each fault is told with its place and what is expected', async () => {
     ],
     [
       'redis: { tsl: {} }',
-      '1:10: unknown setting redis.tsl: expected prefix, username, password, password_file, tls, sentinel',
+      '1:10: unknown setting redis.tsl (did you mean redis.tls?): expected prefix, username, password, password_file, tls, sentinel',
     ],
     ['redis: redis://:s3cret@h', '1:8: Cannot read redis "redis://***@h": expected settings below it'],
     ['redis: redis://:s3cret', '1:8: Cannot read redis "redis://***": expected settings below it'],
