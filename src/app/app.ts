@@ -31,7 +31,7 @@ import { openStores, type Stores } from './stores.ts'
  * Longest wait for open SMTP sessions to end when greymx stops, in milliseconds. It is below the 10 s after which
  * docker sends SIGKILL.
  */
-const SHUTDOWN_GRACE = 8_000
+export const SHUTDOWN_GRACE = 8_000
 
 /** While greymx stops, a connection without an open transaction is closed after this many milliseconds of silence. */
 const SHUTDOWN_IDLE_TIMEOUT = 2_000

@@ -46,7 +46,7 @@ export async function check({
     process.stdout.write(printSettings(settings.map((setting) => withoutCredentials(setting, config))))
     return EXIT.ok
   }
-  const exceptions = problems.length > 0 ? ', but for the entries of lists that are left out' : ''
+  const exceptions = problems.length > 0 ? ', except that list entries with faults are ignored' : ''
   process.stdout.write(`configuration is fine${exceptions}\n`)
   return EXIT.ok
 }

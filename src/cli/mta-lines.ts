@@ -32,14 +32,14 @@ function hintFor(forPostfix: SocketSpec | undefined, sockets: readonly SocketSpe
   const below = `unix:${QUEUE_DIRECTORY}/greymx/greymx.sock`
   if (!isUnix(forPostfix)) {
     return (
-      'whoever reaches a TCP socket can have any mail passed, every user of this machine among them; better is a unix ' +
-      `socket in listen: ${below} for Postfix, unix:/run/greymx/greymx.sock for Sendmail`
+      'anyone who can reach a TCP socket, such as any user of this machine, can have any mail passed; ' +
+      `use unix sockets in listen instead: ${below} for Postfix, unix:/run/greymx/greymx.sock for Sendmail`
     )
   }
   if (isBelowQueue(forPostfix)) return undefined
   const tcp = sockets.find((spec) => !isUnix(spec))
-  const instead = tcp ? `, unless it has ${postfixMilter(tcp)} in the line below` : ''
-  return `a chrooted Postfix, as Debian's, needs listen: ${below}${instead}`
+  const instead = tcp ? `, unless you write ${postfixMilter(tcp)} into the line below` : ''
+  return `a chrooted Postfix, such as Debian's, needs listen: ${below}${instead}`
 }
 
 function isUnix(spec: SocketSpec): boolean {

@@ -1,7 +1,7 @@
 // greymx serve: runs the daemon until SIGTERM or SIGINT, and reloads its configuration on SIGHUP. Making and joining
 // the parts is left to app/.
 
-import { type App, type Listening, startApp } from '../app/app.ts'
+import { type App, type Listening, SHUTDOWN_GRACE, startApp } from '../app/app.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
@@ -26,7 +26,7 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
   let current = config
   const log = createLog(output, () => current.log)
   const notifier = new Notifier(process.env, process.pid, (problem) =>
-    log.event('warn', 'the service manager cannot be told how we are', { problem }),
+    log.event('warn', 'cannot notify the service manager', { problem }),
   )
   try {
     const inherited = inheritedSockets(process.env, process.pid)
@@ -45,7 +45,7 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
       listening = reloaded.listening
     }
     notifier.stopping()
-    log.event('info', 'stopping: open SMTP sessions may end')
+    log.event('info', `stopping: waiting up to ${SHUTDOWN_GRACE / 1000} s for open SMTP sessions to finish`)
     await app.close()
     log.event('info', 'stopped')
     return EXIT.ok
@@ -65,7 +65,7 @@ async function reload(
   before: Listening,
   log: Log,
 ): Promise<{ readonly config: Config; readonly listening: Listening } | undefined> {
-  const refuse = (fault: string) => log.event('error', 'configuration not taken over', { fault })
+  const refuse = (fault: string) => log.event('error', 'reload refused, configuration unchanged', { fault })
   const loaded = loadConfig(configFile)
   if (loaded.kind === 'faults') {
     for (const fault of loaded.faults) refuse(fault)

@@ -11,7 +11,7 @@ import { type Redis, startRedis } from '../support/redis.ts'
 import { freePort, scratch, waitFor } from '../support/scratch.ts'
 
 const TAKEN = /msg="configuration read again"/
-const REFUSED = /msg="configuration not taken over" fault=(".*")/
+const REFUSED = /msg="reload refused, configuration unchanged" fault=(".*")/
 
 interface Bench {
   readonly dir: string

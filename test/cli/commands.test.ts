@@ -222,6 +222,18 @@ test('greymx check warns of what will not do well, with status 0, and reads the 
   assert.match(missing.stderr, /^Cannot read absent\/main\.cf: ENOENT.*\n$/)
 })
 
+test('greymx check says that list entries with faults are ignored', async (t) => {
+  const dir = await scratch(t)
+  await writeFile(join(dir, 'clients'), '192.0.2.0/24\nnot a client\n')
+  await writeFile(join(dir, 'milter.yaml'), `admin: false\nexempt: { client_files: [${dir}/clients] }\n`)
+  const { status, stdout, stderr } = greymx(['check'], dir)
+  assert.deepEqual(
+    [status, stdout],
+    [0, 'configuration is fine, except that list entries with faults are ignored\n'],
+  )
+  assert.match(stderr, /^\/.*\/clients:2: Cannot read "not a client": .*\n$/)
+})
+
 test('greymx serve and probe refuse a faulty file with status 78', async (t) => {
   const dir = await scratch(t)
   await writeFile(join(dir, 'milter.yaml'), 'greylist:\n  delay: 3d\n')
@@ -259,7 +271,7 @@ test('greymx serve says where it listens and what to write into the MTAs, and en
 greymx ${version} is listening on inet:${port}@127.0.0.1
 state: memory:
 admin: http://127.0.0.1:${adminPort}/healthz and /metrics
-hint: whoever reaches a TCP socket can have any mail passed, every user of this machine among them; better is a unix socket in listen: unix:/var/spool/postfix/greymx/greymx.sock for Postfix, unix:/run/greymx/greymx.sock for Sendmail
+hint: anyone who can reach a TCP socket, such as any user of this machine, can have any mail passed; use unix sockets in listen instead: unix:/var/spool/postfix/greymx/greymx.sock for Postfix, unix:/run/greymx/greymx.sock for Sendmail
 
 Postfix, in main.cf:    smtpd_milters = { inet:127.0.0.1:${port}, default_action=accept }
 Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=inet:${port}@127.0.0.1, T=C:10s;S:10s;R:10s;E:1m')dnl
@@ -270,7 +282,7 @@ Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=inet:${port}@127.0.0.1,
   assert.equal(await daemon.exited(), 0)
   assert.match(
     daemon.output(),
-    /level=info msg="stopping: open SMTP sessions may end"\nlevel=info msg=stopped\n$/,
+    /level=info msg="stopping: waiting up to 8 s for open SMTP sessions to finish"\nlevel=info msg=stopped\n$/,
   )
 })
 
@@ -389,7 +401,8 @@ test('SIGHUP takes a good file over, and keeps the old settings where the new on
   assert.equal(reply(), '450 4.2.0 Later')
   await reload('reply: 550 Never\nfoo: 1\n', 'unknown setting foo')
   assert.equal(reply(), '450 4.2.0 Later')
-  const faults = daemon.output().match(/^level=error msg="configuration not taken over" fault=.*$/gm) ?? []
+  const faults =
+    daemon.output().match(/^level=error msg="reload refused, configuration unchanged" fault=.*$/gm) ?? []
   assert.equal(faults.length, 2)
   assert.match(
     faults[0] ?? '',
@@ -445,7 +458,7 @@ test('SIGHUP takes limits over together with sockets, or neither', async (t) => 
   }
   const rest = 'admin: false\nstore: "memory:"\nlimits: { frame: 64KiB }\n'
   const before = announce(port)
-  await rewrite(`listen: unix:/nowhere/greymx.sock\n${rest}`, 'msg="configuration not taken over"')
+  await rewrite(`listen: unix:/nowhere/greymx.sock\n${rest}`, 'msg="reload refused, configuration unchanged"')
   const refused = announce(port)
   ;(await connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 10_000)).quit()
   await rewrite(`listen: inet:${newPort}@127.0.0.1\n${rest}`, 'msg="configuration read again"')
@@ -469,7 +482,7 @@ test('SIGHUP changes nothing when one of the new sockets cannot be opened', asyn
     ],
   ]
   for (const [settings, fault] of cases) {
-    const logged = await rewrite(settings + rest, 'msg="configuration not taken over"')
+    const logged = await rewrite(settings + rest, 'msg="reload refused, configuration unchanged"')
     assert.match(logged, fault)
     assert.match(probe('--from', 'a@example.org', '--to', 'b@example.com').stdout, /^451 4\.7\.1 Greylisted/m)
     for (const free of [newPort, newAdminPort]) {

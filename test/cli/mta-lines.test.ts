@@ -13,11 +13,11 @@ const QUEUE = 'unix:/var/spool/postfix/greymx/greymx.sock'
 
 const NONE = /^$/
 const OVER_TCP =
-  /^whoever reaches a TCP socket can have any mail passed, .* better is a unix socket in listen: unix:\/var\/spool\/postfix\/greymx\//
+  /^anyone who can reach a TCP socket, .* can have any mail passed; use unix sockets in listen instead: unix:\/var\/spool\/postfix\/greymx\//
 const CHROOT =
-  /^a chrooted Postfix, as Debian's, needs listen: unix:\/var\/spool\/postfix\/greymx\/greymx\.sock$/
+  /^a chrooted Postfix, such as Debian's, needs listen: unix:\/var\/spool\/postfix\/greymx\/greymx\.sock$/
 const CHROOT_OR_TCP =
-  /^a chrooted Postfix, .*greymx\.sock, unless it has inet:127\.0\.0\.1:8891 in the line below$/
+  /^a chrooted Postfix, .*greymx\.sock, unless you write inet:127\.0\.0\.1:8891 into the line below$/
 
 for (const [listen, postfix, sendmail, hint] of [
   [[TCP], 'inet:127.0.0.1:8891', TCP, OVER_TCP],

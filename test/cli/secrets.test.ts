@@ -65,7 +65,7 @@ for (const [name, settings, logged, environment] of cases) {
     }
     await writeFile(file, `${base}header: maybe\n`)
     daemon.signal('SIGHUP')
-    await waitFor('the fault', () => daemon.output().includes('configuration not taken over'))
+    await waitFor('the fault', () => daemon.output().includes('reload refused, configuration unchanged'))
     await writeFile(file, base.replace('/m\n', '/n\n').replace(SECRET, `${SECRET}2`))
     daemon.signal('SIGHUP')
     const change = /configuration read again|Cannot use store/
