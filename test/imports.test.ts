@@ -57,8 +57,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   log: ['milter', 'sockets'],
   admin: ['store', 'change.ts'],
   systemd: ['sockets'],
-  // What is simulated is what is served: the real parts below the doors, and the reader of settings for worlds.
-  simulate: ['config', 'exempt', 'greylist', 'identity', 'store', 'dns.ts'],
+  // What is simulated is what is served: the real parts below the doors, and the reader of settings for worlds. A log is
+  // read as a door reads what an MTA says.
+  simulate: ['config', 'doors', 'exempt', 'greylist', 'identity', 'milter', 'store', 'dns.ts'],
   'dns.ts': ['shares.ts'],
   milter: [],
   sockets: ['change.ts', 'turns.ts'],
