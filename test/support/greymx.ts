@@ -36,7 +36,7 @@ export interface Greymx {
   readonly pid: number
   /** Path of the daemon's root directory, as seen from outside of its mount namespace. */
   readonly root: string
-  /** The log lines so far. */
+  /** The log lines so far, in either format. */
   log(): string[]
   /** The outcomes so far as `verdict reason`, of one sender if given. */
   outcomes(sender?: string): string[]
@@ -85,7 +85,7 @@ export async function startGreymx({
     daemon
       .output()
       .split('\n')
-      .filter((line) => /^(verdict|level)=/.test(line))
+      .filter((line) => /^(?:(?:verdict|level)=|{"time":)/.test(line))
   return {
     port,
     socketPath,
