@@ -53,6 +53,7 @@ export const USAGE = `Usage: greymx COMMAND [OPTIONS]
   simulate           figures of these settings in a simulated world: delay of wanted mail, spam that passes
       --set SETTING=VALUE[,SETTING=VALUE]   and of a variant with other settings; may be given several times
       --peers        and of other greylisters: Postgrey, sqlgrey, rspamd, milter-greylist, OpenBSD spamd
+      --replay LOG…  what logs of greymx, Postfix or Sendmail have, in the place of a world; gzip is read, too
       --world FILE   another world than the shipped one
       --seed N, --days N, --recipients N, --scale FACTOR   other chance, longer, or larger
       --by-class     and figures for each class of sender
@@ -77,6 +78,7 @@ const OPTIONS = {
   json: { type: 'boolean' },
   set: { type: 'string', multiple: true },
   peers: { type: 'boolean' },
+  replay: { type: 'string', multiple: true },
   world: { type: 'string' },
   seed: { type: 'string' },
   days: { type: 'string' },
@@ -95,6 +97,7 @@ const PROBE_ONLY = ['client', 'name', 'helo', 'from', 'to', 'socket'] as const
 const SIMULATE_ONLY = [
   'set',
   'peers',
+  'replay',
   'world',
   'seed',
   'days',
@@ -115,7 +118,9 @@ export function parseCommand(argv: readonly string[]): CliCommand {
     if (values.version) return { kind: 'version' }
     const [name, ...rest] = positionals
     if (name === undefined) return { kind: 'usage', problem: 'expected a command' }
-    if (rest.length > 0) return { kind: 'usage', problem: `unexpected argument ${JSON.stringify(rest[0])}` }
+    const mayHaveLogs = name === 'simulate' && values.replay !== undefined
+    if (rest.length > 0 && !mayHaveLogs)
+      return { kind: 'usage', problem: `unexpected argument ${JSON.stringify(rest[0])}` }
     const configFile = values.config === undefined ? {} : { configFile: values.config }
     if (name !== 'serve' && name !== 'check' && name !== 'probe' && name !== 'simulate')
       return { kind: 'usage', problem: `unknown command ${JSON.stringify(name)}` }
@@ -128,7 +133,7 @@ export function parseCommand(argv: readonly string[]): CliCommand {
     const alien = aliens.find((option) => values[option] !== undefined)
     if (alien) return { kind: 'usage', problem: `${name} takes no --${alien}` }
     if (name === 'probe') return probeCommand(values, configFile)
-    if (name === 'simulate') return simulateCommand(values, configFile)
+    if (name === 'simulate') return simulateCommand(values, rest, configFile)
     if (name === 'serve') return { kind: name, ...configFile }
     const { postfix, sendmail } = values
     return {
@@ -163,10 +168,15 @@ function probeCommand(values: Values, configFile: { configFile?: string }): CliC
   }
 }
 
-function simulateCommand(values: Values, configFile: { configFile?: string }): CliCommand {
+function simulateCommand(
+  values: Values,
+  logs: readonly string[],
+  configFile: { configFile?: string },
+): CliCommand {
   const {
     set = [],
     peers = false,
+    replay = [],
     world,
     seed,
     days,
@@ -181,6 +191,7 @@ function simulateCommand(values: Values, configFile: { configFile?: string }): C
     ...configFile,
     set,
     peers,
+    replay: [...replay, ...logs],
     byClass,
     json,
     ...(world === undefined ? {} : { world }),

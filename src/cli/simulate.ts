@@ -8,6 +8,7 @@ import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
 import { type Lists, readLists } from '../exempt/lists.ts'
+import { createIdentify } from '../identity/identity.ts'
 import { SpfStandings } from '../identity/spf/standing.ts'
 import { runWorld } from '../simulate/engine.ts'
 import { figuresOf } from '../simulate/figures.ts'
@@ -16,6 +17,9 @@ import type { Judge } from '../simulate/judge.ts'
 import { createPeers } from '../simulate/peers/presets.ts'
 import { plot } from '../simulate/plot.ts'
 import type { StateSize } from '../simulate/redis-size.ts'
+import { LoggedIdentities } from '../simulate/replay/identify.ts'
+import { replay } from '../simulate/replay/replay.ts'
+import { formatReplay } from '../simulate/replay/report.ts'
 import { formatClasses, formatTable, type Variant } from '../simulate/table.ts'
 import type { WorldData } from '../simulate/world/data.ts'
 import type { Size } from '../simulate/world/population.ts'
@@ -33,6 +37,8 @@ export interface SimulateOptions {
   readonly set: readonly string[]
   /** Whether other greylisters stand beside the settings. */
   readonly peers: boolean
+  /** Logs that take the place of a world. */
+  readonly replay: readonly string[]
   readonly seed?: string
   readonly days?: string
   readonly recipients?: string
@@ -62,6 +68,7 @@ class UsageError extends Error {}
 export async function simulate(options: SimulateOptions): Promise<ExitStatus> {
   try {
     const configs = loadVariants(options)
+    if (configs && options.replay.length > 0) return await replayLogs(configs, options)
     const data = configs && loadWorld(options.world)
     if (!configs || !data) return EXIT.config
     const world = makeWorld(data, sizeOf(options, data))
@@ -199,8 +206,33 @@ function numberAbove0(option: string, text: string | undefined): number {
 }
 
 function contestantOf(name: string, config: Config, lists: Lists, world: World): Contestant {
-  const judge = createGreymxJudge(name, config, lists, (now) => world.zone.resolver(now))
+  const judge = createGreymxJudge(name, config, lists, (settings, now) =>
+    createIdentify(settings, world.zone.resolver(now), now),
+  )
   return { judge, stateSize: () => judge.stateSize() }
+}
+
+/** Replays logs for all variants, and prints how their verdicts compare with those that were logged. */
+async function replayLogs(configs: readonly VariantConfig[], options: SimulateOptions): Promise<ExitStatus> {
+  const identities = new LoggedIdentities()
+  const judges = configs.map(({ name, config, lists }) =>
+    createGreymxJudge(name, config, lists, (settings) => identities.createIdentify(settings)),
+  )
+  const progress = new Progress(process.stderr)
+  const nat64Prefixes = configs[0]?.config.milter.nat64Prefixes ?? []
+  try {
+    const figures = await replay(options.replay, judges, {
+      nat64Prefixes,
+      onAttempt: (logged) => identities.note(logged),
+      onProgress: (done, total) => progress.show(total === 0 ? 1 : done / total, 'logs'),
+    })
+    progress.end()
+    process.stdout.write(options.json ? `${JSON.stringify(figures)}\n` : formatReplay(figures))
+    return EXIT.ok
+  } catch (error) {
+    progress.end()
+    throw new UsageError(messageOf(error))
+  }
 }
 
 /** Whether SPF passes in a world; its records do not change. */

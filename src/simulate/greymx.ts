@@ -7,8 +7,7 @@ import { compileExempt, type ExemptLists, type ExemptSettings } from '../exempt/
 import { compileProbeSenders } from '../exempt/probes.ts'
 import { createGreylister, type GreylistSettings } from '../greylist/greylister.ts'
 import { createInvestigate, type InvestigateSettings } from '../greylist/investigate.ts'
-import { createIdentify, type IdentitySettings } from '../identity/identity.ts'
-import type { SpfDns } from '../identity/spf/standing.ts'
+import type { Identify, IdentitySettings } from '../identity/identity.ts'
 import { MemoryStore } from '../store/memory.ts'
 import type { Judge } from './judge.ts'
 import { type StateSize, sizeOf } from './redis-size.ts'
@@ -34,12 +33,12 @@ export interface GreymxJudge extends Judge {
 /** The instant at which the clock of the parts begins, as an instant of 0 has a meaning of its own for caches. */
 const ORIGIN = 1
 
-/** A judge that has seen nothing yet. `resolver` makes the world's DNS for a clock. */
+/** A judge that has seen nothing yet. `identifyBy` finds out who clients are, by a clock. */
 export function createGreymxJudge(
   name: string,
   settings: GreymxSettings,
   lists: ExemptLists,
-  resolver: (now: () => number) => SpfDns,
+  identifyBy: (settings: IdentitySettings, now: () => number) => Identify,
 ): GreymxJudge {
   const clock = { now: ORIGIN }
   const now = () => clock.now
@@ -49,7 +48,7 @@ export function createGreymxJudge(
     exempt: compileExempt(settings.exempt, lists),
     investigate: createInvestigate({
       settings: settings.investigate,
-      identify: createIdentify(settings.identity, resolver(now), now),
+      identify: identifyBy(settings.identity, now),
     }),
     stores: { store },
   })

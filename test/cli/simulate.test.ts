@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { runGreymx } from '../support/greymx.ts'
 import { scratch } from '../support/scratch.ts'
 
@@ -76,6 +77,31 @@ test('other greylisters stand beside the settings, in the same world', async () 
     (variant: { figures: { spam: { messages: number } } }) => variant.figures.spam,
   )
   assert.equal(new Set(messages.map((spam: { messages: number }) => spam.messages)).size, 1)
+})
+
+test('logs take the place of a world, also packed, and say what differs for a variant', async () => {
+  const log = join(dir, 'greymx.log')
+  const line = (time: string, is: string) =>
+    `2026-11-26T${time}Z ${is} client=192.0.2.7 sender=a@example.org recipient=u@example.com waited=0s retry_in=0s\n`
+  const text = line('00:00:00', 'verdict=tempfail reason=new') + line('00:05:00', 'verdict=pass reason=retry')
+  await writeFile(log, text)
+  await writeFile(`${log}.1.gz`, gzipSync(text.replaceAll('11-26', '11-25')))
+  const args = ['--set', 'greylist.delay=1h', '--json', '--replay', `${log}.1.gz`, log]
+  const { status, stdout } = await simulate(...args)
+  assert.equal(status, 0)
+  const { judges } = JSON.parse(stdout)
+  assert.deepEqual(
+    judges.map(({ name, attempts, deferred }: Record<string, unknown>) => [name, attempts, deferred]),
+    [
+      [config, 4, 1],
+      ['delay=1h', 4, 2],
+    ],
+  )
+  const missing = await simulate('--replay', join(dir, 'none.log'))
+  assert.deepEqual([missing.status, missing.stdout], [64, ''])
+  assert.match(missing.stderr, /^Cannot read the log .*none\.log: ENOENT/)
+  const stray = await simulate(log)
+  assert.equal(stray.status, 64)
 })
 
 test('a world of one’s own and the picture', async () => {

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type { Attempt } from '../../src/attempt.ts'
 import { parseConfig } from '../../src/config/load.ts'
+import { createIdentify } from '../../src/identity/identity.ts'
 import type { Verdict } from '../../src/outcome.ts'
 import { runWorld } from '../../src/simulate/engine.ts'
 import { createGreymxJudge } from '../../src/simulate/greymx.ts'
@@ -41,7 +42,9 @@ test('greymx gives the same verdicts in a simulated world as over its milter soc
   const loaded = parseConfig('milter.yaml', settings)
   assert.ok(loaded.kind === 'config')
   const lists = { clients: [], senders: [], recipients: [] }
-  const judge = createGreymxJudge('greymx', loaded.config, lists, (now) => world.zone.resolver(now))
+  const judge = createGreymxJudge('greymx', loaded.config, lists, (settings, now) =>
+    createIdentify(settings, world.zone.resolver(now), now),
+  )
   const verdicts = { pass: 0, tempfail: 0 }
   const origin = clock.now()
   const both: Judge = {

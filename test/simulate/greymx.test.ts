@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseAddress } from '../../src/address.ts'
 import { parseConfig } from '../../src/config/load.ts'
+import { createIdentify } from '../../src/identity/identity.ts'
 import { parseIp } from '../../src/ip.ts'
 import { createGreymxJudge } from '../../src/simulate/greymx.ts'
 import { Zone } from '../../src/simulate/world/zone.ts'
@@ -18,7 +19,9 @@ function judgeWith(settings = '') {
   const loaded = parseConfig('milter.yaml', settings)
   assert.ok(loaded.kind === 'config')
   const lists = { clients: [], senders: [], recipients: [] }
-  const judge = createGreymxJudge('greymx', loaded.config, lists, (now) => zone.resolver(now))
+  const judge = createGreymxJudge('greymx', loaded.config, lists, (settings, now) =>
+    createIdentify(settings, zone.resolver(now), now),
+  )
   return {
     judge,
     verdict: (at: number, sender: string, address: string, recipient = 'u@example.com') =>

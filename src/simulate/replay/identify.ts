@@ -1,9 +1,11 @@
 // Finds the identity of a client in a replay. Host names and networks are read as greymx does it; SPF, which no log
-// tells, passed where greymx logged the sender's domain as identity, and is taken not to have passed elsewhere.
+// tells, passed where greymx logged the sender's domain as identity, and is taken not to have passed elsewhere. No log
+// tells carriers either.
 
 import type { Client } from '../../attempt.ts'
 import { NOT_ASKED } from '../../dns.ts'
 import { createIdentify, type Identify, type IdentitySettings } from '../../identity/identity.ts'
+import { organisationOf } from '../../identity/organisation.ts'
 import type { SpfDns } from '../../identity/spf/standing.ts'
 import type { LoggedAttempt } from './logged.ts'
 
@@ -27,7 +29,9 @@ export class LoggedIdentities {
       if (!identity || !asksSpf) return identity
       const domain = this.#domains.get(client)
       if (domain === undefined) return { ...identity, spf: 'none' }
-      return { ...identity, id: isWidened ? `${SPF}${domain}` : identity.id, spf: 'pass', spfDomain: domain }
+      const names = isWidened ? [`${SPF}${organisationOf(domain)}`, ...identity.names] : identity.names
+      const [id = identity.id] = names
+      return { ...identity, id, names, spf: 'pass', spfDomain: domain }
     }
   }
 }

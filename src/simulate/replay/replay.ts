@@ -139,9 +139,10 @@ class Tally {
     this.#judge = judge
   }
 
-  /** Has the recipients of one message judged: one verdict for all where the judge decides on a bounce at DATA. */
+  /** Has the recipients of one message judged: one verdict for all where the judge decides at DATA. */
   async judge(group: readonly LoggedAttempt[]): Promise<void> {
-    const isAtData = this.#judge.judgesNullSenderAt === 'data' && group[0]?.attempt.sender.text === ''
+    const [first] = group
+    const isAtData = first !== undefined && this.#judge.judgesAtData(first.attempt.sender)
     const judged = isAtData ? group.filter(({ endedBeforeData }) => !endedBeforeData) : group
     const verdicts: Verdict[] = []
     for (const { attempt, at } of judged) verdicts.push(await this.#judge.judge(attempt, at))

@@ -26,7 +26,7 @@ export function greylisterJudge(name: string, settings: string, identities: Logg
   })
   return {
     name,
-    judgesNullSenderAt: config.milter.nullSenderAt,
+    judgesAtData: ({ text }) => config.milter.nullSenderAt === 'data' && text === '',
     async judge(attempt, at) {
       clock.now = at
       return (await greylister.judge(attempt)).verdict

@@ -38,11 +38,11 @@ function lineOf({
 }
 
 /** A judge that notes what it is asked. */
-function notingJudge(judgesNullSenderAt: 'rcpt' | 'data', verdictOn: (recipient: string) => Verdict) {
+function notingJudge(stage: 'rcpt' | 'data', verdictOn: (recipient: string) => Verdict) {
   const asked: string[] = []
   const judge: Judge = {
-    name: judgesNullSenderAt,
-    judgesNullSenderAt,
+    name: stage,
+    judgesAtData: ({ text }) => stage === 'data' && text === '',
     async judge({ sender, recipient }, at) {
       asked.push(`${at} ${sender.text} ${recipient?.text}`)
       return verdictOn(recipient?.local ?? '')
