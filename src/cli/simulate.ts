@@ -50,7 +50,7 @@ export interface SimulateOptions {
 }
 
 /** The world that is shipped. */
-const SHIPPED_WORLD = new URL('../../worlds/default.yaml', import.meta.url)
+const SHIPPED_WORLD = new URL('../simulate/world/default.yaml', import.meta.url)
 
 /** Width of the table where standard output is no terminal, in characters. */
 const DEFAULT_WIDTH = 120

@@ -8,7 +8,7 @@ import { parseWorld, type WorldFile } from '../../../src/simulate/world/read.ts'
 
 const SHIPPED: WorldFile = {
   fileName: 'default.yaml',
-  text: readFileSync('worlds/default.yaml', 'utf8'),
+  text: readFileSync('src/simulate/world/default.yaml', 'utf8'),
 }
 
 function read(text: string): WorldData {

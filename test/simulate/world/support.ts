@@ -6,7 +6,7 @@ import type { WorldData } from '../../../src/simulate/world/data.ts'
 import type { Size } from '../../../src/simulate/world/population.ts'
 import { parseWorld } from '../../../src/simulate/world/read.ts'
 
-const SHIPPED = { fileName: 'default.yaml', text: readFileSync('worlds/default.yaml', 'utf8') }
+const SHIPPED = { fileName: 'default.yaml', text: readFileSync('src/simulate/world/default.yaml', 'utf8') }
 
 /** The shipped world with what `text` says in its place. */
 export function worldData(text = ''): WorldData {
