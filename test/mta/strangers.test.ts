@@ -40,9 +40,12 @@ const RECORDS: Readonly<Record<string, string>> = {
 /** The host that retries, then bots of three networks; the records above pass for all of them. */
 const HOST = '26.20.1.1'
 const BOTS = ['26.30.1.1', '26.40.1.1', '26.50.1.1']
+/** A host of which nothing is known, as the first has proven its name after two retries. */
+const FARMER = '26.20.1.9'
 
 const OWNERS: Readonly<Record<string, string>> = {
   [HOST]: 'retrier',
+  [FARMER]: 'farmer',
   ...Object.fromEntries(BOTS.map((bot, index) => [bot, ['anna', 'berta', 'carla'][index]])),
 }
 
@@ -83,11 +86,11 @@ async function ask(sender: string, ADDR: string): Promise<string> {
   return reply.slice(0, 3)
 }
 
-async function retryFrom(domain: string): Promise<void> {
+async function retryFrom(domain: string, host = HOST): Promise<void> {
   const senders = [`one@${domain}`, `two@${domain}`]
-  for (const sender of senders) assert.equal(await ask(sender, HOST), '451', sender)
+  for (const sender of senders) assert.equal(await ask(sender, host), '451', sender)
   await sleep(DELAY + MARGIN)
-  for (const sender of senders) assert.equal(await ask(sender, HOST), '250', sender)
+  for (const sender of senders) assert.equal(await ask(sender, host), '250', sender)
 }
 
 describe('what one host has shown is no credit for those', { concurrency: true }, () => {
@@ -103,7 +106,7 @@ describe('what one host has shown is no credit for those', { concurrency: true }
 })
 
 test('a record that names its hosts gives them the credit of one', async () => {
-  await retryFrom('farm.test')
+  await retryFrom('farm.test', FARMER)
   for (const [index, sister] of BOTS.entries())
     assert.equal(await ask(`sister${index}@farm.test`, sister), '250', sister)
 })
