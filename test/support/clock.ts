@@ -1,5 +1,6 @@
-// A clock that a test moves, for a process of its own: all its clocks, the monotonic one included, go on with real time from
-// where the test has set them. libfaketime reads the offset from a file each time it is asked.
+// A clock that a test moves, for a process of its own: all its clocks, the monotonic one included, go on from where the
+// test has set them, ten times slower than real time. A machine that stands still for a second or two is thus no reason
+// for a time-out in the process. libfaketime reads the offset from a file each time it is asked.
 
 import { execFile } from 'node:child_process'
 import { closeSync, openSync, writeSync } from 'node:fs'
@@ -16,7 +17,9 @@ export interface MovedClock {
   now(): number
 }
 
-/** Characters of the file: the offset in seconds, padded, so that no reader finds a part of it. */
+/** Seconds of this clock in a second of real time. */
+const RATE = 0.1
+/** Characters of the file: the offset in seconds and the rate, padded, so that no reader finds a part of it. */
 const WIDTH = 24
 
 export async function moveableClock(dir: string): Promise<MovedClock> {
@@ -26,9 +29,9 @@ export async function moveableClock(dir: string): Promise<MovedClock> {
   endWith(dir, async () => closeSync(descriptor))
   const madeAt = performance.now()
   let offset = 0
-  const write = () => writeSync(descriptor, `+${(offset / 1000).toFixed(3)}`.padEnd(WIDTH), 0)
+  const write = () => writeSync(descriptor, `+${(offset / 1000).toFixed(3)} x${RATE}`.padEnd(WIDTH), 0)
   write()
-  const now = () => performance.now() - madeAt + offset
+  const now = () => (performance.now() - madeAt) * RATE + offset
   return {
     env: {
       LD_PRELOAD: stdout.trim(),
