@@ -18,7 +18,7 @@ import type { Entry } from '../store/entry.ts'
 import type { Store } from '../store/store.ts'
 import { type Decision, decide, isExtensionDue, strongest, type Times } from './decide.ts'
 import type { Findings, Investigate } from './investigate.ts'
-import { senderForm } from './sender.ts'
+import { type SenderForms, senderForms } from './sender.ts'
 import {
   attemptRef,
   hostsInNetwork,
@@ -152,10 +152,11 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const { identity } = found
     // Mail without a client address was submitted on the MTA's own host; nobody could retry it from elsewhere.
     if (!identity) return exempted(attempt, { reason: 'exempt-client', rule: 'no-address' })
-    const form = formOf(attempt)
+    const { form, former } = formsOf(attempt)
     const keys = tripletKeys(form, attempt, identity)
+    const formerKeys = former === form ? [] : tripletKeys(former, attempt, identity)
     const subject = { attempt, identity: identity.id, ref: attemptRef(form, attempt.recipient) }
-    const question = { attempt, form, identity, keys }
+    const question = { attempt, form, identity, keys, formerKeys }
     const { store, local } = stores
     const fallback = settings.onStoreError === 'local' ? local : undefined
     try {
@@ -194,27 +195,30 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     return names.map((name) => tripletKey(name, form, recipient))
   }
 
-  function formOf({ sender, recipient }: Attempt): string {
-    return settings.normalizeSender ? senderForm(sender, recipient) : sender.normal
+  function formsOf({ sender, recipient }: Attempt): SenderForms {
+    if (settings.normalizeSender) return senderForms(sender, recipient)
+    return { form: sender.normal, former: sender.normal }
   }
 
   /** The judgement by what the store knows. Rejects if the store fails or has not answered by `deadline`. */
   async function judgeByStore(question: Question): Promise<Judgement> {
-    const { attempt, identity, keys, store, deadline } = question
+    const { attempt, identity, keys, formerKeys, store, deadline } = question
     const listings = autoWhitelist ? listingKeys(attempt, identity) : []
-    const found = await withDeadline(store.find([...keys, ...listings]), deadline)
-    const entries = found.slice(0, keys.length)
-    const listed = found.slice(keys.length).findIndex((entry) => entry?.passed)
+    const answers = await withDeadline(store.find([...keys, ...formerKeys, ...listings]), deadline)
+    const entries = answers.slice(0, keys.length)
+    const found = answers.slice(0, keys.length + formerKeys.length)
+    const listingsFound = answers.slice(found.length)
+    const listed = listingsFound.findIndex((entry) => entry?.passed)
     if (autoWhitelist && listed !== -1) {
-      const isKept = isExtensionDue(found[keys.length + listed]?.age ?? 0, autoWhitelist.lifetime)
+      const isKept = isExtensionDue(listingsFound[listed]?.age ?? 0, autoWhitelist.lifetime)
       const listing = listings.slice(listed, listed + 1)
       await untilWritten([isKept && keepPassed(store, listing, autoWhitelist.lifetime)], deadline)
       return { verdict: 'pass', reason: 'auto-whitelist', waited: 0, retryIn: 0 }
     }
-    const decision = decide(strongest(entries), times)
+    const decision = decide(strongest(found), times)
     if (decision.verdict === 'tempfail') return withDeadline(defer(question, entries, decision), deadline)
     const { verdict, reason, waited, keep } = decision
-    // A pass under one of the two keys is written under both.
+    // A pass under one of the keys, or of the former ones, is written under all names.
     const isKept = keep || entries.some((entry) => !entry?.passed)
     const writes = [
       isKept && keepPassed(store, keys, times.lifetime),
@@ -459,6 +463,8 @@ interface Question {
   readonly form: string
   readonly identity: Identity
   readonly keys: readonly string[]
+  /** The keys of earlier versions where these differ. Entries under them count, and nothing is written under them. */
+  readonly formerKeys: readonly string[]
   readonly deadline: number
 }
 

@@ -3,35 +3,60 @@
 // same form, so that a retry or the next mail is known again; two senders have different ones. Operators read forms in
 // logs: an id becomes #, an embedded address *. Spellings of one mailbox are the business of address.ts.
 // Sources: draft-levine-smtp-batv; Shevek, "The Sender Rewriting Scheme" (libsrs2.org); cr.yp.to/proto/verp.txt;
-// ezmlm-return(1); Microsoft, "Sender Rewriting Scheme in Microsoft 365". What vendors send is in the test.
+// ezmlm-return(1); Microsoft, "Sender Rewriting Scheme in Microsoft 365"; RFC 2156 (X.400), RFC 3191
+// (telephones). What vendors send is in the test.
 
 import type { Address } from '../address.ts'
 
 /** Longest address that is examined, in characters. RFC 5321 allows 320 octets; no mailer sends longer ones. */
 const MAX_ADDRESS = 512
 
+/** A domain with hosts, but no IP address. */
+const HOST_NAME = /^(?:[a-z0-9_-]+\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)$/
+
 /** Fast path: most local parts consist of these characters, and none of them varies with the message. */
 const DIGITLESS = /^[a-z._-]*$/
 
-/**
- * The sender form. `joe@example.org`, `prvs=0123abcdef=joe@example.org` and `joe+tag@example.org` have the form
- * `joe@example.org`; the null sender, and no other, has `''`. `recipient` is absent for keys of client and sender
- * alone.
- */
-export function senderForm(sender: Address, recipient: Address | undefined): string {
-  const { local, domain, normal } = sender
-  if (DIGITLESS.test(local) && !domain.includes('bounce') && !local.includes('_at_')) return normal
-  if (normal.length > MAX_ADDRESS || local === '' || local.startsWith('"')) return normal
-  const form = localForm(local, domain, recipient)
-  return domain === '' ? form : `${form}@${domain}`
+/** The forms of one sender. */
+export interface SenderForms {
+  /**
+   * `joe@example.org`, `prvs=0123abcdef=joe@example.org` and `joe+tag@example.org` have the form `joe@example.org`; the
+   * null sender, and no other, has `''`.
+   */
+  readonly form: string
+  /**
+   * The form that earlier versions made, often the same. Entries from before an upgrade are stored under it. The last
+   * of them expires one lifetime after the last host was upgraded.
+   */
+  readonly former: string
 }
 
-function localForm(local: string, domain: string, recipient: Address | undefined): string {
+/** The forms of a sender; `recipient` is absent for keys of client and sender alone. */
+export function senderForms(sender: Address, recipient: Address | undefined): SenderForms {
+  const { local, domain, normal } = sender
+  if (DIGITLESS.test(local) && !domain.includes('bounce') && !local.includes('_at_')) return unchanged(normal)
+  if (normal.length > MAX_ADDRESS || local === '' || local.startsWith('"')) return unchanged(normal)
+  const { form, former } = localForms(local, domain, recipient)
+  return domain === '' ? { form, former } : { form: `${form}@${domain}`, former: `${former}@${domain}` }
+}
+
+function unchanged(normal: string): SenderForms {
+  return { form: normal, former: normal }
+}
+
+/** The forms of a local part. */
+function localForms(local: string, domain: string, recipient: Address | undefined): SenderForms {
   const signed = withoutSignature(local)
-  if (signed !== undefined) return localForm(signed, domain, recipient)
+  if (signed !== undefined) return localForms(signed, domain, recipient)
   const srs = parseSrs(local)
-  if (srs) return srs.before + localForm(srs.local, srs.domain, recipient)
-  return vendorForm(local, domain) ?? genericForm(local, domain, recipient)
+  if (srs) {
+    const { form, former } = localForms(srs.local, srs.domain, recipient)
+    return { form: srs.before + form, former: srs.before + former }
+  }
+  const vendor = vendorForm(local, domain)
+  const former = vendor ?? genericForm(local, domain, recipient)
+  const isChanged = former !== local && vendor === undefined && isPersonal(local, domain, recipient)
+  return { form: isChanged ? local : former, former }
 }
 
 // Wrappers hold another address within the address.
@@ -137,7 +162,6 @@ function withoutRecipient(local: string, recipient: Address | undefined): string
   return undefined
 }
 
-const SENDING_HOST = /^(?:[a-z0-9_-]+\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)$/
 /** LISTSERV writes `*-` for a dot and `**` for @. */
 const LISTSERV_END = /\*-[a-z]{2,}$/
 
@@ -152,7 +176,7 @@ function withoutAddress(local: string, isBounce: boolean): string | undefined {
     return `${local.slice(0, star)}*`
   }
   const end = local.lastIndexOf('=')
-  if (end === -1 || !SENDING_HOST.test(local.slice(end + 1))) return undefined
+  if (end === -1 || !HOST_NAME.test(local.slice(end + 1))) return undefined
   const before = local.slice(0, end).replace(/==$/, '')
   const start = addressStart(before)
   if (start === before.length || (start === 0 && !isBounce)) return undefined
@@ -165,17 +189,65 @@ function addressStart(before: string): number {
   if (equals !== -1) return equals + 1
   // `withoutDetail` removes everything behind the +.
   if (before.includes('+')) return before.length
-  let mark = 0
-  for (const { 0: word, index } of before.matchAll(/[a-z0-9]+(?=-)/g)) {
-    if (word === 'return' || BOUNCE_WORD.test(word) || isId(word, 'bounce')) mark = index + word.length + 1
-  }
-  return mark > 0 ? mark : before.lastIndexOf('-') + 1
+  return markEnd(before) || before.lastIndexOf('-') + 1
 }
 
-/** The local part before its +; a + at the start belongs to a telephone number. */
+/** Index behind the last word before a hyphen that only lists and bounces have; 0 if there is none. */
+function markEnd(before: string): number {
+  let end = 0
+  for (const { 0: word, index } of before.matchAll(/[a-z0-9]+(?=-)/g)) {
+    if (word === 'return' || BOUNCE_WORD.test(word) || isId(word, 'bounce')) end = index + word.length + 1
+  }
+  return end
+}
+
+/** The local part before its +; a + at the start belongs to a telephone number, as do those that `isPersonal` knows. */
 function withoutDetail(local: string): string {
   const plus = local.indexOf('+', 1)
   return plus === -1 ? local : local.slice(0, plus)
+}
+
+// Personal addresses that the general rules would take for made up, and so one person for another.
+
+/** Relays give each person an address of random letters and digits, or a UUID, that stays the person's. */
+const RELAY = /(?:^|\.)(?:members\.ebay\.[a-z.]+|craigslist\.org|anonaddy\.(?:com|me))$/
+/** X.400 and X.500 names as Exchange encapsulates them (`IMCEAEX-_O=ACME`) and MIXER gateways (RFC 2156, `/S=JOE/`). */
+const ENCAPSULATED = /^(?:imcea[a-z0-9]*-|\/[a-z0-9.]+=)/
+/** The end of what stands before a telephone number's + (RFC 3191, `FAX=+12025550123/T33S=6`); no name ends so. */
+const TELEPHONE_FIELD = /[^\p{L}\p{N}]$/u
+/** A telephone number behind a word for what it is good for. */
+const TELEPHONE = /(?:^|[^a-z])(?:fax|mms|phone|sms|tel|voice)\+\d{7,15}$/
+/** Most digits of a telephone number (E.164 section 6). */
+const MAX_TELEPHONE = 15
+/** Twitter writes the recipient behind a hash. */
+const TWITTER = /^b[0-9a-f]{10}[^=]+=/
+/** A word for a list, before a user's name. */
+const LIST = /^(?:list|mailing|news|newsletter|owner)-/
+
+/** Whether the address is one person's, though the general rules find something made up in it. */
+function isPersonal(local: string, domain: string, recipient: Address | undefined): boolean {
+  if (ENCAPSULATED.test(local) || RELAY.test(domain)) return true
+  if (withoutRecipient(local, recipient) !== undefined) return false
+  if (TWITTER.test(local) && isBounceDomain(domain)) return false
+  const end = local.lastIndexOf('=')
+  if (end !== -1 && HOST_NAME.test(local.slice(end + 1))) return isForwarded(local.slice(0, end))
+  const plus = local.indexOf('+', 1)
+  if (plus === -1) return isTelephone(local, domain)
+  // A detail stands behind a user's name, which has no =.
+  const user = local.slice(0, plus)
+  return user.lastIndexOf('=') > 0 || TELEPHONE_FIELD.test(user) || TELEPHONE.test(local)
+}
+
+/** Whether `user`, before an address's domain, is a forwarder's user, as nothing of a list or a number is before it. */
+function isForwarded(user: string): boolean {
+  return !/[=+]/.test(user) && !LIST.test(user) && markEnd(user) === 0
+}
+
+/** Whether the address's many numbers can be one telephone number in groups, `06.12.34.56.78`. */
+function isTelephone(local: string, domain: string): boolean {
+  const numbers = numbersIn(local)
+  if (numbers.length < MANY_NUMBERS || numbers.join('').length > MAX_TELEPHONE) return false
+  return !isBounceDomain(domain) && bounceWordEnd(local, true) === undefined
 }
 
 // Ids. An id that is left in costs its sender one more delay; an account number that is taken out lets one stranger
@@ -209,8 +281,8 @@ function withoutIds(local: string, isBounce: boolean, isVerp: boolean): string {
   if (!/\d/.test(local)) return local
   const form = local.replace(UUID, '#').replace(EZMLM_COOKIE, '#')
   const wordEnd = bounceWordEnd(form, isVerp || EZMLM_BOUNCE.test(form))
-  const numbers = form.match(/(?<![a-z0-9])\d+(?![a-z0-9])/g)?.length ?? 0
-  const idsFrom = wordEnd ?? (isBounce || numbers >= MANY_NUMBERS ? 0 : Number.POSITIVE_INFINITY)
+  const isNumbers = numbersIn(form).length >= MANY_NUMBERS
+  const idsFrom = wordEnd ?? (isBounce || isNumbers ? 0 : Number.POSITIVE_INFINITY)
   const elsewhere = isVerp ? 'verp' : 'any'
   // A local part that is one number is an account.
   if (idsFrom > 0 && /^\d+$/.test(form)) return form
@@ -220,6 +292,11 @@ function withoutIds(local: string, isBounce: boolean, isVerp: boolean): string {
       isId(word, index >= idsFrom ? 'bounce' : elsewhere) ? '#' : word,
     )
     .replace(/#(?:[-._]+#)+/g, '#')
+}
+
+/** The numbers that stand alone. */
+function numbersIn(local: string): string[] {
+  return local.match(/(?<![a-z0-9])\d+(?![a-z0-9])/g) ?? []
 }
 
 /** Index behind the first word that only bounce addresses have; `return` is such a word only in ezmlm's addresses. */

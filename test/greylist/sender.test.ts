@@ -5,10 +5,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseAddress } from '../../src/address.ts'
-import { senderForm } from '../../src/greylist/sender.ts'
+import { type SenderForms, senderForms } from '../../src/greylist/sender.ts'
+
+function forms(sender: string, recipient?: string): SenderForms {
+  return senderForms(parseAddress(sender), recipient === undefined ? undefined : parseAddress(recipient))
+}
 
 function form(sender: string, recipient?: string): string {
-  return senderForm(parseAddress(sender), recipient === undefined ? undefined : parseAddress(recipient))
+  return forms(sender, recipient).form
 }
 
 /** Addresses of one sender, and the form of all of them; none contains its recipient. */
@@ -254,7 +258,7 @@ const SENDERS: Array<[form: string, ...addresses: string[]]> = [
   ['bounces#@example.com', 'bounces2@example.com', 'bounces12345@example.com'],
 ]
 
-test('senderForm() is the same for all addresses of one sender', () => {
+test('the form is the same for all addresses of one sender', () => {
   for (const [expected, ...addresses] of SENDERS) {
     for (const address of addresses) {
       assert.equal(form(address), expected, address)
@@ -362,6 +366,9 @@ const SINGLE = [
   '+79161234567@mail.ru',
   'ivan79161234567@mail.ru',
   'ivan-79161234567@mail.ru',
+  '06.12.34.56.78@orange.example',
+  'fax-06-12-34-56-78@example.com',
+  '+49-30-1234-56-78@example.com',
   '123456789@qq.com',
   '123456780@qq.com',
   '110101199003071234@qq.com',
@@ -371,12 +378,53 @@ const SINGLE = [
   // Relays that give a person another address, of up to fifteen characters.
   'dpdcnf87nu@privaterelay.appleid.com',
   'k7x1v0qk0v8gv7p@marketplace.amazon.com',
+  '43ad1d549beae3625950@members.ebay.com',
+  '74684c24ca049e0c2e13@members.ebay.com',
+  '2084fd1bc5d8935cb072@members.ebay.co.uk',
+  '7066d7539fdf30539e2e43ba5fd21606@reply.craigslist.org',
+  'ebd7905b045336b698542364bb65fac2@reply.craigslist.org',
+  'c5e2fd43-d292-4c90-9d1f-74ff3436329a@anonaddy.me',
+  '5b0bae33-0d7b-4297-b3a5-f6294b4bfd39@anonaddy.me',
+  // X.400 and X.500 names, as Exchange and MIXER gateways write them.
+  'imceaex-_o=org_ou=first+20group_cn=recipients_cn=joe@example.com',
+  'imceaex-_o=org_ou=first+20group_cn=recipients_cn=ann@example.com',
+  'imceaex-_o=exchangelabs_ou=exchange+20administrative+20group+20+28fydibohf23spdlt+29_cn=recipients_cn=8700893173b143b09154a79f4d32e10d-joe@namprd11.prod.outlook.com',
+  'imceaex-_o=exchangelabs_ou=exchange+20administrative+20group+20+28fydibohf23spdlt+29_cn=recipients_cn=8700893173b143b09154a79f4d32e10e-joe@namprd11.prod.outlook.com',
+  'imceaex-_o=mms_ou=exchange+20administrative+20group+20+28fydibohf23spdlt+29_cn=recipients_cn=user6ed4e168-addd-4b03-95f5-b9c9a421957358d@example.com',
+  'imceax400-c=us+3ba=+20+3bp=ticketmaster+3bo=pasadena+3bdda+3asmtp=kazam+40citysearch+2ecom+3b@example.com',
+  'imceax400-c=us+3ba=+20+3bp=ticketmaster+3bo=pasadena+3bdda+3asmtp=ann+40citysearch+2ecom+3b@example.com',
+  'imceasmtp-joe+40acme+2ecom@example.com',
+  'imceasmtp-ann+40acme+2ecom@example.com',
+  'imceafax-somebody+402505555555@example.com',
+  'imceafax-somebody+402505555556@example.com',
+  'imceainvalid-ooi@namprd11.prod.outlook.com',
+  '/g=joe/s=smith/o=acme/prmd=org/admd=+20/c=us/@gateway.test',
+  '/g=joe/s=smith/o=acme/prmd=com/admd=+20/c=us/@gateway.test',
+  '/pn=joe.1234567890123456/o=acme/c=us/@gateway.test',
+  'cn=joe+20smith/o=acme@gateway.test',
+  'cn=joe+20jones/o=acme@gateway.test',
+  // Telephone numbers of gateways.
+  'fax=+12027653000@faxgw.test',
+  'fax=+12027653001@faxgw.test',
+  'fax=+3940226338/t33s=6377@faxgw.test',
+  'fax=+3940226338/t33s=6378@faxgw.test',
+  'wappush=+4712345678/type=plmn@ppg.test',
+  '+573202355840/type=plmn@mms.test',
+  '+573202355841/type=plmn@mms.test',
+  'fax/+4930123456@gateway.test',
+  'sms+491701234567@gateway.test',
+  'sms+491701234568@gateway.test',
   // A = within a name, and addresses that gateways have made of others.
   'o=brien@example.com',
   'jean-pierre=dupont@example.com',
   'jean=pierre=dupont@example.com',
   'joe=acme.com@forwarder.test',
   'ann=acme.com@forwarder.test',
+  'jean-pierre=acme.com@forwarder.test',
+  'jean-paul=acme.com@forwarder.test',
+  'admin=arbe.org.uk@bounces.elasticemail.net',
+  'info=arbe.org.uk@bounces.elasticemail.net',
+  'jean-paul=arbe.org.uk@bounces.elasticemail.net',
   'news-joe%acme.com@gateway.test',
   'john_smith_at_acme.com@gateway.test',
   'jane_smith_at_acme.com@gateway.test',
@@ -434,7 +482,7 @@ const SINGLE = [
   '',
 ]
 
-test('senderForm() leaves alone what is no more than a name', () => {
+test('the form leaves alone what is no more than a name', () => {
   for (const address of SINGLE) assert.equal(form(address), address)
   assert.equal(new Set(SINGLE).size, SINGLE.length)
 })
@@ -503,7 +551,7 @@ test('an address too long for any mailer is its own form', () => {
       const local = `${head}${piece.repeat(65_536 / piece.length)}${tail}`
       const sender = parseAddress(`${local}@bounce.example.com`)
       const recipient = parseAddress(`${'a'.repeat(60_000)}@example.com`)
-      assert.equal(senderForm(sender, recipient), sender.normal)
+      assert.deepEqual(senderForms(sender, recipient), { form: sender.normal, former: sender.normal })
     }
   }
 })
@@ -554,7 +602,7 @@ test('any text has a form', () => {
   fc.assert(
     fc.property(ANY_ADDRESS, fc.option(ANY_ADDRESS, { nil: undefined }), (text, to) => {
       const sender = parseAddress(text)
-      const result = senderForm(sender, to === undefined ? undefined : parseAddress(to))
+      const { form: result } = senderForms(sender, to === undefined ? undefined : parseAddress(to))
       assert.equal(result === '', sender.normal === '')
       if (sender.domain !== '') assert.ok(result.endsWith(`@${sender.domain}`))
       if (!text.includes('srs')) assert.ok(result.length <= sender.normal.length)
@@ -617,4 +665,96 @@ test('the recipient does not matter where it is embedded', () => {
     }),
     { numRuns: 1000 },
   )
+})
+
+// Persons.
+
+const NAME = fc
+  .stringMatching(/^[a-z]{2,12}$/)
+  .filter((name) => !/bounc|bnc|verp|sentto|return|srs|prvs/.test(name))
+const YEAR = fc.integer({ min: 1930, max: 2030 }).map(String)
+const CUSTOMER = fc.stringMatching(/^\d{1,15}$/)
+const TELEPHONE = fc.stringMatching(/^[1-9]\d{6,14}$/)
+const HEX = (length: number) => fc.stringMatching(new RegExp(`^[0-9a-f]{${length}}$`))
+const joined = (mark: string, ...parts: Array<fc.Arbitrary<string>>) =>
+  fc.tuple(...parts).map((texts) => texts.join(mark))
+const MARK = fc.constantFrom('.', '-', '_', '')
+const ACME = fc.constantFrom('acme.com', 'news.acme.example', 'acme-shop.co.uk')
+
+/** Local parts of persons, and of what stands for one. */
+const PERSON = fc.oneof(
+  fc.tuple(NAME, MARK, NAME, MARK, fc.oneof(YEAR, CUSTOMER, fc.constant(''))).map((parts) => parts.join('')),
+  fc.tuple(NAME, NAME, NAME).map(([one, two, three]) => `${one}-${two}.${three}`),
+  fc.tuple(CUSTOMER, MARK, NAME).map((parts) => parts.join('')),
+  CUSTOMER,
+  joined('.', NAME, YEAR, fc.stringMatching(/^\d\d$/), fc.stringMatching(/^\d\d$/)),
+  // Telephones and what they are written for.
+  TELEPHONE.map((number) => `+${number}`),
+  TELEPHONE.map((number) => `+${number}/type=plmn`),
+  TELEPHONE.map((number) => `fax=+${number}`),
+  fc.tuple(TELEPHONE, CUSTOMER).map(([number, extension]) => `fax=+${number}/t33s=${extension}`),
+  fc
+    .tuple(fc.constantFrom('fax', 'mms', 'phone', 'sms', 'tel', 'voice'), TELEPHONE)
+    .map((parts) => parts.join('+')),
+  joined('.', ...Array.from({ length: 5 }, () => fc.stringMatching(/^\d\d$/))),
+  joined('-', NAME, ...Array.from({ length: 5 }, () => fc.stringMatching(/^\d{2,3}$/))),
+  // What gateways and forwarders make of an address.
+  joined('=', NAME, ACME),
+  fc.tuple(NAME, NAME, ACME).map(([one, two, domain]) => `${one}-${two}=${domain}`),
+  fc.tuple(NAME, fc.constantFrom('%', '_at_'), ACME).map((parts) => parts.join('')),
+  fc
+    .tuple(NAME, NAME, NAME)
+    .map(([org, first, last]) => `imceaex-_o=${org}_ou=first+20group_cn=${first}+20${last}`),
+  fc
+    .tuple(NAME, HEX(32), NAME)
+    .map(([org, id, name]) => `imceaex-_o=${org}_cn=recipients+20x_cn=${id}-${name}`),
+  fc.tuple(NAME, ACME).map(([name, domain]) => `imceasmtp-${name}+40${domain.replaceAll('.', '+2e')}`),
+  fc.tuple(NAME, NAME, NAME, CUSTOMER).map(([g, s, o, a]) => `/g=${g}/s=${s}/o=${o}/a=${a}/c=us/`),
+  fc.tuple(NAME, NAME, NAME).map(([one, two, org]) => `cn=${one}+20${two}/o=${org}`),
+)
+
+// Whoever else writes from the domain, and from whatever host: nobody passes for a person.
+test('the address of a person is its own form, so that no two of them merge', () => {
+  const domain = fc.constantFrom(
+    'example.com',
+    'mail12.atl31.example.com',
+    'cs.uni.test',
+    's4.tenant1.onmicrosoft.com',
+  )
+  const recipient = fc.constantFrom(undefined, 'postmaster@elsewhere.test', 'acme@acme.com')
+  fc.assert(
+    fc.property(PERSON, domain, recipient, (local, domain, recipient) => {
+      assert.equal(form(`${local}@${domain}`, recipient), `${local}@${domain}`)
+    }),
+    { numRuns: 5000 },
+  )
+})
+
+// Entries from before an upgrade are stored under the former form, to the letter.
+test('the former form is what the version before these rules made', () => {
+  const changed: Array<[former: string, address: string]> = [
+    [
+      'imceaex-_o=org_ou=first@example.com',
+      'IMCEAEX-_o=ORG_ou=First+20Group_cn=Recipients_cn=joe@example.com',
+    ],
+    ['fax=@faxgw.test', 'fax=+12027653000@faxgw.test'],
+    ['sms@gateway.test', 'sms+491701234567@gateway.test'],
+    ['#@orange.example', '06.12.34.56.78@orange.example'],
+    ['jean-*@forwarder.test', 'jean-paul=acme.com@forwarder.test'],
+    ['*@bounces.elasticemail.net', 'admin=arbe.org.uk@bounces.elasticemail.net'],
+    ['#@members.ebay.com', '43ad1d549beae3625950@members.ebay.com'],
+  ]
+  for (const [former, address] of changed) {
+    assert.equal(forms(address).former, former)
+    assert.notEqual(forms(address).form, former, address)
+  }
+  for (const address of [
+    'joe+tag@example.com',
+    'bounces-12@example.com',
+    'SRS0=HHH=TT=a.test=joe@fwd.test',
+    '',
+  ]) {
+    const { form, former } = forms(address)
+    assert.equal(former, form, address)
+  }
 })
