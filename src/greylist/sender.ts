@@ -4,9 +4,10 @@
 // logs: an id becomes #, an embedded address *. Spellings of one mailbox are the business of address.ts.
 // Sources: draft-levine-smtp-batv; Shevek, "The Sender Rewriting Scheme" (libsrs2.org); cr.yp.to/proto/verp.txt;
 // ezmlm-return(1); Microsoft, "Sender Rewriting Scheme in Microsoft 365"; RFC 2156 (X.400), RFC 3191
-// (telephones). What vendors send is in the test.
+// (telephones); publicsuffix.org for domains. What vendors send is in the test.
 
 import type { Address } from '../address.ts'
+import { ownerOf } from '../identity/organisation.ts'
 
 /** Longest address that is examined, in characters. RFC 5321 allows 320 octets; no mailer sends longer ones. */
 const MAX_ADDRESS = 512
@@ -36,27 +37,38 @@ export function senderForms(sender: Address, recipient: Address | undefined): Se
   const { local, domain, normal } = sender
   if (DIGITLESS.test(local) && !domain.includes('bounce') && !local.includes('_at_')) return unchanged(normal)
   if (normal.length > MAX_ADDRESS || local === '' || local.startsWith('"')) return unchanged(normal)
-  const { form, former } = localForms(local, domain, recipient)
-  return domain === '' ? { form, former } : { form: `${form}@${domain}`, former: `${former}@${domain}` }
+  const forms = partForms(local, domain, recipient)
+  if (domain === '') return { form: forms.local, former: forms.former }
+  return { form: `${forms.local}@${forms.domain}`, former: `${forms.former}@${domain}` }
 }
 
 function unchanged(normal: string): SenderForms {
   return { form: normal, former: normal }
 }
 
-/** The forms of a local part. */
-function localForms(local: string, domain: string, recipient: Address | undefined): SenderForms {
+/** What stands for the local part and for the domain; `former` is what stood for the local part in earlier versions. */
+interface PartForms {
+  readonly local: string
+  readonly domain: string
+  readonly former: string
+}
+
+function partForms(local: string, domain: string, recipient: Address | undefined): PartForms {
   const signed = withoutSignature(local)
-  if (signed !== undefined) return localForms(signed, domain, recipient)
+  if (signed !== undefined) return partForms(signed, domain, recipient)
   const srs = parseSrs(local)
   if (srs) {
-    const { form, former } = localForms(srs.local, srs.domain, recipient)
-    return { form: srs.before + form, former: srs.before + former }
+    const inner = partForms(srs.local, srs.domain, recipient)
+    const former = `${srs.before}${srs.domain}=${inner.former}`
+    return { local: `${srs.before}${inner.domain}=${inner.local}`, domain, former }
   }
   const vendor = vendorForm(local, domain)
   const former = vendor ?? genericForm(local, domain, recipient)
-  const isChanged = former !== local && vendor === undefined && isPersonal(local, domain, recipient)
-  return { form: isChanged ? local : former, former }
+  const mailer = mailerForm(local, domain) ?? vendor
+  const form = mailer ?? withoutUnpronounceable(former)
+  if (form === local) return { local, domain, former }
+  if (mailer === undefined && isPersonal(local, domain, recipient)) return { local, domain, former }
+  return { local: form, domain: /[#*]/.test(form) ? mailerDomain(domain, form) : domain, former }
 }
 
 // Wrappers hold another address within the address.
@@ -86,7 +98,7 @@ function afterTag(local: string, separator: string, start: number): string | und
 }
 
 interface Srs {
-  /** The text before the original local part, with # for hashes and times. */
+  /** The text before the original domain, with # for hashes and times. */
   readonly before: string
   readonly domain: string
   readonly local: string
@@ -101,19 +113,18 @@ function parseSrs(local: string): Srs | undefined {
   if (!local.includes('srs')) return undefined
   const [, domain, original] = SRS0.exec(local) ?? []
   if (domain !== undefined && original !== undefined) {
-    return { before: `srs0=#=#=${domain}=`, domain, local: original }
+    return { before: 'srs0=#=#=', domain, local: original }
   }
   const [, mailbox, hop, inner] = MICROSOFT_SRS.exec(local) ?? []
   if (mailbox !== undefined && hop !== undefined && inner !== undefined) {
-    return { before: `${mailbox}+srs=#=#=${hop}=`, domain: hop, local: inner }
+    return { before: `${mailbox}+srs=#=#=`, domain: hop, local: inner }
   }
   const [, forwarder, rest] = SRS1.exec(local) ?? []
   if (forwarder === undefined || rest === undefined) return undefined
   const first = parseSrs(`srs0${rest}`)
-  const before = `srs1=#=${forwarder}=`
   // The first forwarder has a scheme of its own that nobody else can read.
-  if (!first?.before.startsWith('srs0')) return { before, domain: forwarder, local: rest }
-  return { ...first, before: before + first.before.slice('srs0'.length) }
+  if (!first?.before.startsWith('srs0')) return { before: 'srs1=#=', domain: forwarder, local: rest }
+  return { ...first, before: `srs1=#=${forwarder}=${first.before.slice('srs0'.length)}` }
 }
 
 // Forms of single vendors that no general rule covers.
@@ -130,6 +141,72 @@ function vendorForm(local: string, domain: string): string | undefined {
   const [all, customer] = CONSTANT_CONTACT.exec(local) ?? []
   if (all !== undefined) return customer === undefined ? '#' : `#_${customer}_#`
   return undefined
+}
+
+type Mailer = readonly [pattern: RegExp, form: string]
+
+/** Fast path: the local part of each of `MAILERS` begins like this. */
+const MAILER_START = /^(?:e3|1ax|[0-9a-f]{8}[.\d]|bounce-mc\.|g-\d)/
+/** Local parts that one mailer writes and nobody has for a name, with what stands for them. */
+const MAILERS: readonly Mailer[] = [
+  // Emarsys: its cluster, a number, and two hexadecimal ids around II.
+  [/^(e3[a-z]{0,3})-\d{9,14}-[0-9a-f]{1,12}ii[0-9a-f]{1,12}$/, '$1-#'],
+  // HubSpot: 38 digits of base 36, of which the first three are always the same, alone or before the recipient.
+  [/^1ax[0-9a-z]{30,40}$/, '#'],
+  [/^1ax[0-9a-z]{30,40}-[^=]+=(?:[a-z0-9_-]+\.)+[a-z]{2,}$/, '#-*'],
+  // Mailjet: a hash, and 39 bytes in base64.
+  [/^[0-9a-f]{8}\.[a-z0-9_-]{48,56}$/, '#'],
+  // Mailchimp: its data centre, account and campaign, and a hexadecimal id.
+  [/^(bounce-mc\.[a-z]{2,4}\d{1,3}_)\d[\d.]*-[0-9a-f]{8,16}$/, '$1#'],
+  // Episerver (Optivo): client, mailing, recipient and time.
+  [/^g-\d{9,12}-\d{3,8}-\d{8,12}-\d{13}$/, 'g-#'],
+  // Booking.com: a reservation, and two random words of 25 characters.
+  [/^(\d{9,11}-)[0-9a-z]{25}\.[0-9a-z]{25}$/, '$1#'],
+]
+/** Local parts of mailers that say so only below a domain for bounces. */
+const BOUNCE_MAILERS: readonly Mailer[] = [
+  // Silverpop (IBM, Acoustic), as in `SILVERPOP`, with a number.
+  [/^v-[a-z]+(?:_[a-p]{5,})+_[a-z]-\d+$/, 'v-#'],
+  // Amazon: the time, a hexadecimal id, its region, and the customer's id.
+  [/^\d{14}[0-9a-f]{24,32}p0[a-z]{2}(?:-c[0-9a-z]{8,16})?$/, '#'],
+  // Salesforce writes the sender's own address before the id.
+  [/^([^=]+=(?:[a-z0-9-]+\.)+[a-z]{2,}__)[a-z0-9.-]+$/, '$1#'],
+]
+
+/** The form of a local part that a known mailer made; `undefined` for all others. */
+function mailerForm(local: string, domain: string): string | undefined {
+  const isMailer = ([pattern]: Mailer) => pattern.test(local)
+  const found =
+    (MAILER_START.test(local) && MAILERS.find(isMailer)) ||
+    (isBounceDomain(domain) && BOUNCE_MAILERS.find(isMailer))
+  return found ? local.replace(...found) : undefined
+}
+
+// Domains. A mailer may put the message or the sending host into the domain, too. Such labels are left out of the form,
+// but only where the local part is made up as well, so that no mailbox loses its domain: `admin@tenant1.acme.com` stays
+// apart from that of any other tenant. Labels of four digits or more stay, since mailers give such numbers to customers
+// (`a1189921.bnc3.mailjet.com`, `em1847.acme.com`), and so do random ones, which may be a customer's.
+// A stranger who knows this gains little. Entries are kept for a client and a recipient as well, so that an entry is
+// shared by customers of one mailer at most, whose mail comes from its hosts and is retried by them. The loop breaker
+// counts attempts from anywhere, but a stranger can write one and the same sender in all of them in any case.
+
+/** A host's number, behind a short word or alone: `mail12`, `atl31`, `bf01x`, `mta-68`, `117`. */
+const NUMBERED_LABEL = /^(?:[a-z]{1,6}-?)?\d{1,3}[a-z]?$/
+/** Below it, Salesforce makes up labels, some without digits. */
+const SALESFORCE_ZONE = /\.(bnc\.[a-z0-9-]+\.[a-z]+)$/
+/** Brevo names its hosts by two letters. */
+const BREVO_HOST = /^[a-z]{2}\.(?=d\.sender-sib\.com$)/
+
+/** The domain of the mailer that made an address, of whose local part `form` is the form. */
+function mailerDomain(domain: string, form: string): string {
+  // Salesforce writes before the id who the sender is.
+  const [, zone] = (form.endsWith('__#') && SALESFORCE_ZONE.exec(domain)) || []
+  if (zone !== undefined) return zone
+  if (!/\d/.test(domain)) return domain.replace(BREVO_HOST, '')
+  const owner = HOST_NAME.test(domain) ? ownerOf(domain) : undefined
+  if (owner === undefined || owner === domain) return domain
+  const labels = domain.slice(0, -owner.length - 1).split('.')
+  return [...labels.filter((label) => !NUMBERED_LABEL.test(label)), owner].join('.')
 }
 
 // The general rules replace the recipient, the detail and the ids of all other addresses.
@@ -256,6 +333,8 @@ function isTelephone(local: string, domain: string): boolean {
 //   - 16 hexadecimal digits or 20 letters and digits, if they change from one to the other at every fourth place or
 //     oftener. Random ones change at every second or third; names with years, dates and telephone numbers in them
 //     (`becca19850412`, `web2print4business2020`) once a word;
+//   - 24 letters and digits that change three times or oftener, if fewer than a quarter of the letters are vowels. A
+//     name has more vowels, and its digits in fewer places;
 //   - 16 decimal digits, if there is something beside them: a telephone number has 15 at most (E.164), and a local
 //     part that is one number is somebody's account, however long.
 // Behind a word such as `bounces`, and below a domain such as `bounce.example.com`, every number is an id. So is a word
@@ -272,6 +351,8 @@ const BOUNCE_LABEL = /(?:^|-)(?:bounces?|bnc)\d*(?:-|$)/
 const EZMLM_BOUNCE = /-return-\d+-$/
 /** Marketo and others write nothing but numbers, at least this many; a date or an IP address has fewer. */
 const MANY_NUMBERS = 5
+
+const MANY_IDS = /#(?:[-._]+#)+/g
 
 /** The place of a possible id: an address for bounces, an address with another one in it, or any other. */
 type Place = 'bounce' | 'verp' | 'any'
@@ -291,7 +372,15 @@ function withoutIds(local: string, isBounce: boolean, isVerp: boolean): string {
     .replace(/[a-z0-9]+/g, (word, index: number) =>
       isId(word, index >= idsFrom ? 'bounce' : elsewhere) ? '#' : word,
     )
-    .replace(/#(?:[-._]+#)+/g, '#')
+    .replace(MANY_IDS, '#')
+}
+
+/** The local part with # for long words that no language has: with digits in them, and with few vowels. */
+function withoutUnpronounceable(local: string): string {
+  if (local.length < 24) return local
+  return local
+    .replace(/[a-z0-9]{24,}/g, (word) => (isUnpronounceable(word) ? '#' : word))
+    .replace(MANY_IDS, '#')
 }
 
 /** The numbers that stand alone. */
@@ -307,16 +396,28 @@ function bounceWordEnd(local: string, isEzmlm: boolean): number | undefined {
   return undefined
 }
 
+/** Whether `word`, of 24 letters and digits or more, is no name. */
+function isUnpronounceable(word: string): boolean {
+  const letters = word.replace(/\d+/g, '').length
+  const vowels = word.replace(/[^aeiou]+/g, '').length
+  return changesIn(word) >= 3 && vowels * 4 < letters
+}
+
 /** Whether `word`, of letters and digits only, is an id. */
 function isId(word: string, place: Place): boolean {
   const length = word.length
   if (/^\d+$/.test(word)) return place === 'bounce' || length >= (place === 'verp' ? 5 : 16)
   const isHex = /^[0-9a-f]+$/.test(word)
-  const changes = word.match(/\d(?=[a-z])|[a-z](?=\d)/g)?.length ?? 0
+  const changes = changesIn(word)
   if (changes === 0) return false
   if (place === 'any') return length >= (isHex ? 16 : 20) && changes * 4 >= length
   if (place === 'bounce' && isHex && /^\d/.test(word)) return true
   return length >= 8 && changes >= 2
+}
+
+/** How often letters and digits take turns in `word`. */
+function changesIn(word: string): number {
+  return word.match(/\d(?=[a-z])|[a-z](?=\d)/g)?.length ?? 0
 }
 
 /** Whether a label below the registrable domain says bounces: in `bounce.example.com`, but not in `bounce.com`. */

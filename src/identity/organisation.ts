@@ -10,3 +10,11 @@ const { getDomain } = require('tldts') as typeof import('tldts')
 export function organisationOf(name: string): string {
   return getDomain(name, { allowPrivateDomains: false, extractHostname: false }) ?? name
 }
+
+/**
+ * The registrable domain of `name`, or the customer's domain below a suffix that a company lets to others; `undefined`
+ * if there is none.
+ */
+export function ownerOf(name: string): string | undefined {
+  return getDomain(name, { allowPrivateDomains: true, extractHostname: false }) ?? undefined
+}

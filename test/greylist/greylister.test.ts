@@ -154,6 +154,21 @@ test('senders that differ by what is made up for each message are one sender, wh
   }
 })
 
+test('senders whose domain is made up for each message or sending host are one after their first', async () => {
+  const shapes: Array<(n: number) => string> = [
+    (n) => `support=acme.example__x9k${n}@r4nd${n}m.q${n}z.a-abc.na63.bnc.salesforce.example`,
+    (n) => `bounce-mc.us1_2.${n}-joe=example.com@mail${n + 12}.atl3${n}.rsgsv.example`,
+    (n) => `1axca06p9dhadejfcj89bda3kxmimwrspi50n${n}@bf0${n}.eu1.hubspotemail.example`,
+  ]
+  for (const sender of shapes) {
+    const { attempt, wait } = setUp()
+    const reasons = [await attempt({ sender: sender(0) })]
+    wait(5 * MINUTE)
+    for (let n = 0; n < 6; n += 1) reasons.push(await attempt({ sender: sender(n) }))
+    assert.deepEqual(reasons, ['new', 'retry', 'known', 'known', 'known', 'known', 'known'], sender(0))
+  }
+})
+
 test('a decision is over after 2 s, however slowly the store answers; what is decided by then stands', async () => {
   const never = () => new Promise<never>(() => undefined)
   for (const [slow, reason] of [
@@ -421,6 +436,9 @@ test('the reference is the same for all attempts of a sender to a recipient, how
   assert.equal(await refOf({ wide: 'spf:example.org' }), ref)
   assert.equal(await refOf({ wide: 'host:example.org', address: '198.51.100.7' }), ref)
   assert.equal(await refOf({ sender: 'A+tag@Example.ORG' }), ref)
+  const made = (host: string, id: string) => `bounce-mc.us2_1464.3551-${id}@${host}.rsgsv.net`
+  const news = await refOf({ sender: made('mail12.atl31', 'e3616ba718') })
+  assert.equal(await refOf({ sender: made('mail150.suw14', '0123456789') }), news)
   assert.notEqual(await refOf({ sender: 'b@example.org' }), ref)
   assert.notEqual(await refOf({ recipient: 'v@example.com' }), ref)
   const bounce = await refOf({ sender: '<>' })

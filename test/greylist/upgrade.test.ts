@@ -47,6 +47,18 @@ const CHANGED: Array<[former: string, form: string, sender: string, next: string
     person('joe'),
     person('Joe'),
   ],
+  [
+    'bounce-mc.us2_#@mail150.suw14.rsgsv.net',
+    'bounce-mc.us2_#@rsgsv.net',
+    'bounce-mc.us2_146412474.3551972-e3616ba718@mail150.suw14.rsgsv.net',
+    'bounce-mc.us2_146412474.3552001-e3616ba718@mail12.atl31.rsgsv.net',
+  ],
+  [
+    '1axbzngfdqrw3qttkekmmouflkgrjnzptdk8su@bf05.eu1.hubspotemail.net',
+    '#@hubspotemail.net',
+    '1axbzngfdqrw3qttkekmmouflkgrjnzptdk8su@bf05.eu1.hubspotemail.net',
+    '1axb995suxbzfizn5o1l84fareadrinuj45d9o@bf56x.hubspotemail.net',
+  ],
 ]
 
 /** The keys of a form for mail to `u@example.com`. */
