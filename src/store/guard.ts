@@ -1,6 +1,6 @@
 // A circuit breaker with time-outs around a store. The first failure or time-out opens the circuit: waiting and new
 // operations are refused at once, until a probe in the background succeeds, with backoff between probes. After a failed
-// write, as on a full disk, `find` still goes to the store until it fails too. Operations are counted, and results are
+// write, as on a full disk, reads still go to the store until one fails too. Operations are counted, and results are
 // passed on unchanged. What mail gets while the store is down is the caller's decision.
 
 import { UnreadableEntry } from './encoding.ts'
@@ -9,7 +9,7 @@ import type { Learnt } from './merge.ts'
 import type { SharedStore } from './store.ts'
 
 /** The operations that are counted. */
-export type OperationName = 'find' | 'add' | 'pass' | 'count' | 'forget' | 'merge' | 'check'
+export type OperationName = 'find' | 'add' | 'pass' | 'count' | 'counts' | 'forget' | 'merge' | 'check'
 /** How an operation ended; `refused`: not started or no longer awaited, as the store was known to be down. */
 export type OperationResult = 'ok' | 'error' | 'timeout' | 'refused'
 
@@ -53,7 +53,7 @@ export class GuardedStore implements SharedStore {
   readonly #pending = new Set<Pending>()
   #deadlineTimer: NodeJS.Timeout | undefined
   #state: StoreState = { up: false, since: new Date() }
-  /** Whether `find` goes to the store while it is down: its last failure was an answer to a write. */
+  /** Whether reads go to the store while it is down: its last failure was an answer to a write. */
   #isReadable = false
   #changedAt = Number.NEGATIVE_INFINITY
   #probeDelay = MIN_PROBE_DELAY
@@ -85,8 +85,12 @@ export class GuardedStore implements SharedStore {
     return this.#refusal('pass') ?? this.#withDeadline('pass', this.#store.pass(key, lifetime))
   }
 
-  count(key: string, window: number): Promise<number> {
-    return this.#refusal('count') ?? this.#withDeadline('count', this.#store.count(key, window))
+  count(key: string, window: number, by?: number): Promise<number> {
+    return this.#refusal('count') ?? this.#withDeadline('count', this.#store.count(key, window, by))
+  }
+
+  counts(keys: readonly string[]): Promise<number[]> {
+    return this.#refusal('counts') ?? this.#withDeadline('counts', this.#store.counts(keys))
   }
 
   forget(key: string): Promise<void> {
@@ -179,7 +183,7 @@ export class GuardedStore implements SharedStore {
 
   /** While this is false, calls to `operation` are refused. */
   #isAllowed(operation: OperationName): boolean {
-    return !this.#isDown || (this.#isReadable && operation === 'find')
+    return !this.#isDown || (this.#isReadable && isRead(operation))
   }
 
   #refusal(operation: OperationName): Promise<never> | undefined {
@@ -204,7 +208,7 @@ export class GuardedStore implements SharedStore {
         (error: Error) => {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'error')
-          if (isOutage(operation, error)) this.#markDown(error.message, operation !== 'find')
+          if (isOutage(operation, error)) this.#markDown(error.message, !isRead(operation))
           reject(error)
         },
       )
@@ -232,6 +236,10 @@ export class GuardedStore implements SharedStore {
     oldest.reject(new Error(problem))
     this.#rejectOverdue()
   }
+}
+
+function isRead(operation: OperationName): boolean {
+  return operation === 'find' || operation === 'counts'
 }
 
 /**

@@ -45,11 +45,15 @@ export class MemoryStore implements SharedStore {
     this.#keep(key, { passed: true, ttl: lifetime }, this.#now() + lifetime)
   }
 
-  async count(key: string, window: number): Promise<number> {
+  async count(key: string, window: number, by = 1): Promise<number> {
     const kept = this.#alive(key)
-    const sum = (typeof kept?.value === 'number' ? kept.value : 0) + 1
+    const sum = countIn(kept) + by
     this.#keep(key, sum, Math.min(kept?.expiresAt ?? Infinity, this.#now() + window))
     return sum
+  }
+
+  async counts(keys: readonly string[]): Promise<number[]> {
+    return keys.map((key) => countIn(this.#alive(key)))
   }
 
   async forget(key: string): Promise<void> {
@@ -60,8 +64,11 @@ export class MemoryStore implements SharedStore {
     const kept = this.#alive(key)
     const now = this.#now()
     if ('counted' in learnt) {
-      const sum = typeof kept?.value === 'number' ? kept.value : 0
-      this.#keep(key, sum + learnt.counted, Math.min(kept?.expiresAt ?? Infinity, now + learnt.left))
+      this.#keep(
+        key,
+        countIn(kept) + learnt.counted,
+        Math.min(kept?.expiresAt ?? Infinity, now + learnt.left),
+      )
       return
     }
     const found =
@@ -110,4 +117,8 @@ export class MemoryStore implements SharedStore {
       if (kept.expiresAt <= this.#now()) this.#kept.delete(key)
     }
   }
+}
+
+function countIn(kept: Kept | undefined): number {
+  return typeof kept?.value === 'number' ? kept.value : 0
 }

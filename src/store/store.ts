@@ -22,8 +22,13 @@ export interface Store {
   add(key: string, retryWindow: number, age?: number): Promise<boolean>
   /** Sets `key` to passed for `lifetime` milliseconds from now, whatever is under it. */
   pass(key: string, lifetime: number): Promise<void>
-  /** Adds one to the count under `key` and returns the sum. A count expires `window` milliseconds after its first. */
-  count(key: string, window: number): Promise<number>
+  /**
+   * Adds `by`, 1 or more and 1 by default, to the count under `key` and returns the sum. A count expires `window` milliseconds after
+   * its first.
+   */
+  count(key: string, window: number, by?: number): Promise<number>
+  /** The count under each of `keys`, in their order, and 0 where there is none; at least one key. */
+  counts(keys: readonly string[]): Promise<number[]>
   /** Removes the entry or the count under `key`. */
   forget(key: string): Promise<void>
   /** Resolves when the store can be reached and written to, and rejects otherwise. */

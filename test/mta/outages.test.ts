@@ -42,7 +42,7 @@ const SUBJECTS: Array<[name: string, start: (dir: string) => Promise<Subject>]> 
       const certificates = await makeCertificates(dir)
       const tls = { certificates, clients: 'all' } as const
       const redis = await startRedis({ dir, tls, args: PERSISTENT })
-      const allow = ['~greymx:*', '+get', '+set', '+del', '+pttl', '+pexpire', '+incr', '+info']
+      const allow = ['~greymx:*', '+get', '+set', '+del', '+pttl', '+pexpire', '+incrby', '+info']
       await redis.cli('acl', 'setuser', 'greymx', 'on', `>${PASSWORD}`, ...allow)
       const [cert, key] = [join(dir, 'client.pem'), join(dir, 'client.key')]
       await writeFile(cert, certificates.trusted.cert)

@@ -171,6 +171,18 @@ export function describeStore(
       assert.equal(await store.count('a', WINDOW), 1)
     })
 
+    test('counts are read together, and go up by what is given', async (t) => {
+      const { store, other, advance } = await open(t)
+      await store.count('a', WINDOW, 1_000_000)
+      await Promise.all([store.count('a', WINDOW), other.count('a', WINDOW, 2)])
+      await other.count('c', DAY)
+      assert.deepEqual(await store.counts(['a', 'b', 'c', 'a']), [1_000_003, 0, 1, 1_000_003])
+      await advance(WINDOW + 100)
+      assert.deepEqual(await other.counts(['a', 'c']), [0, 1])
+      await store.forget('c')
+      assert.deepEqual(await other.counts(['c']), [0])
+    })
+
     test('keys are told apart to the last character, whatever they consist of', async (t) => {
       const { store } = await open(t)
       const keys = [
@@ -253,6 +265,7 @@ export function describeSharedStore(
         other.merge('a', { counted: 3, left: DAY }),
       ])
       await store.merge('b', { counted: 4, left: WINDOW })
+      assert.deepEqual(await other.counts(['a', 'b']), [6, 4])
       assert.equal(await store.count('a', WINDOW), 7)
       assert.equal(await store.count('b', DAY), 5)
       await advance(WINDOW + 100)

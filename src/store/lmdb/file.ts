@@ -37,7 +37,8 @@ export type Operation =
   | readonly ['find', keys: readonly string[]]
   | readonly ['add', key: string, retryWindow: number, age: number]
   | readonly ['pass', key: string, lifetime: number]
-  | readonly ['count', key: string, window: number]
+  | readonly ['count', key: string, window: number, by: number]
+  | readonly ['counts', keys: readonly string[]]
   | readonly ['forget', key: string]
   | readonly ['merge', key: string, learnt: Learnt]
   | readonly ['check']
@@ -48,7 +49,7 @@ export type Operation =
 /** The result of an operation; `isUnreadable` when only this entry cannot be read and the store works. */
 export type Answer = { readonly value: Value } | { readonly error: string; readonly isUnreadable: boolean }
 
-type Value = Found[] | Text[] | boolean | number
+type Value = Found[] | Text[] | number[] | boolean | number
 
 /** An entry, or `null` where there is none (answers travel as JSON, which has no `undefined`). */
 export type Found = Entry | null
@@ -230,12 +231,17 @@ export class LmdbFile {
         return true
       }
       case 'count': {
-        const [, key, window] = operation
+        const [, key, window, by] = operation
         const found = this.#alive(key, now)
-        const sum = (found ? decodeCount(key, found.text) : 0) + 1
+        const sum = (found ? decodeCount(key, found.text) : 0) + by
         this.#put(key, encodeCount(sum), Math.min(found?.expiresAt ?? Infinity, now + window), now)
         return sum
       }
+      case 'counts':
+        return operation[1].map((key) => {
+          const found = this.#alive(key, now)
+          return found ? decodeCount(key, found.text) : 0
+        })
       case 'forget':
       case 'remove':
         void this.#database.remove(operation[1])
@@ -342,7 +348,7 @@ export class LmdbFile {
 }
 
 function isWrite([name]: Operation): boolean {
-  return name !== 'find' && name !== 'load'
+  return name !== 'find' && name !== 'counts' && name !== 'load'
 }
 
 /** Why greymx cannot use an environment of its own with this `version`; `undefined` when it can. */

@@ -51,8 +51,12 @@ export class LmdbStore implements SharedStore {
     await this.#client.ask(['pass', key, lifetime])
   }
 
-  async count(key: string, window: number): Promise<number> {
-    return (await this.#client.ask(['count', key, window])) as number
+  async count(key: string, window: number, by = 1): Promise<number> {
+    return (await this.#client.ask(['count', key, window, by])) as number
+  }
+
+  async counts(keys: readonly string[]): Promise<number[]> {
+    return (await this.#client.ask(['counts', keys])) as number[]
   }
 
   async forget(key: string): Promise<void> {

@@ -81,12 +81,17 @@ export class FailoverStore implements Store {
     }
   }
 
-  async count(key: string, window: number): Promise<number> {
+  async count(key: string, window: number, by?: number): Promise<number> {
     try {
-      return this.local.counted(key, await this.#shared.count(key, window), window)
+      return this.local.counted(key, await this.#shared.count(key, window, by), window)
     } catch {
-      return this.local.count(key, window)
+      return this.local.count(key, window, by)
     }
+  }
+
+  async counts(keys: readonly string[]): Promise<number[]> {
+    const sums = await this.#shared.counts(keys)
+    return keys.map((key, index) => this.local.heardCount(key, sums[index] ?? 0))
   }
 
   async forget(key: string): Promise<void> {

@@ -110,12 +110,16 @@ export class LocalStore implements Store, JournalSource {
     await this.#learn(key, { value, expiresAt: this.#now() + lifetime, unmerged: 1 })
   }
 
-  async count(key: string, window: number): Promise<number> {
+  async count(key: string, window: number, by = 1): Promise<number> {
     const kept = this.#alive(key)
-    const value = (typeof kept?.value === 'number' ? kept.value : 0) + 1
+    const value = countIn(kept) + by
     const expiresAt = Math.min(kept?.expiresAt ?? Infinity, this.#now() + window)
-    await this.#learn(key, { value, expiresAt, unmerged: (kept?.unmerged ?? 0) + 1 })
+    await this.#learn(key, { value, expiresAt, unmerged: (kept?.unmerged ?? 0) + by })
     return value
+  }
+
+  async counts(keys: readonly string[]): Promise<number[]> {
+    return keys.map((key) => countIn(this.#alive(key)))
   }
 
   async forget(key: string): Promise<void> {
@@ -163,6 +167,11 @@ export class LocalStore implements Store, JournalSource {
     const next = { value: sum + unmerged, expiresAt, unmerged }
     if (this.#hasRoomFor(key, next)) void this.#write(key, next)
     return next.value
+  }
+
+  /** The count of which the shared store has just said `sum`, with what is not merged yet added. */
+  heardCount(key: string, sum: number): number {
+    return sum + (this.#alive(key)?.unmerged ?? 0)
   }
 
   /** At most `limit` keys that are to be merged. */
@@ -294,6 +303,10 @@ export class LocalStore implements Store, JournalSource {
   #remove(key: string): void {
     for (const kept of [this.#unmerged, this.#passes, this.#others]) if (kept.delete(key)) return
   }
+}
+
+function countIn(kept: Kept | undefined): number {
+  return typeof kept?.value === 'number' ? kept.value : 0
 }
 
 function encodeKept({ value, expiresAt, unmerged }: Kept): string {

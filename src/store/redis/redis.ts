@@ -8,7 +8,15 @@
 
 import { randomUUID } from 'node:crypto'
 import { messageOf } from '../../errors.ts'
-import { ageEntry, decodeEntry, encodeEntry, hasTooMuchLeft, ttlOf, UnreadableEntry } from '../encoding.ts'
+import {
+  ageEntry,
+  decodeCount,
+  decodeEntry,
+  encodeEntry,
+  hasTooMuchLeft,
+  ttlOf,
+  UnreadableEntry,
+} from '../encoding.ts'
 import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
 import type { SharedStore } from '../store.ts'
@@ -180,11 +188,20 @@ export class RedisStore implements SharedStore {
    * PEXPIRE with LT sets the TTL where it is missing, so that a process that dies in between leaves no key for ever,
    * and where it is longer than the window, as by a clock that is behind.
    */
-  async count(key: string, window: number): Promise<number> {
+  async count(key: string, window: number, by = 1): Promise<number> {
     const [sum] = await this.#ask(key, (redis, name) =>
-      Promise.all([redis.incr(name), redis.pexpire(name, window, 'LT')]),
+      Promise.all([redis.incrby(name, by), redis.pexpire(name, window, 'LT')]),
     )
     return sum
+  }
+
+  counts(keys: readonly string[]): Promise<number[]> {
+    return Promise.all(
+      keys.map(async (key) => {
+        const found = await this.#ask(key, (redis, name) => redis.get(name))
+        return found === null ? 0 : decodeCount(this.#settings.prefix + key, found)
+      }),
+    )
   }
 
   async forget(key: string): Promise<void> {
@@ -358,7 +375,7 @@ function checkKey(name: string): string {
 /** Sends each command that mail needs, so that a missing right shows at once. */
 async function writeReadDelete(redis: RedisClient, name: string): Promise<void> {
   const [, , , , found] = await Promise.all([
-    redis.incr(name),
+    redis.incrby(name, 1),
     redis.pexpire(name, CHECK_LIFETIME, 'LT'),
     redis.set(name, 'written', 'PX', CHECK_LIFETIME),
     redis.pttl(name),

@@ -18,7 +18,7 @@ const KINDS: ReadonlyMap<string, IsOfKind> = new Map([
   ['pttl', isNumber],
   ['get', isText],
   ['set', isText],
-  ['incr', isNumber],
+  ['incrby', isNumber],
   ['pexpire', isNumber],
   ['del', isNumber],
 ])

@@ -20,7 +20,7 @@ test('LmdbFile sweeps what has ended as it is written to', async (t) => {
   const { file } = await openFile(t)
   const add = (name: string): Operation[] =>
     Array.from({ length: 2000 }, (_, index) => ['add', `t:${name} ${index}`, 1000, 0])
-  const count = Array.from({ length: 100 }, (_, index): Operation => ['count', `n:${index}`, 1000])
+  const count = Array.from({ length: 100 }, (_, index): Operation => ['count', `n:${index}`, 1000, 1])
   await file.perform([...add('old'), ...count], 0)
   assert.equal(file.size, 2100)
   await file.perform(add('new'), 2000)
@@ -40,7 +40,7 @@ test('over 380,000 writes, LmdbFile stays a small multiple of what the live entr
       // Keys are in another order than their instants.
       const name = ((index * perStep + each) * 2_654_435_761) % 2 ** 32
       operations.push(['add', `t:network:198.51.100.0/24|${name}@sender.test|user@example.com`, window, 0])
-      if (each % 2 === 0) operations.push(['count', `d:${name}|user@example.com`, window])
+      if (each % 2 === 0) operations.push(['count', `d:${name}|user@example.com`, window, 1])
       if (each % 5 === 0)
         operations.push(['pass', `t:host:mx${name}.test|a@sender.test|u@example.com`, lifetime])
       if (each % 5 === 0) operations.push(['add', `s:host:mx${name}.test`, DAY / 24, 0])

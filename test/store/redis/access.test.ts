@@ -54,7 +54,7 @@ test('what the documents grant is enough in any database, and INFO, CONFIG and o
 
 test('a right that is missing is named at the start', async (t) => {
   t.after(() => allow(redis, RIGHTS))
-  const needed = ['get', 'set', 'del', 'pttl', 'pexpire', 'incr']
+  const needed = ['get', 'set', 'del', 'pttl', 'pexpire', 'incrby']
   for (const command of needed) {
     await allow(redis, `${RIGHTS} -${command}`)
     const { store, events } = await openWatched(t, redisSettings(url, { tls }))

@@ -183,8 +183,8 @@ test('a Redis that can no longer keep anything is down until it can, also for wh
     [/it is a replica .* \(READONLY /, ['replicaof', '127.0.0.1', '1'], ['replicaof', 'no', 'one']],
     [
       /the user lacks a right .* \(NOPERM /,
-      ['acl', 'setuser', 'default', '-incr'],
-      ['acl', 'setuser', 'default', '+incr'],
+      ['acl', 'setuser', 'default', '-incrby'],
+      ['acl', 'setuser', 'default', '+incrby'],
     ],
   ]
   for (const [problem, begin, end] of cases) {

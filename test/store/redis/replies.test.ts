@@ -54,7 +54,7 @@ test('a reply of another kind than its command ends the connection, before anoth
     [() => store.find(['absent']), ':1\r\n', 'get'],
     [() => store.add('new', MINUTE), ':1\r\n', 'set'],
     [() => store.pass('new', MINUTE), ':1\r\n', 'set'],
-    [() => store.count('sum', MINUTE), '$-1\r\n', 'incr'],
+    [() => store.count('sum', MINUTE), '$-1\r\n', 'incrby'],
     [() => store.forget('absent'), '+OK\r\n', 'del'],
   ] as const) {
     proxy.delay(50)
