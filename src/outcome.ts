@@ -22,6 +22,7 @@ export type Reason =
   | 'retry'
   | 'known'
   | 'auto-whitelist'
+  | 'carrier'
   | 'max-deferrals'
   | ExemptReason
   | 'observe'
@@ -34,6 +35,11 @@ export interface Outcome {
   readonly reason: Reason
   /** The part of the key that stands for the client; absent when no key was needed. */
   readonly identity?: string
+  /**
+   * The name of the client that the verdict follows from, with its returns and deferrals: `spf:example.org(3/4)`. It
+   * begins with `crowd:` where the client waits longer because of its network.
+   */
+  readonly evidence?: string
   /** With reason `observe`: the reason for which the attempt would have been deferred. */
   readonly would?: Reason
   /** The configured rule that exempted the attempt. */

@@ -5,7 +5,7 @@ import { isIP } from 'node:net'
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
 import type { TlsClientRule } from '../exempt/tlsclients.ts'
-import { DECISION_TIMEOUT } from '../greylist/greylister.ts'
+import { DECISION_TIMEOUT } from '../greylist/deadline.ts'
 import type { SocketSpec } from '../sockets/spec.ts'
 import { isLoopback, MIN_ANSWER_TIMEOUT, type Warning } from './settings.ts'
 

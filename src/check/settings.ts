@@ -4,7 +4,7 @@
 import { formatDuration } from '../config/duration.ts'
 import type { Config } from '../config/schema.ts'
 import type { DnsListFault } from '../exempt/dnsfilter.ts'
-import { DECISION_TIMEOUT } from '../greylist/greylister.ts'
+import { DECISION_TIMEOUT } from '../greylist/deadline.ts'
 import { bareHost, isInNetwork, parseIp, parseNetwork } from '../ip.ts'
 import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 import { formatStoreSpec } from '../store/open.ts'

@@ -12,8 +12,9 @@ import { type DnsList, parseDnsList } from '../exempt/dnsfilter.ts'
 import type { ExemptSettings, GreylistedRecipients } from '../exempt/exempt.ts'
 import type { ListFiles } from '../exempt/lists.ts'
 import { parseTlsClientRule, type TlsClientRule } from '../exempt/tlsclients.ts'
+import type { AutoWhitelistSettings } from '../greylist/auto-whitelist.ts'
 import type { Times } from '../greylist/decide.ts'
-import type { AutoWhitelist, GreylistSettings } from '../greylist/greylister.ts'
+import type { GreylistSettings } from '../greylist/greylister.ts'
 import type { InvestigateSettings } from '../greylist/investigate.ts'
 import type { IdentitySettings } from '../identity/identity.ts'
 import { ADDRESS_BITS, bareHost, type Network, parseNetwork } from '../ip.ts'
@@ -212,7 +213,7 @@ function readGreylisted(reader: ConfigReader): GreylistedRecipients {
 }
 
 /** Reads the auto-whitelist, which is a group of settings, or false. */
-function readAutoWhitelist(reader: ConfigReader): AutoWhitelist | undefined {
+function readAutoWhitelist(reader: ConfigReader): AutoWhitelistSettings | undefined {
   const isOn = reader.isGroup('greylist.auto_whitelist') || reader.isMissing('greylist.auto_whitelist')
   if (!isOn) {
     reader.text('greylist.auto_whitelist', 'false', (text) => {
@@ -221,7 +222,7 @@ function readAutoWhitelist(reader: ConfigReader): AutoWhitelist | undefined {
     return undefined
   }
   return {
-    after: reader.integer('greylist.auto_whitelist.after', 2, 1, 1_000_000),
+    after: reader.integer('greylist.auto_whitelist.after', 1, 1, 1_000_000),
     spacing: duration(reader, 'greylist.auto_whitelist.spacing', '1h', 1, YEAR),
     lifetime: duration(reader, 'greylist.auto_whitelist.lifetime', '36d', 1, 10 * YEAR),
   }
@@ -229,7 +230,7 @@ function readAutoWhitelist(reader: ConfigReader): AutoWhitelist | undefined {
 
 function readTimes(reader: ConfigReader): Times {
   const delay = duration(reader, 'greylist.delay', '3m', 1, YEAR)
-  const retryWindow = duration(reader, 'greylist.retry_window', '2d', 1, YEAR)
+  const retryWindow = duration(reader, 'greylist.retry_window', '20h', 1, YEAR)
   const lifetime = duration(reader, 'greylist.lifetime', '36d', 1, 10 * YEAR)
   if (delay >= retryWindow) {
     reader.conflict(

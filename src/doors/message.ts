@@ -5,7 +5,8 @@
 import type { Address } from '../address.ts'
 import type { Attempt, Client } from '../attempt.ts'
 import type { ClientCertificate } from '../certificate.ts'
-import { DECISION_TIMEOUT, type Greylister, type Inquiry } from '../greylist/greylister.ts'
+import { DECISION_TIMEOUT } from '../greylist/deadline.ts'
+import type { Greylister, Inquiry } from '../greylist/greylister.ts'
 import type { TakeOutcome } from '../log/reporter.ts'
 import type { Outcome, Reason } from '../outcome.ts'
 import type { ReplyTemplate, SmtpReply } from './reply.ts'
@@ -40,6 +41,7 @@ const HEADER_TEXTS: Partial<Record<Reason, (outcome: Outcome) => string>> = {
   retry: ({ waited }) => `delayed ${clockTime(waited)}`,
   'max-deferrals': ({ deferrals }) => `deferred ${deferrals} times`,
   'auto-whitelist': () => 'auto-whitelisted',
+  carrier: () => 'auto-whitelisted',
 }
 
 /** Reasons to pass that hold for one recipient and say nothing about the next. */
@@ -128,14 +130,16 @@ export class Message {
 
   /**
    * The header for the message, if it passed after a delay or for a reason that the header tells. `mta` is the MTA's
-   * name: `X-Greylist: delayed 00:16:40 by mx1.example.org; Thu, 01 Jan 2026 08:00:00 +0000`.
+   * name: `X-Greylist: delayed 00:16:40 by mx1.example.org; Thu, 01 Jan 2026 08:00:00 +0000 (spf:example.org)`.
    */
   header(mta: string | undefined): readonly [name: string, text: string] | undefined {
     const outcome = this.#headerOutcome
     if (!outcome) return undefined
     const host = mta !== undefined && HEADER_WORD.test(mta) ? mta : this.#parts.hostName
     const date = this.#parts.now().toUTCString().replace('GMT', '+0000') // RFC 5322 section 3.3
-    return ['X-Greylist', `${HEADER_TEXTS[outcome.reason]?.(outcome)} by ${host}; ${date}`]
+    // A comment (RFC 5322 section 3.2.2).
+    const evidence = outcome.evidence === undefined ? '' : ` (${outcome.evidence})`
+    return ['X-Greylist', `${HEADER_TEXTS[outcome.reason]?.(outcome)} by ${host}; ${date}${evidence}`]
   }
 
   /** The message is over: nothing more is asked on its behalf. */

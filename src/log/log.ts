@@ -124,6 +124,7 @@ function outcomeFields(outcome: Outcome): Fields {
     client: client.address?.text ?? 'unknown',
     name: client.name,
     identity: outcome.identity,
+    evidence: outcome.evidence,
     rule: outcome.rule,
     sender: sender.text || '<>',
     recipient: recipient?.text,

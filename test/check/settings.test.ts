@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkSettings, MIN_ANSWER_TIMEOUT } from '../../src/check/settings.ts'
-import { DECISION_TIMEOUT } from '../../src/greylist/greylister.ts'
+import { DECISION_TIMEOUT } from '../../src/greylist/deadline.ts'
 import { assertWarnings, configOf } from './support.ts'
 
 const WITHOUT_WARNINGS = [
   '',
   'greylist: { delay: 299s }',
   'greylist: { retry_window: 4h }',
-  'greylist: { lifetime: 2d }',
+  'greylist: { lifetime: 20h }',
   'socket_mode: "0666"', // has no effect, as there is no unix socket
   'listen: unix:/run/greymx/s\nsocket_mode: "0660"',
   'listen: ["inet:1@127.8.0.1", "inet:1@localhost", "inet6:1@::1", "inet6:1@0:0:0:0:0:0:0:1"]',
@@ -36,8 +36,8 @@ const WARNED: Array<[text: string, warnings: RegExp[]]> = [
   ['greylist: { delay: 241m }', [/^greylist\.delay 241m is above 4h: expected less, /]],
   ['greylist: { retry_window: 12m }', [/^greylist\.retry_window 12m is below 4h: expected more, /]],
   [
-    'greylist: { lifetime: 47h }',
-    [/^greylist\.lifetime 47h is below greylist\.retry_window 2d: expected more, /],
+    'greylist: { lifetime: 19h }',
+    [/^greylist\.lifetime 19h is below greylist\.retry_window 20h: expected more, /],
   ],
   [
     'listen: [unix:/run/a, unix:/run/b, "inet:1@127.0.0.1"]\nsocket_mode: "0666"',

@@ -94,7 +94,7 @@ test('logs take the place of a world, also packed, and say what differs for a va
     judges.map(({ name, attempts, deferred }: Record<string, unknown>) => [name, attempts, deferred]),
     [
       [config, 4, 1],
-      ['delay=1h', 4, 2],
+      ['delay=1h', 4, 4],
     ],
   )
   const missing = await simulate('--replay', join(dir, 'none.log'))

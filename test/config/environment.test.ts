@@ -111,7 +111,7 @@ test('a fault in a variable names it, and comes after those of the file', () => 
     ],
   )
   assert.deepEqual(faultsOf('', { GREYMX_GREYLIST_DELAY: '2d' }), [
-    'GREYMX_GREYLIST_DELAY: greylist.delay 2d is not below greylist.retry_window 2d: expected a retry window that is longer than the delay, as no retry would pass otherwise',
+    'GREYMX_GREYLIST_DELAY: greylist.delay 2d is not below greylist.retry_window 20h: expected a retry window that is longer than the delay, as no retry would pass otherwise',
   ])
   assert.deepEqual(faultsOf('', { GREYMX_LISTEN: '[' }).length, 1)
 })
@@ -153,7 +153,7 @@ test('settings are printed with where they come from', () => {
     'socket_mode: "0660"',
     'greylist:',
     '  delay: 10s # GREYMX_GREYLIST_DELAY',
-    '  retry_window: 2d',
+    '  retry_window: 20h',
     '  client:',
     '    ipv4_prefix: 24',
     '  clients: [127.0.0.0/8, "::1/128"]',

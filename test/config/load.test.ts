@@ -58,7 +58,7 @@ test('a file without settings is one with all defaults', () => {
   assert.deepEqual(defaults.local, { store: { kind: 'memory' }, entries: 100_000 })
   assert.deepEqual(defaults.greylist.times, {
     delay: 180_000,
-    retryWindow: 172_800_000,
+    retryWindow: 72_000_000,
     lifetime: 3_110_400_000,
   })
   assert.deepEqual(defaults.identity, {
@@ -71,7 +71,7 @@ test('a file without settings is one with all defaults', () => {
   assert.equal(defaults.greylist.normalizeSender, true)
   assert.equal(defaults.greylist.maxDeferrals, 10)
   assert.deepEqual(defaults.greylist.autoWhitelist, {
-    after: 2,
+    after: 1,
     spacing: 3_600_000,
     lifetime: 3_110_400_000,
   })
@@ -468,7 +468,7 @@ test('the delay must be below the retry window, whichever of them the file has',
     `greylist.delay ${delay} is not below greylist.retry_window ${window}: ${NOT_BELOW}`
   assertFaults([
     ['greylist:\n  retry_window: 4m\n  delay: 5m\n', `3:10: ${said('5m', '4m')}`],
-    ['greylist:\n  delay: 2d\n', `2:10: ${said('2d', '2d')}`],
+    ['greylist:\n  delay: 20h\n', `2:10: ${said('20h', '20h')}`],
     ['greylist:\n  retry_window: 180s\n', `2:17: ${said('3m', '3m')}`],
   ])
   assert.equal(configOf('greylist: { delay: 1ms, retry_window: 2ms }').greylist.times.delay, 1)
@@ -489,8 +489,8 @@ test('SPF is asked where the client, an exemption or a suspicion depends on it',
 
 test('the auto-whitelist is a group of settings, or false', () => {
   assert.equal(configOf('greylist: { auto_whitelist: false }').greylist.autoWhitelist, undefined)
-  assert.equal(configOf('greylist: { auto_whitelist: { after: 1 } }').greylist.autoWhitelist?.after, 1)
-  assert.equal(configOf('greylist: { auto_whitelist: }').greylist.autoWhitelist?.after, 2)
+  assert.equal(configOf('greylist: { auto_whitelist: { after: 3 } }').greylist.autoWhitelist?.after, 3)
+  assert.equal(configOf('greylist: { auto_whitelist: }').greylist.autoWhitelist?.after, 1)
   assertFaults([
     [
       'greylist: { auto_whitelist: true }\n',
@@ -601,7 +601,7 @@ listen: [nowhere, "inet:1@h", neither]
       'milter.yaml:1:9: Cannot read header "maybe": expected true or false',
       `milter.yaml:2:1: unknown setting foo: expected ${TOP}`,
       `milter.yaml:4:13: Cannot read greylist.lifetime "long": ${DURATION}`,
-      `milter.yaml:5:10: greylist.delay 3d is not below greylist.retry_window 2d: ${NOT_BELOW}`,
+      `milter.yaml:5:10: greylist.delay 3d is not below greylist.retry_window 20h: ${NOT_BELOW}`,
       'milter.yaml:6:3: unknown setting greylist.bar: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals',
       'milter.yaml:7:8: Cannot read admin "off": expected HOST:PORT like 127.0.0.1:8892, or false',
       `milter.yaml:8:10: Cannot read listen "nowhere": expected ${SOCKETS}`,

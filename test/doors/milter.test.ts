@@ -133,7 +133,12 @@ test('the longest wait of the recipients that passed first stands in X-Greylist'
     ['c', 'c', '451'],
   )
   assert.deepEqual(bench.handler.endOfMessage(bench.macros), {
-    headers: [['X-Greylist', 'delayed 00:16:40 by mx.example.com; Fri, 02 Jan 2026 03:04:05 +0000']],
+    headers: [
+      [
+        'X-Greylist',
+        'delayed 00:16:40 by mx.example.com; Fri, 02 Jan 2026 03:04:05 +0000 (network:192.0.2.0/24(0/2))',
+      ],
+    ],
     reply: { kind: 'continue' },
   })
   bench.handler.endTransaction()

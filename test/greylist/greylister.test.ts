@@ -372,7 +372,7 @@ test('a carrier vouches for every domain it carries, once two of them have come 
   assert.equal(await bench.attempt(early), 'new')
   bench.wait(2 * HOUR)
   await firstPass(bench, through('two.test', '203.0.113.1'), 2)
-  assert.equal(await bench.attempt(through('three.test', '198.51.100.7')), 'auto-whitelist')
+  assert.equal(await bench.attempt(through('three.test', '198.51.100.7')), 'carrier')
   assert.equal(await bench.attempt({ ...through('three.test', '198.51.100.8'), carriers: [] }), 'new')
   const another = { ...through('four.test', '198.51.100.9'), carriers: ['other.example'] }
   assert.equal(await bench.attempt(another), 'new')
@@ -413,6 +413,99 @@ test('a retry under any of the client’s names is the retry; from another netwo
   wait(13 * HOUR)
   assert.equal(await attempt({ ...late, address: '203.0.113.7', wide }), 'new')
   assert.equal(await attempt({ ...late, address: '192.0.2.8', wide: 'host:example.org' }), 'retry')
+})
+
+test('a name is not listed, and its listing does not hold, while more than one in five stay away', async () => {
+  const autoWhitelist = { after: 1, spacing: HOUR, lifetime: 36 * DAY }
+  const bench = setUp({ autoWhitelist })
+  const { attempt, wait } = bench
+  const wide = 'spf:daily.test'
+  // Of four messages one comes back, as tomorrow's mail may be taken for a retry.
+  for (const sender of ['a', 'b', 'c'])
+    assert.equal(await attempt({ wide, sender: `${sender}@daily.test` }), 'new')
+  await firstPass(bench, { wide }, 1)
+  assert.equal(await attempt({ wide, sender: 'd@daily.test' }), 'new')
+  // As the others come back, it is listed.
+  wait(10 * MINUTE)
+  for (const sender of ['a', 'b', 'c'])
+    assert.equal(await attempt({ wide, sender: `${sender}@daily.test` }), 'retry')
+  const listed = await bench.outcomeOf({ wide, sender: 'e@daily.test' })
+  assert.deepEqual([listed.reason, listed.evidence], ['auto-whitelist', 'spf:daily.test(4/5)'])
+})
+
+test('a name is no longer whitelisted while what is deferred under it stays away', async () => {
+  const autoWhitelist = { after: 2, spacing: HOUR, lifetime: 36 * DAY }
+  const bench = setUp({ autoWhitelist })
+  const { attempt, wait } = bench
+  const mail = { wide: 'host:hoster.test', isMail: true, address: '203.0.113.7' } as const
+  await firstPass(bench, mail, 1)
+  wait(HOUR)
+  await firstPass(bench, mail, 2)
+  assert.equal(await attempt({ ...mail, sender: 'x@example.org' }), 'auto-whitelist')
+  // Two hosts in other networks that are sent away and stay there do not concern this one.
+  for (const address of ['198.51.100.1', '198.51.100.2'])
+    assert.equal(
+      await attempt({ ...mail, address, sender: 'bot@example.org' }),
+      address.endsWith('1') ? 'new' : 'early',
+    )
+  assert.equal(await attempt({ ...mail, sender: 'y@example.org' }), 'auto-whitelist')
+})
+
+test('who comes from a crowded network waits for longer, and has less time to come back', async () => {
+  const bench = setUp({ maxDeferrals: 0 })
+  const { outcomeOf, attempt, wait } = bench
+  for (let bot = 0; bot < 4; bot += 1)
+    assert.equal(
+      (await outcomeOf({ sender: `bot${bot}@example.org`, address: `192.0.2.${bot}` })).retryIn,
+      4 * MINUTE,
+    )
+  const crowded = await outcomeOf({ sender: 'bot4@example.org' })
+  assert.deepEqual(
+    [crowded.reason, crowded.retryIn, crowded.evidence],
+    ['new', 80 * MINUTE, 'crowd:network:192.0.2.0/24(0/4)'],
+  )
+  // Another network notices nothing, and neither does a client that SPF vouches for.
+  assert.equal((await outcomeOf({ address: '198.51.100.1' })).retryIn, 4 * MINUTE)
+  assert.equal(
+    (await outcomeOf({ wide: 'spf:neighbour.test', sender: 'a@neighbour.test' })).retryIn,
+    4 * MINUTE,
+  )
+  wait(10 * MINUTE)
+  assert.equal(await attempt({ sender: 'bot0@example.org' }), 'early')
+  wait(70 * MINUTE)
+  assert.equal(await attempt({ sender: 'bot4@example.org' }), 'retry')
+  for (let bot = 0; bot < 4; bot += 1)
+    assert.equal(await attempt({ sender: `bot${bot}@example.org` }), 'retry')
+  // More have come back than wait, so that it is a crowd no more.
+  assert.equal((await outcomeOf({ sender: 'last@example.org' })).retryIn, 4 * MINUTE)
+})
+
+test('the retry of a crowd comes within eight hours, or begins anew', async () => {
+  const bench = setUp({ maxDeferrals: 0 })
+  for (let bot = 0; bot < 5; bot += 1) await bench.attempt({ sender: `bot${bot}@example.org` })
+  bench.wait(9 * HOUR)
+  assert.equal(await bench.attempt({ sender: 'bot4@example.org' }), 'new')
+  assert.equal(await bench.attempt({ sender: 'bot0@example.org' }), 'retry')
+})
+
+test('the outcome says which name of the client its verdict follows from', async () => {
+  const { outcomeOf, wait } = setUp()
+  const wide = 'spf:example.org'
+  assert.equal((await outcomeOf({ wide })).evidence, undefined)
+  wait(5 * MINUTE)
+  // Another host of the sender: the domain is what it has in common with the first one.
+  assert.equal((await outcomeOf({ wide, address: '198.51.100.7' })).evidence, 'spf:example.org(0/1)')
+  assert.equal((await outcomeOf({ address: '198.51.100.8' })).evidence, 'network:198.51.100.0/24(1/1)')
+})
+
+test('nothing is counted for a private address, and nothing crowds it', async () => {
+  const { outcomeOf, store } = setUp({ maxDeferrals: 0 })
+  for (let bot = 0; bot < 9; bot += 1)
+    assert.equal(
+      (await outcomeOf({ address: '10.0.0.7', sender: `bot${bot}@example.org` })).retryIn,
+      4 * MINUTE,
+    )
+  assert.equal((store as MemoryStore).size, 9)
 })
 
 test('a private address never earns a place on the auto-whitelist, whatever it is known by', async () => {
@@ -631,6 +724,7 @@ test('a store that fails at any step gives the configured answer, or does no har
   const cases: Array<[operation: keyof Store, reasons: string[]]> = [
     ['find', ['store-error', 'store-error']],
     ['add', ['store-error', 'store-error']],
+    ['counts', ['store-error', 'store-error']],
     ['count', ['new', 'retry']],
     ['pass', ['new', 'retry']],
     ['forget', ['new', 'retry']],

@@ -70,8 +70,9 @@ test('the state is told in keys and bytes, without what has ended', async () => 
   assert.deepEqual(judge.stateSize(), { keys: 0, bytes: 0 })
   await verdict(0, 'a@other.example', '203.0.113.1')
   const { keys, bytes } = judge.stateSize()
-  assert.equal(keys, 1)
-  assert.ok(bytes > 100 && bytes < 400, String(bytes))
+  // The triplet, and the tally of its network.
+  assert.equal(keys, 2)
+  assert.ok(bytes > 200 && bytes < 600, String(bytes))
   await verdict(3 * DAY, 'b@other.example', '203.0.113.1')
-  assert.equal(judge.stateSize().keys, 1)
+  assert.equal(judge.stateSize().keys, 2)
 })

@@ -44,6 +44,11 @@ export function loopNetworkKey(network: string, sender: string, recipient: Addre
   return boundedKey(`n:${network}`, sender, recipient)
 }
 
+/** The key of the tally of a name (evidence.ts). */
+export function tallyKey(name: string): string {
+  return `o:${escapePart(name)}`
+}
+
 /**
  * The keys of an identity in the auto-whitelist. `listed` marks it as whitelisted, `passes` counts its first passes,
  * and `spacing` exists for a while after a counted one.

@@ -12,7 +12,7 @@ import {
   tripletKey,
   whitelistKeys,
   witnessKeys,
-} from '../../src/greylist/triplet.ts'
+} from '../../src/greylist/keys.ts'
 import { decodeText } from '../../src/milter/text.ts'
 
 const NETWORK = 'network:198.51.100.0/24'

@@ -1,0 +1,157 @@
+// The auto-whitelist: who has shown that it retries need not wait. The first passes of a host count for all hosts of its
+// domain in its network. The domain often belongs to a provider with strangers for customers, so it is whitelisted
+// elsewhere only after first passes from several networks and several senders' domains, each with an SPF pass, as anybody
+// can write a sender. Then it is whitelisted for hosts whose names say that they handle mail, since the domain's owner
+// gives the names. Other hosts of such a domain need one first pass in their network.
+
+import type { Attempt } from '../attempt.ts'
+import type { Identity } from '../identity/identity.ts'
+import { organisationOf } from '../identity/organisation.ts'
+import type { Entry } from '../store/entry.ts'
+import type { Store } from '../store/store.ts'
+import { comesBack, type Evidence, provenBy } from './evidence.ts'
+import { whitelistKeys, witnessKeys } from './keys.ts'
+
+/** When an identity need not wait any more; times in milliseconds. */
+export interface AutoWhitelistSettings {
+  /** Number of first passes that an identity has to complete. */
+  readonly after: number
+  /** First passes closer together than this count as one. */
+  readonly spacing: number
+  /** How long an identity stays whitelisted after its last use. */
+  readonly lifetime: number
+}
+
+/** A name that may be whitelisted, and the key that says so. */
+interface Listing {
+  readonly name: string
+  readonly key: string
+}
+
+/** Least number of first passes before a client without a telling name is whitelisted. */
+const MIN_UNNAMED_PASSES = 5
+
+/** Networks, and also senders' domains, from which a host's domain needs first passes before it is whitelisted. */
+const MIN_WITNESSES = 3
+
+/** Senders' domains whose mail has to come back through a carrier before the carrier vouches for others. */
+const MIN_CARRIED = 2
+
+const CARRIER = 'carrier:'
+
+/** Whether a listing is that of a carrier. */
+export function isCarrier(name: string): boolean {
+  return name.startsWith(CARRIER)
+}
+
+/** The names by which a client may be whitelisted, and its carriers. */
+export function listingsFor(names: readonly string[], { carriers }: Identity): Listing[] {
+  return [...names, ...carriers.map(carrierName)].map((name) => ({ name, key: whitelistKeys(name).listed }))
+}
+
+/**
+ * The index of the first listing that holds, or -1. `found` are the entries under the keys of `listings`. A listing
+ * does not hold while too little of what is deferred under its name comes back. That of a carrier holds always: who
+ * may send there by SPF are customers whose domains are their own, and the carrier's servers retry for each of them.
+ */
+export function holdingAmong(
+  listings: readonly Listing[],
+  found: ReadonlyArray<Entry | undefined>,
+  evidence: Evidence,
+): number {
+  return listings.findIndex(
+    ({ name }, index) => found[index]?.passed && (isCarrier(name) || comesBack(evidence.tallyOf(name))),
+  )
+}
+
+/** Where a first pass comes from. */
+interface FirstPass {
+  readonly attempt: Attempt
+  readonly identity: Identity
+  readonly evidence: Evidence
+  /** The network that counts as one among several. */
+  readonly network: string
+}
+
+/** Counts first passes, and whitelists who has enough of them. A failed count is lost. */
+export class FirstPassCounter {
+  readonly #store: Store
+  readonly #settings: AutoWhitelistSettings
+
+  constructor(store: Store, settings: AutoWhitelistSettings) {
+    this.#store = store
+    this.#settings = settings
+  }
+
+  /** Counts a first pass. Never rejects: the guard around the store counts and logs failures. */
+  async count(pass: FirstPass): Promise<void> {
+    const { attempt, identity, network } = pass
+    const sender = organisationOf(attempt.sender.domain)
+    const counted = [
+      ...identity.names.map((name) => this.#countForName(name, pass)),
+      ...identity.carriers.map((carrier) => this.#countForCarrier(carrierName(carrier), sender)),
+    ]
+    if (identity.host && identity.spf === 'pass')
+      counted.push(this.#countForDomain(`host:${identity.host.domain}`, network, sender))
+    await Promise.all(counted).catch(() => undefined)
+  }
+
+  async #countForName(name: string, { attempt, identity, evidence }: FirstPass): Promise<void> {
+    const { after } = this.#settings
+    const { id, network, isNamed } = identity
+    const isHost = name.startsWith('host:')
+    const proven = isHost ? provenBy(name, attempt, identity) : name
+    // Who has a wider name proves that name, and not its neighbours.
+    if ((name === network && name !== id) || !evidence.isEnough(proven)) return
+    if (name === network) return this.#countFor(name, isNamed ? after : Math.max(after, MIN_UNNAMED_PASSES))
+    if (!isHost || after === 1) return this.#countFor(proven, after)
+    const [domain] = await this.#store.find([whitelistKeys(name).listed])
+    return this.#countFor(proven, domain?.passed ? 1 : after)
+  }
+
+  async #countFor(name: string, needed: number): Promise<void> {
+    const { spacing, lifetime } = this.#settings
+    const keys = whitelistKeys(name)
+    if (needed > 1) {
+      if (!(await this.#store.add(keys.spacing, spacing))) return
+      if ((await this.#store.count(keys.passes, lifetime)) < needed) return
+    }
+    await this.#store.pass(keys.listed, lifetime)
+  }
+
+  /** Counts a first pass for a carrier, once for each sender's domain, and whitelists it after enough of them. */
+  async #countForCarrier(carrier: string, sender: string): Promise<void> {
+    const { lifetime } = this.#settings
+    // A bounce, or a sender without a domain, is no witness.
+    if (sender === '') return
+    const { witness, count } = witnessKeys(carrier, 'senders', sender)
+    if (!(await this.#store.add(witness, lifetime))) return
+    if ((await this.#store.count(count, lifetime)) >= MIN_CARRIED)
+      await this.#store.pass(whitelistKeys(carrier).listed, lifetime)
+  }
+
+  /** Counts a first pass for a host's domain, and whitelists it after enough networks and enough senders' domains. */
+  async #countForDomain(domain: string, network: string, sender: string): Promise<void> {
+    const { spacing, lifetime } = this.#settings
+    const { listed, spacing: spacingKey } = whitelistKeys(domain)
+    // A bounce, or a sender without a domain, is no witness.
+    if (sender === '' || !(await this.#store.add(spacingKey, spacing))) return
+    const kinds = [witnessKeys(domain, 'networks', network), witnessKeys(domain, 'senders', sender)]
+    const isMore = await Promise.all(
+      kinds.map(async ({ witness, count, enough }) => {
+        if (!(await this.#store.add(witness, lifetime))) return false
+        if ((await this.#store.count(count, lifetime)) < MIN_WITNESSES) return false
+        await this.#store.pass(enough, lifetime)
+        return true
+      }),
+    )
+    if (!isMore.includes(true)) return
+    const enough = await this.#store.find(kinds.map((keys) => keys.enough))
+    if (enough.every((entry) => entry?.passed)) await this.#store.pass(listed, lifetime)
+  }
+}
+
+/** The name of a carrier in the auto-whitelist. */
+function carrierName(carrier: string): string {
+  return `${CARRIER}${carrier}`
+}
