@@ -14,7 +14,7 @@ import { runWorld } from '../simulate/engine.ts'
 import { figuresOf } from '../simulate/figures.ts'
 import { createGreymxJudge } from '../simulate/greymx.ts'
 import type { Judge } from '../simulate/judge.ts'
-import { createPeers } from '../simulate/peers/presets.ts'
+import { peersWith } from '../simulate/peers/presets.ts'
 import { plot } from '../simulate/plot.ts'
 import type { StateSize } from '../simulate/redis-size.ts'
 import { LoggedIdentities } from '../simulate/replay/identify.ts'
@@ -61,6 +61,9 @@ interface Contestant {
   readonly stateSize?: () => StateSize
 }
 
+/** Makes a contestant that has seen nothing yet; what it remembers goes with it when its run is over. */
+type MakeContestant = () => Contestant
+
 /** A command line that cannot be used. */
 class UsageError extends Error {}
 
@@ -74,9 +77,9 @@ export async function simulate(options: SimulateOptions): Promise<ExitStatus> {
     const world = makeWorld(data, sizeOf(options, data))
     if (options.plot !== undefined) expectWritable(options.plot)
     for (const remark of remarksOn(configs)) process.stderr.write(`${remark}\n`)
-    const contestants: readonly Contestant[] = [
-      ...configs.map(({ name, config, lists }) => contestantOf(name, config, lists, world)),
-      ...(options.peers ? createPeers(spfIn(world)).map((judge) => ({ judge })) : []),
+    const contestants: readonly MakeContestant[] = [
+      ...configs.map((config) => () => greymxIn(world, config)),
+      ...(options.peers ? peersWith(spfIn(world)).map((makePeer) => () => ({ judge: makePeer() })) : []),
     ]
     const variants = await runAll(world, contestants)
     const title = titleOf(world)
@@ -205,7 +208,7 @@ function numberAbove0(option: string, text: string | undefined): number {
   return value
 }
 
-function contestantOf(name: string, config: Config, lists: Lists, world: World): Contestant {
+function greymxIn(world: World, { name, config, lists }: VariantConfig): Contestant {
   const judge = createGreymxJudge(name, config, lists, (settings, now) =>
     createIdentify(settings, world.zone.resolver(now), now),
   )
@@ -247,10 +250,11 @@ function spfIn({ zone }: World): (attempt: Attempt) => Promise<boolean> {
   }
 }
 
-async function runAll(world: World, contestants: readonly Contestant[]): Promise<Variant[]> {
+async function runAll(world: World, contestants: readonly MakeContestant[]): Promise<Variant[]> {
   const progress = new Progress(process.stderr)
   const variants: Variant[] = []
-  for (const [index, { judge, stateSize }] of contestants.entries()) {
+  for (const [index, makeContestant] of contestants.entries()) {
+    const { judge, stateSize } = makeContestant()
     let largest: StateSize | undefined
     const result = await runWorld(world, judge, {
       onDay() {

@@ -8,15 +8,15 @@ import { Rudd } from './rudd.ts'
 import { Spamd } from './spamd.ts'
 import { Sqlgrey } from './sqlgrey.ts'
 
-/** A judge for each peer, all without memory of earlier attempts, in the order of a table. */
-export function createPeers(spfPasses: SpfPasses): readonly Judge[] {
+/** Functions that each make a peer without memory of earlier attempts, in the order of a table. */
+export function peersWith(spfPasses: SpfPasses): ReadonlyArray<() => Judge> {
   return [
-    new Postgrey('Postgrey', DEBIAN_LISTS),
-    new Postgrey('Postgrey without its list', NO_CLIENTS),
-    new Sqlgrey(),
-    new Rspamd(),
-    new MilterGreylist(spfPasses),
-    new Spamd(),
-    new Rudd(),
+    () => new Postgrey('Postgrey', DEBIAN_LISTS),
+    () => new Postgrey('Postgrey without its list', NO_CLIENTS),
+    () => new Sqlgrey(),
+    () => new Rspamd(),
+    () => new MilterGreylist(spfPasses),
+    () => new Spamd(),
+    () => new Rudd(),
   ]
 }

@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createPeers } from '../../../src/simulate/peers/presets.ts'
+import { peersWith } from '../../../src/simulate/peers/presets.ts'
 import { attemptOf } from './stories.ts'
 
 const MINUTE = 60_000
 
 test('each peer defers a stranger, and has let the sender pass once two retries came after an hour', async () => {
-  const peers = createPeers(async () => false)
+  const peers = peersWith(async () => false).map((makePeer) => makePeer())
   assert.equal(new Set(peers.map(({ name }) => name)).size, peers.length)
   for (const peer of peers) {
     const verdicts = []
@@ -19,7 +19,8 @@ test('each peer defers a stranger, and has let the sender pass once two retries 
 
 test('milter-greylist alone asks whether SPF passes', async () => {
   const passing = []
-  for (const peer of createPeers(async () => true)) {
+  for (const makePeer of peersWith(async () => true)) {
+    const peer = makePeer()
     if ((await peer.judge(attemptOf({}), 0)) === 'pass') passing.push(peer.name)
   }
   assert.deepEqual(passing, ['milter-greylist'])
