@@ -21,6 +21,7 @@ import { LoggedIdentities } from '../simulate/replay/identify.ts'
 import { replay } from '../simulate/replay/replay.ts'
 import { formatReplay } from '../simulate/replay/report.ts'
 import { formatClasses, formatTable, type Variant } from '../simulate/table.ts'
+import { NoRoom } from '../simulate/world/addresses.ts'
 import type { WorldData } from '../simulate/world/data.ts'
 import type { Size } from '../simulate/world/population.ts'
 import { parseWorld, type WorldFile } from '../simulate/world/read.ts'
@@ -87,7 +88,7 @@ export async function simulate(options: SimulateOptions): Promise<ExitStatus> {
     process.stdout.write(options.json ? toJson(world, variants) : toText(title, variants, options.byClass))
     return EXIT.ok
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error
+    if (!(error instanceof UsageError || error instanceof NoRoom)) throw error
     process.stderr.write(`${error.message}\n`)
     return EXIT.usage
   }

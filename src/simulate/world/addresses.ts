@@ -17,6 +17,12 @@ const SITES: Space = { first: 77 * PER_SLASH_8, count: 18 * PER_SLASH_8 }
 /** Where larger pools lie, each in a block of its own. */
 const POOLS: Space = { first: 144 * PER_SLASH_8, count: 24 * PER_SLASH_8 }
 
+/** A world has more networks than there is room for. */
+export class NoRoom extends Error {}
+
+/** Part of the space of small sites that may be in use; networks are drawn from it until one is free. */
+const MAX_SITES_IN_USE = 0.9
+
 /** A pool's networks, and the terms by which an SPF record names them. */
 export interface Allotment {
   readonly networks: readonly number[]
@@ -54,8 +60,7 @@ export class Addresses {
     const size = 2 ** bits
     const start = Math.ceil(this.#nextPool / size) * size
     this.#nextPool = start + size
-    if (this.#nextPool > POOLS.count)
-      throw new RangeError(`Cannot place ${count} networks: the space is used up`)
+    if (this.#nextPool > POOLS.count) throw noRoomFor(count)
     const first = POOLS.first + start
     const term = `ip4:${addressIn(first, 0).text}/${24 - bits}`
     const networks = Array.from({ length: count }, (_, index) => first + index)
@@ -64,6 +69,7 @@ export class Addresses {
 
   /** Networks anywhere among small sites; the record names each. */
   scattered(count: number, random: Random): Allotment {
+    if (this.#sites.size + count > SITES.count * MAX_SITES_IN_USE) throw noRoomFor(count)
     const networks: number[] = []
     while (networks.length < count) {
       const network = SITES.first + below(random, SITES.count)
@@ -79,6 +85,10 @@ export class Addresses {
     this.#nextIpv6 += 1
     return this.#nextIpv6
   }
+}
+
+function noRoomFor(count: number): NoRoom {
+  return new NoRoom(`Cannot make the world: no room for ${count} more networks, expected a smaller world`)
 }
 
 function networkNumber([a = 0, b = 0, c = 0]: readonly number[]): number {

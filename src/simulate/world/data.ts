@@ -116,6 +116,10 @@ export interface SenderData {
   readonly calendar: Calendar
 }
 
+/** What the SPF record of a spammer's domain says: the addresses, or the name of a record that has them. */
+export const BOT_RECORDS = ['addresses', 'include'] as const
+export type BotRecord = (typeof BOT_RECORDS)[number]
+
 /** Who sends a spam: machines of the bots, machines at a carrier, or the servers of organisations that were broken into. */
 export type BotSending =
   | { readonly kind: 'machine'; readonly carrier: string; readonly machines: number }
@@ -146,6 +150,8 @@ export interface BotData {
   readonly domain: BotDomain
   /** How long an own domain is in use, in milliseconds; absent for ever. */
   readonly domainLife: number | undefined
+  /** What the record of an own domain says. */
+  readonly record: BotRecord
   readonly from: readonly Template[]
   /** Spams that a machine sends in one go, on average. */
   readonly burst: number

@@ -57,11 +57,17 @@ export class Pool {
     return this.#allotment.networks.length * this.#data.hosts
   }
 
-  /** The terms of an SPF record that names all machines. */
-  get spfTerms(): readonly string[] {
+  /** The terms of an SPF record that names one machine, or all if none is given. */
+  spfTerms(machine?: number): readonly string[] {
+    if (machine !== undefined) {
+      const clients = this.#data.ipv6 > 0 ? [false, true] : [false]
+      return clients.map((isIpv6) => {
+        const { address } = this.#client(machine, isIpv6)
+        return `${isIpv6 ? 'ip6' : 'ip4'}:${address?.text}`
+      })
+    }
     const { terms, ipv6 } = this.#allotment
-    const own = this.size === 1 ? [`ip4:${this.#ipv4(0, 0).text}`] : terms
-    return this.#data.ipv6 > 0 ? [...own, ipv6Term(ipv6)] : own
+    return this.#data.ipv6 > 0 ? [...terms, ipv6Term(ipv6)] : terms
   }
 
   /** The machines by name, for the host records of a small site; IPv6 addresses are there if the pool uses any. */

@@ -139,7 +139,7 @@ export class Population {
 
   /** Adds a pool to the record that customers include, which several pools may share. */
   #publishCarrier(spf: string, domain: string, pool: Pool): void {
-    const terms = new Set([...(this.#carrierTerms.get(spf) ?? []), ...pool.spfTerms])
+    const terms = new Set([...(this.#carrierTerms.get(spf) ?? []), ...pool.spfTerms()])
     this.#carrierTerms.set(spf, [...terms])
     this.zone.setSpf(spf, [...terms])
     // Senders below the carrier's own domain.
@@ -155,7 +155,7 @@ export class Population {
       const { pool, machine, schedules, spf } = this.#sourceOf(className, index, data, domain, random)
       const schedule = pick(random, data.schedules.length > 0 ? data.schedules : schedules)
       const hasSpf = random() < data.spf * world.spf
-      const terms = spf === undefined ? this.#ownTerms(domain, pool, random) : [`include:${spf}`]
+      const terms = spf === undefined ? this.#ownTerms(domain, pool, machine, random) : [`include:${spf}`]
       const spfTerms = hasSpf ? [...terms, ...this.#furtherIncludes(data.includes, random)] : []
       const organisation: Organisation = {
         id: start + index,
@@ -186,10 +186,10 @@ export class Population {
     return { pool, machine, schedules, spf }
   }
 
-  /** The terms of an organisation's own servers: their addresses, or for a few servers `mx` or `a`. */
-  #ownTerms(domain: string, pool: Pool, random: Random): readonly string[] {
+  /** The terms for an organisation's own servers: their addresses, or for a few servers `mx` or `a`. */
+  #ownTerms(domain: string, pool: Pool, machine: number | undefined, random: Random): readonly string[] {
     const form = pool.size <= MAX_EXCHANGES ? pick(random, RECORD_FORMS) : 'ip'
-    if (form === 'ip') return pool.spfTerms
+    if (form === 'ip') return pool.spfTerms(machine)
     const { machines } = pool
     for (const { name, ipv4, ipv6 } of machines) {
       this.zone.set(name, 'A', [ipv4])
@@ -201,7 +201,7 @@ export class Population {
       'MX',
       machines.map(({ name }) => ({ priority: 10, exchange: name })),
     )
-    return ['mx']
+    return [`mx:${domain}`]
   }
 
   #furtherIncludes(mean: number, random: Random): string[] {
@@ -213,7 +213,7 @@ export class Population {
 
   #publish({ domain, spfTerms, source }: Organisation, data: SenderData, random: Random): void {
     if (spfTerms.length > 0) this.zone.setSpf(domain, spfTerms)
-    if (random() < data.heloSpf) this.zone.setSpf(`*.${domain}`, source.pool.spfTerms)
+    if (random() < data.heloSpf) this.zone.setSpf(`*.${domain}`, source.pool.spfTerms(source.machine))
   }
 }
 

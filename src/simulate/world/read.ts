@@ -3,11 +3,13 @@
 
 import { DURATION_FORM, parseDuration } from '../../config/duration.ts'
 import { ConfigReader } from '../../config/reader.ts'
+import { isHostName } from '../../identity/host.ts'
 import { type Network, parseNetwork } from '../../ip.ts'
 import { type Calendar, DAYS_OF_WEEK, HOURS_OF_DAY } from '../calendar.ts'
 import type { EximRule, Schedule } from '../schedule.ts'
 import {
   BOT_DOMAINS,
+  BOT_RECORDS,
   type BotData,
   type BotSending,
   type CarrierData,
@@ -71,7 +73,7 @@ class WorldReader {
     const world = {
       recipients: this.#count('recipients', 300, 1),
       days: this.#number('days', 14, 1, 366),
-      domain: this.#text('domain', 'example.com', String),
+      domain: this.#text('domain', 'example.com', domainIn),
       growth: this.#number('growth', 0.7, 0, 1),
       spam: this.#number('spam', 18, 0, 10_000),
       spf: this.#share('spf', 1),
@@ -189,7 +191,7 @@ class WorldReader {
     )
     const sending = this.#sending(name)
     const schedules = this.#schedulesFor(name, sending)
-    const domains = this.#list(`${name}.domains`, [], String)
+    const domains = this.#list(`${name}.domains`, [], domainIn)
     const organisations = Math.max(this.#count(`${name}.organisations`, 0), domains.length)
     return {
       organisations,
@@ -248,6 +250,7 @@ class WorldReader {
       sending,
       domain,
       domainLife: life,
+      record: this.#text(`${name}.record`, 'addresses', choiceOf(BOT_RECORDS)),
       from: this.#templates(`${name}.from`, '{person}@{domain}'),
       burst: this.#number(`${name}.burst`, 1, 1, MAX_MESSAGES),
       isDaily: this.#text(`${name}.daily`, 'false', choiceOf(['true', 'false'])) === 'true',
@@ -391,6 +394,11 @@ function numberIn(text: string, min: number, max: number): number {
   const value = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN
   if (!(value >= min && value <= max)) throw new Error(`expected a number from ${min} to ${max}`)
   return value
+}
+
+function domainIn(text: string): string {
+  if (!isHostName(text)) throw new Error('expected a domain like example.org, in lower case')
+  return text
 }
 
 function durationIn(text: string): number {

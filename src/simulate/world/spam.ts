@@ -32,6 +32,8 @@ export function addSpam(
 interface Spammer {
   readonly allotment: Allotment
   readonly pools: Map<number, { readonly pool: Pool; readonly domain: string }>
+  /** The domain of the record that its domains include, if they do. */
+  readonly home: string
   readonly seed: number
 }
 
@@ -156,7 +158,8 @@ class Bots {
     const grown = copies === 1 ? { ...servers, networks: this.#population.grown(servers.networks) } : servers
     const spammers = Array.from({ length: count }, (_, copy): Spammer => {
       const seed = this.#population.seed('spammer', this.#className, copy)
-      return { allotment: this.#population.allot(grown, randomOf(seed)), pools: new Map(), seed }
+      const home = `${this.#population.newWord()}.example`
+      return { allotment: this.#population.allot(grown, randomOf(seed)), pools: new Map(), home, seed }
     })
     return () => {
       const copy = below(this.#random, count)
@@ -185,10 +188,18 @@ class Bots {
     const domain = `${this.#population.newWord()}.example`
     const seed = seedOf(spammer.seed, period)
     const pool = this.#population.makePool(servers, domain, copy + 1, spammer.allotment, seed)
-    if (this.#data.domain === 'own') this.#population.zone.setSpf(domain, pool.spfTerms)
+    if (this.#data.domain === 'own') this.#publish(domain, spammer.home, pool)
     const made = { pool, domain }
     spammer.pools.set(period, made)
     return made
+  }
+
+  #publish(domain: string, home: string, pool: Pool): void {
+    const { zone } = this.#population
+    if (this.#data.record === 'include') {
+      zone.setSpf(home, pool.spfTerms())
+      zone.setSpf(domain, [`include:${home}`])
+    } else zone.setSpf(domain, pool.spfTerms())
   }
 
   /** An origin whose senders' domain is not its own. */

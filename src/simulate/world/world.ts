@@ -28,7 +28,7 @@ export interface World {
   readonly zone: Zone
 }
 
-/** Makes the world. Throws a RangeError if there is no room for its networks. */
+/** Makes the world. Throws `NoRoom` if it has too many networks. */
 export function makeWorld(data: WorldData, size: Size): World {
   const population = new Population(data, size)
   const classes: MailClass[] = []

@@ -85,6 +85,12 @@ test('the shipped world has no faults, and every class of senders and bots that 
   assert.deepEqual(unstoppable, ['snowshoe-mta', 'hacked-servers', 'hacked-accounts'])
 })
 
+test('the world of bots that know the rules has no faults', () => {
+  const { bots } = read(readFileSync('src/simulate/world/knowing-bots.yaml', 'utf8'))
+  for (const name of ['never', 'credit-seekers', 'carrier-poisoners', 'crowd-poisoners', 'pool-retriers'])
+    assert.ok(bots.has(name), name)
+})
+
 test('JSON is read as YAML is', () => {
   const text = `{"schedules": {"once": {"kind": "list", "at": ["0s"], "until": "0s", "sure": "guess"}},
     "bots": {"b": {"share": 2, "stoppable": false, "domain": "made-up", "sure": "guess",
