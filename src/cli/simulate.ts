@@ -182,7 +182,7 @@ function sizeOf(options: SimulateOptions, data: WorldData): Size {
   return {
     seed: wholeNumber('--seed', options.seed, 1, 0, 2 ** 32 - 1),
     days: wholeNumber('--days', options.days, data.days, 1, 366),
-    recipients: wholeNumber('--recipients', options.recipients, data.recipients, 1, 100_000),
+    recipients: wholeNumber('--recipients', options.recipients, data.recipients, 1, 10_000),
     scale: numberAbove0('--scale', options.scale),
   }
 }

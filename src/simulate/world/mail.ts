@@ -11,7 +11,7 @@ import { personOf } from './words.ts'
 
 /** One message to one recipient, or a callout. */
 export interface Mail {
-  /** Instant of the first attempt, in milliseconds from the begin. */
+  /** Instant of the first attempt, in milliseconds since the simulation began. */
   readonly at: number
   /** Index of its class in `World.classes`. */
   readonly classIndex: number
@@ -91,12 +91,16 @@ class Sender {
       case 'posts':
         this.#publish(POST_TIME)
         break
-      default:
+      case 'notices':
+      case 'codes':
+      case 'bounces':
+      case 'callouts':
         this.#notify()
+        break
     }
   }
 
-  /** Single messages of programs. */
+  /** Single messages of programs, to anybody. */
   #notify(): void {
     for (const at of this.#instants(this.#population.eagerness))
       this.#write(at, this.#anyRecipient(), { person: personOf(below(this.#random, PROGRAMS)) })

@@ -157,6 +157,8 @@ export class Population {
       const hasSpf = random() < data.spf * world.spf
       const terms = spf === undefined ? this.#ownTerms(domain, pool, machine, random) : [`include:${spf}`]
       const spfTerms = hasSpf ? [...terms, ...this.#furtherIncludes(data.includes, random)] : []
+      // Where there are no more organisations in a larger world, each of them is larger.
+      const size = data.domains.length > 0 ? this.growth : 1
       const organisation: Organisation = {
         id: start + index,
         className,
@@ -164,7 +166,7 @@ export class Population {
         account: String(100_000 + below(random, 900_000)),
         source: { pool, machine, schedule, phase: below(random, DAY) },
         from: pick(random, data.from),
-        weekly: logNormal(random, data.weekly, data.spread),
+        weekly: logNormal(random, size * data.weekly, data.spread),
         spfTerms,
       }
       this.#publish(organisation, data, random)

@@ -72,7 +72,7 @@ class WorldReader {
     this.#text('about', '', String)
     const world = {
       recipients: this.#count('recipients', 300, 1),
-      days: this.#number('days', 14, 1, 366),
+      days: this.#count('days', 14, 1, 366),
       domain: this.#text('domain', 'example.com', domainIn),
       growth: this.#number('growth', 0.7, 0, 1),
       spam: this.#number('spam', 18, 0, 10_000),

@@ -28,7 +28,7 @@ export function addSpam(
   if (count > 0) new Bots(className, data, population, add).send(count)
 }
 
-/** A spammer's servers, with the domains that are in use by and by. */
+/** A spammer's servers, with the domains that are in use one after another. */
 interface Spammer {
   readonly allotment: Allotment
   readonly pools: Map<number, { readonly pool: Pool; readonly domain: string }>
@@ -218,4 +218,5 @@ class Bots {
   }
 }
 
+/** Local parts that bots make up. */
 const PEOPLE = 20_000
