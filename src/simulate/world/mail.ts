@@ -201,7 +201,7 @@ class Sender {
   #publishSender(senderDomain: string): void {
     const { domain, spfTerms } = this.#organisation
     const { zone } = this.#population
-    if (spfTerms.length === 0 || !senderDomain.endsWith(`.${domain}`) || zone.has(senderDomain)) return
+    if (spfTerms.length === 0 || !senderDomain.endsWith(`.${domain}`) || zone.has(senderDomain, 'TXT')) return
     zone.setSpf(senderDomain, spfTerms)
   }
 }

@@ -154,9 +154,11 @@ export class Population {
       const domain = data.domains[index] ?? `${this.newWord()}.example`
       const { pool, machine, schedules, spf } = this.#sourceOf(className, index, data, domain, random)
       const schedule = pick(random, data.schedules.length > 0 ? data.schedules : schedules)
-      const hasSpf = random() < data.spf * world.spf
+      // With fewer records, a world is the same in all else.
+      const spfRandom = this.random('spf', className, index)
+      const hasSpf = spfRandom() < data.spf * world.spf
       const terms = spf === undefined ? this.#ownTerms(domain, pool, machine, random) : [`include:${spf}`]
-      const spfTerms = hasSpf ? [...terms, ...this.#furtherIncludes(data.includes, random)] : []
+      const spfTerms = hasSpf ? [...terms, ...this.#furtherIncludes(data.includes, spfRandom)] : []
       // Where there are no more organisations in a larger world, each of them is larger.
       const size = data.domains.length > 0 ? this.growth : 1
       const organisation: Organisation = {

@@ -25,8 +25,8 @@ export class Zone {
     return this.#names
   }
 
-  has(name: string): boolean {
-    return this.#names.has(name)
+  has(name: string, type: RecordType): boolean {
+    return this.#names.get(name)?.has(type) ?? false
   }
 
   /** Sets what a name has of one type; a name that begins with `*.` is a wildcard (RFC 4592). */

@@ -89,6 +89,52 @@ test('an organisation with an SPF record passes from every machine that it sends
   assert.ok(seen.size > 30, [...seen].join(' '))
 })
 
+test('carriers make up envelope domains for each message or by its host', () => {
+  const world = makeWorld(worldData(), sizeOf({ recipients: 60 }))
+  const shapes: Array<[name: string, shape: RegExp, isByMessage: boolean]> = [
+    [
+      'newsletters-salesforce',
+      /^[a-z0-9.]+=[a-z]+\.example__[a-z0-9]{16}@[a-z0-9]{12}\.a-[a-z0-9]{7}\.na\d\d\.bnc\.salesforce\.example$/,
+      true,
+    ],
+    [
+      'newsletters-mailchimp',
+      /^bounce-mc\.us\d_\d{6}\.\d{6}-[^@=]+=example\.com@mail\d+\.atl\d\d\.rsgsv\.net$/,
+      false,
+    ],
+    ['newsletters-hubspot', /^1axb[a-z0-9]{20}-[^@]+@bf\d\d\.eu1\.hubspotemail\.example$/, false],
+  ]
+  for (const [name, shape, isByMessage] of shapes) {
+    const senders = world.mails
+      .filter(({ classIndex }) => world.classes[classIndex]?.name === name)
+      .map(({ sender }) => sender)
+    for (const sender of senders) assert.match(sender, shape)
+    const domains = new Set(senders.map((sender) => parseAddress(sender).domain))
+    assert.ok(isByMessage ? domains.size === senders.length : domains.size > senders.length / 3, name)
+  }
+})
+
+test('callouts ask as nobody, as double-bounce and as postmaster', () => {
+  const { mails, classes } = makeWorld(worldData(), sizeOf({ recipients: 60 }))
+  const senders = mails
+    .filter(({ classIndex }) => classes[classIndex]?.name === 'callouts')
+    .map(({ sender }) => parseAddress(sender).local)
+  assert.deepEqual([...new Set(senders)].sort(), ['', 'double-bounce', 'postmaster'])
+})
+
+test('a world with fewer SPF records has that part of them, and is the same in all else', () => {
+  const size = sizeOf({ recipients: 300, days: 1 })
+  const withSpf = (text: string) => {
+    const { organisations } = new Population(worldData(text), size)
+    return organisations.filter(({ spfTerms }) => spfTerms.length > 0).map(({ domain }) => domain)
+  }
+  const [all, fewer] = [withSpf(''), withSpf('spf: 0.6')]
+  assert.ok(Math.abs(fewer.length / all.length - 0.6) < 0.03, `${fewer.length} of ${all.length}`)
+  const known = new Set(all)
+  assert.ok(fewer.every((domain) => known.has(domain)))
+  assert.deepEqual(told(makeWorld(worldData('spf: 0.6'), size)), told(makeWorld(worldData(), size)))
+})
+
 test('spammers with a domain of their own pass SPF, and strangers under made-up or forged domains do not', async () => {
   const world = makeWorld(worldData(), sizeOf({ recipients: 60 }))
   const standings = new SpfStandings(
