@@ -6,6 +6,9 @@ import { test } from 'node:test'
 import type { WorldData } from '../../../src/simulate/world/data.ts'
 import { parseWorld, type WorldFile } from '../../../src/simulate/world/read.ts'
 
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+
 const SHIPPED: WorldFile = {
   fileName: 'default.yaml',
   text: readFileSync('src/simulate/world/default.yaml', 'utf8'),
@@ -37,52 +40,93 @@ bots:
   never: {share: 1, stoppable: true, domain: made-up, servers: {networks: 9, schedule: once}, sure: guess}
 `
 
+/** What writes to a site and has to be in a judgement, with the classes of the shipped world that stand for it. */
+const WANTED: Readonly<Record<string, readonly string[]>> = {
+  'tenants of Microsoft 365 and Google': ['tenants-microsoft', 'tenants-google'],
+  'consumer mail': ['people-google', 'people-microsoft', 'people-yahoo', 'people-mailboxes'],
+  'shared hosting': ['hosted'],
+  'own mail servers': [
+    ...['own-postfix', 'own-exim', 'own-exchange', 'own-sendmail', 'own-qmail', 'own-courier'],
+    ...['own-stalwart', 'own-pairs', 'four-then-three'],
+  ],
+  'small servers without SPF or without a name': ['small-without-spf', 'small-without-name'],
+  'rented servers': ['rented-machines'],
+  'farms without SPF or names': ['farms'],
+  'retries after 4 to 12 hours': ['slow'],
+  newsletters: [
+    ...['newsletters-ses', 'newsletters-sendgrid', 'newsletters-mailchimp', 'newsletters-sparkpost'],
+    ...['newsletters-salesforce', 'newsletters-hubspot', 'newsletters-emarsys', 'newsletters-mailjet'],
+    ...['newsletters-own', 'newsletters-without-queue'],
+  ],
+  'lists, by VERP and Mailman': ['lists-verp', 'lists-mailman'],
+  'forwarders, by SRS and plain': ['forwarders-srs', 'forwarders-plain'],
+  bounces: ['bounces', 'bounces-microsoft'],
+  callouts: ['callouts'],
+  'applications, without a queue and with a carrier': [
+    ...['programs-without-queue', 'notices-ses', 'notices-sendgrid'],
+  ],
+  'one-time codes': [
+    ...['codes-ses', 'codes-sendgrid', 'codes-mailgun', 'codes-sparkpost', 'codes-mailchimp'],
+    ...['codes-salesforce', 'codes-hubspot', 'codes-emarsys', 'codes-mailjet', 'codes-microsoft'],
+    ...['codes-google', 'codes-hosted', 'codes-rented', 'codes-own'],
+  ],
+  'codes that are given up after 5 minutes': ['codes-given-up'],
+}
+const BOTS: Readonly<Record<string, readonly string[]>> = {
+  'never retry': ['never', 'line-neighbours', 'forged'],
+  'retry at once, after 5 and after 20 minutes': ['at-once', 'after-5m', 'after-20m'],
+  'with another sender, and again next day': ['other-sender', 'next-day'],
+  'new sender each day': ['new-sender-daily'],
+  'eleven in ten seconds': ['eleven'],
+  'on rented servers': ['rented-bots'],
+  'snowshoe, with an MTA, daily without, and with fresh domains': [
+    ...['snowshoe-mta', 'snowshoe-daily', 'snowshoe-fresh'],
+  ],
+  'hacked servers and accounts': ['hacked-servers', 'hacked-accounts'],
+}
+
+function namesIn(classes: Readonly<Record<string, readonly string[]>>): string[] {
+  return Object.values(classes).flat().sort()
+}
+
 test('the shipped world has no faults, and every class of senders and bots that a judgement needs', () => {
   const { senders, bots } = read(SHIPPED.text)
-  const expected = {
-    senders: [
-      ...[
-        'tenants-microsoft',
-        'tenants-google',
-        'people-google',
-        'people-microsoft',
-        'people-yahoo',
-        'hosted',
-      ],
-      ...['own-postfix', 'own-exim', 'own-exchange', 'own-sendmail', 'own-qmail', 'own-courier'],
-      ...['small-without-spf', 'small-without-name', 'rented-machines', 'farms', 'slow', 'four-then-three'],
-      ...['newsletters-ses', 'newsletters-sendgrid', 'newsletters-mailchimp', 'newsletters-sparkpost'],
-      ...['newsletters-salesforce', 'newsletters-hubspot', 'newsletters-emarsys', 'newsletters-mailjet'],
-      ...['newsletters-own', 'newsletters-without-queue', 'lists-verp', 'lists-mailman', 'forwarders-srs'],
-      ...['forwarders-plain', 'bounces', 'callouts', 'programs-without-queue', 'codes-ses', 'codes-sendgrid'],
-      ...[
-        'codes-mailgun',
-        'codes-sparkpost',
-        'codes-microsoft',
-        'codes-google',
-        'codes-own',
-        'codes-given-up',
-      ],
-    ],
-    bots: [
-      ...[
-        'never',
-        'forged',
-        'at-once',
-        'after-5m',
-        'after-20m',
-        'other-sender',
-        'next-day',
-        'new-sender-daily',
-      ],
-      ...['eleven', 'rented-bots', 'snowshoe-mta', 'snowshoe-daily', 'snowshoe-fresh', 'hacked-servers'],
-      ...['hacked-accounts'],
-    ],
-  }
-  for (const name of expected.senders) assert.ok(senders.has(name), name)
-  for (const name of expected.bots) assert.ok(bots.has(name), name)
+  assert.deepEqual([...senders.keys()].sort(), namesIn(WANTED))
+  assert.deepEqual([...bots.keys()].sort(), namesIn(BOTS))
+  for (const [name, { organisations }] of senders) assert.ok(organisations > 0, name)
+  for (const [name, { share }] of bots) assert.ok(share > 0, name)
   const unstoppable = [...bots].filter(([, { isStoppable }]) => !isStoppable).map(([name]) => name)
   assert.deepEqual(unstoppable, ['snowshoe-mta', 'hacked-servers', 'hacked-accounts'])
+})
+
+test('one-time codes come through each carrier that programs send by', () => {
+  const { carriers, senders } = read(SHIPPED.text)
+  const people = ['yahoo', 'mailboxes', 'lines']
+  const codes = [...senders.values()].flatMap(({ mail, sending }) =>
+    mail === 'codes' && sending.kind !== 'own' ? [sending.carrier] : [],
+  )
+  const expected = [...carriers.keys()].filter((name) => !people.includes(name))
+  assert.deepEqual([...new Set(codes)].sort(), expected.sort())
+})
+
+test('the three kinds of Exchange, queue runs of Sendmail after 15, 30 and 60 minutes, and slow retries are there', () => {
+  const { senders } = read(SHIPPED.text)
+  const schedulesOf = (name: string) => {
+    const sending = senders.get(name)?.sending
+    return sending?.kind === 'own' ? sending.servers.schedules : []
+  }
+  assert.equal(new Set(schedulesOf('own-exchange')).size, 3)
+  assert.deepEqual(
+    schedulesOf('own-sendmail').map((schedule) => schedule.kind === 'run' && schedule.every / MINUTE),
+    [15, 30, 60],
+  )
+  const firstRetries = schedulesOf('slow').map(
+    (schedule) => schedule.kind === 'list' && schedule.every / HOUR,
+  )
+  assert.deepEqual(
+    firstRetries.map((hours) => hours !== false && hours >= 4 && hours <= 12),
+    [true, true, true, true],
+  )
 })
 
 test('the world of bots that know the rules has no faults', () => {
