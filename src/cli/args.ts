@@ -54,7 +54,7 @@ export const USAGE = `Usage: greymx COMMAND [OPTIONS]
       --set SETTING=VALUE[,SETTING=VALUE]   and of a variant with other settings; may be given several times
       --peers        and of other greylisters: Postgrey, sqlgrey, rspamd, milter-greylist, OpenBSD spamd
       --replay LOG…  what logs of greymx, Postfix or Sendmail have, in the place of a world; gzip is read, too
-      --world FILE   another world than the shipped one
+      --world NAME|FILE   another world: knowing-bots, less-spf, more-spam, or one of your own
       --seed N, --days N, --recipients N, --scale FACTOR   other chance, longer, or larger
       --by-class     and figures for each class of sender
       --plot FILE.svg   and draws delay against spam

@@ -25,6 +25,7 @@ import { NoRoom } from '../simulate/world/addresses.ts'
 import type { WorldData } from '../simulate/world/data.ts'
 import type { Size } from '../simulate/world/population.ts'
 import { parseWorld, type WorldFile } from '../simulate/world/read.ts'
+import { readShippedWorld, SHIPPED_WORLDS } from '../simulate/world/shipped.ts'
 import { makeWorld, type World } from '../simulate/world/world.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 import { Progress } from './progress.ts'
@@ -32,7 +33,7 @@ import { Progress } from './progress.ts'
 /** Options of `greymx simulate`, as text where they are numbers. */
 export interface SimulateOptions {
   readonly configFile?: string
-  /** A world's file, in the place of the shipped one. */
+  /** The name of a shipped world, or a world's file; the default world without it. */
   readonly world?: string
   /** Variants: settings that differ, as `NAME=VALUE` or `NAME=VALUE,NAME=VALUE`. */
   readonly set: readonly string[]
@@ -49,9 +50,6 @@ export interface SimulateOptions {
   readonly byClass: boolean
   readonly json: boolean
 }
-
-/** The world that is shipped. */
-const SHIPPED_WORLD = new URL('../simulate/world/default.yaml', import.meta.url)
 
 /** Width of the table where standard output is no terminal, in characters. */
 const DEFAULT_WIDTH = 120
@@ -164,9 +162,10 @@ function remarksOn(configs: readonly VariantConfig[]): string[] {
   return remarks
 }
 
-function loadWorld(file: string | undefined): WorldData | undefined {
-  const shipped = { fileName: 'default.yaml', text: readFileSync(SHIPPED_WORLD, 'utf8') }
-  const loaded = file === undefined ? parseWorld(shipped) : parseWorld(readWorld(file), shipped)
+function loadWorld(world = 'default'): WorldData | undefined {
+  const shipped = SHIPPED_WORLDS.find((name) => name === world)
+  const file = shipped === undefined ? readWorld(world) : readShippedWorld(shipped)
+  const loaded = parseWorld(file, readShippedWorld('default'))
   return loaded.kind === 'world' ? loaded.data : complain(loaded.faults)
 }
 
@@ -174,7 +173,9 @@ function readWorld(file: string): WorldFile {
   try {
     return { fileName: file, text: readFileSync(file, 'utf8') }
   } catch (error) {
-    throw new UsageError(`Cannot read --world ${file}: ${messageOf(error)}`)
+    throw new UsageError(
+      `Cannot read --world ${file}: ${messageOf(error)}; expected a file, or one of ${SHIPPED_WORLDS.join(', ')}`,
+    )
   }
 }
 

@@ -115,6 +115,15 @@ test('a world of one’s own and the picture', async () => {
   assert.match(await readFile(picture, 'utf8'), /^<svg .*<\/svg>\n$/s)
 })
 
+test('a shipped world is found by its name, from any folder', async () => {
+  const { status, stdout } = await simulate(...SMALL, '--world', 'knowing-bots', '--json')
+  assert.equal(status, 0)
+  const names = JSON.parse(stdout).variants[0].figures.bots.map(({ name }: { name: string }) => name)
+  assert.ok(names.includes('credit-seekers') && names.includes('never'), names)
+  const other = await simulate(...SMALL, '--world', 'default')
+  assert.equal(other.stdout, (await simulate(...SMALL)).stdout)
+})
+
 test('what the simulated world does not have is said', async () => {
   const file = join(dir, 'lists.yaml')
   await writeFile(file, 'dnswl: [list.dnswl.org]\ngreylist: {mode: observe}\n')
@@ -130,6 +139,8 @@ test('an option that cannot be used is told with its value and what is expected'
   const missing = join(dir, 'missing.yaml')
   const wrong = join(dir, 'wrong.yaml')
   await writeFile(wrong, 'base: default\nspam: much\n')
+  const vast = join(dir, 'vast.yaml')
+  await writeFile(vast, 'base: default\nbots: {never: {servers: {networks: 1000000}}}\n')
   const cases: Array<[args: readonly string[], status: number, stderr: RegExp]> = [
     [['--seed', 'x'], 64, /^Cannot read --seed "x": expected a whole number from 0 to 4294967295\n$/],
     [['--days', '0'], 64, /^Cannot read --days "0": expected a whole number from 1 to 366\n$/],
@@ -147,7 +158,16 @@ test('an option that cannot be used is told with its value and what is expected'
       78,
       /^--set greylist.delay=3d: .*greylist.delay 3d is not below greylist.retry_window/,
     ],
-    [['--world', missing], 64, /^Cannot read --world .*missing.yaml: ENOENT/],
+    [
+      ['--world', missing],
+      64,
+      /^Cannot read --world .*missing.yaml: ENOENT.*; expected a file, or one of default, knowing-bots, /,
+    ],
+    [
+      ['--world', vast, '--recipients', '400', '--days', '1'],
+      64,
+      /^Cannot make the world: no room for \d+ more networks, expected a smaller world\n$/,
+    ],
     [['--world', wrong], 78, /wrong.yaml:2:7: Cannot read spam "much": expected a number from 0 to 10000\n$/],
     [[...SMALL, '--plot', join(dir, 'none', 'plot.svg')], 64, /^Cannot write --plot .*plot.svg: ENOENT/],
     [['--client', '192.0.2.7'], 64, /^greymx: simulate takes no --client\n/],

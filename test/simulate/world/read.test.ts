@@ -1,10 +1,12 @@
 // Worlds as files: the shipped one, worlds above it, and what is said of mistakes.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { USAGE } from '../../../src/cli/args.ts'
 import type { WorldData } from '../../../src/simulate/world/data.ts'
 import { parseWorld, type WorldFile } from '../../../src/simulate/world/read.ts'
+import { SHIPPED_WORLDS } from '../../../src/simulate/world/shipped.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -129,10 +131,28 @@ test('the three kinds of Exchange, queue runs of Sendmail after 15, 30 and 60 mi
   )
 })
 
-test('the world of bots that know the rules has no faults', () => {
-  const { bots } = read(readFileSync('src/simulate/world/knowing-bots.yaml', 'utf8'))
-  for (const name of ['never', 'credit-seekers', 'carrier-poisoners', 'crowd-poisoners', 'pool-retriers'])
-    assert.ok(bots.has(name), name)
+test('each shipped world has no faults and is named in the help and in the README of simulations', () => {
+  const files = readdirSync('src/simulate/world').filter((file) => file.endsWith('.yaml'))
+  assert.deepEqual(files.sort(), SHIPPED_WORLDS.map((name) => `${name}.yaml`).sort())
+  const readme = readFileSync('src/simulate/README.md', 'utf8')
+  for (const name of SHIPPED_WORLDS) {
+    assert.ok(readme.includes(`\`${name}\``), name)
+    assert.ok(name === 'default' || USAGE.includes(name), name)
+  }
+  const shipped = read(SHIPPED.text)
+  const [knowing, lessSpf, moreSpam] = ['knowing-bots', 'less-spf', 'more-spam'].map((name) =>
+    read(readFileSync(`src/simulate/world/${name}.yaml`, 'utf8')),
+  )
+  assert.deepEqual(
+    [...(knowing?.bots.keys() ?? [])],
+    [
+      ...shipped.bots.keys(),
+      ...['credit-seekers', 'carrier-poisoners', 'rented-poisoners', 'crowd-poisoners', 'pool-retriers'],
+      'probers',
+    ],
+  )
+  assert.equal(lessSpf?.spf, 0.6 * shipped.spf)
+  assert.equal(moreSpam?.spam, 4 * shipped.spam)
 })
 
 test('JSON is read as YAML is', () => {
