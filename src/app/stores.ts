@@ -178,11 +178,7 @@ interface SharedStore {
 
 async function openShared(config: Config, log: Log, metrics: Metrics): Promise<SharedStore> {
   const name = formatStoreSpec(config.store)
-  let isInUse = false
-  let guarded: GuardedStore | undefined
   const store = await openStore(config.store, {
-    onReady: () => void guarded?.probe(),
-    onProblem: (problem) => guarded?.markDown(problem),
     onWarning: (warning) =>
       log.event('warn', 'the store is in use, but is not set up as it should be', { store: name, warning }),
     onMovedAside: (problem, movedTo) =>
@@ -196,6 +192,7 @@ async function openShared(config: Config, log: Log, metrics: Metrics): Promise<S
         },
       ),
   })
+  let isInUse = false
   const up = () => {
     metrics.storeUp()
     log.event('info', 'store is up', { store: name })
@@ -204,7 +201,7 @@ async function openShared(config: Config, log: Log, metrics: Metrics): Promise<S
     metrics.storeDown()
     log.event('error', 'store is down', { store: name, problem })
   }
-  guarded = new GuardedStore(store, config.storeTimeout, {
+  const guarded = new GuardedStore(store, config.storeTimeout, {
     onOperation: (operation, result) => metrics.storeOperation(operation, result),
     onUp: () => isInUse && up(),
     onDown: (problem) => isInUse && down(problem),

@@ -6,7 +6,7 @@
 import { UnreadableEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
-import type { SharedStore } from './store.ts'
+import type { SharedStore, UnguardedStore } from './store.ts'
 
 /** The operations that are counted. */
 export type OperationName = 'find' | 'add' | 'pass' | 'count' | 'counts' | 'forget' | 'merge' | 'check'
@@ -46,7 +46,7 @@ interface Pending {
 
 /** A store behind the circuit breaker. Its operations reject with the store's own error or with why it is down. */
 export class GuardedStore implements SharedStore {
-  readonly #store: SharedStore
+  readonly #store: UnguardedStore
   #timeout: number
   readonly #watch: StoreWatch
   /** In order of deadline, as all have the same time-out; so one timer, set for the first, serves all. */
@@ -61,11 +61,15 @@ export class GuardedStore implements SharedStore {
   #isProbing = false
   #isClosed = false
 
-  /** `timeout` is that of each operation, in milliseconds. */
-  constructor(store: SharedStore, timeout: number, watch: StoreWatch) {
+  /** `timeout` is that of each operation, in milliseconds. The state is known once the caller's first `check` ends. */
+  constructor(store: UnguardedStore, timeout: number, watch: StoreWatch) {
     this.#store = store
     this.#timeout = timeout
     this.#watch = watch
+    store.watch({
+      onReady: () => void this.#probe(),
+      onLost: (problem) => this.#markDown(problem, false),
+    })
   }
 
   /** The state now. */
@@ -122,13 +126,8 @@ export class GuardedStore implements SharedStore {
     this.#rejectOverdue()
   }
 
-  /** Opens the circuit. The owner also calls this for what the store reports by itself, such as a lost connection. */
-  markDown(problem: string): void {
-    this.#markDown(problem, false)
-  }
-
-  /** Probes a store that is down at once, as when it has just reconnected. Never rejects. */
-  async probe(): Promise<void> {
+  /** Half-open probe of a store that is down: closes the circuit, or comes again after the backoff. Never rejects. */
+  async #probe(): Promise<void> {
     if (this.#isProbing || !this.#isDown) return
     clearTimeout(this.#probeTimer)
     this.#isProbing = true
@@ -144,13 +143,14 @@ export class GuardedStore implements SharedStore {
 
   #probeLater(): void {
     if (this.#isClosed) return
-    this.#probeTimer = setTimeout(() => void this.probe(), this.#probeDelay)
+    this.#probeTimer = setTimeout(() => void this.#probe(), this.#probeDelay)
   }
 
   get #isDown(): boolean {
     return this.#state.problem !== undefined
   }
 
+  /** Opens the circuit, or changes why it is open. */
   #markDown(problem: string, isReadable: boolean): void {
     this.#isReadable = isReadable
     if (this.#isDown) {
@@ -232,7 +232,7 @@ export class GuardedStore implements SharedStore {
     this.#pending.delete(oldest)
     const problem = `the store did not answer ${oldest.operation} within ${this.#timeout}ms`
     this.#watch.onOperation(oldest.operation, 'timeout')
-    this.markDown(problem)
+    this.#markDown(problem, false)
     oldest.reject(new Error(problem))
     this.#rejectOverdue()
   }

@@ -3,7 +3,7 @@
 import { ageEntry, encodeCount, encodeEntry, type StoredEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import { type Learnt, mergeEntry } from './merge.ts'
-import type { SharedStore } from './store.ts'
+import type { UnguardedStore } from './store.ts'
 
 /** Every 64 writes, 256 entries are checked for expiry, so that n entries take n/4 writes. */
 const SWEEP_EVERY = 64
@@ -15,7 +15,7 @@ interface Kept {
 }
 
 /** Entries and counts in a map, swept a little with each 64th write. */
-export class MemoryStore implements SharedStore {
+export class MemoryStore implements UnguardedStore {
   readonly #now: () => number
   readonly #kept = new Map<string, Kept>()
   #writes = 0
@@ -88,6 +88,9 @@ export class MemoryStore implements SharedStore {
   async check(): Promise<void> {}
 
   async close(): Promise<void> {}
+
+  /** Never calls `watch`, as this process loses no connection to its own memory. */
+  watch(): void {}
 
   #find(key: string): Entry | undefined {
     const kept = this.#alive(key)

@@ -10,7 +10,7 @@ import { MemoryStore } from './memory.ts'
 import type { RedisEvents } from './redis/redis.ts'
 import type { RedisSettings } from './redis/settings.ts'
 import { formatRedisUrl, parseRedisUrl, REDIS_FORMS } from './redis/url.ts'
-import type { SharedStore } from './store.ts'
+import type { UnguardedStore } from './store.ts'
 
 /** What the setting `store` names. */
 export type StoreSpec =
@@ -27,11 +27,11 @@ export type LocalStoreSpec = Exclude<StoreSpec, { readonly kind: 'redis' }>
 /** The forms of the setting `local_store`, for messages. */
 export const LOCAL_STORE_FORMS = 'memory: or lmdb:DIR'
 
-/** Callbacks for what happens to a store after it is opened. */
+/** Callbacks for what the operator has to hear of a store, while it is opened and later. */
 export type StoreEvents = RedisEvents & LmdbEvents
 
 /** Callbacks for what happens to the journal of a local store. */
-export type LocalStoreEvents = JournalWatch & Pick<LmdbEvents, 'onMovedAside'>
+export type LocalStoreEvents = JournalWatch & LmdbEvents
 
 /** The store that `text` names; `undefined` when `text` has none of `STORE_FORMS`. */
 export function parseStoreSpec(text: string): StoreSpec | undefined {
@@ -61,10 +61,10 @@ export function formatStoreSpec(spec: StoreSpec): string {
 }
 
 /**
- * The open store. When Redis cannot be reached or the disk is full, it resolves all the same, and the store retries in
- * the background.
+ * The open store. When Redis cannot be reached or the disk is full, it resolves all the same, and the store goes on
+ * trying to connect.
  */
-export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<SharedStore> {
+export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<UnguardedStore> {
   switch (spec.kind) {
     case 'memory':
       return new MemoryStore(() => performance.now())
@@ -92,14 +92,8 @@ export async function openLocalStore(
   const origin = Date.now() - performance.now()
   const now = () => origin + performance.now()
   if (spec.kind === 'memory') return new LocalStore(now, limit, times)
-  let steady: SteadyJournal | undefined
-  const journal = await openLmdbJournal(spec.directory, {
-    onReady: () => void steady?.catchUp(),
-    onProblem: (problem) => steady?.fail(problem),
-    onMovedAside: events.onMovedAside,
-  })
-  steady = new SteadyJournal(journal, events)
-  const local = new LocalStore(now, limit, times, steady)
+  const journal = await openLmdbJournal(spec.directory, events)
+  const local = new LocalStore(now, limit, times, new SteadyJournal(journal, events))
   await local.restore()
   return local
 }

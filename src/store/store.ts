@@ -44,3 +44,20 @@ export interface SharedStore extends Store {
    */
   merge(key: string, learnt: Learnt): Promise<void>
 }
+
+/** Callbacks for the connection of a store to the server or process that keeps its entries. */
+export interface ConnectionWatch {
+  /** Called when the connection is established, so that a check is worthwhile at once. */
+  onReady(): void
+  /** Called when the connection is lost or cannot be established; `problem` says why, for the operator. */
+  onLost(problem: string): void
+}
+
+/** A watch that does nothing. */
+export const UNWATCHED: ConnectionWatch = { onReady() {}, onLost() {} }
+
+/** A shared store as it is opened, for the circuit breaker that is put around it. */
+export interface UnguardedStore extends SharedStore {
+  /** Calls `watch` from now on, in place of an earlier one. Whether the store is connected by now, `check` tells. */
+  watch(watch: ConnectionWatch): void
+}

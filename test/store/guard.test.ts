@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { UnreadableEntry } from '../../src/store/encoding.ts'
 import { GuardedStore } from '../../src/store/guard.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
+import type { ConnectionWatch } from '../../src/store/store.ts'
 
 const TIMEOUT = 250
 
@@ -15,6 +16,8 @@ interface Bench {
   readonly events: string[]
   /** The store behind the guard, whose `add` and `check` the test replaces. */
   readonly store: MemoryStore
+  /** What the store reports of its connection. */
+  readonly connection: ConnectionWatch
   /** Lets `milliseconds` pass, and runs all that depends on that. */
   advance(milliseconds: number): Promise<void>
 }
@@ -26,11 +29,14 @@ function setUp(t: TestContext): Bench {
   const clock = mock.method(performance, 'now', () => now)
   const events: string[] = []
   const store = new MemoryStore(() => 0)
+  const watched = mock.method(store, 'watch', (_: ConnectionWatch) => undefined)
   const guarded = new GuardedStore(store, TIMEOUT, {
     onOperation: (operation, result) => events.push(`${operation} ${result}`),
     onUp: () => events.push('up'),
     onDown: (problem) => events.push(`down: ${problem}`),
   })
+  const [connection] = watched.mock.calls[0]?.arguments ?? []
+  assert.ok(connection)
   t.after(async () => {
     await guarded.close()
     clock.mock.restore()
@@ -40,6 +46,7 @@ function setUp(t: TestContext): Bench {
     guarded,
     events,
     store,
+    connection,
     async advance(milliseconds) {
       for (let step = 0; step < milliseconds; step += 50) {
         now += 50
@@ -108,19 +115,21 @@ test('a store that is down is probed, one probe at a time and ever more seldom, 
 })
 
 test('a store that reports itself back is probed at once', async (t) => {
-  const { guarded, events, store } = setUp(t)
-  guarded.markDown('the connection was closed')
+  const { events, store, connection } = setUp(t)
+  connection.onLost('the connection was closed')
   store.check = answers
-  await Promise.all([guarded.probe(), guarded.probe()])
+  connection.onReady()
+  connection.onReady()
+  await nextTurn()
   assert.deepEqual(events, ['down: the connection was closed', 'check ok', 'up'])
 })
 
 test('a failing store is reported down once, and up once when it answers', async (t) => {
-  const { guarded, events, store, advance } = setUp(t)
+  const { guarded, events, store, connection, advance } = setUp(t)
   store.add = burns
   await assert.rejects(guarded.add('a', 1), /it burns/)
   await assert.rejects(guarded.add('a', 1), /it burns/)
-  guarded.markDown('the connection was closed')
+  connection.onLost('the connection was closed')
   await assert.rejects(guarded.check(), /the connection was closed/)
   await advance(250)
   assert.deepEqual(events, ['add error', 'down: it burns', 'add refused', 'check refused', 'check ok', 'up'])
@@ -180,7 +189,7 @@ test('a store that can be read and not written to is down until a write succeeds
 })
 
 test('a store that can be read no longer is not asked, and nobody waits for it', async (t) => {
-  const { guarded, events, store, advance } = setUp(t)
+  const { guarded, events, store, connection, advance } = setUp(t)
   store.add = burns
   store.check = never
   await assert.rejects(guarded.add('a', 1), /it burns/)
@@ -192,7 +201,7 @@ test('a store that can be read no longer is not asked, and nobody waits for it',
   const finds = events.filter((event) => event.startsWith('find'))
   assert.deepEqual(finds, ['find timeout', 'find refused', 'find refused'])
   await advance(TIMEOUT)
-  guarded.markDown('the connection was closed')
+  connection.onLost('the connection was closed')
   await assert.rejects(guarded.find(['d']), /the connection was closed/)
 })
 

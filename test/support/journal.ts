@@ -14,6 +14,7 @@ export function journalIn(kept: Map<string, string>): Journal {
     async remove(key) {
       kept.delete(key)
     },
+    watch() {},
     async close() {},
   }
 }

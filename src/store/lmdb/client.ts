@@ -12,13 +12,12 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../../errors.ts'
 import { UnreadableEntry } from '../encoding.ts'
+import { type ConnectionWatch, UNWATCHED } from '../store.ts'
 import type { Answer, Contents, Obstacle, Operation } from './file.ts'
 import type { Report, Request } from './process.ts'
 
-/** Callbacks for what happens to the environment; `problem` is for the operator. */
+/** Callbacks for what happens to the files; `problem` is for the operator. */
 export interface LmdbEvents {
-  onReady(): void
-  onProblem(problem: string): void
   /** The damaged file was moved to `movedTo`; the environment begins empty. */
   onMovedAside(problem: string, movedTo: string): void
 }
@@ -75,6 +74,7 @@ export class LmdbClient {
   readonly #contents: Contents
   readonly #now: () => number
   readonly #events: LmdbEvents
+  #watch = UNWATCHED
   #process: ChildProcess | undefined
   /** Why operations are refused now; `undefined` while the process can serve. */
   #problem: string | undefined = 'not open yet'
@@ -110,6 +110,11 @@ export class LmdbClient {
       throw new Error(`Cannot open the LMDB store in ${this.#directory}: ${failure.problem}`)
     }
     if (failure) this.#retryLater(failure.problem)
+  }
+
+  /** Has `watch` told of the process from now on: when it has opened the environment, and when it has ended. */
+  watch(watch: ConnectionWatch): void {
+    this.#watch = watch
   }
 
   /** Resolves when the process has exited, after it has answered the operations of before. */
@@ -231,7 +236,7 @@ export class LmdbClient {
   #opened(): void {
     this.#openFile = inodeOf(join(this.#directory, DATA_FILE))
     this.#problem = undefined
-    this.#events.onReady()
+    this.#watch.onReady()
   }
 
   /** Handles the exit of a process that had the environment open. */
@@ -264,7 +269,7 @@ export class LmdbClient {
     this.#gathered = []
     this.#waiting = 0
     for (const { reject } of lost) reject(new Error(`LMDB: ${problem}`))
-    if (!this.#isClosing) this.#events.onProblem(problem)
+    if (!this.#isClosing) this.#watch.onLost(problem)
   }
 
   /**

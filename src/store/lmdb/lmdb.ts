@@ -5,7 +5,7 @@
 import type { Entry } from '../entry.ts'
 import type { Journal, Text } from '../local/journal.ts'
 import type { Learnt } from '../merge.ts'
-import type { SharedStore } from '../store.ts'
+import type { ConnectionWatch, UnguardedStore } from '../store.ts'
 import { LmdbClient, type LmdbEvents } from './client.ts'
 import type { Found } from './file.ts'
 
@@ -31,11 +31,15 @@ export async function openLmdbJournal(directory: string, events: LmdbEvents): Pr
 }
 
 /** A store whose operations reject while the environment is not open. */
-export class LmdbStore implements SharedStore {
+export class LmdbStore implements UnguardedStore {
   readonly #client: LmdbClient
 
   constructor(client: LmdbClient) {
     this.#client = client
+  }
+
+  watch(watch: ConnectionWatch): void {
+    this.#client.watch(watch)
   }
 
   async find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
@@ -84,6 +88,10 @@ export class LmdbJournal implements Journal {
 
   constructor(client: LmdbClient) {
     this.#client = client
+  }
+
+  watch(watch: ConnectionWatch): void {
+    this.#client.watch(watch)
   }
 
   async load(after: string, limit: number): Promise<readonly Text[]> {

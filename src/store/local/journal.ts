@@ -4,6 +4,7 @@
 // to disk is the matter of lmdb/.
 
 import { messageOf } from '../../errors.ts'
+import type { ConnectionWatch } from '../store.ts'
 
 /** A text and its key. */
 export type Text = readonly [key: string, text: string]
@@ -14,6 +15,8 @@ export interface Journal {
   load(after: string, limit: number): Promise<readonly Text[]>
   put(key: string, text: string): Promise<unknown>
   remove(key: string): Promise<unknown>
+  /** Calls `watch` from now on, in place of an earlier one. */
+  watch(watch: ConnectionWatch): void
   close(): Promise<void>
 }
 
@@ -66,12 +69,16 @@ export class SteadyJournal {
   constructor(journal: Journal, watch: JournalWatch) {
     this.#journal = journal
     this.#watch = watch
+    journal.watch({
+      onReady: () => void this.#catchUp(),
+      onLost: (problem) => this.#fail(problem),
+    })
   }
 
   /** Restores `source` from the journal; while that cannot be read, resolves without it and retries later. */
   async begin(source: JournalSource): Promise<void> {
     this.#source = source
-    await this.catchUp()
+    await this.#catchUp()
   }
 
   /** Resolves once the text is written down, or cannot be for now. */
@@ -85,7 +92,7 @@ export class SteadyJournal {
   }
 
   /** Retries at once, as when the journal has just come back: reads what was not read, writes what was not written. */
-  async catchUp(): Promise<void> {
+  async #catchUp(): Promise<void> {
     const source = this.#source
     if (!source || this.#state !== 'behind' || this.#isCatchingUp || this.#isClosed) return
     clearTimeout(this.#retryTimer)
@@ -101,14 +108,14 @@ export class SteadyJournal {
         await this.#inBatches(source.texts(), (text) => this.#journal.put(...text))
       this.#caughtUp()
     } catch (error) {
-      this.fail(messageOf(error))
+      this.#fail(messageOf(error))
     }
     this.#isCatchingUp = false
     if (this.#isBehind()) this.#retryLater()
   }
 
-  /** Opens the circuit. The owner also calls this for what the journal reports by itself. */
-  fail(problem: string): void {
+  /** Opens the circuit. */
+  #fail(problem: string): void {
     this.#clearAnswerTimer()
     for (const done of this.#waiting) done()
     this.#waiting.clear()
@@ -129,7 +136,7 @@ export class SteadyJournal {
 
   #retryLater(): void {
     clearTimeout(this.#retryTimer)
-    if (!this.#isClosed) this.#retryTimer = setTimeout(() => void this.catchUp(), JOURNAL_BACKOFF).unref()
+    if (!this.#isClosed) this.#retryTimer = setTimeout(() => void this.#catchUp(), JOURNAL_BACKOFF).unref()
   }
 
   #caughtUp(): void {
@@ -174,7 +181,7 @@ export class SteadyJournal {
     if (this.#state === 'behind') return Promise.resolve()
     const written = write()
     if (this.#state === 'up to date') return this.#wait(written)
-    written.catch((error: unknown) => this.fail(messageOf(error)))
+    written.catch((error: unknown) => this.#fail(messageOf(error)))
     return Promise.resolve()
   }
 
@@ -182,7 +189,7 @@ export class SteadyJournal {
     return new Promise((resolve) => {
       this.#waiting.add(resolve)
       this.#answerTimer ??= setTimeout(
-        () => this.fail(`it did not answer within ${JOURNAL_TIMEOUT}ms`),
+        () => this.#fail(`it did not answer within ${JOURNAL_TIMEOUT}ms`),
         JOURNAL_TIMEOUT,
       )
       written.then(
@@ -193,7 +200,7 @@ export class SteadyJournal {
           resolve()
         },
         (error: unknown) => {
-          if (this.#waiting.has(resolve)) this.fail(messageOf(error))
+          if (this.#waiting.has(resolve)) this.#fail(messageOf(error))
         },
       )
     })

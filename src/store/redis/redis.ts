@@ -19,16 +19,14 @@ import {
 } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
-import type { SharedStore } from '../store.ts'
+import { type ConnectionWatch, UNWATCHED, type UnguardedStore } from '../store.ts'
 import { createRedisClient, type RedisClient, serversOf, streamsOf } from './client.ts'
 import { ExplainedProblem, explainProblem, isFromReplica, isRefusal } from './problem.ts'
 import { type RedisSettings, retryDelay } from './settings.ts'
 
-/** Callbacks for what happens to the connection; problems and warnings are for the operator. */
+/** Callbacks for what checks find. */
 export interface RedisEvents {
-  onReady(): void
-  onProblem(problem: string): void
-  /** Redis serves, but not as it should. Called again only when the warning has changed. */
+  /** Redis serves, but not as it should. Called again only when the warning, for the operator, has changed. */
   onWarning(warning: string): void
 }
 
@@ -76,22 +74,8 @@ const NO_KEY = -2
 
 /** The store, once the first attempt to connect has succeeded or failed; after a failure it retries by itself. */
 export async function openRedisStore(settings: RedisSettings, events: RedisEvents): Promise<RedisStore> {
-  let settled: () => void
-  const firstAttempt = new Promise<void>((resolve) => {
-    settled = resolve
-  })
-  const store = new RedisStore(settings, {
-    onReady() {
-      settled()
-      events.onReady()
-    },
-    onProblem(problem) {
-      settled()
-      events.onProblem(problem)
-    },
-    onWarning: (warning) => events.onWarning(warning),
-  })
-  await firstAttempt
+  const store = new RedisStore(settings, events)
+  await new Promise<void>((resolve) => store.watch({ onReady: resolve, onLost: () => resolve() }))
   return store
 }
 
@@ -100,10 +84,11 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
  * connection is lost, or when Redis refuses an operation for a reason of the server (it is full, a replica by now, …),
  * and closes when a check in the slot of the refused key has succeeded.
  */
-export class RedisStore implements SharedStore {
+export class RedisStore implements UnguardedStore {
   readonly #client: RedisClient
   readonly #settings: RedisSettings
   readonly #events: RedisEvents
+  #watch = UNWATCHED
   /** Why operations are refused now; `undefined` while Redis is connected and can serve. */
   #problem: string | undefined = 'not connected yet'
   #lastError: string | undefined
@@ -128,6 +113,10 @@ export class RedisStore implements SharedStore {
     })
     this.#client.on('close', () => this.#lost())
     this.#client.on('ready', () => void this.#examine(''))
+  }
+
+  watch(watch: ConnectionWatch): void {
+    this.#watch = watch
   }
 
   /**
@@ -329,7 +318,7 @@ export class RedisStore implements SharedStore {
       this.#problem = undefined
       this.#lastError = undefined
       this.#failedExaminations = 0
-      this.#events.onReady()
+      this.#watch.onReady()
     } catch (error) {
       if (examination === this.#examination && !this.#isClosed) this.#refused(error, name)
     }
@@ -363,7 +352,7 @@ export class RedisStore implements SharedStore {
 
   #failed(problem: string): void {
     this.#problem = problem
-    this.#events.onProblem(problem)
+    this.#watch.onLost(`Redis: ${problem}`)
   }
 }
 

@@ -13,21 +13,25 @@ import { endWith, type Scope, scratch, waitFor } from '../../support/scratch.ts'
 import { describeSetBackStore, describeSharedStore } from '../conformance.ts'
 
 const DAY = 86_400_000
-const SILENT = { onReady() {}, onProblem() {}, onMovedAside() {} }
+const SILENT = { onMovedAside() {} }
 
 interface Opened {
   readonly store: LmdbStore
-  /** The events of the store, in order. */
+  /** The events of the store, in order; the first is that of a check right after it was opened. */
   readonly events: readonly string[]
 }
 
 async function openIn(dir: string, now: () => number = Date.now): Promise<Opened> {
   const events: string[] = []
   const store = await openLmdbStore(dir, now, {
-    onReady: () => events.push('ready'),
-    onProblem: (problem) => events.push(`problem: ${problem}`),
     onMovedAside: (problem) => events.push(`moved aside: ${problem}`),
   })
+  const watch = {
+    onReady: () => events.push('ready'),
+    onLost: (problem: string) => events.push(`problem: ${problem}`),
+  }
+  store.watch(watch)
+  await store.check().then(watch.onReady, ({ message }: Error) => watch.onLost(message))
   return { store, events }
 }
 

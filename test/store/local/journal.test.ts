@@ -85,12 +85,17 @@ test('what could not be read at the start is taken up later, and what was learnt
   const journal = journalIn(kept)
   const { load } = journal
   journal.load = burns
-  const { local, steady } = open(journal)
+  let back = () => {}
+  journal.watch = ({ onReady }) => {
+    back = onReady
+  }
+  const { local } = open(journal)
   await local.restore()
   assert.deepEqual(await local.find(['known']), [undefined])
   await local.pass('passes meanwhile', DAY)
   journal.load = load
-  await steady.catchUp()
+  back()
+  await advance(0)
   const found = await local.find(['known', 'passes meanwhile'])
   assert.deepEqual(
     found.map((entry) => entry?.passed),

@@ -13,7 +13,7 @@ import { describeStore } from '../conformance.ts'
 const DAY = 86_400_000
 const TIMES = { retryWindow: 2 * DAY, lifetime: 36 * DAY }
 
-const SILENT = { onReady() {}, onProblem() {}, onMovedAside() {} }
+const SILENT = { onMovedAside() {} }
 
 async function setUp(limit = 1000, journal?: Journal) {
   const clock = { now: 1_700_000_000_000.5 }
