@@ -55,6 +55,7 @@ export class GuardedStore implements SharedStore {
   #state: StoreState = { up: false, since: new Date() }
   /** Whether reads go to the store while it is down: its last failure was an answer to a write. */
   #isReadable = false
+  /** When the store last went down or came back; not when it came up for the first time. */
   #changedAt = Number.NEGATIVE_INFINITY
   #probeDelay = MIN_PROBE_DELAY
   #probeTimer: NodeJS.Timeout | undefined
@@ -176,7 +177,7 @@ export class GuardedStore implements SharedStore {
 
   #markUp(): void {
     if (this.#state.up) return
-    this.#changedAt = performance.now()
+    if (this.#isDown) this.#changedAt = performance.now()
     this.#state = { up: true, since: new Date() }
     this.#watch.onUp()
   }

@@ -124,6 +124,36 @@ test('a store that reports itself back is probed at once', async (t) => {
   assert.deepEqual(events, ['down: the connection was closed', 'check ok', 'up'])
 })
 
+test('a store that reports itself back and is not is probed with the same backoff again', async (t) => {
+  const { events, store, connection, advance } = setUp(t)
+  store.check = burns
+  connection.onLost('the connection was closed')
+  await advance(200)
+  connection.onReady()
+  await nextTurn()
+  await advance(450)
+  assert.deepEqual(events, ['down: the connection was closed', 'check error'])
+  await advance(50)
+  assert.deepEqual(events.slice(1), ['check error', 'check error'])
+  await advance(1000)
+  assert.equal(events.length, 4)
+})
+
+test('a store that has only just come up for the first time is probed as soon as one that has long been up', async (t) => {
+  const { guarded, events, store, connection, advance } = setUp(t)
+  await guarded.check()
+  connection.onLost('the connection was closed')
+  await advance(250)
+  assert.deepEqual(events.slice(-2), ['check ok', 'up'])
+  events.length = 0
+  store.check = burns
+  connection.onLost('the connection was closed')
+  await advance(450)
+  assert.deepEqual(events, ['down: the connection was closed'], 'a relapse')
+  await advance(50)
+  assert.deepEqual(events.slice(1), ['check error'])
+})
+
 test('a failing store is reported down once, and up once when it answers', async (t) => {
   const { guarded, events, store, connection, advance } = setUp(t)
   store.add = burns
