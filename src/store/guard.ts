@@ -1,12 +1,14 @@
-// A circuit breaker with time-outs around a store. The first failure or time-out opens the circuit: waiting and new
-// operations are refused at once, until a probe in the background succeeds, with backoff between probes. After a failed
-// write, as on a full disk, reads still go to the store until one fails too. Operations are counted, and results are
-// passed on unchanged. What mail gets while the store is down is the caller's decision.
+// A circuit breaker with time-outs around a store, and the only one: stores report what they notice, and whether they
+// can be used is decided here. The first failure, time-out or lost connection opens the circuit: waiting and new
+// operations are refused at once, until a probe in the background succeeds. Probes follow each other with backoff; a
+// store that has reconnected is probed at once. After a failed write, as on a full disk, reads still go to the store
+// until one fails too. Operations are counted, and results are passed on unchanged. What mail gets while the store is
+// down is the caller's decision.
 
 import { UnreadableEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
-import type { SharedStore, UnguardedStore } from './store.ts'
+import { type SharedStore, StoreUnusable, type UnguardedStore } from './store.ts'
 
 /** The operations that are counted. */
 export type OperationName = 'find' | 'add' | 'pass' | 'count' | 'counts' | 'forget' | 'merge' | 'check'
@@ -209,7 +211,7 @@ export class GuardedStore implements SharedStore {
         (error: Error) => {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'error')
-          if (isOutage(operation, error)) this.#markDown(error.message, !isRead(operation))
+          if (isOutage(operation, error)) this.#markDown(error.message, isReadableAfter(operation, error))
           reject(error)
         },
       )
@@ -249,4 +251,9 @@ function isRead(operation: OperationName): boolean {
  */
 function isOutage(operation: OperationName, error: Error): boolean {
   return !(error instanceof UnreadableEntry) && operation !== 'merge'
+}
+
+/** Whether reads may still succeed: the store has answered, and the error does not concern them. */
+function isReadableAfter(operation: OperationName, error: Error): boolean {
+  return !isRead(operation) && !(error instanceof StoreUnusable)
 }

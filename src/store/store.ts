@@ -7,7 +7,9 @@
 // - When more time is left of an entry than it was set with, as after the store's clock was set back, its window
 //   restarts now. The window of a count does so at its next `count`.
 // - An operation rejects with a message that names the cause when something outside of this process fails it: Redis is
-//   gone, the disk is full, or a value was not written by greymx.
+//   gone, the disk is full, or a value was not written by greymx. `UnreadableEntry` (encoding.ts) concerns one value,
+//   `StoreUnusable` every operation. After any other error of a write, reads may still succeed.
+// - Time-outs, the circuit breaker and its probes are around a store, in guard.ts, and not in it.
 
 import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
@@ -44,6 +46,9 @@ export interface SharedStore extends Store {
    */
   merge(key: string, learnt: Learnt): Promise<void>
 }
+
+/** An error that concerns every operation: the store cannot be used for now, not even to read. */
+export class StoreUnusable extends Error {}
 
 /** Callbacks for the connection of a store to the server or process that keeps its entries. */
 export interface ConnectionWatch {

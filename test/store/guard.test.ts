@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { UnreadableEntry } from '../../src/store/encoding.ts'
 import { GuardedStore } from '../../src/store/guard.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
-import type { ConnectionWatch } from '../../src/store/store.ts'
+import { type ConnectionWatch, StoreUnusable } from '../../src/store/store.ts'
 
 const TIMEOUT = 250
 
@@ -152,6 +152,32 @@ test('a store that has only just come up for the first time is probed as soon as
   assert.deepEqual(events, ['down: the connection was closed'], 'a relapse')
   await advance(50)
   assert.deepEqual(events.slice(1), ['check error'])
+})
+
+test('a store that says that it cannot be used is not even read, until a probe succeeds', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  const loads = () => Promise.reject(new StoreUnusable('it is loading'))
+  Object.assign(store, { add: loads, check: loads })
+  const finding = guarded.find(['before'])
+  await Promise.all([finding, assert.rejects(guarded.add('a', 1), /it is loading/)])
+  await assert.rejects(guarded.find(['a']), /it is loading/)
+  await advance(250)
+  await assert.rejects(guarded.find(['a']), /it is loading/)
+  assert.deepEqual(
+    events.filter((event) => event !== 'up'),
+    ['find ok', 'add error', 'down: it is loading', 'find refused', 'check error', 'find refused'],
+  )
+  store.check = answers
+  await advance(500)
+  assert.deepEqual(await guarded.find(['a']), [undefined])
+})
+
+test('a merge that is refused says nothing about the store', async (t) => {
+  const { guarded, events, store } = setUp(t)
+  store.merge = () => Promise.reject(new StoreUnusable('no scripts'))
+  await guarded.check()
+  await assert.rejects(guarded.merge('a', { counted: 1, left: 1 }), /no scripts/)
+  assert.deepEqual(events, ['check ok', 'up', 'merge error'])
 })
 
 test('a failing store is reported down once, and up once when it answers', async (t) => {

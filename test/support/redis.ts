@@ -145,12 +145,21 @@ const SLOTS = [
   ['10923', '16383'],
 ] as const
 
-/** Starts three masters with a replica each; they take a node for dead after a second of silence. */
-export async function startCluster(options: { readonly dir: string }): Promise<Cluster> {
-  const nodes = await Promise.all(SLOTS.flatMap(() => [0, 1]).map(() => startNode(options.dir)))
+/**
+ * Starts three masters with a replica each, or with none; they take a node for dead after a second of silence. `args`
+ * are passed to all nodes, as by startRedis.
+ */
+export async function startCluster(options: {
+  readonly dir: string
+  readonly replicas?: 'none'
+  readonly args?: readonly string[]
+}): Promise<Cluster> {
+  const { dir, replicas: wanted, args = [] } = options
+  const size = wanted === 'none' ? SLOTS.length : 2 * SLOTS.length
+  const nodes = await Promise.all(Array.from({ length: size }, () => startNode(dir, { args })))
   const [masters, replicas] = [nodes.slice(0, SLOTS.length), nodes.slice(SLOTS.length)]
   const ids = await Promise.all(masters.map(({ redis }) => redis.cli('cluster', 'myid')))
-  const [{ redis: first }] = nodes as [(typeof nodes)[0]] // there are six
+  const [{ redis: first }] = nodes as [(typeof nodes)[0]] // there are at least three
   await Promise.all(
     nodes.map(async ({ redis, busPort }, index) => {
       await redis.cli('cluster', 'set-config-epoch', `${index + 1}`)
@@ -167,7 +176,7 @@ export async function startCluster(options: { readonly dir: string }): Promise<C
   for (const { redis } of nodes) {
     await waitFor('the cluster', async () => {
       const info = await redis.cli('cluster', 'info')
-      const replicasKnown = (await redis.cli('cluster', 'nodes')).match(/slave /g)?.length
+      const replicasKnown = (await redis.cli('cluster', 'nodes')).match(/slave /g)?.length ?? 0
       return info.includes('cluster_state:ok') && replicasKnown === replicas.length
     })
   }

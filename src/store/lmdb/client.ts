@@ -1,5 +1,6 @@
 // The client of an LMDB environment that is open in a process of its own (process.ts). It starts that process, sends it
-// batches of operations, restarts it with backoff, and moves damaged files aside.
+// batches of operations, restarts it after a pause, and moves damaged files aside. Whether the environment can be
+// written to is found out by the circuit breakers of its users, guard.ts and journal.ts.
 //
 // LMDB maps its file into memory and trusts it. Reading a file that was cut short or overwritten can kill the process
 // by a signal, and a disk that hangs blocks the thread that waits for it. In a process of its own, such a crash costs
@@ -12,7 +13,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../../errors.ts'
 import { UnreadableEntry } from '../encoding.ts'
-import { type ConnectionWatch, UNWATCHED } from '../store.ts'
+import { type ConnectionWatch, StoreUnusable, UNWATCHED } from '../store.ts'
 import type { Answer, Contents, Obstacle, Operation } from './file.ts'
 import type { Report, Request } from './process.ts'
 
@@ -30,7 +31,7 @@ const LOCK_FILE = 'lock.mdb'
 /** Number of damaged files that are kept; older ones are deleted. */
 const MAX_MOVED_ASIDE = 3
 
-/** Time between attempts to open the environment, in milliseconds. */
+/** Time between attempts to open the environment anew, in milliseconds: what reconnecting is for another store. */
 const REOPEN_BACKOFF = 1000
 
 /** A process that owes answers and sends none for this time, in milliseconds, is killed and restarted. */
@@ -133,7 +134,7 @@ export class LmdbClient {
 
   /** Resolves with the value of `operation` (file.ts), and rejects with its error. */
   ask(operation: Operation): Promise<unknown> {
-    if (this.#problem !== undefined) return Promise.reject(new Error(`LMDB: ${this.#problem}`))
+    if (this.#problem !== undefined) return Promise.reject(new StoreUnusable(`LMDB: ${this.#problem}`))
     if (this.#waiting >= MAX_WAITING_OPERATIONS) {
       return Promise.reject(new Error('LMDB: too many operations are waiting already'))
     }
@@ -268,7 +269,7 @@ export class LmdbClient {
     this.#sent.clear()
     this.#gathered = []
     this.#waiting = 0
-    for (const { reject } of lost) reject(new Error(`LMDB: ${problem}`))
+    for (const { reject } of lost) reject(new StoreUnusable(`LMDB: ${problem}`))
     if (!this.#isClosing) this.#watch.onLost(problem)
   }
 

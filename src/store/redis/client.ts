@@ -7,7 +7,7 @@ import { createHostLookup } from './host-addresses.ts'
 import { Cluster, Redis, type RedisOptions } from './ioredis.ts'
 import { endOnStrayReplies } from './replies.ts'
 import { sentinelConnector } from './sentinel.ts'
-import { REPLY_TIMEOUT, type RedisSettings, type RedisTls, retryDelay } from './settings.ts'
+import { REPLY_TIMEOUT, type RedisSettings, type RedisTls } from './settings.ts'
 
 /** A client of one server, or of a Cluster. */
 export type RedisClient = Redis | Cluster
@@ -20,15 +20,18 @@ const DISCONNECT_TIMEOUT = 100
 /** Number of times that a command is redirected between nodes while slots of a Cluster move. */
 const MAX_REDIRECTIONS = 5
 
-/** A client that connects, and reconnects with backoff until it is disconnected. */
-export function createRedisClient(settings: RedisSettings): RedisClient {
+/**
+ * A client that connects, and reconnects until it is disconnected. `nextDelay` is called before each attempt to
+ * reconnect and returns the backoff, in milliseconds.
+ */
+export function createRedisClient(settings: RedisSettings, nextDelay: () => number): RedisClient {
   const { servers, database, login, sentinelLogin } = settings
   const anonymous = connectionOptions(settings.tls)
   const common = { ...anonymous, ...login }
   const open = socketOpener(createHostLookup(), anonymous.tls)
   const Connector = hostConnector(open)
   // No offline queue: the MTA is waiting, so a command that cannot be sent now fails now.
-  const single = { ...common, db: database, enableOfflineQueue: false, retryStrategy: retryDelay }
+  const single = { ...common, db: database, enableOfflineQueue: false, retryStrategy: nextDelay }
   switch (servers.kind) {
     case 'tcp':
       return new Redis({ ...single, ...servers.address, Connector })
@@ -43,7 +46,7 @@ export function createRedisClient(settings: RedisSettings): RedisClient {
       return new Cluster([...servers.nodes], {
         // The client connects to nodes at once, as it does not report why a connection made on demand has failed.
         redisOptions: { ...common, Connector, lazyConnect: false },
-        clusterRetryStrategy: retryDelay,
+        clusterRetryStrategy: nextDelay,
         enableReadyCheck: false,
         maxRedirections: MAX_REDIRECTIONS,
         // Here too, commands fail at once; only those for a node that is being connected to wait for that.
@@ -61,6 +64,22 @@ export function serversOf(client: RedisClient): Redis[] {
   return client instanceof Cluster ? client.nodes('master') : [client]
 }
 
+/**
+ * Resolves when each server that takes writes is connected or cannot be. The client of a Cluster is ready as soon as it
+ * knows the nodes.
+ */
+export async function untilConnected(client: RedisClient): Promise<void> {
+  await Promise.all(serversOf(client).map(untilSettled))
+}
+
+function untilSettled(server: Redis): Promise<void> | undefined {
+  if (server.status === 'ready' || server.status === 'end') return undefined
+  return new Promise((resolve) => {
+    server.once('ready', resolve)
+    server.once('end', resolve)
+  })
+}
+
 /** The open connections to the servers that take writes. */
 export function streamsOf(client: RedisClient): Duplex[] {
   if (client instanceof Redis) return [client.stream]
@@ -76,7 +95,7 @@ function connectionOptions(tls: RedisTls | undefined) {
     // Its timer delays the exit of the process, even when there is no connection left to close.
     disconnectTimeout: DISCONNECT_TIMEOUT,
     socketTimeout: REPLY_TIMEOUT,
-    // The store's own check tells more than the client's, and the user may lack the right to INFO and CLIENT.
+    // The check of redis.ts tells more than the client's, and the user may lack the right to INFO and CLIENT.
     enableReadyCheck: false,
     disableClientInfo: true,
   } satisfies RedisOptions

@@ -47,14 +47,6 @@ const BUG_REPORT_NOTE = '. Please report this.'
 /** An error whose message needs no explanation for the operator. */
 export class ExplainedProblem extends Error {}
 
-/** Error replies that concern the server and not one command: all codes but ERR. */
-const REFUSAL = /^(?!ERR )[A-Z]{2,} /
-
-/** Whether an error reply says that the server cannot serve at all. */
-export function isRefusal(message: string): boolean {
-  return REFUSAL.test(message)
-}
-
 /** Whether an error reply comes from a replica, so that another server is the master or will be soon. */
 export function isFromReplica(message: string): boolean {
   return /^(READONLY|MASTERDOWN) /.test(message)

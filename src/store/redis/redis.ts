@@ -1,12 +1,14 @@
 // The store in Redis, shared by any number of hosts. A key's TTL is its window: a pending key is set with the retry
 // window, a passed one with the lifetime, and set again as it is used. So no cleaner is needed, and the age of an entry
-// follows from what is left of its TTL, by Redis's clock alone. Connecting is the matter of client.ts.
+// follows from what is left of its TTL, by Redis's clock alone. Connecting is the matter of client.ts. Whether Redis is
+// asked at all, and when it is examined after a failure, the circuit breaker of guard.ts decides.
 //
 // Redis keeps the instant at which a key expires. On a replica that is promoted while its clock is behind, or on a
 // server whose date was set back, more is left of a key than it was set with. The window of such an entry restarts when
 // it is found.
 
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import {
   ageEntry,
@@ -19,12 +21,12 @@ import {
 } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
-import { type ConnectionWatch, UNWATCHED, type UnguardedStore } from '../store.ts'
-import { createRedisClient, type RedisClient, serversOf, streamsOf } from './client.ts'
-import { ExplainedProblem, explainProblem, isFromReplica, isRefusal } from './problem.ts'
+import { type ConnectionWatch, StoreUnusable, UNWATCHED, type UnguardedStore } from '../store.ts'
+import { createRedisClient, type RedisClient, serversOf, streamsOf, untilConnected } from './client.ts'
+import { ExplainedProblem, explainProblem, isFromReplica } from './problem.ts'
 import { type RedisSettings, retryDelay } from './settings.ts'
 
-/** Callbacks for what checks find. */
+/** Callbacks for what a check finds. */
 export interface RedisEvents {
   /** Redis serves, but not as it should. Called again only when the warning, for the operator, has changed. */
   onWarning(warning: string): void
@@ -36,8 +38,14 @@ const MIN_REDIS_VERSION = 7
 /** TTL of what a check writes, in milliseconds, in case it cannot delete that. */
 const CHECK_LIFETIME = 10_000
 
+/** A check waits for INFO from the other nodes of a Cluster for this time at most, in milliseconds, as one may hang. */
+const INFO_TIMEOUT = 50
+
 /** Redis's errors for a value of another type than the command's, which greymx has not written. */
 const UNREADABLE = /^WRONGTYPE|^ERR (value is not an integer|increment or decrement would overflow)/
+
+/** What is said of a connection that was closed without an error. */
+const CLOSED_WITHOUT_ERROR = 'the connection was closed'
 
 /** ioredis's errors for commands and nodes whose connection is closed. */
 const CLOSED = /^Connection is closed|^Stream isn't writeable|^Command aborted/
@@ -80,39 +88,43 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
 }
 
 /**
- * A store with a circuit breaker: operations reject at once while Redis cannot be used. The circuit opens when the
- * connection is lost, or when Redis refuses an operation for a reason of the server (it is full, a replica by now, …),
- * and closes when a check in the slot of the refused key has succeeded.
+ * A store whose operations reject while Redis is not connected, and with the reason when Redis refuses them. It asks
+ * nothing by itself. It reconnects by itself after a lost connection, and when a replica has refused a write, as another
+ * server is the master then or will be soon.
  */
 export class RedisStore implements UnguardedStore {
   readonly #client: RedisClient
   readonly #settings: RedisSettings
   readonly #events: RedisEvents
   #watch = UNWATCHED
-  /** Why operations are refused now; `undefined` while Redis is connected and can serve. */
-  #problem: string | undefined = 'not connected yet'
+  /** Why the last connection was lost or the last attempt to connect failed; `undefined` once connected again. */
   #lastError: string | undefined
+  /** Attempts to reconnect since the last successful check, so that their backoff grows while Redis cannot serve. */
+  #reconnects = 0
+  /** Whether the connection uses the database of the settings. */
+  #isDatabaseSelected = true
+  /** Name of the key that Redis refused last, '' at first. In a Cluster, a check has to examine the node that has it. */
+  #refusedName = ''
   #warning = ''
   #isGathering = false
-  #isClosed = false
-  /** Number of the current examination; results of earlier ones are ignored. */
-  #examination = 0
-  #failedExaminations = 0
-  #timer: NodeJS.Timeout | undefined
 
   constructor(settings: RedisSettings, events: RedisEvents) {
     this.#settings = settings
     this.#events = events
-    this.#client = createRedisClient(settings)
+    this.#client = createRedisClient(settings, () => {
+      this.#reconnects += 1
+      return retryDelay(this.#reconnects)
+    })
     this.#client.on('error', (error: Error & { command?: { name: string } }) => {
-      // ioredis selects the database when it connects and ignores a failure; `#select` detects and reports that.
-      if (error.command?.name !== 'select') this.#erred(error)
+      // ioredis selects the database when it connects, and goes on with another one after a failure.
+      if (error.command?.name === 'select') this.#isDatabaseSelected = false
+      else this.#erred(error)
     })
     this.#client.on('node error', (error: Error) => {
       this.#lastError = this.#describe(error)
     })
     this.#client.on('close', () => this.#lost())
-    this.#client.on('ready', () => void this.#examine(''))
+    this.#client.on('ready', () => void this.#connected())
   }
 
   watch(watch: ConnectionWatch): void {
@@ -124,7 +136,7 @@ export class RedisStore implements UnguardedStore {
    * the previous entry, which never turns a first attempt into a pass.
    */
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
-    if (this.#problem !== undefined) return Promise.reject(new Error(`Redis: ${this.#problem}`))
+    if (!this.#isConnected) return Promise.reject(this.#notConnected())
     this.#gather()
     // Callbacks instead of promises, as this is most of what an attempt costs.
     return new Promise((resolve, reject) => {
@@ -212,13 +224,40 @@ export class RedisStore implements UnguardedStore {
     if (typeof found === 'string') decodeEntry(key, found) // throws
   }
 
+  /**
+   * The whole examination: the database, the servers' versions, and every command that mail needs. In a Cluster, the
+   * node is examined that refused a key last. Takes one round trip, or two where the database is yet to be selected.
+   */
   async check(): Promise<void> {
-    await this.#ask(checkKey(''), writeReadDelete)
+    if (!this.#isConnected) throw this.#notConnected()
+    const name = this.#settings.prefix + checkKey(this.#refusedName)
+    try {
+      if (!this.#isDatabaseSelected) await this.#select()
+      this.#gather()
+      const servers = serversOf(this.#client)
+      const infos = servers.map(() => '')
+      const informed = servers.map(async (server, index) => {
+        infos[index] = await server.info().catch(() => '') // INFO may be forbidden
+      })
+      // The server that is written to has answered INFO by then, as it answers in order.
+      const [written] = await Promise.allSettled([
+        writeReadDelete(this.#client, name),
+        Promise.race([Promise.all(informed), sleep(INFO_TIMEOUT, undefined, { ref: false })]),
+      ])
+      const unsupported = infos.map(unsupportedServer).find((problem) => problem !== undefined)
+      if (unsupported !== undefined) throw new ExplainedProblem(unsupported)
+      if (written.status === 'rejected') throw written.reason
+      this.#warn(infos.map(evictionWarning).find((warning) => warning !== undefined) ?? '')
+    } catch (error) {
+      if (this.#refusedName === '') this.#refusedName = name
+      throw this.#unusable(error)
+    }
+    this.#lastError = undefined
+    this.#reconnects = 0
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true
-    clearTimeout(this.#timer)
+    this.watch(UNWATCHED)
     this.#client.disconnect()
   }
 
@@ -236,7 +275,7 @@ export class RedisStore implements UnguardedStore {
       if (ttlNow === undefined || ttlNow <= ttl) return
       await this.#ask(key, (redis, name) => redis.pexpire(name, ttlNow, 'GT'))
     } catch {
-      // `#ask` has reported the problem.
+      // An operation that mail waits for will meet the same problem.
     }
   }
 
@@ -256,7 +295,7 @@ export class RedisStore implements UnguardedStore {
   }
 
   async #ask<T>(key: string, command: (redis: RedisClient, name: string) => Promise<T>): Promise<T> {
-    if (this.#problem !== undefined) throw new Error(`Redis: ${this.#problem}`)
+    if (!this.#isConnected) throw this.#notConnected()
     this.#gather()
     const name = this.#settings.prefix + key
     try {
@@ -266,93 +305,77 @@ export class RedisStore implements UnguardedStore {
     }
   }
 
+  get #isConnected(): boolean {
+    return this.#client.status === 'ready'
+  }
+
+  #notConnected(): StoreUnusable {
+    return new StoreUnusable(`Redis: ${this.#lastError ?? 'not connected yet'}`)
+  }
+
   /**
-   * The error for the caller; opens the circuit when it concerns the server. It names the problem of the connection
-   * where there is one, rather than that a command found it closed. ioredis's own error is not passed on, as it holds
-   * the command, which may be the one with the password.
+   * The error for the caller of an operation on the key `name`. All errors concern the server but those that begin with
+   * ERR, which concern one command.
    */
   #explain(error: unknown, name: string): Error {
     const message = messageOf(error)
     if (UNREADABLE.test(message)) return new UnreadableEntry(`Redis: ${message}`)
-    // In a cluster, no other event reports the loss of one node, so any error but ERR counts.
-    const isOfServer =
-      this.#settings.servers.kind === 'cluster' ? !message.startsWith('ERR ') : isRefusal(message)
-    if (this.#problem === undefined && isOfServer) this.#refused(error, name)
-    return new Error(`Redis: ${this.#problem ?? this.#describe(error)}`)
+    if (message.startsWith('ERR ')) return new Error(`Redis: ${this.#describe(error)}`)
+    this.#refusedName = name
+    return this.#unusable(error)
+  }
+
+  /**
+   * The error for the caller when the server cannot be used. It names the problem of the connection where there is one,
+   * rather than that a command found it closed. ioredis's own error is not passed on, as it holds the command, which may
+   * be the one with the password.
+   */
+  #unusable(error: unknown): StoreUnusable {
+    const problem = this.#describe(error)
+    if (isFromReplica(messageOf(error)) && this.#isConnected) {
+      this.#lastError = problem
+      this.#client.disconnect(true)
+    }
+    return new StoreUnusable(`Redis: ${problem}`)
   }
 
   #erred(error: Error): void {
-    if (this.#isClosed) return
     this.#lastError = this.#describe(error)
     // An error on a ready connection does not end it; if it is lost, `close` follows.
-    if (this.#client.status !== 'ready') this.#failed(this.#lastError)
+    if (!this.#isConnected) this.#watch.onLost(`Redis: ${this.#lastError}`)
   }
 
   /** What `error` means. For a closed connection, the error that closed it, which ioredis has reported only once. */
   #describe(error: unknown): string {
     const { login, sentinelLogin } = this.#settings
     const problem = explainProblem(error, [login.password, sentinelLogin.password])
-    return CLOSED.test(problem) ? (this.#lastError ?? problem) : problem
+    return CLOSED.test(problem) ? (this.#lastError ?? CLOSED_WITHOUT_ERROR) : problem
   }
 
   #lost(): void {
-    if (this.#isClosed) return
-    this.#examination += 1
-    clearTimeout(this.#timer)
-    this.#failed(this.#lastError ?? 'the connection was closed')
+    this.#isDatabaseSelected = true
+    this.#lastError ??= CLOSED_WITHOUT_ERROR
+    this.#watch.onLost(`Redis: ${this.#lastError}`)
   }
 
-  /** Half-open probe: closes the circuit if Redis can serve. `name` is the key that it refused, or ''. */
-  async #examine(name: string): Promise<void> {
-    this.#examination += 1
-    const examination = this.#examination
-    try {
-      await this.#select()
-      const servers = serversOf(this.#client)
-      const infos = await Promise.all(servers.map((server) => server.info().catch(() => ''))) // INFO may be forbidden
-      const unsupported = infos.map(unsupportedServer).find((problem) => problem !== undefined)
-      if (unsupported !== undefined) throw new ExplainedProblem(unsupported)
-      await writeReadDelete(this.#client, this.#settings.prefix + checkKey(name))
-      if (examination !== this.#examination || this.#isClosed) return
-      this.#warn(infos.map(evictionWarning).find((warning) => warning !== undefined) ?? '')
-      this.#problem = undefined
-      this.#lastError = undefined
-      this.#failedExaminations = 0
-      this.#watch.onReady()
-    } catch (error) {
-      if (examination === this.#examination && !this.#isClosed) this.#refused(error, name)
-    }
+  async #connected(): Promise<void> {
+    this.#lastError = undefined
+    await untilConnected(this.#client)
+    this.#watch.onReady()
   }
 
+  /** Selects the database again, as the user may have got the right to do so meanwhile. */
   async #select(): Promise<void> {
     const { database } = this.#settings
-    if (database === 0) return
     await this.#client.select(database).catch((error: Error) => {
       throw new Error(`cannot use database ${database}: ${error.message}`)
     })
-  }
-
-  /** Opens the circuit while connected: probes again after a backoff, or reconnects when the server is a replica. */
-  #refused(error: unknown, name: string): void {
-    const isReplica = isFromReplica(messageOf(error))
-    this.#lastError = this.#describe(error)
-    this.#failed(this.#lastError)
-    this.#failedExaminations += 1
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {
-      if (isReplica) this.#client.disconnect(true)
-      else void this.#examine(name)
-    }, retryDelay(this.#failedExaminations))
+    this.#isDatabaseSelected = true
   }
 
   #warn(warning: string): void {
     if (warning !== '' && warning !== this.#warning) this.#events.onWarning(warning)
     this.#warning = warning
-  }
-
-  #failed(problem: string): void {
-    this.#problem = problem
-    this.#watch.onLost(`Redis: ${problem}`)
   }
 }
 
