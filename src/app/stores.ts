@@ -16,9 +16,11 @@ import type { Store } from '../store/store.ts'
 
 /** Returns the opened stores. Rejects when one cannot be opened; an unreachable Redis is retried instead. */
 export async function openStores(config: Config, log: Log, metrics: Metrics): Promise<Stores> {
-  const local = isLocalUsed(config) ? await openLocal(config, log) : undefined
+  const reports = new Reports()
+  reports.begin()
+  const local = isLocalUsed(config) ? await openLocal(config, log, reports) : undefined
   try {
-    return new Stores(config, log, metrics, await openShared(config, log, metrics), local)
+    return new Stores(config, log, metrics, await openShared(config, log, metrics, reports), local)
   } catch (error) {
     await local?.close()
     throw error
@@ -88,6 +90,7 @@ export class Stores {
       const problem = `Cannot change on_store_error or local_store while not all that this host learnt is merged into ${this.name}`
       throw new Error(`${problem} (unmerged: ${unmerged}): expected a reload once it is, or a restart`)
     }
+    const reports = new Reports()
     const opened: Array<() => Promise<void>> = []
     const abandon = async () => {
       for (const close of opened.splice(0)) await close()
@@ -95,17 +98,21 @@ export class Stores {
     try {
       let shared = this.#shared
       if (!isDeepStrictEqual(next.store, this.#config.store)) {
-        shared = await openShared(next, this.#log, this.#metrics)
+        shared = await openShared(next, this.#log, this.#metrics, reports)
         opened.push(() => shared.guarded.close())
         const { up, problem } = shared.guarded.state
         if (!up) throw new Error(`Cannot use store ${formatStoreSpec(next.store)}: ${problem}`)
       }
       let local = this.local
       if (!keepsLocal) {
-        local = isLocalUsed(next) ? await openLocal(next, this.#log) : undefined
+        local = isLocalUsed(next) ? await openLocal(next, this.#log, reports) : undefined
         opened.push(async () => local?.close())
       }
-      return { apply: async () => this.#use(next, shared, local), abandon }
+      const apply = async () => {
+        reports.begin()
+        this.#use(next, shared, local)
+      }
+      return { apply, abandon }
     } catch (error) {
       await abandon()
       throw error
@@ -169,6 +176,23 @@ export class Stores {
   }
 }
 
+/** Holds back what stores report, until they are in use, as a reload may still be refused after they were opened. */
+class Reports {
+  #held: Array<() => void> | undefined = []
+
+  /** Calls `write`, once the stores are in use. */
+  report(write: () => void): void {
+    if (this.#held) this.#held.push(write)
+    else write()
+  }
+
+  begin(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const write of held) write()
+  }
+}
+
 /** A shared store. Its state is logged and counted between `begin` and `end` only. */
 interface SharedStore {
   readonly guarded: GuardedStore
@@ -176,11 +200,18 @@ interface SharedStore {
   end(): void
 }
 
-async function openShared(config: Config, log: Log, metrics: Metrics): Promise<SharedStore> {
+async function openShared(
+  config: Config,
+  log: Log,
+  metrics: Metrics,
+  reports: Reports,
+): Promise<SharedStore> {
   const name = formatStoreSpec(config.store)
   const store = await openStore(config.store, {
     onWarning: (warning) =>
-      log.event('warn', 'the store is in use, but is not set up as it should be', { store: name, warning }),
+      reports.report(() =>
+        log.event('warn', 'the store is in use, but is not set up as it should be', { store: name, warning }),
+      ),
     onMovedAside: (problem, movedTo) =>
       log.event(
         'error',
@@ -220,18 +251,18 @@ async function openShared(config: Config, log: Log, metrics: Metrics): Promise<S
   }
 }
 
-function openLocal({ local, greylist }: Config, log: Log): Promise<LocalStore> {
+function openLocal({ local, greylist }: Config, log: Log, reports: Reports): Promise<LocalStore> {
   const store = formatStoreSpec(local.store)
   return openLocalStore(local.store, local.entries, greylist.times, {
-    onWritten: () => log.event('info', 'local_store is written to disk again', { store }),
+    onWritten: () =>
+      reports.report(() => log.event('info', 'local_store is written to disk again', { store })),
     onUnwritten: (problem) =>
-      log.event(
-        'error',
-        'local_store cannot be written to disk: greymx goes on in memory, and a restart now would forget it',
-        {
-          store,
-          problem,
-        },
+      reports.report(() =>
+        log.event(
+          'error',
+          'local_store cannot be written to disk: greymx goes on in memory, and a restart now would forget it',
+          { store, problem },
+        ),
       ),
     onMovedAside: (problem, movedTo) =>
       log.event('error', 'damaged local_store was moved aside', { store, problem, moved_to: movedTo }),

@@ -131,7 +131,7 @@ export class GuardedStore implements SharedStore {
 
   /** Half-open probe of a store that is down: closes the circuit, or comes again after the backoff. Never rejects. */
   async #probe(): Promise<void> {
-    if (this.#isProbing || !this.#isDown) return
+    if (this.#isProbing || !this.#isDown || this.#isClosed) return
     clearTimeout(this.#probeTimer)
     this.#isProbing = true
     const isBack = await this.#withDeadline('check', this.#store.check()).then(

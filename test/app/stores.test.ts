@@ -3,9 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { MilterClient } from '../../src/milter/client.ts'
-import { type Greymx, startGreymx } from '../support/greymx.ts'
+import { type Greymx, type GreymxOptions, startGreymx } from '../support/greymx.ts'
 import { ask, milterSession } from '../support/milter.ts'
 import { type Redis, startRedis } from '../support/redis.ts'
 import { freePort, scratch, waitFor } from '../support/scratch.ts'
@@ -22,8 +23,13 @@ interface Bench {
   reload(settings: string, listen?: string): Promise<string>
 }
 
-async function setUp(t: TestContext, dir: string, settings: string): Promise<Bench> {
-  const greymx = await startGreymx({ dir, settings })
+async function setUp(
+  t: TestContext,
+  dir: string,
+  settings: string,
+  options: Pick<GreymxOptions, 'disk'> = {},
+): Promise<Bench> {
+  const greymx = await startGreymx({ dir, settings, ...options })
   const fixed = (await readFile(greymx.configFile, 'utf8')).replace(settings, '')
   const session = await openSession(t, greymx)
   return {
@@ -128,6 +134,35 @@ test('SIGHUP with a store that is away, or with a socket that is taken, changes 
   await waitFor('the connections to be closed', async () => (await clients(other)) === 0)
   assert.equal(await bench.ask('a@a.test'), 'tempfail early')
   assert.equal(stateLines(bench).length, 1, stateLines(bench).join('\n'))
+})
+
+test('a reload that is refused logs nothing of its stores as if they were in use, and one that is taken does', async (t) => {
+  const dir = await scratch(t)
+  const evicting = await startRedis({ dir, args: ['--maxmemory-policy', 'allkeys-lru'] })
+  const bench = await setUp(t, dir, `store: "memory:"\n${NO_LOOP_BREAKER}`)
+  const warnings = () => bench.greymx.log().filter((line) => line.includes('is not set up as it should be'))
+  const settings = `store: ${evicting.url}/0\n${NO_LOOP_BREAKER}`
+  assert.match(await bench.reload(settings, `inet:${evicting.port}@127.0.0.1`), /EADDRINUSE/)
+  await waitFor('the connections to be closed', async () => (await clients(evicting)) === 0)
+  assert.deepEqual(warnings(), [])
+  assert.match(await bench.reload(settings), TAKEN)
+  assert.equal(warnings().length, 1)
+})
+
+test('a local store on a full disk is reported by the reload that brings it into use, and by none that is refused', async (t) => {
+  const dir = await scratch(t)
+  const redis = await startRedis({ dir })
+  const disk = { path: `${dir}/disk`, size: '1m' }
+  const shared = `store: ${redis.url}/0\n${NO_LOOP_BREAKER}`
+  const bench = await setUp(t, dir, shared, { disk })
+  const filler = join(bench.greymx.root, disk.path, 'filler')
+  await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined) // fills the disk
+  const reports = () => bench.greymx.log().filter((line) => line.includes('local_store cannot be written'))
+  const settings = `${shared}\non_store_error: local\nlocal_store: "lmdb:${disk.path}/local"`
+  assert.match(await bench.reload(settings, `inet:${redis.port}@127.0.0.1`), /EADDRINUSE/)
+  assert.deepEqual(reports(), [])
+  assert.match(await bench.reload(settings), TAKEN)
+  assert.equal(reports().length, 1)
 })
 
 test('SIGHUP in an outage begins to decide locally; back again only when that was merged', async (t) => {

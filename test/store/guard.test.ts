@@ -124,6 +124,15 @@ test('a store that reports itself back is probed at once', async (t) => {
   assert.deepEqual(events, ['down: the connection was closed', 'check ok', 'up'])
 })
 
+test('a store that reports itself back while it is closed is not probed any more', async (t) => {
+  const { guarded, events, connection, advance } = setUp(t)
+  connection.onLost('the connection was closed')
+  await guarded.close()
+  connection.onReady()
+  await advance(5000)
+  assert.deepEqual(events, ['down: the connection was closed'])
+})
+
 test('a store that reports itself back and is not is probed with the same backoff again', async (t) => {
   const { events, store, connection, advance } = setUp(t)
   store.check = burns

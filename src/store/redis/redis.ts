@@ -48,7 +48,7 @@ const UNREADABLE = /^WRONGTYPE|^ERR (value is not an integer|increment or decrem
 const CLOSED_WITHOUT_ERROR = 'the connection was closed'
 
 /** ioredis's errors for commands and nodes whose connection is closed. */
-const CLOSED = /^Connection is closed|^Stream isn't writeable|^Command aborted/
+const CLOSED = /^Connection is closed|^Stream isn't writeable|^Command aborted|^Reached the max retries/
 
 /**
  * mergeEntry of merge.ts as a script, so that it is atomic. Its arguments are state, TTL and what is left of that, in
@@ -99,6 +99,8 @@ export class RedisStore implements UnguardedStore {
   #watch = UNWATCHED
   /** Why the last connection was lost or the last attempt to connect failed; `undefined` once connected again. */
   #lastError: string | undefined
+  /** Whether the connection is given up, and is open only until the server has closed its end too. */
+  #isLeaving = false
   /** Attempts to reconnect since the last successful check, so that their backoff grows while Redis cannot serve. */
   #reconnects = 0
   /** Whether the connection uses the database of the settings. */
@@ -332,7 +334,8 @@ export class RedisStore implements UnguardedStore {
    */
   #unusable(error: unknown): StoreUnusable {
     const problem = this.#describe(error)
-    if (isFromReplica(messageOf(error)) && this.#isConnected) {
+    if (isFromReplica(messageOf(error)) && this.#isConnected && !this.#isLeaving) {
+      this.#isLeaving = true
       this.#lastError = problem
       this.#client.disconnect(true)
     }
@@ -353,6 +356,7 @@ export class RedisStore implements UnguardedStore {
   }
 
   #lost(): void {
+    this.#isLeaving = false
     this.#isDatabaseSelected = true
     this.#lastError ??= CLOSED_WITHOUT_ERROR
     this.#watch.onLost(`Redis: ${this.#lastError}`)
