@@ -129,7 +129,7 @@ export function readConfig(reader: ConfigReader): Config {
     parseAddressRule,
   )
   const autoWhitelist = readAutoWhitelist(reader)
-  const maxDeferrals = reader.integer('greylist.max_deferrals', 10, 0, 1_000_000)
+  const maxDeferrals = reader.integer('greylist.max_deferrals', 4, 0, 1_000_000)
   const exempt = {
     authenticated: reader.boolean('exempt.authenticated', true),
     tlsClients: reader.list<TlsClientRule>('exempt.tls_clients', [], parseTlsClientRule),

@@ -29,10 +29,12 @@ const NO_TALLY: Tally = { deferred: 0, returned: 0 }
 
 /** The part of what is deferred under a name that may stay away, and a number that always may. */
 const MAX_AWAY = 0.2
-const MAX_WAITING = 1
+const MAX_WAITING = 2
 
 /** Triplets of a network that have to be waiting before it is a crowd. */
 const MIN_CROWD = 4
+/** Least delay with which there are crowds, in milliseconds. A shorter one is for a trial, where one host is everybody. */
+const MIN_CROWD_DELAY = 60_000
 /** The delay of a crowd, and its retry window, in delays of everybody else; and its longest part of a retry window. */
 const CROWD_DELAYS = 20
 const CROWD_WINDOWS = 6
@@ -47,7 +49,7 @@ export function returnIn({ deferred, returned }: Tally): number {
   return returned < deferred ? RETURN : RETURN + DEFERRAL
 }
 
-/** Whether four of five that were deferred have come back, or all but one that may be waiting still. */
+/** Whether four of five that were deferred have come back, or all but two that may be waiting still. */
 export function comesBack({ deferred, returned }: Tally): boolean {
   return deferred - returned <= Math.max(MAX_WAITING, deferred * MAX_AWAY)
 }
@@ -56,7 +58,8 @@ export function comesBack({ deferred, returned }: Tally): boolean {
  * Whether strangers crowd the client's network: several triplets wait there, and fewer have come back. SPF vouches for
  * a client that is none of them.
  */
-export function isCrowd({ spf, network }: Identity, evidence: Evidence): boolean {
+export function isCrowd({ delay }: Times, { spf, network }: Identity, evidence: Evidence): boolean {
+  if (delay < MIN_CROWD_DELAY) return false
   const { deferred, returned } = evidence.tallyOf(network)
   const waiting = deferred - returned
   return spf !== 'pass' && waiting >= MIN_CROWD && returned < waiting

@@ -198,7 +198,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
       return { verdict: 'pass', reason, waited: 0, retryIn: 0, evidence: evidence.describe(listing.name) }
     }
 
-    const isCrowded = isCrowd(identity, evidence)
+    const isCrowded = isCrowd(times, identity, evidence)
     const timesNow = isCrowded ? crowdTimes(times) : times
     const best = strongest(found)
     const decision = decide(best, timesNow)

@@ -69,7 +69,7 @@ test('a file without settings is one with all defaults', () => {
     asksSpf: true,
   })
   assert.equal(defaults.greylist.normalizeSender, true)
-  assert.equal(defaults.greylist.maxDeferrals, 10)
+  assert.equal(defaults.greylist.maxDeferrals, 4)
   assert.deepEqual(defaults.greylist.autoWhitelist, {
     after: 1,
     spacing: 3_600_000,

@@ -87,7 +87,7 @@ function scenarios({ mta, greymx, session }: Running): void {
     assert.match(
       headerOf(first),
       new RegExp(
-        `^X-Greylist: delayed 00:00:0[12] by ${mta.hostname}; \\w{3}, \\d\\d \\w{3} \\d{4} [\\d:]{8} \\+0000\\r$`,
+        `^X-Greylist: delayed 00:00:0[12] by ${mta.hostname}; \\w{3}, \\d\\d \\w{3} \\d{4} [\\d:]{8} \\+0000 \\(network:127\\.1\\.1\\.0/24\\)\\r$`,
         'm',
       ),
     )
