@@ -23,6 +23,9 @@ export type Reason =
   | 'known'
   | 'auto-whitelist'
   | 'carrier'
+  | 'credit'
+  | 'expected'
+  | 'written-to'
   | 'max-deferrals'
   | ExemptReason
   | 'observe'

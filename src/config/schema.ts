@@ -14,6 +14,7 @@ import type { ListFiles } from '../exempt/lists.ts'
 import { parseTlsClientRule, type TlsClientRule } from '../exempt/tlsclients.ts'
 import type { AutoWhitelistSettings } from '../greylist/auto-whitelist.ts'
 import type { Times } from '../greylist/decide.ts'
+import type { CreditSettings } from '../greylist/first-mail.ts'
 import type { GreylistSettings } from '../greylist/greylister.ts'
 import type { InvestigateSettings } from '../greylist/investigate.ts'
 import type { IdentitySettings } from '../identity/identity.ts'
@@ -130,6 +131,8 @@ export function readConfig(reader: ConfigReader): Config {
   )
   const autoWhitelist = readAutoWhitelist(reader)
   const maxDeferrals = reader.integer('greylist.max_deferrals', 4, 0, 1_000_000)
+  const credit = readCredit(reader)
+  const learnReplies = readLearnReplies(reader)
   const exempt = {
     authenticated: reader.boolean('exempt.authenticated', true),
     tlsClients: reader.list<TlsClientRule>('exempt.tls_clients', [], parseTlsClientRule),
@@ -177,6 +180,8 @@ export function readConfig(reader: ConfigReader): Config {
       normalizeSender,
       ...(autoWhitelist ? { autoWhitelist } : {}),
       maxDeferrals,
+      ...(credit ? { credit } : {}),
+      ...(learnReplies === undefined ? {} : { learnReplies }),
       onStoreError,
     },
     identity: { ...client, asksSpf },
@@ -226,6 +231,31 @@ function readAutoWhitelist(reader: ConfigReader): AutoWhitelistSettings | undefi
     spacing: duration(reader, 'greylist.auto_whitelist.spacing', '1h', 1, YEAR),
     lifetime: duration(reader, 'greylist.auto_whitelist.lifetime', '36d', 1, 10 * YEAR),
   }
+}
+
+/** Reads the credit, which is a group of settings, or false. */
+function readCredit(reader: ConfigReader): CreditSettings | undefined {
+  if (!reader.isGroup('greylist.credit')) {
+    reader.text('greylist.credit', 'false', (text) => {
+      if (text !== 'false') throw new Error('expected settings below it, or false')
+    })
+    return undefined
+  }
+  return {
+    messages: reader.integer('greylist.credit.messages', 2, 1, 1000),
+    perNetwork: reader.integer('greylist.credit.per_network', 2, 1, 1000),
+  }
+}
+
+/** How long it is kept to whom users write, in milliseconds; `undefined` for false. */
+function readLearnReplies(reader: ConfigReader): number | undefined {
+  return reader.text('greylist.learn_replies', 'false', (text) => {
+    if (text === 'false') return undefined
+    const milliseconds = parseDuration(text)
+    if (milliseconds === undefined || milliseconds < 1 || milliseconds > 10 * YEAR)
+      throw new Error(`expected false, or ${DURATION_FORM}`)
+    return milliseconds
+  })
 }
 
 function readTimes(reader: ConfigReader): Times {

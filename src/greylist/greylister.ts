@@ -34,6 +34,7 @@ import {
   TALLY_WINDOW,
   type Tally,
 } from './evidence.ts'
+import { type CreditSettings, expectKeys, learnReply, takeCredit, writtenToKey } from './first-mail.ts'
 import type { Findings, Investigate } from './investigate.ts'
 import { attemptRef, tallyKey, tripletKey } from './keys.ts'
 import { LoopBreaker } from './loop-breaker.ts'
@@ -55,6 +56,13 @@ export interface GreylistSettings {
    * more; 0 turns the loop breaker off.
    */
   readonly maxDeferrals: number
+  /** Absent if no first message passes on credit. */
+  readonly credit?: CreditSettings
+  /**
+   * How long it is kept to whom the authenticated users have written, in milliseconds, whose first answers need not
+   * wait; absent if that is not learnt.
+   */
+  readonly learnReplies?: number
   /** The answer when the store fails; `local` without a local store is accept. */
   readonly onStoreError: 'accept' | 'tempfail' | 'local'
 }
@@ -120,7 +128,10 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     deadline = performance.now() + DECISION_TIMEOUT,
   ): Promise<Outcome> {
     const exemption = exempt(attempt)
-    if (exemption) return exempted(attempt, exemption)
+    if (exemption) {
+      if (exemption.reason === 'authenticated') noteWrittenTo(attempt)
+      return exempted(attempt, exemption)
+    }
     const found = await findingsOf(attempt, inquiry)
     if (found.exemption) return exempted(attempt, found.exemption, found.identity)
     const { identity } = found
@@ -179,15 +190,23 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const { attempt, identity, keys, formerKeys, store, deadline } = question
     const names = provableNames(attempt, identity)
     const listings = autoWhitelist ? listingsFor(names, identity) : []
+    const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)
     const lookUp = [
-      store.find([...keys, ...formerKeys, ...listings.map(({ key }) => key)]),
-      store.counts(names.map(tallyKey)),
+      store.find([
+        ...keys,
+        ...formerKeys,
+        ...listings.map(({ key }) => key),
+        ...(writtenTo === undefined ? [] : [writtenTo]),
+      ]),
+      store.counts([...names.map(tallyKey), ...expectKeys(attempt, identity)]),
     ] as const
     const [answers, counts] = await withDeadline(Promise.all(lookUp), deadline)
     const entries = answers.slice(0, keys.length)
     const found = answers.slice(0, keys.length + formerKeys.length)
     const listingsFound = answers.slice(found.length)
     const evidence = new Evidence(names, counts)
+    const isExpected = counts.slice(names.length).some((count) => count > 0)
+    const isWrittenTo = writtenTo !== undefined && answers.at(-1) !== undefined
 
     const index = holdingAmong(listings, listingsFound, evidence)
     const listing = listings[index]
@@ -203,6 +222,15 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const best = strongest(found)
     const decision = decide(best, timesNow)
     if (decision.verdict === 'tempfail') {
+      const { reason, waited } = decision
+      const pass = { verdict: 'pass', waited, retryIn: 0, evidence: evidence.describe(identity.id) } as const
+      if (isExpected) return { ...pass, reason: 'expected' }
+      if (isWrittenTo) return { ...pass, reason: 'written-to' }
+      const isOnCredit =
+        reason === 'new' &&
+        settings.credit &&
+        (await withDeadline(takeCredit(store, attempt, identity, evidence, settings.credit), deadline))
+      if (isOnCredit) return { ...pass, reason: 'credit' }
       const judgement = await withDeadline(
         defer({ ...question, evidence, times: timesNow }, entries, decision),
         deadline,
@@ -281,6 +309,12 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   /** Writes a pass. A failed write does not change the verdict, as the next attempt writes the pass again. */
   async function keepPassed(store: Store, keys: readonly string[], lifetime: number): Promise<void> {
     await Promise.all(keys.map((key) => store.pass(key, lifetime).catch(() => undefined)))
+  }
+
+  /** Notes to whom a user has written, without anybody waiting for it. */
+  function noteWrittenTo({ sender, recipient }: Attempt): void {
+    if (settings.learnReplies === undefined || !recipient || sender.text === '') return
+    void learnReply(stores.store, sender, recipient, settings.learnReplies)
   }
 
   /** Notes that a deferred attempt has come back. */

@@ -44,6 +44,26 @@ export function loopNetworkKey(network: string, sender: string, recipient: Addre
   return boundedKey(`n:${network}`, sender, recipient)
 }
 
+/** The key of the count of messages that `recipient` expects, from `domain` or, without one, from anybody. */
+export function expectKey(recipient: Address, domain = ''): string {
+  return boundedKey(`x:${escapePart(domain)}`, recipient.normal, undefined)
+}
+
+/** The key that says that `user` has written to `correspondent`. */
+export function replyKey(user: Address, correspondent: Address): string {
+  return boundedKey('y:', user.normal, correspondent)
+}
+
+/** The key of the number of correspondents of `user` that are kept. */
+export function repliesKey(user: Address): string {
+  return boundedKey('z:', user.normal, undefined)
+}
+
+/** The key of the count of messages that a name has had on credit. */
+export function creditKey(name: string): string {
+  return `k:${escapePart(name)}`
+}
+
 /** The key of the tally of a name (evidence.ts). */
 export function tallyKey(name: string): string {
   return `o:${escapePart(name)}`

@@ -6,7 +6,9 @@ import { mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseAddress } from '../../src/address.ts'
 import type { Attempt } from '../../src/attempt.ts'
+import { learnReply } from '../../src/greylist/first-mail.ts'
 import { createGreylister, type GreylistSettings, observing } from '../../src/greylist/greylister.ts'
+import { expectKey, replyKey } from '../../src/greylist/keys.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { formatNetwork, networkOf, parseIp } from '../../src/ip.ts'
 import type { Outcome } from '../../src/outcome.ts'
@@ -495,6 +497,90 @@ test('the outcome says which name of the client its verdict follows from', async
   // Another host of the sender: the domain is what it has in common with the first one.
   assert.equal((await outcomeOf({ wide, address: '198.51.100.7' })).evidence, 'spf:example.org(0/1)')
   assert.equal((await outcomeOf({ address: '198.51.100.8' })).evidence, 'network:198.51.100.0/24(1/1)')
+})
+
+test('who is proven to be the sender has some messages a day on credit, and a network no more than its own', async () => {
+  const bench = setUp({ maxDeferrals: 0, credit: { messages: 2, perNetwork: 3 } })
+  const { attempt, outcomeOf, wait } = bench
+  const from = (domain: string, user: string): From => ({
+    wide: `spf:${domain}`,
+    sender: `${user}@${domain}`,
+  })
+  const first = await outcomeOf(from('one.test', 'a'))
+  assert.deepEqual([first.verdict, first.reason, first.evidence], ['pass', 'credit', 'spf:one.test'])
+  assert.equal(await attempt(from('one.test', 'a')), 'credit')
+  // The third has to wait, and while it waits there is no more credit.
+  assert.equal(await attempt(from('one.test', 'a')), 'new')
+  assert.equal(await attempt(from('two.test', 'a')), 'new', 'its network has had three')
+  assert.equal(await attempt({ ...from('three.test', 'a'), address: '198.51.100.1' }), 'credit')
+  // Nobody vouches for these.
+  assert.equal(await attempt({ address: '203.0.113.1' }), 'new')
+  assert.equal(await attempt({ address: '203.0.115.1', wide: 'host:other.test' }), 'new')
+  assert.equal(
+    await attempt({ address: '203.0.114.1', wide: 'host:own.test', sender: 'a@mail.own.test' }),
+    'credit',
+  )
+  wait(25 * HOUR)
+  assert.equal(await attempt(from('one.test', 'b')), 'new', 'what waited has stayed away')
+  assert.equal(await attempt(from('four.test', 'b')), 'credit')
+})
+
+test('a message on credit is no proof: the next one of its sender is a first one, too', async () => {
+  const { attempt, wait } = setUp({ maxDeferrals: 0, credit: { messages: 1, perNetwork: 9 } })
+  const wide = 'spf:example.org'
+  assert.equal(await attempt({ wide }), 'credit')
+  wait(10 * MINUTE)
+  assert.equal(await attempt({ wide }), 'new')
+  wait(10 * MINUTE)
+  assert.equal(await attempt({ wide }), 'retry')
+})
+
+test('what a recipient expects does not wait, from whom it expects it, if the client has a name', async () => {
+  const { attempt, store, wait } = setUp({ maxDeferrals: 0 })
+  const [u, v] = [parseAddress('u@example.com'), parseAddress('v@example.com')]
+  await store.count(expectKey(u), 15 * MINUTE)
+  await store.count(expectKey(v, 'shop.test'), 15 * MINUTE)
+  const shop = { sender: 'code@mail.shop.test', address: '198.51.100.1' } as const
+  assert.equal(await attempt(shop), 'expected')
+  assert.equal(await attempt({ ...shop, isNamed: false }), 'new')
+  assert.equal(await attempt({ ...shop, recipient: 'v@example.com' }), 'expected')
+  assert.equal(await attempt({ ...shop, recipient: 'v@example.com', sender: 'code@other.test' }), 'new')
+  assert.equal(await attempt({ ...shop, recipient: 'w@example.com' }), 'new')
+  wait(16 * MINUTE)
+  assert.equal(await attempt({ ...shop, sender: 'later@shop.test' }), 'new')
+})
+
+test('an answer to what a user has written does not wait, if it is proven who answers', async () => {
+  const { attempt, store, wait } = setUp({ maxDeferrals: 0, learnReplies: 30 * DAY })
+  const [user, friend] = [parseAddress('u@example.com'), parseAddress('friend@example.org')]
+  await learnReply(store, user, friend, 30 * DAY)
+  const answer = { wide: 'spf:example.org', sender: 'friend@example.org' } as const
+  assert.equal(await attempt(answer), 'written-to')
+  assert.equal(await attempt({ ...answer, recipient: 'v@example.com' }), 'new')
+  assert.equal(await attempt({ ...answer, sender: 'other@example.org' }), 'new')
+  assert.equal(await attempt({ sender: 'friend@example.org', address: '198.51.100.1' }), 'new', 'forged')
+  wait(31 * DAY)
+  assert.equal(await attempt({ ...answer, address: '203.0.113.1' }), 'new')
+})
+
+test('mail of authenticated users says to whom they have written, and others’ mail says nothing', async () => {
+  for (const authenticated of [true, false]) {
+    const store = new MemoryStore(() => 0)
+    const greylister = createGreylister({
+      settings: { ...SETTINGS, maxDeferrals: 0, learnReplies: DAY },
+      exempt: ({ authenticated }) => ({
+        reason: authenticated ? 'authenticated' : 'exempt-client',
+        rule: 'rule',
+      }),
+      investigate: async () => ({ identity: undefined, exemption: undefined }),
+      stores: { store },
+    })
+    const [sender, recipient] = [parseAddress('u@example.com'), parseAddress('friend@example.org')]
+    await greylister.judge({ client: {}, authenticated, sender, recipient })
+    await nextTurn()
+    const [entry] = await store.find([replyKey(sender, recipient)])
+    assert.equal(entry !== undefined, authenticated)
+  }
 })
 
 test('nothing is counted for a private address, and nothing crowds it', async () => {
