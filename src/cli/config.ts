@@ -2,6 +2,7 @@
 
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { complain } from './output.ts'
 
 /** Returns the configuration, or `undefined` after its faults were printed on standard error. */
 export function loadOrComplain(file: string | undefined): Config | undefined {
@@ -12,6 +13,6 @@ export function loadOrComplain(file: string | undefined): Config | undefined {
 export function loadFileOrComplain(file: string | undefined): LoadedConfig | undefined {
   const loaded = loadConfig(file)
   if (loaded.kind === 'config') return loaded
-  process.stderr.write(loaded.faults.map((fault) => `${fault}\n`).join(''))
+  complain(loaded.faults.map((fault) => `${fault}\n`).join(''))
   return undefined
 }

@@ -14,6 +14,7 @@ import { Notifier } from '../systemd/notify.ts'
 import { loadOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 import { type MtaLines, mtaLines } from './mta-lines.ts'
+import { complain } from './output.ts'
 import { Signals } from './signals.ts'
 import { version } from './version.ts'
 
@@ -50,7 +51,7 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
     log.event('info', 'stopped')
     return EXIT.ok
   } catch (error) {
-    process.stderr.write(`${messageOf(error)}\n`)
+    complain(`${messageOf(error)}\n`)
     return EXIT.unavailable
   } finally {
     await notifier.close()

@@ -1,0 +1,43 @@
+// Writes what commands print, at once: when a command has ended, nothing is still to be written. Node.js's own streams
+// do the same for files and pipes, but take longer to load than most commands to run.
+
+import { writeSync } from 'node:fs'
+import { EXIT } from './exit.ts'
+
+/** Time between two attempts to write to a full pipe that another process has made non-blocking, in milliseconds. */
+const FULL_PIPE_BACKOFF = 10
+
+const [STANDARD_OUTPUT, STANDARD_ERROR] = [1, 2]
+
+/** Writes to standard output. A reader that has gone, as in `greymx --help | head -1`, is no fault. */
+export function print(text: string): void {
+  try {
+    write(STANDARD_OUTPUT, text)
+  } catch (error) {
+    complain(`Cannot write the output: ${error instanceof Error ? error.message : error}\n`)
+    process.exit(EXIT.unavailable)
+  }
+}
+
+/** Writes to standard error, if that can be written. */
+export function complain(text: string): void {
+  try {
+    write(STANDARD_ERROR, text)
+  } catch {
+    // There is no other place to say so.
+  }
+}
+
+function write(file: number, text: string): void {
+  let rest = Buffer.from(text)
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(file, rest))
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      if (code === 'EPIPE') return
+      if (code !== 'EAGAIN') throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_BACKOFF)
+    }
+  }
+}
