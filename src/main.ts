@@ -2,32 +2,37 @@
 // The executable: runs the command that the command line names, and exits with its status. What a command does is left
 // to cli/.
 
-import { parseCommand, USAGE } from './cli/args.ts'
+import { readCommandLine } from './cli/args.ts'
+import type { Misuse } from './cli/command.ts'
+import { COMMANDS } from './cli/commands.ts'
 import { EXIT, type ExitStatus } from './cli/exit.ts'
-import { version } from './cli/version.ts'
+import { complain, print } from './cli/output.ts'
 
 process.exitCode = await run(process.argv.slice(2))
 
 async function run(argv: readonly string[]): Promise<ExitStatus> {
-  const command = parseCommand(argv)
-  // Each command imports its own file: for most commands, loading code takes longer than running it.
-  switch (command.kind) {
-    case 'serve':
-      return (await import('./cli/serve.ts')).serve(command.configFile)
-    case 'check':
-      return (await import('./cli/check.ts')).check(command)
-    case 'probe':
-      return (await import('./cli/probe.ts')).probe(command)
-    case 'simulate':
-      return (await import('./cli/simulate.ts')).simulate(command)
-    case 'help':
-      process.stdout.write(USAGE)
+  const request = await readCommandLine(argv, COMMANDS)
+  // Each request imports its own files: for most, loading code takes longer than running it.
+  switch (request.kind) {
+    case 'run': {
+      const ended = await request.command.run(request.given, COMMANDS)
+      return typeof ended === 'number' ? ended : refuse(ended)
+    }
+    case 'help': {
+      const { helpOf, usageOf } = await import('./cli/usage.ts')
+      print(request.of ? helpOf(request.of.row, request.of.command) : usageOf(COMMANDS))
       return EXIT.ok
+    }
     case 'version':
-      process.stdout.write(`${version()}\n`)
+      print(`${(await import('./cli/version.ts')).version()}\n`)
       return EXIT.ok
-    case 'usage':
-      process.stderr.write(`greymx: ${command.problem}\n\n${USAGE}`)
-      return EXIT.usage
+    case 'misuse':
+      return refuse(request)
   }
+}
+
+function refuse({ problem, command }: Misuse): ExitStatus {
+  const help = command === undefined ? 'greymx --help' : `greymx ${command} --help`
+  complain(`greymx: ${problem}. Try '${help}'\n`)
+  return EXIT.usage
 }

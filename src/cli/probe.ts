@@ -7,9 +7,11 @@ import { parseIp } from '../ip.ts'
 import { connectToFilter, type FilterReply, type MilterClient } from '../milter/client.ts'
 import type { Connection } from '../milter/command.ts'
 import { formatSocketSpec, parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../sockets/spec.ts'
-import type { ProbeArgs } from './args.ts'
+import { unreadable } from './args.ts'
+import type { Misuse } from './command.ts'
 import { loadOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
+import { complain, print } from './output.ts'
 
 /** Longest wait for one answer of the daemon, in milliseconds. */
 const PROBE_TIMEOUT = 10_000
@@ -19,55 +21,62 @@ interface Exchange {
   readonly reply: string
 }
 
-/** Returns the exit status: `tempfail` when a reply defers the mail. */
-export async function probe(args: ProbeArgs & { configFile?: string }): Promise<ExitStatus> {
-  const address = parseIp(args.client)
-  if (!address) {
-    process.stderr.write(`Cannot read --client ${JSON.stringify(args.client)}: expected an IP address\n`)
-    return EXIT.usage
-  }
-  const given = args.socket === undefined ? undefined : parseSocketSpec(args.socket)
-  if (args.socket !== undefined && !given) {
-    process.stderr.write(
-      `Cannot read --socket ${JSON.stringify(args.socket)}: expected ${SOCKET_SPEC_FORMS}\n`,
-    )
-    return EXIT.usage
-  }
-  const config = given ? undefined : loadOrComplain(args.configFile)
+export interface ProbeValues {
+  /** Address of the SMTP client. */
+  readonly client: string
+  /** Its confirmed host name. */
+  readonly name: string | undefined
+  readonly helo: string | undefined
+  readonly from: string
+  readonly to: readonly string[]
+  /** Socket of the daemon to ask; without it, the first that the configuration listens on is asked. */
+  readonly socket: string | undefined
+  readonly config: string | undefined
+  readonly json: boolean
+}
+
+/** Returns the exit status, which is `tempfail` when a reply defers the mail, or says which value cannot be read. */
+export async function probe(values: ProbeValues): Promise<ExitStatus | Misuse> {
+  const { client, name, socket, json } = values
+  const address = parseIp(client)
+  if (!address) return unreadable('--client', client, 'an IP address', 'probe')
+  const given = socket === undefined ? undefined : parseSocketSpec(socket)
+  if (socket !== undefined && !given) return unreadable('--socket', socket, SOCKET_SPEC_FORMS, 'probe')
+  const config = given ? undefined : loadOrComplain(values.config)
   const spec = given ?? config?.listen[0]
   if (!spec) return EXIT.config
   const connection: Connection = {
-    hostName: args.name ?? `[${address.text}]`,
+    hostName: name ?? `[${address.text}]`,
     family: isIPv6(address.text) ? 'inet6' : 'inet',
     port: 0,
     address: address.text,
   }
   try {
-    const exchanges = await converse(spec, connection, args)
-    process.stdout.write(args.json ? `${JSON.stringify(exchanges)}\n` : exchanges.map(transcript).join(''))
+    const exchanges = await converse(spec, connection, values)
+    print(json ? `${JSON.stringify(exchanges)}\n` : exchanges.map(transcript).join(''))
     return exchanges.some(({ reply }) => reply.startsWith('4')) ? EXIT.tempfail : EXIT.ok
   } catch (error) {
-    process.stderr.write(`Cannot ask the daemon on ${formatSocketSpec(spec)}: ${messageOf(error)}\n`)
+    complain(`Cannot ask the daemon on ${formatSocketSpec(spec)}: ${messageOf(error)}\n`)
     return EXIT.unavailable
   }
 }
 
-async function converse(spec: SocketSpec, connection: Connection, args: ProbeArgs): Promise<Exchange[]> {
+async function converse(spec: SocketSpec, connection: Connection, values: ProbeValues): Promise<Exchange[]> {
   const client = await connectToFilter(spec, PROBE_TIMEOUT)
   try {
-    const resolved = args.name === undefined ? 'FAIL' : 'OK'
+    const resolved = values.name === undefined ? 'FAIL' : 'OK'
     await client.connect(connection, [
       ['j', 'probe'],
       ['client_resolve', resolved],
     ])
-    await client.helo(args.helo ?? connection.hostName)
-    return await transaction(client, args)
+    await client.helo(values.helo ?? connection.hostName)
+    return await transaction(client, values)
   } finally {
     client.quit()
   }
 }
 
-async function transaction(client: MilterClient, { from, to }: ProbeArgs): Promise<Exchange[]> {
+async function transaction(client: MilterClient, { from, to }: ProbeValues): Promise<Exchange[]> {
   const exchanges: Exchange[] = []
   const take = (command: string, answer: FilterReply, accepted: string): boolean => {
     const reply = smtpReply(answer, accepted)

@@ -5,6 +5,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Attempt } from '../attempt.ts'
 import { variableOf } from '../config/environment.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import type { Setting } from '../config/reader.ts'
 import type { Config } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
 import { type Lists, readLists } from '../exempt/lists.ts'
@@ -27,27 +28,33 @@ import type { Size } from '../simulate/world/population.ts'
 import { parseWorld, type WorldFile } from '../simulate/world/read.ts'
 import { readShippedWorld, SHIPPED_WORLDS } from '../simulate/world/shipped.ts'
 import { makeWorld, type World } from '../simulate/world/world.ts'
+import { didYouMean, nearest } from '../suggestion.ts'
+import { misuse } from './args.ts'
+import type { Misuse } from './command.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
+import { complain, print } from './output.ts'
 import { Progress } from './progress.ts'
 
-/** Options of `greymx simulate`, as text where they are numbers. */
-export interface SimulateOptions {
-  readonly configFile?: string
+/** What `greymx simulate` is given, as text where it is a number. */
+export interface SimulateValues {
+  readonly config: string | undefined
   /** The name of a shipped world, or a world's file; the default world without it. */
-  readonly world?: string
+  readonly world: string | undefined
   /** Variants: settings that differ, as `NAME=VALUE` or `NAME=VALUE,NAME=VALUE`. */
   readonly set: readonly string[]
   /** Whether other greylisters stand beside the settings. */
   readonly peers: boolean
   /** Logs that take the place of a world. */
   readonly replay: readonly string[]
-  readonly seed?: string
-  readonly days?: string
-  readonly recipients?: string
-  readonly scale?: string
+  /** Further logs, as a shell makes them of `--replay mail.log*`. */
+  readonly logs: readonly string[]
+  readonly seed: string | undefined
+  readonly days: string | undefined
+  readonly recipients: string | undefined
+  readonly scale: string | undefined
   /** A file for the picture. */
-  readonly plot?: string
-  readonly byClass: boolean
+  readonly plot: string | undefined
+  readonly 'by-class': boolean
   readonly json: boolean
 }
 
@@ -66,29 +73,34 @@ type MakeContestant = () => Contestant
 /** A command line that cannot be used. */
 class UsageError extends Error {}
 
-/** Returns the exit status. Figures go to standard output, all else to standard error. */
-export async function simulate(options: SimulateOptions): Promise<ExitStatus> {
+/**
+ * Returns the exit status, or says which value cannot be used. Figures go to standard output, all else to standard
+ * error.
+ */
+export async function simulate(values: SimulateValues): Promise<ExitStatus | Misuse> {
   try {
-    const configs = loadVariants(options)
-    if (configs && options.replay.length > 0) return await replayLogs(configs, options)
-    const data = configs && loadWorld(options.world)
+    const [strayLog] = values.replay.length > 0 ? [] : values.logs
+    if (strayLog !== undefined)
+      throw new UsageError(`unexpected argument ${JSON.stringify(strayLog)}: logs follow --replay`)
+    const configs = loadVariants(values)
+    if (configs && values.replay.length > 0) return await replayLogs(configs, values)
+    const data = configs && loadWorld(values.world)
     if (!configs || !data) return EXIT.config
-    const world = makeWorld(data, sizeOf(options, data))
-    if (options.plot !== undefined) expectWritable(options.plot)
-    for (const remark of remarksOn(configs)) process.stderr.write(`${remark}\n`)
+    const world = makeWorld(data, sizeOf(values, data))
+    if (values.plot !== undefined) expectWritable(values.plot)
+    for (const remark of remarksOn(configs)) complain(`${remark}\n`)
     const contestants: readonly MakeContestant[] = [
       ...configs.map((config) => () => greymxIn(world, config)),
-      ...(options.peers ? peersWith(spfIn(world)).map((makePeer) => () => ({ judge: makePeer() })) : []),
+      ...(values.peers ? peersWith(spfIn(world)).map((makePeer) => () => ({ judge: makePeer() })) : []),
     ]
     const variants = await runAll(world, contestants)
     const title = titleOf(world)
-    if (options.plot !== undefined) writeFileSync(options.plot, plot(variants, title))
-    process.stdout.write(options.json ? toJson(world, variants) : toText(title, variants, options.byClass))
+    if (values.plot !== undefined) writeFileSync(values.plot, plot(variants, title))
+    print(values.json ? toJson(world, variants) : toText(title, variants, values['by-class']))
     return EXIT.ok
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof NoRoom)) throw error
-    process.stderr.write(`${error.message}\n`)
-    return EXIT.usage
+    return misuse(error.message, 'simulate')
   }
 }
 
@@ -100,15 +112,15 @@ interface VariantConfig {
 }
 
 /** The configuration and its variants, or `undefined` after faults were printed. */
-function loadVariants({ configFile, set }: SimulateOptions): VariantConfig[] | undefined {
-  const base = loadConfig(configFile)
-  if (base.kind === 'faults') return complain(base.faults)
+function loadVariants({ config: file, set }: SimulateValues): VariantConfig[] | undefined {
+  const base = loadConfig(file)
+  if (base.kind === 'faults') return complainOf(base.faults)
   const variants: VariantConfig[] = [variantOf(base.fileName, base)]
   for (const text of set) {
     const settings = parseSet(text, base)
     const overrides = Object.fromEntries(settings.map(([name, value]) => [variableOf(name), value]))
-    const loaded = loadConfig(configFile, { ...process.env, ...overrides })
-    if (loaded.kind === 'faults') return complain(loaded.faults.map((fault) => `--set ${text}: ${fault}`))
+    const loaded = loadConfig(file, { ...process.env, ...overrides })
+    if (loaded.kind === 'faults') return complainOf(loaded.faults.map((fault) => `--set ${text}: ${fault}`))
     variants.push(variantOf(text.replace(/(^|,)greylist\./g, '$1'), loaded))
   }
   return variants
@@ -118,8 +130,8 @@ function variantOf(name: string, { config }: LoadedConfig): VariantConfig {
   return { name, config, lists: readLists(config.listFiles) }
 }
 
-function complain(faults: readonly string[]): undefined {
-  process.stderr.write(faults.map((fault) => `${fault}\n`).join(''))
+function complainOf(faults: readonly string[]): undefined {
+  complain(faults.map((fault) => `${fault}\n`).join(''))
 }
 
 /** The settings in `NAME=VALUE,NAME=VALUE`. A comma in brackets or braces belongs to a value. */
@@ -134,10 +146,19 @@ function parseSet(text: string, { settings }: LoadedConfig): Array<readonly [nam
     const isWithin = settings.some((known) => name.startsWith(`${known.name}.`))
     if (!isKnown && !isWithin)
       throw new UsageError(
-        `Cannot read --set ${JSON.stringify(text)}: expected a setting of milter.yaml, found ${name}`,
+        `Cannot read --set ${JSON.stringify(text)}: expected a setting of milter.yaml, found ${name}${meant(name, settings)}`,
       )
     return [name, value.trim()]
   })
+}
+
+function meant(name: string, settings: readonly Setting[]): string {
+  return didYouMean(
+    nearest(
+      name,
+      settings.map((setting) => setting.name),
+    ),
+  )
 }
 
 function splitOutside(text: string): string[] {
@@ -166,7 +187,7 @@ function loadWorld(world = 'default'): WorldData | undefined {
   const shipped = SHIPPED_WORLDS.find((name) => name === world)
   const file = shipped === undefined ? readWorld(world) : readShippedWorld(shipped)
   const loaded = parseWorld(file, readShippedWorld('default'))
-  return loaded.kind === 'world' ? loaded.data : complain(loaded.faults)
+  return loaded.kind === 'world' ? loaded.data : complainOf(loaded.faults)
 }
 
 function readWorld(file: string): WorldFile {
@@ -179,12 +200,12 @@ function readWorld(file: string): WorldFile {
   }
 }
 
-function sizeOf(options: SimulateOptions, data: WorldData): Size {
+function sizeOf(values: SimulateValues, data: WorldData): Size {
   return {
-    seed: wholeNumber('--seed', options.seed, 1, 0, 2 ** 32 - 1),
-    days: wholeNumber('--days', options.days, data.days, 1, 366),
-    recipients: wholeNumber('--recipients', options.recipients, data.recipients, 1, 10_000),
-    scale: numberAbove0('--scale', options.scale),
+    seed: wholeNumber('--seed', values.seed, 1, 0, 2 ** 32 - 1),
+    days: wholeNumber('--days', values.days, data.days, 1, 366),
+    recipients: wholeNumber('--recipients', values.recipients, data.recipients, 1, 10_000),
+    scale: numberAbove0('--scale', values.scale),
   }
 }
 
@@ -218,7 +239,7 @@ function greymxIn(world: World, { name, config, lists }: VariantConfig): Contest
 }
 
 /** Replays logs for all variants, and prints how their verdicts compare with those that were logged. */
-async function replayLogs(configs: readonly VariantConfig[], options: SimulateOptions): Promise<ExitStatus> {
+async function replayLogs(configs: readonly VariantConfig[], values: SimulateValues): Promise<ExitStatus> {
   const identities = new LoggedIdentities()
   const judges = configs.map(({ name, config, lists }) =>
     createGreymxJudge(name, config, lists, (settings) => identities.createIdentify(settings)),
@@ -226,13 +247,13 @@ async function replayLogs(configs: readonly VariantConfig[], options: SimulateOp
   const progress = new Progress(process.stderr)
   const nat64Prefixes = configs[0]?.config.milter.nat64Prefixes ?? []
   try {
-    const figures = await replay(options.replay, judges, {
+    const figures = await replay([...values.replay, ...values.logs], judges, {
       nat64Prefixes,
       onAttempt: (logged) => identities.note(logged),
       onProgress: (done, total) => progress.show(total === 0 ? 1 : done / total, 'logs'),
     })
     progress.end()
-    process.stdout.write(options.json ? `${JSON.stringify(figures)}\n` : formatReplay(figures))
+    print(values.json ? `${JSON.stringify(figures)}\n` : formatReplay(figures))
     return EXIT.ok
   } catch (error) {
     progress.end()

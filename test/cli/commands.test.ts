@@ -30,6 +30,11 @@ function greymx(args: readonly string[], cwd = process.cwd(), environment: Recor
   return { status, stdout, stderr }
 }
 
+/** Asks the daemon that listens on `port`. */
+function probeAt(port: number, ...args: readonly string[]) {
+  return greymx(['probe', '--socket', `inet:${port}@127.0.0.1`, '--client', '198.51.100.7', ...args])
+}
+
 /** Starts `greymx serve` on ports of its own; `settings` are YAML. */
 async function startServe(t: TestContext, settings = '', store = 'memory:') {
   const dir = await scratch(t)
@@ -63,8 +68,7 @@ async function startServe(t: TestContext, settings = '', store = 'memory:') {
     daemon,
     rewrite,
     get: (path: string, method = 'GET') => fetch(`http://127.0.0.1:${adminPort}${path}`, { method }),
-    probe: (...args: string[]) =>
-      greymx(['probe', '--socket', `inet:${port}@127.0.0.1`, '--client', '198.51.100.7', ...args]),
+    probe: (...args: string[]) => probeAt(port, ...args),
     /** Changes the file and sends SIGHUP; resolves to the log from then on. */
     async reload(changed: string, logged: string): Promise<void> {
       await rewrite(base + changed, logged)
@@ -79,29 +83,93 @@ test('greymx --help and --version print and succeed', () => {
   for (const word of [
     'serve',
     'check',
-    '--postfix DIR',
-    '--sendmail FILE',
     'probe',
+    'greymx help COMMAND',
     '--config FILE',
     '--json',
-    '--help, --version',
+    '--help',
+    '--version',
   ]) {
     assert.ok(help.stdout.includes(word), word)
   }
-  assert.deepEqual(greymx(['--version']), { status: 0, stdout: `greymx ${version}\n`, stderr: '' })
+  for (const args of [['-h'], ['help']]) assert.deepEqual(greymx(args), help)
+  for (const args of [['--version'], ['-V']])
+    assert.deepEqual(greymx(args), { status: 0, stdout: `greymx ${version}\n`, stderr: '' })
 })
 
-test('greymx says what is wrong with a command line, and how it is used, with status 64', () => {
-  const cases: Array<[args: string[], problem: string]> = [
-    [[], 'expected a command'],
-    [['greylist'], 'unknown command "greylist"'],
-    [['probe', '--client', '::1'], 'probe needs --from ADDR'],
-  ]
-  for (const [args, problem] of cases) {
-    const { status, stdout, stderr } = greymx(args)
-    assert.deepEqual([status, stdout], [64, ''])
-    assert.ok(stderr.startsWith(`greymx: ${problem}\n\nUsage: greymx `), stderr)
+test('greymx help COMMAND and greymx COMMAND --help explain a command', () => {
+  const help = greymx(['help', 'check'])
+  assert.deepEqual([help.status, help.stderr], [0, ''])
+  assert.match(help.stdout, /^Usage: greymx check \[OPTIONS\]\n/)
+  for (const word of ['--print', '--postfix DIR', '--sendmail FILE', '-c, --config FILE']) {
+    assert.ok(help.stdout.includes(word), word)
   }
+  for (const args of [
+    ['check', '--help'],
+    ['check', '-h'],
+  ])
+    assert.deepEqual(greymx(args), help)
+  assert.match(
+    greymx(['help', 'probe']).stdout,
+    /^Usage: greymx probe --client IP --from ADDR --to ADDR\.\.\. \[OPTIONS\]\n/,
+  )
+})
+
+test('greymx says in one line what is wrong with a command line, with status 64', () => {
+  const commands = 'expected serve, check, probe, simulate or help'
+  const cases: Array<[args: string[], problem: string, help: string]> = [
+    [[], 'expected a command', 'greymx --help'],
+    [['greylist'], `unknown command "greylist": ${commands}`, 'greymx --help'],
+    [['prob'], 'unknown command "prob" (did you mean probe?)', 'greymx --help'],
+    [['help', 'nonsense'], `unknown command "nonsense": ${commands}`, 'greymx --help'],
+    [['serve', '--confg', 'x'], 'unknown option "--confg" (did you mean --config?)', 'greymx serve --help'],
+    [['check', '--postfix'], '--postfix has no value: expected --postfix DIR', 'greymx check --help'],
+    [['probe', '--json=yes'], '--json takes no value, but has "yes"', 'greymx probe --help'],
+    [['probe', '--client', '::1'], 'probe needs --from ADDR', 'greymx probe --help'],
+  ]
+  for (const [args, problem, help] of cases) {
+    const stderr = `greymx: ${problem}. Try '${help}'\n`
+    assert.deepEqual(greymx(args), { status: 64, stdout: '', stderr })
+  }
+})
+
+// Like head(1), which goes once it has what it wants: no stack trace, and the status is the command's own.
+test('greymx says nothing of a reader that goes away', async (t) => {
+  const dir = await scratch(t)
+  await writeFile(join(dir, 'good.yaml'), 'admin: false\n')
+  await writeFile(join(dir, 'bad.yaml'), 'header: maybe\n')
+  const cases: Array<[args: string[], unread: string, status: number]> = [
+    [['--help'], '>&4', 0],
+    [['help', 'check'], '>&4', 0],
+    [['check', '--print', '-c', 'good.yaml'], '>&4', 0],
+    [['check', '-c', 'bad.yaml'], '2>&4', 78],
+    [['nonsense'], '>&4 2>&4', 64],
+  ]
+  for (const [args, unread, status] of cases) {
+    // File 4 is a pipe whose reader has ended.
+    const line = `exec 4> >(:); wait $!; "$@" ${unread}`
+    const ended = spawnSync('bash', ['-c', line, 'bash', process.execPath, PROGRAM, ...args], {
+      cwd: dir,
+      encoding: 'utf8',
+      timeout: COMMAND_TIMEOUT,
+    })
+    assert.deepEqual([ended.status, ended.stdout, ended.stderr], [status, '', ''], args.join(' '))
+  }
+})
+
+test('greymx says that it cannot write what it prints, with status 69', () => {
+  const { status, stderr } = spawnSync(
+    'bash',
+    ['-c', '"$@" --help > /dev/full', 'bash', process.execPath, PROGRAM],
+    {
+      encoding: 'utf8',
+      timeout: COMMAND_TIMEOUT,
+    },
+  )
+  assert.deepEqual(
+    [status, stderr],
+    [69, 'Cannot write the output: ENOSPC: no space left on device, write\n'],
+  )
 })
 
 test('greymx probe says which of its values it cannot read, with status 64', () => {
@@ -109,12 +177,14 @@ test('greymx probe says which of its values it cannot read, with status 64', () 
   assert.deepEqual(greymx(['probe', '--client', 'localhost', ...rest]), {
     status: 64,
     stdout: '',
-    stderr: 'Cannot read --client "localhost": expected an IP address\n',
+    stderr: 'greymx: Cannot read --client "localhost": expected an IP address. Try \'greymx probe --help\'\n',
   })
   assert.deepEqual(greymx(['probe', '--client', '::1', '--socket', '8891', ...rest]), {
     status: 64,
     stdout: '',
-    stderr: 'Cannot read --socket "8891": expected inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH\n',
+    stderr:
+      'greymx: Cannot read --socket "8891": expected inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH. ' +
+      "Try 'greymx probe --help'\n",
   })
 })
 
@@ -219,7 +289,10 @@ test('greymx check warns of what will not do well, with status 0, and reads the 
   )
   const missing = greymx(['check', '--postfix', 'absent'], dir)
   assert.deepEqual([missing.status, missing.stdout], [64, ''])
-  assert.match(missing.stderr, /^Cannot read absent\/main\.cf: ENOENT.*\n$/)
+  assert.match(
+    missing.stderr,
+    /^greymx: Cannot read absent\/main\.cf: ENOENT.*\. Try 'greymx check --help'\n$/,
+  )
 })
 
 test('greymx check says that list entries with faults are ignored', async (t) => {
@@ -510,15 +583,12 @@ test('a reload that is refused logs nothing of lists that it did not take', asyn
 })
 
 test('many SIGHUPs at once are as good as one', async (t) => {
-  const { daemon, probe, rewrite } = await startServe(t)
+  const { daemon, rewrite } = await startServe(t)
   const port = await freePort()
   await rewrite(`listen: inet:${port}@127.0.0.1\nstore: "memory:"\nadmin: false\n`, 'read again', () => {
     for (let count = 0; count < 50; count += 1) daemon.signal('SIGHUP')
   })
-  assert.equal(
-    probe('--socket', `inet:${port}@127.0.0.1`, '--from', 'a@b.test', '--to', 'b@c.test').status,
-    75,
-  )
+  assert.equal(probeAt(port, '--from', 'a@b.test', '--to', 'b@c.test').status, 75)
   daemon.signal('SIGHUP')
   daemon.signal('SIGTERM')
   assert.equal(await daemon.exited(), 0)

@@ -99,9 +99,16 @@ test('logs take the place of a world, also packed, and say what differs for a va
   )
   const missing = await simulate('--replay', join(dir, 'none.log'))
   assert.deepEqual([missing.status, missing.stdout], [64, ''])
-  assert.match(missing.stderr, /^Cannot read the log .*none\.log: ENOENT/)
+  assert.match(
+    missing.stderr,
+    /^greymx: Cannot read the log .*none\.log: ENOENT.*\. Try 'greymx simulate --help'\n$/,
+  )
   const stray = await simulate(log)
   assert.equal(stray.status, 64)
+  assert.match(
+    stray.stderr,
+    /^greymx: unexpected argument ".*": logs follow --replay\. Try 'greymx simulate --help'\n$/,
+  )
 })
 
 test('a world of one’s own and the picture', async () => {
@@ -142,12 +149,28 @@ test('an option that cannot be used is told with its value and what is expected'
   const vast = join(dir, 'vast.yaml')
   await writeFile(vast, 'base: default\nbots: {never: {servers: {networks: 1000000}}}\n')
   const cases: Array<[args: readonly string[], status: number, stderr: RegExp]> = [
-    [['--seed', 'x'], 64, /^Cannot read --seed "x": expected a whole number from 0 to 4294967295\n$/],
-    [['--days', '0'], 64, /^Cannot read --days "0": expected a whole number from 1 to 366\n$/],
-    [['--recipients', '1.5'], 64, /^Cannot read --recipients "1.5"/],
-    [['--scale', '0'], 64, /^Cannot read --scale "0": expected a number above 0, up to 100\n$/],
-    [['--set', 'greylist.delay'], 64, /^Cannot read --set "greylist.delay": expected SETTING=VALUE/],
-    [['--set', 'greylist.dely=1m'], 64, /expected a setting of milter.yaml, found greylist.dely\n$/],
+    [
+      ['--seed', 'x'],
+      64,
+      /^greymx: Cannot read --seed "x": expected a whole number from 0 to 4294967295\. Try 'greymx simulate --help'\n$/,
+    ],
+    [
+      ['--days', '0'],
+      64,
+      /^greymx: Cannot read --days "0": expected a whole number from 1 to 366\. Try 'greymx simulate --help'\n$/,
+    ],
+    [['--recipients', '1.5'], 64, /^greymx: Cannot read --recipients "1.5"/],
+    [
+      ['--scale', '0'],
+      64,
+      /^greymx: Cannot read --scale "0": expected a number above 0, up to 100\. Try 'greymx simulate --help'\n$/,
+    ],
+    [['--set', 'greylist.delay'], 64, /^greymx: Cannot read --set "greylist.delay": expected SETTING=VALUE/],
+    [
+      ['--set', 'greylist.dely=1m'],
+      64,
+      /found greylist.dely \(did you mean greylist.delay\?\)\. Try 'greymx simulate --help'\n$/,
+    ],
     [
       ['--set', 'greylist.delay=5x'],
       78,
@@ -161,16 +184,25 @@ test('an option that cannot be used is told with its value and what is expected'
     [
       ['--world', missing],
       64,
-      /^Cannot read --world .*missing.yaml: ENOENT.*; expected a file, or one of default, knowing-bots, /,
+      /^greymx: Cannot read --world .*missing.yaml: ENOENT.*; expected a file, or one of default, knowing-bots, /,
     ],
     [
       ['--world', vast, '--recipients', '400', '--days', '1'],
       64,
-      /^Cannot make the world: no room for \d+ more networks, expected a smaller world\n$/,
+      /^greymx: Cannot make the world: no room for \d+ more networks, expected a smaller world\. Try 'greymx simulate --help'\n$/,
     ],
     [['--world', wrong], 78, /wrong.yaml:2:7: Cannot read spam "much": expected a number from 0 to 10000\n$/],
-    [[...SMALL, '--plot', join(dir, 'none', 'plot.svg')], 64, /^Cannot write --plot .*plot.svg: ENOENT/],
-    [['--client', '192.0.2.7'], 64, /^greymx: simulate takes no --client\n/],
+    [
+      [...SMALL, '--plot', join(dir, 'none', 'plot.svg')],
+      64,
+      /^greymx: Cannot write --plot .*plot.svg: ENOENT/,
+    ],
+    [
+      ['--client', '192.0.2.7'],
+      64,
+      /^greymx: unknown option "--client": expected --set, --peers, .*\. Try 'greymx simulate --help'\n$/,
+    ],
+    [['--wrold', 'x'], 64, /^greymx: unknown option "--wrold" \(did you mean --world\?\)\. Try /],
   ]
   for (const [args, status, stderr] of cases) {
     const ended = await simulate(...args)
