@@ -25,6 +25,11 @@ export const COMMANDS: readonly Row[] = [
     load: () => import('./commands/simulate.ts'),
   },
   {
+    name: 'completion',
+    summary: 'print a script that makes a shell complete greymx',
+    load: () => import('./commands/completion.ts'),
+  },
+  {
     name: 'help',
     summary: 'explain a command, its options and its arguments',
     load: () => import('./commands/help.ts'),

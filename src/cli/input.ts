@@ -47,6 +47,17 @@ export function required(placeholder: string, meaning: string, extras: Extras = 
   return { placeholder, meaning, isRequired: true, repeats: false, ...extras, read }
 }
 
+/** An input that must be given, and is one of `choices`. */
+export function oneOf<const Choice extends string>(
+  placeholder: string,
+  meaning: string,
+  choices: readonly Choice[],
+): Input<Choice> {
+  // A command does not run with a text that is none of the choices.
+  const read = (texts: readonly string[]) => texts.at(-1) as Choice
+  return { placeholder, meaning, choices, isRequired: true, repeats: false, read }
+}
+
 /** An input that may be left out, and may be given several times. */
 export function zeroOrMore(
   placeholder: string,

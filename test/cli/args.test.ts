@@ -101,7 +101,7 @@ test('readCommandLine() reads each command', async () => {
 })
 
 test('readCommandLine() names the mistake, and whose help to try', async () => {
-  const commands = 'expected serve, check, probe, simulate or help'
+  const commands = 'expected serve, check, probe, simulate, completion or help'
   const options = 'expected --config, --help or --version'
   const cases: Array<[argv: string[], problem: string, command?: string]> = [
     [[], 'expected a command'],

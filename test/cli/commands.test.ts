@@ -116,7 +116,7 @@ test('greymx help COMMAND and greymx COMMAND --help explain a command', () => {
 })
 
 test('greymx says in one line what is wrong with a command line, with status 64', () => {
-  const commands = 'expected serve, check, probe, simulate or help'
+  const commands = 'expected serve, check, probe, simulate, completion or help'
   const cases: Array<[args: string[], problem: string, help: string]> = [
     [[], 'expected a command', 'greymx --help'],
     [['greylist'], `unknown command "greylist": ${commands}`, 'greymx --help'],

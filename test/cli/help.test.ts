@@ -63,6 +63,18 @@ for (const row of COMMANDS) {
   })
 }
 
+// Before the command is known, an option of any command may stand, and a shell asks for its value too.
+test('an option has a value in every command that has it, or in none', async () => {
+  const takesValue = new Map<string, boolean>()
+  for (const { load } of COMMANDS) {
+    for (const [name, { placeholder }] of Object.entries((await load()).command.options)) {
+      const isValued = placeholder !== undefined
+      assert.equal(takesValue.get(name) ?? isValued, isValued, name)
+      takesValue.set(name, isValued)
+    }
+  }
+})
+
 test('helpOf() shows what an option or argument takes, and whether it has to be given', () => {
   const command = defineCommand({
     about: 'Does it.',

@@ -1,6 +1,7 @@
 // Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
-// Postfix, Redis, Knot (a DNS server), systemd's tools and podman. Sendmail, which conflicts with Postfix, and Postgrey
-// and sqlgrey, which are not to run as services of the machine, are unpacked below node_modules.
+// Postfix, Redis, Knot (a DNS server), systemd's tools, podman, and the shells zsh and fish. Sendmail, which conflicts
+// with Postfix, and Postgrey and sqlgrey, which are not to run as services of the machine, are unpacked below
+// node_modules.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -23,6 +24,9 @@ const toInstall = [
   'faketime',
   'openssl',
   'systemd',
+  // Shells that complete greymx.
+  'zsh',
+  'fish',
   // docker/trial needs podman; if it cannot run containers, it says why.
   'podman',
   'runc',
