@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkListeners, withListeners } from '../check/daemon.ts'
 import { checkSettings } from '../check/settings.ts'
+import { loadConfig } from '../config/load.ts'
 import type { Setting } from '../config/reader.ts'
 import type { Config } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
@@ -13,7 +14,6 @@ import { readLists } from '../exempt/lists.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import { misuse } from './args.ts'
 import type { Misuse } from './command.ts'
-import { loadFileOrComplain } from './config.ts'
 import { askDaemon } from './daemon.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 import { complain, print } from './output.ts'
@@ -30,41 +30,65 @@ export interface CheckValues extends MtaFiles {
   readonly config: string | undefined
   /** Whether the settings in effect are printed. */
   readonly print: boolean
+  readonly json: boolean
+}
+
+/** What was found, and with --print the settings in effect. */
+interface Findings {
+  /** Because of these, `serve` would not start. */
+  readonly faults: readonly string[]
+  readonly warnings: readonly string[]
+  readonly settings?: readonly Setting[]
 }
 
 /**
  * Returns the exit status, or says which file of an MTA cannot be read. Warnings leave the status at 0, since what they
  * are about may be intended.
  */
-export async function check({
-  config: file,
-  print: isPrinting,
-  ...mtas
-}: CheckValues): Promise<ExitStatus | Misuse> {
-  const loaded = loadFileOrComplain(file)
-  if (!loaded) return EXIT.config
-  const { fileName, config, settings } = loaded
-  const { problems, warnings } = readLists(config.listFiles)
+export async function check(values: CheckValues): Promise<ExitStatus | Misuse> {
+  const loaded = loadConfig(values.config)
+  if (loaded.kind === 'faults') {
+    if (values.json) printJson({ faults: loaded.faults, warnings: [] })
+    else complain(linesOf(loaded.faults))
+    return EXIT.config
+  }
+  const { fileName, config } = loaded
+  const settings = loaded.settings.map((setting) => withoutCredentials(setting, config))
+  const lists = readLists(config.listFiles)
   const daemon = await askDaemon(config.admin)
+  const warnings = [
+    ...lists.problems,
+    ...lists.warnings,
+    ...inFile(fileName, checkSettings(config)),
+    ...(daemon ? inFile(fileName, checkListeners(config, daemon.listeners)) : []),
+    ...(daemon ? inFile(daemon.url, daemon.warnings) : []),
+  ]
   try {
-    const remarks = [
-      ...inFile(fileName, checkSettings(config)),
-      ...(daemon ? inFile(fileName, checkListeners(config, daemon.listeners)) : []),
-      ...(daemon ? inFile(daemon.url, daemon.warnings) : []),
-      ...(await checkMtas(mtas, withListeners(config, daemon?.listeners ?? []))),
-    ]
-    complain([...problems, ...warnings, ...remarks].map((remark) => `${remark}\n`).join(''))
+    warnings.push(...(await checkMtas(values, withListeners(config, daemon?.listeners ?? []))))
   } catch (error) {
     return misuse(messageOf(error), 'check')
   }
-  if (isPrinting) {
-    const { printSettings } = await import('../config/print.ts')
-    print(printSettings(settings.map((setting) => withoutCredentials(setting, config))))
+  if (values.json) {
+    printJson({ faults: [], warnings, ...(values.print ? { settings } : {}) })
     return EXIT.ok
   }
-  const exceptions = problems.length > 0 ? ', except that list entries with faults are ignored' : ''
+  complain(linesOf(warnings))
+  if (values.print) {
+    const { printSettings } = await import('../config/print.ts')
+    print(printSettings(settings))
+    return EXIT.ok
+  }
+  const exceptions = lists.problems.length > 0 ? ', except that list entries with faults are ignored' : ''
   print(`configuration is fine${exceptions}\n`)
   return EXIT.ok
+}
+
+function printJson(findings: Findings): void {
+  print(`${JSON.stringify(findings)}\n`)
+}
+
+function linesOf(texts: readonly string[]): string {
+  return texts.map((text) => `${text}\n`).join('')
 }
 
 /** Hides the password in `store`, the only setting of those printed that may hold one. */

@@ -38,6 +38,7 @@ test('readCommandLine() reads each command', async () => {
     [['--', 'check'], { check: {} }],
     [['check', '--'], { check: {} }],
     [['check', '--print'], { check: { print: [''] } }],
+    [['--json', 'check', '--print'], { check: { json: [''], print: [''] } }],
     [
       ['check', '--postfix', '/etc/postfix', '--sendmail=x.mc'],
       { check: { postfix: ['/etc/postfix'], sendmail: ['x.mc'] } },
@@ -134,8 +135,8 @@ test('readCommandLine() names the mistake, and whose help to try', async () => {
     [['serve', '--__proto__'], `unknown option "--__proto__": ${options}`, 'serve'],
     [['serve', '-v'], `unknown option "-v": ${options}`, 'serve'],
     [
-      ['check', '--json'],
-      'unknown option "--json": expected --print, --postfix, --sendmail, --config, --help or --version',
+      ['check', '--client', '::1'],
+      'unknown option "--client": expected --print, --postfix, --sendmail, --config, --json, --help or --version',
       'check',
     ],
     [

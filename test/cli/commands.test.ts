@@ -239,6 +239,39 @@ test('greymx check --print prints what is in effect, without password, so that i
   })
 })
 
+test('greymx check --json prints what it finds as one object, and settings with --print', async (t) => {
+  const dir = await scratch(t)
+  await writeFile(join(dir, 'clients'), 'not a client\n')
+  const settings = `admin: false\nexempt: { client_files: [${dir}/clients] }\ngreylist: { lifetime: 12h }\n`
+  await writeFile(join(dir, 'milter.yaml'), `${settings}store: redis://somebody:secret@localhost:6379/1\n`)
+  await writeFile(join(dir, 'bad.yaml'), 'header: maybe\nadmin: 8892\n')
+  const { status, stdout, stderr } = greymx(['check', '--json'], dir)
+  assert.deepEqual([status, stderr], [0, ''])
+  const { faults, warnings, ...rest } = JSON.parse(stdout)
+  assert.deepEqual([faults, rest], [[], {}])
+  // The same as without --json, which prints one a line.
+  assert.deepEqual(warnings, greymx(['check'], dir).stderr.trimEnd().split('\n'))
+  assert.match(
+    warnings.join('\n'),
+    /clients:1: Cannot read .*\nmilter\.yaml: warning: greylist\.lifetime 12h is below /,
+  )
+  const printed = greymx(['check', '--json', '--print'], dir, { GREYMX_GREYLIST_DELAY: '10s' })
+  const all: Array<{ name: string; value: unknown; origin?: string }> = JSON.parse(printed.stdout).settings
+  const find = (name: string) => all.find((setting) => setting.name === name)
+  assert.deepEqual(find('greylist.delay'), {
+    name: 'greylist.delay',
+    value: '10s',
+    origin: 'GREYMX_GREYLIST_DELAY',
+  })
+  assert.deepEqual(find('header'), { name: 'header', value: 'true' })
+  assert.deepEqual(find('exempt.client_files')?.value, [`${dir}/clients`])
+  assert.doesNotMatch(printed.stdout, /secret|somebody/)
+  const bad = greymx(['check', '--json', '--config', 'bad.yaml'], dir)
+  assert.deepEqual([bad.status, bad.stderr], [78, ''])
+  const text = greymx(['check', '--config', 'bad.yaml'], dir).stderr
+  assert.deepEqual(JSON.parse(bad.stdout), { faults: text.trimEnd().split('\n'), warnings: [] })
+})
+
 test('greymx serve takes settings from the environment, and again at SIGHUP', async (t) => {
   const dir = await scratch(t)
   const [port, adminPort] = [await freePort(), await freePort()]

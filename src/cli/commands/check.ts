@@ -1,7 +1,7 @@
 // greymx check, as the command line has it. What it does is in ../check.ts.
 
 import { defineCommand } from '../command.ts'
-import { CONFIG, flag, optional } from '../input.ts'
+import { CONFIG, flag, JSON_OUTPUT, optional } from '../input.ts'
 
 export const command = defineCommand({
   about:
@@ -14,6 +14,7 @@ export const command = defineCommand({
     postfix: optional('DIR', 'compare with the main.cf in this directory', { completion: 'directories' }),
     sendmail: optional('FILE', 'compare with this sendmail.cf or .mc file', { completion: 'files' }),
     config: CONFIG,
+    json: JSON_OUTPUT,
   },
   args: {},
   run: async (values) => (await import('../check.ts')).check(values),
