@@ -8,6 +8,8 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { anyOf, namesOf } from '../../src/cli/args.ts'
+import { COMMANDS } from '../../src/cli/commands.ts'
 import { connectToFilter } from '../../src/milter/client.ts'
 import { startDaemon } from '../support/daemon.ts'
 import { PROGRAM } from '../support/greymx.ts'
@@ -116,7 +118,7 @@ test('greymx help COMMAND and greymx COMMAND --help explain a command', () => {
 })
 
 test('greymx says in one line what is wrong with a command line, with status 64', () => {
-  const commands = 'expected serve, check, probe, simulate, completion or help'
+  const commands = `expected ${anyOf(namesOf(COMMANDS))}`
   const cases: Array<[args: string[], problem: string, help: string]> = [
     [[], 'expected a command', 'greymx --help'],
     [['greylist'], `unknown command "greylist": ${commands}`, 'greymx --help'],
