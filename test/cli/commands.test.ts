@@ -308,7 +308,7 @@ test('the milter.yaml that comes with greymx is fine, and nothing is to be warne
 
 test('greymx check warns of what will not do well, with status 0, and reads the configurations of the MTAs', async (t) => {
   const dir = await scratch(t)
-  await writeFile(join(dir, 'milter.yaml'), 'greylist: { lifetime: 1d }\n')
+  await writeFile(join(dir, 'milter.yaml'), 'greylist: { lifetime: 12h }\n')
   await writeFile(join(dir, 'main.cf'), 'smtpd_milters = inet:127.0.0.1:8891\n')
   await writeFile(join(dir, 'sendmail.mc'), "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=T')\n")
   const { status, stdout, stderr } = greymx(['check', '--postfix', '.', '--sendmail', 'sendmail.mc'], dir)
@@ -316,7 +316,7 @@ test('greymx check warns of what will not do well, with status 0, and reads the 
   assert.deepEqual(
     stderr.split('\n').map((line) => line.slice(0, 60)),
     [
-      'milter.yaml: warning: greylist.lifetime 1d is below greylist.',
+      'milter.yaml: warning: greylist.lifetime 12h is below greylist.',
       'main.cf: warning: milter_default_action tempfail for inet:127',
       'sendmail.mc: warning: F=T of g defers all mail while greymx i',
       '',
@@ -346,7 +346,7 @@ test('greymx serve and probe refuse a faulty file with status 78', async (t) => 
   const dir = await scratch(t)
   await writeFile(join(dir, 'milter.yaml'), 'greylist:\n  delay: 3d\n')
   const fault =
-    'milter.yaml:2:10: greylist.delay 3d is not below greylist.retry_window 2d: expected a retry window that is longer than the delay, as no retry would pass otherwise\n'
+    'milter.yaml:2:10: greylist.delay 3d is not below greylist.retry_window 20h: expected a retry window that is longer than the delay, as no retry would pass otherwise\n'
   assert.deepEqual(greymx(['serve'], dir), { status: 78, stdout: '', stderr: fault })
   assert.deepEqual(greymx(['probe', '--client', '::1', '--from', 'a@b', '--to', 'c@d'], dir), {
     status: 78,
