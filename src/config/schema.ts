@@ -131,6 +131,7 @@ export function readConfig(reader: ConfigReader): Config {
   )
   const autoWhitelist = readAutoWhitelist(reader)
   const maxDeferrals = reader.integer('greylist.max_deferrals', 4, 0, 1_000_000)
+  const maxPending = reader.integer('greylist.max_pending', 1000, 10, 1_000_000)
   const credit = readCredit(reader)
   const learnReplies = readLearnReplies(reader)
   const exempt = {
@@ -180,6 +181,7 @@ export function readConfig(reader: ConfigReader): Config {
       normalizeSender,
       ...(autoWhitelist ? { autoWhitelist } : {}),
       maxDeferrals,
+      maxPending,
       ...(credit ? { credit } : {}),
       ...(learnReplies === undefined ? {} : { learnReplies }),
       onStoreError,

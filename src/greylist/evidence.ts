@@ -23,7 +23,7 @@ export const TALLY_WINDOW = 2 * 86_400_000
 
 /** What a deferral, and what a return, adds to the count of a tally. */
 export const DEFERRAL = 1
-export const RETURN = 1_000_000
+export const RETURN = 100_000_000
 
 const NO_TALLY: Tally = { deferred: 0, returned: 0 }
 
@@ -49,20 +49,24 @@ export function returnIn({ deferred, returned }: Tally): number {
   return returned < deferred ? RETURN : RETURN + DEFERRAL
 }
 
+/** The number of first attempts that have not come back yet. */
+export function waitingIn({ deferred, returned }: Tally): number {
+  return Math.max(0, deferred - returned)
+}
+
 /** Whether four of five that were deferred have come back, or all but two that may be waiting still. */
-export function comesBack({ deferred, returned }: Tally): boolean {
-  return deferred - returned <= Math.max(MAX_WAITING, deferred * MAX_AWAY)
+export function comesBack(tally: Tally): boolean {
+  return waitingIn(tally) <= Math.max(MAX_WAITING, tally.deferred * MAX_AWAY)
 }
 
 /**
- * Whether strangers crowd the client's network: several triplets wait there, and fewer have come back. SPF vouches for
- * a client that is none of them.
+ * Whether strangers crowd a network that has shown `tally`: several triplets wait there, and fewer have come back. SPF
+ * vouches for a client that is none of them.
  */
-export function isCrowd({ delay }: Times, { spf, network }: Identity, evidence: Evidence): boolean {
-  if (delay < MIN_CROWD_DELAY) return false
-  const { deferred, returned } = evidence.tallyOf(network)
-  const waiting = deferred - returned
-  return spf !== 'pass' && waiting >= MIN_CROWD && returned < waiting
+export function isCrowd({ delay }: Times, { spf }: Identity, tally: Tally): boolean {
+  if (delay < MIN_CROWD_DELAY || spf === 'pass') return false
+  const waiting = waitingIn(tally)
+  return waiting >= MIN_CROWD && tally.returned < waiting
 }
 
 /**

@@ -33,11 +33,13 @@ import {
   returnIn,
   TALLY_WINDOW,
   type Tally,
+  waitingIn,
 } from './evidence.ts'
 import { type CreditSettings, expectKeys, learnReply, takeCredit, writtenToKey } from './first-mail.ts'
 import type { Findings, Investigate } from './investigate.ts'
 import { attemptRef, tallyKey, tripletKey } from './keys.ts'
 import { LoopBreaker } from './loop-breaker.ts'
+import { decideBySlot } from './overflow.ts'
 import { type SenderForms, senderForms } from './sender.ts'
 
 export interface GreylistSettings {
@@ -63,6 +65,11 @@ export interface GreylistSettings {
    * wait; absent if that is not learnt.
    */
   readonly learnReplies?: number
+  /**
+   * Number of first attempts that wait in one network, or under one sender's domain, before further ones are kept in
+   * slots only (overflow.ts).
+   */
+  readonly maxPending: number
   /** The answer when the store fails; `local` without a local store is accept. */
   readonly onStoreError: 'accept' | 'tempfail' | 'local'
 }
@@ -187,8 +194,10 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
 
   /** The judgement by what the store knows. Rejects if the store fails or has not answered by `deadline`. */
   async function judgeByStore(question: Question): Promise<Judgement> {
-    const { attempt, identity, keys, formerKeys, store, deadline } = question
+    const { attempt, form, identity, keys, formerKeys, store, deadline } = question
     const names = provableNames(attempt, identity)
+    const crowd = crowdName(attempt, identity)
+    const tallied = names.includes(crowd) ? names : [...names, crowd]
     const listings = autoWhitelist ? listingsFor(names, identity) : []
     const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)
     const lookUp = [
@@ -198,14 +207,14 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
         ...listings.map(({ key }) => key),
         ...(writtenTo === undefined ? [] : [writtenTo]),
       ]),
-      store.counts([...names.map(tallyKey), ...expectKeys(attempt, identity)]),
+      store.counts([...tallied.map(tallyKey), ...expectKeys(attempt, identity)]),
     ] as const
     const [answers, counts] = await withDeadline(Promise.all(lookUp), deadline)
     const entries = answers.slice(0, keys.length)
     const found = answers.slice(0, keys.length + formerKeys.length)
     const listingsFound = answers.slice(found.length)
-    const evidence = new Evidence(names, counts)
-    const isExpected = counts.slice(names.length).some((count) => count > 0)
+    const evidence = new Evidence(tallied, counts)
+    const isExpected = counts.slice(tallied.length).some((count) => count > 0)
     const isWrittenTo = writtenTo !== undefined && answers.at(-1) !== undefined
 
     const index = holdingAmong(listings, listingsFound, evidence)
@@ -217,10 +226,18 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
       return { verdict: 'pass', reason, waited: 0, retryIn: 0, evidence: evidence.describe(listing.name) }
     }
 
-    const isCrowded = isCrowd(times, identity, evidence)
+    const isCrowded = isCrowd(times, identity, evidence.tallyOf(crowd))
     const timesNow = isCrowded ? crowdTimes(times) : times
     const best = strongest(found)
-    const decision = decide(best, timesNow)
+    const full = fullAmong(identity.names, crowd, evidence)
+    const { address } = attempt.client
+    const decision =
+      best.added && address && full.length === identity.names.length
+        ? await withDeadline(
+            decideBySlot(store, { address, form, recipient: attempt.recipient }, timesNow),
+            deadline,
+          )
+        : decide(best, timesNow)
     if (decision.verdict === 'tempfail') {
       const { reason, waited } = decision
       const pass = { verdict: 'pass', waited, retryIn: 0, evidence: evidence.describe(identity.id) } as const
@@ -232,11 +249,10 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
         (await withDeadline(takeCredit(store, attempt, identity, evidence, settings.credit), deadline))
       if (isOnCredit) return { ...pass, reason: 'credit' }
       const judgement = await withDeadline(
-        defer({ ...question, evidence, times: timesNow }, entries, decision),
+        defer({ ...question, evidence, times: timesNow, full }, entries, decision),
         deadline,
       )
-      const { network } = identity
-      return isCrowded ? { ...judgement, evidence: `crowd:${evidence.describe(network)}` } : judgement
+      return isCrowded ? { ...judgement, evidence: `crowd:${evidence.describe(crowd)}` } : judgement
     }
     const { verdict, reason, waited, keep } = decision
     // A pass under one of the keys, or of the former ones, is written under all names.
@@ -256,16 +272,19 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     entries: ReadonlyArray<Entry | undefined>,
     { reason, waited, retryIn }: Deferral,
   ): Promise<Judgement> {
-    const { attempt, form, identity, keys, store, evidence } = question
+    const { attempt, form, identity, keys, store, evidence, full } = question
     const windows = identity.names.map((name) => windowOf(name, question))
     const missing = keys.flatMap((key, index) =>
-      entries[index] ? [] : [{ key, window: windows[index] ?? 0 }],
+      entries[index] || full.includes(identity.names[index] ?? '')
+        ? []
+        : [{ key, window: windows[index] ?? 0 }],
     )
     const { recipient } = attempt
     const loop = { form, recipient, network: countedNetwork(attempt), spf: identity.spf }
-    const isNew = reason === 'new'
+    // What is not kept is not counted either.
+    const isNew = reason === 'new' && missing.length > 0
     const [letsThrough, , ...added] = await Promise.all([
-      isNew && loopBreaker.count(store, loop),
+      isNew && full.length === 0 && loopBreaker.count(store, loop),
       isNew && !isAnybody(attempt) && tally(store, evidence, () => DEFERRAL),
       ...missing.map(({ key, window }) => store.add(key, window, Math.min(waited, window - 1))),
     ])
@@ -287,6 +306,20 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   function windowOf(name: string, { identity, times: { delay, retryWindow } }: Deferred): number {
     if (name === identity.network) return retryWindow
     return Math.max(Math.min(retryWindow, ELSEWHERE_WINDOW), Math.min(2 * delay, retryWindow))
+  }
+
+  /** The name whose tally tells whether strangers crowd the client's network, and whether the network has room. */
+  function crowdName(attempt: Attempt, { network }: Identity): string {
+    return isAnybody(attempt) ? network : `network:${countedNetwork(attempt)}`
+  }
+
+  /**
+   * The names under which no further first attempt is kept. A sender's domain has room of its own, as SPF vouches that
+   * the client is no stranger of its network; all other names have that of the network.
+   */
+  function fullAmong(names: readonly string[], crowd: string, evidence: Evidence): string[] {
+    const isFull = (name: string) => waitingIn(evidence.tallyOf(name)) >= settings.maxPending
+    return names.filter((name) => isFull(name.startsWith('spf:') ? name : crowd))
   }
 
   /** The network that counts as one among several; it is at least as large as the one that stands for a client. */
@@ -360,6 +393,8 @@ interface Deferred extends Question {
   readonly evidence: Evidence
   /** The times that hold for this attempt. */
   readonly times: Times
+  /** The names under which no further first attempt is kept. */
+  readonly full: readonly string[]
 }
 
 type Deferral = Extract<Decision, { verdict: 'tempfail' }>

@@ -4,6 +4,7 @@
 
 import { hash } from 'node:crypto'
 import type { Address } from '../address.ts'
+import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 
 /** Longest key, in UTF-16 units of 3 bytes of UTF-8 at most; LMDB takes 1978 bytes. */
 const MAX_KEY = 600
@@ -62,6 +63,24 @@ export function repliesKey(user: Address): string {
 /** The key of the count of messages that a name has had on credit. */
 export function creditKey(name: string): string {
   return `k:${escapePart(name)}`
+}
+
+/** Leading bits of the addresses that share slots. */
+const SLOT_PREFIX = { ipv4: 32, ipv6: 56 } as const
+
+/**
+ * The keys of one slot of an address (overflow.ts): the entry of the triplet that has it, and the digest of that
+ * triplet, as a count.
+ */
+export function slotKeys(address: IpAddress, slot: number): { entry: string; holder: string } {
+  const network = formatNetwork(networkOf(address, SLOT_PREFIX[address.kind]))
+  return { entry: `a:${network}${SEPARATOR}${slot}`, holder: `b:${network}${SEPARATOR}${slot}` }
+}
+
+/** A number from 1 to 2^48 for a sender form and a recipient. */
+export function tripletDigest(sender: string, recipient: Address | undefined): number {
+  const digits = hash('sha256', boundedKey('', sender, recipient), 'hex').slice(0, 12)
+  return Number.parseInt(digits, 16) + 1
 }
 
 /** The key of the tally of a name (evidence.ts). */

@@ -45,6 +45,7 @@ const NO_RULES: Rules = {
     normalizeSender: false,
     widensBySpf: false,
     maxDeferrals: 0,
+    maxPending: 1000,
   },
   identity: { ...DEFAULTS.identity, spfDomain: false, hostDomain: false, asksSpf: false },
   exempt: { ...DEFAULTS.exempt, clients: [], recipients: [] },

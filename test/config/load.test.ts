@@ -291,7 +291,7 @@ test('an unknown setting is named with what is known in its place', () => {
     ],
     [
       'greylist:\n  delay: 5m\n  dealy: 5m\n',
-      '3:3: unknown setting greylist.dealy (did you mean greylist.delay?): expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals, credit, learn_replies',
+      '3:3: unknown setting greylist.dealy (did you mean greylist.delay?): expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals, max_pending, credit, learn_replies',
     ],
     [
       'greylist:\n  client: { ipv4_prefix: 24, ipv5_prefix: 24 }\n',
@@ -320,7 +320,7 @@ test('a dotted name is no setting: it would be overlooked where it stands', () =
     ['greylist.delay: 10m\n', `1:1: unknown setting greylist.delay: expected ${TOP}`],
     [
       'greylist:\n  client.ipv4_prefix: 32\n',
-      '2:3: unknown setting greylist.client.ipv4_prefix: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals, credit, learn_replies',
+      '2:3: unknown setting greylist.client.ipv4_prefix: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals, max_pending, credit, learn_replies',
     ],
     ['greylist.client: { ipv4_prefix: 32 }\n', `1:1: unknown setting greylist.client: expected ${TOP}`],
   ])
@@ -630,7 +630,7 @@ listen: [nowhere, "inet:1@h", neither]
       `milter.yaml:2:1: unknown setting foo: expected ${TOP}`,
       `milter.yaml:4:13: Cannot read greylist.lifetime "long": ${DURATION}`,
       `milter.yaml:5:10: greylist.delay 3d is not below greylist.retry_window 20h: ${NOT_BELOW}`,
-      'milter.yaml:6:3: unknown setting greylist.bar: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals, credit, learn_replies',
+      'milter.yaml:6:3: unknown setting greylist.bar: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals, max_pending, credit, learn_replies',
       'milter.yaml:7:8: Cannot read admin "off": expected HOST:PORT like 127.0.0.1:8892, or false',
       `milter.yaml:8:10: Cannot read listen "nowhere": expected ${SOCKETS}`,
       `milter.yaml:8:31: Cannot read listen "neither": expected ${SOCKETS}`,

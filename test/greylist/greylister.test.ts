@@ -26,6 +26,7 @@ const SETTINGS: GreylistSettings = {
   normalizeSender: true,
   autoWhitelist: { after: 2, spacing: HOUR, lifetime: 36 * DAY },
   maxDeferrals: 10,
+  maxPending: 1000,
   onStoreError: 'accept',
 }
 
@@ -581,6 +582,81 @@ test('mail of authenticated users says to whom they have written, and others’ 
     const [entry] = await store.find([replyKey(sender, recipient)])
     assert.equal(entry !== undefined, authenticated)
   }
+})
+
+test('a flood from one network is kept to a bound, passes nobody, and keeps nobody out', async () => {
+  for (const flooding of [
+    { address: (index: number) => `192.0.2.${index % 200}`, other: '198.51.100.1', neighbour: '192.0.2.250' },
+    {
+      address: (index: number) => `2001:db8:0:${(index % 200).toString(16)}::1`,
+      other: '2001:db8:1::1',
+      neighbour: '2001:db8:0:fa00::1',
+    },
+  ]) {
+    const bench = setUp({ maxPending: 50 })
+    const { attempt, outcomeOf, wait } = bench
+    const store = bench.store as MemoryStore
+    let largest = 0
+    for (let index = 0; index < 20_000; index += 1) {
+      const outcome = await outcomeOf({
+        address: flooding.address(index),
+        sender: `bot${index}@spam${index}.test`,
+        isNamed: false,
+      })
+      assert.equal(outcome.verdict, 'tempfail')
+      if (index === 10_000) largest = store.size
+    }
+    // The triplets that are kept, with what the loop breaker has of them, the tallies, and the slots of 200 addresses.
+    assert.ok(store.size < 2 * 50 + 300 + 2 * 16 * 200, String(store.size))
+    assert.ok(store.size < largest * 1.2, `${store.size}, ${largest} half-way`)
+
+    // A stranger elsewhere waits as ever, and so does one in the network for whom SPF speaks.
+    const elsewhere = { address: flooding.other, sender: 'a@elsewhere.test', isNamed: false } as const
+    const aligned = { address: flooding.neighbour, sender: 'a@own.test', wide: 'spf:own.test' } as const
+    assert.deepEqual([await attempt(elsewhere), await attempt(aligned)], ['new', 'new'])
+    const neighbour = { address: flooding.neighbour, sender: 'a@plain.test', isNamed: false } as const
+    assert.equal(await attempt(neighbour), 'new')
+    wait(5 * MINUTE)
+    assert.deepEqual([await attempt(elsewhere), await attempt(aligned)], ['retry', 'retry'])
+    // The others are a crowd. One that comes back has a slot of its own; no bot passes by it.
+    const early = await outcomeOf(neighbour)
+    assert.deepEqual([early.reason, early.waited, early.retryIn], ['early', 5 * MINUTE, 75 * MINUTE])
+    wait(80 * MINUTE)
+    const retry = await outcomeOf(neighbour)
+    assert.deepEqual([retry.reason, retry.waited], ['retry', 85 * MINUTE])
+    assert.equal(await attempt(neighbour), 'known')
+    for (let index = 20_000; index < 21_000; index += 1)
+      assert.equal(
+        (
+          await outcomeOf({
+            address: flooding.address(index),
+            sender: `bot@spam${index}.test`,
+            isNamed: false,
+          })
+        ).verdict,
+        'tempfail',
+      )
+    // A sender whose slots were all taken gets one when they are free.
+    wait(9 * HOUR)
+    const late = { address: flooding.address(7), sender: 'a@late.test', isNamed: false } as const
+    assert.equal(await attempt(late), 'new')
+    wait(90 * MINUTE)
+    assert.equal(await attempt(late), 'retry')
+  }
+})
+
+test('a sender’s domain has no more room than a network, wherever its hosts are', async () => {
+  const { outcomeOf, store } = setUp({ maxPending: 20, maxDeferrals: 0 })
+  for (let index = 0; index < 2000; index += 1) {
+    const outcome = await outcomeOf({
+      address: `203.0.${index % 100}.${index % 7}`,
+      wide: 'spf:spam.test',
+      sender: `bot${index}@spam.test`,
+    })
+    assert.equal(outcome.verdict, 'tempfail')
+  }
+  // Its networks have room, and each key under a network is bounded in turn.
+  assert.ok((store as MemoryStore).size <= 2000 + 20 + 101, String((store as MemoryStore).size))
 })
 
 test('nothing is counted for a private address, and nothing crowds it', async () => {

@@ -24,6 +24,7 @@ const SETTINGS: GreylistSettings = {
   normalizeSender: true,
   autoWhitelist: { after: 5, spacing: 60 * MINUTE, lifetime: 36 * DAY },
   maxDeferrals: 10,
+  maxPending: 1000,
   onStoreError: 'tempfail',
 }
 

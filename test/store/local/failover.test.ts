@@ -85,6 +85,7 @@ async function newFrontend(
         prefixes: { ipv4: 24, ipv6: 64 },
         normalizeSender: false,
         maxDeferrals: 0,
+        maxPending: 1000,
         onStoreError: 'local',
       },
       exempt: () => undefined,
