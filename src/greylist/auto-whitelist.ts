@@ -102,23 +102,23 @@ export class FirstPassCounter {
     const isHost = name.startsWith('host:')
     const proven = isHost ? provenBy(name, attempt, identity) : name
     // Who has a wider name proves that name, and not its neighbours.
-    if (name === network && name !== id) return
+    if ((name === network && name !== id) || !evidence.isEnough(proven)) return
     let needed = name !== network || isNamed ? after : Math.max(after, MIN_UNNAMED_PASSES)
     if (isHost && needed > 1) {
       const [domain] = await this.#store.find([whitelistKeys(name).listed])
       if (domain?.passed) needed = 1
     }
-    await this.#countFor(proven, needed, evidence.isEnough(proven))
+    await this.#countFor(proven, needed)
   }
 
-  async #countFor(name: string, needed: number, isEnough: boolean): Promise<void> {
+  async #countFor(name: string, needed: number): Promise<void> {
     const { spacing, lifetime } = this.#settings
     const keys = whitelistKeys(name)
     if (needed > 1) {
       if (!(await this.#store.add(keys.spacing, spacing))) return
       if ((await this.#store.count(keys.passes, lifetime)) < needed) return
     }
-    if (isEnough) await this.#store.pass(keys.listed, lifetime)
+    await this.#store.pass(keys.listed, lifetime)
   }
 
   /** Counts a first pass for a carrier, once for each sender's domain, and whitelists it after enough of them. */

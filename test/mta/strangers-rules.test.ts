@@ -208,10 +208,11 @@ test('a private address never earns that whoever stands behind it passes', async
     t,
     'max_deferrals: 0, auto_whitelist: { after: 1, spacing: 1ms, lifetime: 60s }',
   )
-  const senders = Array.from({ length: 6 }, (_, index) => `s${index}@plain.test`)
-  for (const ADDR of ['172.18.0.1', '198.51.100.1']) {
+  const senders = Array.from({ length: 5 }, (_, index) => `s${index}@plain.test`)
+  // One after another, as nobody earns anything while several wait.
+  for (const sender of senders) {
     for (const reply of ['451', '250']) {
-      for (const sender of senders) assert.equal(await ask(sender, ADDR), reply)
+      for (const ADDR of ['172.18.0.1', '198.51.100.1']) assert.equal(await ask(sender, ADDR), reply)
       await sleep(DELAY + MARGIN)
     }
   }
