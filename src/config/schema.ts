@@ -131,7 +131,7 @@ export function readConfig(reader: ConfigReader): Config {
   )
   const autoWhitelist = readAutoWhitelist(reader)
   const maxDeferrals = reader.integer('greylist.max_deferrals', 4, 0, 1_000_000)
-  const maxPending = reader.integer('greylist.max_pending', 1000, 10, 1_000_000)
+  const maxPending = reader.integer('greylist.max_pending', 10_000, 10, 1_000_000)
   const credit = readCredit(reader)
   const learnReplies = readLearnReplies(reader)
   const exempt = {

@@ -195,12 +195,12 @@ test('SIGHUP in an outage begins to decide locally; back again only when that wa
   for (const other of [settings('accept'), settings('local', `local_store: "lmdb:${dir}/local"\n`)])
     assert.match(
       await bench.reload(other),
-      /while not all that this host learnt is merged into redis:\S+ \(unmerged: 1\)/,
+      /while not all that this host learnt is merged into redis:\S+ \(unmerged: 2\)/,
     )
   assert.equal(await ask(asker, 'c@a.test'), 'tempfail')
 
   await startRedis({ dir, port: redis.port, args: ['--appendonly', 'yes'] })
-  await waitFor('the merge', () => bench.greymx.log().some((text) => text.includes('merged=1')))
+  await waitFor('the merge', () => bench.greymx.log().some((text) => text.includes('merged=2')))
   assert.match(await bench.reload(settings('local', `local_store: "lmdb:${dir}/local"\n`)), TAKEN)
   assert.equal(await bench.ask('c@a.test'), 'tempfail early')
   assert.match(await bench.reload(settings('accept', 'store_timeout: 1s\n')), TAKEN)

@@ -51,8 +51,8 @@ test('a flood from one network leaves a small Redis room, and strangers are defe
   assert.deepEqual([...reasons.keys()], ['tempfail new'])
   const keys = Number(await redis.cli('dbsize'))
   t.diagnostic(`${TRIPLETS} triplets: ${keys} keys, ${await redis.cli('info', 'memory').then(usedMemory)}`)
-  // Some thousand triplets each with the loop breaker's key for it, and the slots of 250 addresses with their holders.
-  assert.ok(keys < 2 * 1500 + 2 * 16 * 250 + 10, String(keys))
+  // The triplets each with the loop breaker's key for it, and the slots of 250 addresses with their holders.
+  assert.ok(keys < 2 * (10_000 + BATCH) + 2 * 16 * 250 + 10, String(keys))
 
   const strangers = ['192.0.2.251', '198.51.100.1'] as const
   for (const address of strangers) assert.equal((await judge(address, 'a@stranger.test')).reason, 'new')
