@@ -23,7 +23,7 @@ export interface AutoWhitelistSettings {
 }
 
 /** A name that may be whitelisted, and the key that says so. */
-interface Listing {
+export interface Listing {
   readonly name: string
   readonly key: string
 }

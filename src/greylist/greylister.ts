@@ -19,6 +19,7 @@ import {
   FirstPassCounter,
   holdingAmong,
   isCarrier,
+  type Listing,
   listingsFor,
 } from './auto-whitelist.ts'
 import { DECISION_TIMEOUT, untilWritten, withDeadline } from './deadline.ts'
@@ -194,64 +195,76 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
 
   /** The judgement by what the store knows. Rejects if the store fails or has not answered by `deadline`. */
   async function judgeByStore(question: Question): Promise<Judgement> {
-    const { attempt, form, identity, keys, formerKeys, store, deadline } = question
+    const known = await withDeadline(lookUp(question), question.deadline)
+    return (await passListed(question, known)) ?? judgeByWait(question, known)
+  }
+
+  /** All that the store knows of an attempt, in one round trip. */
+  async function lookUp({ attempt, identity, keys, formerKeys, store }: Question): Promise<Known> {
     const names = provableNames(attempt, identity)
     const crowd = crowdName(attempt, identity)
     const tallied = names.includes(crowd) ? names : [...names, crowd]
     const listings = autoWhitelist ? listingsFor(names, identity) : []
+    const listingKeys = listings.map(({ key }) => key)
     const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)
-    const lookUp = [
-      store.find([
-        ...keys,
-        ...formerKeys,
-        ...listings.map(({ key }) => key),
-        ...(writtenTo === undefined ? [] : [writtenTo]),
-      ]),
+    const [answers, counts] = await Promise.all([
+      store.find([...keys, ...formerKeys, ...listingKeys, ...(writtenTo === undefined ? [] : [writtenTo])]),
       store.counts([...tallied.map(tallyKey), ...expectKeys(attempt, identity)]),
-    ] as const
-    const [answers, counts] = await withDeadline(Promise.all(lookUp), deadline)
-    const entries = answers.slice(0, keys.length)
+    ])
     const found = answers.slice(0, keys.length + formerKeys.length)
-    const listingsFound = answers.slice(found.length)
+    const listed = answers.slice(found.length, found.length + listings.length)
     const evidence = new Evidence(tallied, counts)
-    const isExpected = counts.slice(tallied.length).some((count) => count > 0)
-    const isWrittenTo = writtenTo !== undefined && answers.at(-1) !== undefined
-
-    const index = holdingAmong(listings, listingsFound, evidence)
-    const listing = listings[index]
-    if (autoWhitelist && listing) {
-      const isKept = isExtensionDue(listingsFound[index]?.age ?? 0, autoWhitelist.lifetime)
-      await untilWritten([isKept && keepPassed(store, [listing.key], autoWhitelist.lifetime)], deadline)
-      const reason = isCarrier(listing.name) ? 'carrier' : 'auto-whitelist'
-      return { verdict: 'pass', reason, waited: 0, retryIn: 0, evidence: evidence.describe(listing.name) }
+    const index = holdingAmong(listings, listed, evidence)
+    return {
+      found,
+      evidence,
+      crowd,
+      listing: listings[index],
+      listedFor: listed[index]?.age ?? 0,
+      isExpected: counts.slice(tallied.length).some((count) => count > 0),
+      isWrittenTo: writtenTo !== undefined && answers.at(-1) !== undefined,
     }
+  }
 
+  /** The pass of a client with a listing that holds. */
+  async function passListed(
+    { store, deadline }: Question,
+    { listing, listedFor, evidence }: Known,
+  ): Promise<Judgement | undefined> {
+    if (!autoWhitelist || !listing) return undefined
+    const { lifetime } = autoWhitelist
+    const isKept = isExtensionDue(listedFor, lifetime)
+    await untilWritten([isKept && keepPassed(store, [listing.key], lifetime)], deadline)
+    const reason = isCarrier(listing.name) ? 'carrier' : 'auto-whitelist'
+    return { verdict: 'pass', reason, waited: 0, retryIn: 0, evidence: evidence.describe(listing.name) }
+  }
+
+  /** The judgement by how long the triplet has waited, under whichever name. */
+  async function judgeByWait(question: Question, known: Known): Promise<Judgement> {
+    const { attempt, form, identity, keys, store, deadline } = question
+    const { found, evidence, crowd } = known
     const isCrowded = isCrowd(times, identity, evidence.tallyOf(crowd))
     const timesNow = isCrowded ? crowdTimes(times) : times
     const best = strongest(found)
     const full = fullAmong(identity.names, crowd, evidence)
-    const { address } = attempt.client
+    const { client, recipient } = attempt
     const decision =
-      best.added && address && full.length === identity.names.length
+      best.added && client.address && full.length === identity.names.length
         ? await withDeadline(
-            decideBySlot(store, { address, form, recipient: attempt.recipient }, timesNow),
+            decideBySlot(store, { address: client.address, form, recipient }, timesNow),
             deadline,
           )
         : decide(best, timesNow)
+    const entries = found.slice(0, keys.length)
     if (decision.verdict === 'tempfail') {
-      const { reason, waited } = decision
-      const pass = { verdict: 'pass', waited, retryIn: 0, evidence: evidence.describe(identity.id) } as const
-      if (isExpected) return { ...pass, reason: 'expected' }
-      if (isWrittenTo) return { ...pass, reason: 'written-to' }
-      const isOnCredit =
-        reason === 'new' &&
-        settings.credit &&
-        (await withDeadline(takeCredit(store, attempt, identity, evidence, settings.credit), deadline))
-      if (isOnCredit) return { ...pass, reason: 'credit' }
-      const judgement = await withDeadline(
-        defer({ ...question, evidence, times: timesNow, full }, entries, decision),
-        deadline,
-      )
+      const isNew = decision.reason === 'new'
+      const reason = await withDeadline(welcomeFor(question, known, isNew), deadline)
+      if (reason) {
+        const { waited } = decision
+        return { verdict: 'pass', reason, waited, retryIn: 0, evidence: evidence.describe(identity.id) }
+      }
+      const deferred = { ...question, evidence, times: timesNow, full }
+      const judgement = await withDeadline(defer(deferred, entries, decision), deadline)
       return isCrowded ? { ...judgement, evidence: `crowd:${evidence.describe(crowd)}` } : judgement
     }
     const { verdict, reason, waited, keep } = decision
@@ -264,6 +277,19 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     await untilWritten(writes, deadline)
     const name = identity.names[found.findIndex((entry) => entry?.age === best.age) % keys.length]
     return { verdict, reason, waited, retryIn: 0, evidence: evidence.describe(name ?? identity.id) }
+  }
+
+  /** Why an attempt need not wait though nothing has come back yet; only one that is new uses credit up. */
+  async function welcomeFor(
+    { attempt, identity, store }: Question,
+    { evidence, isExpected, isWrittenTo }: Known,
+    isNew: boolean,
+  ): Promise<'expected' | 'written-to' | 'credit' | undefined> {
+    if (isExpected) return 'expected'
+    if (isWrittenTo) return 'written-to'
+    const { credit } = settings
+    if (!credit || !isNew) return undefined
+    return (await takeCredit(store, attempt, identity, evidence, credit)) ? 'credit' : undefined
   }
 
   /** Records an attempt that is to be deferred, unless the loop breaker lets it through. */
@@ -386,6 +412,22 @@ interface Question {
   /** The keys of earlier versions where these differ. Entries under them count, and nothing is written under them. */
   readonly formerKeys: readonly string[]
   readonly deadline: number
+}
+
+/** What the store knows of an attempt. */
+interface Known {
+  /** The entries under the question's keys, and behind them those under its former keys. */
+  readonly found: ReadonlyArray<Entry | undefined>
+  readonly evidence: Evidence
+  /** The name whose tally tells of a crowd. */
+  readonly crowd: string
+  /** A listing of the client that holds. */
+  readonly listing: Listing | undefined
+  /** Milliseconds since the listing was last extended. */
+  readonly listedFor: number
+  readonly isExpected: boolean
+  /** Whether the recipient has written to the sender. */
+  readonly isWrittenTo: boolean
 }
 
 /** A question whose answer is to wait. */
