@@ -51,17 +51,15 @@ export function listingsFor(names: readonly string[], { carriers }: Identity): L
 
 /**
  * The index of the first listing that holds, or -1. `found` are the entries under the keys of `listings`. A listing
- * does not hold while too little of what is deferred under its name comes back. That of a carrier holds always: who
- * may send there by SPF are customers whose domains are their own, and the carrier's servers retry for each of them.
+ * does not hold while too little of what is deferred under its name comes back. Carriers have no tally, so that theirs
+ * hold always: who may send there by SPF are customers whose domains are their own, and it is the carrier that retries.
  */
 export function holdingAmong(
   listings: readonly Listing[],
   found: ReadonlyArray<Entry | undefined>,
   evidence: Evidence,
 ): number {
-  return listings.findIndex(
-    ({ name }, index) => found[index]?.passed && (isCarrier(name) || comesBack(evidence.tallyOf(name))),
-  )
+  return listings.findIndex(({ name }, index) => found[index]?.passed && comesBack(evidence.tallyOf(name)))
 }
 
 /** Where a first pass comes from. */

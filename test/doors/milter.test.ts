@@ -295,6 +295,27 @@ test('the recipients of a bounce share one verdict, at DATA', async () => {
   assert.equal(await bounce('one@example.com', 'two@example.com'), 'c')
 })
 
+test('a bounce is told the longest wait of its recipients, in whole seconds, none too few', async () => {
+  const settings = 'reply: "451 4.7.1 In {seconds} seconds"\ngreylist: { delay: 3m }'
+  for (const recipients of [
+    ['early@example.com', 'new@example.com'],
+    ['new@example.com', 'early@example.com'],
+  ]) {
+    const bench = setUp(settings)
+    const { handler, macros } = bench
+    connectFrom(bench, '192.0.2.7')
+    const told = async (...to: string[]) => {
+      await attempt(bench, '', ...to)
+      const reply = await handler.data(macros)
+      return reply.kind === 'smtp' ? reply.reply.lines.join() : reply.kind
+    }
+    assert.match(String(await told('early@example.com')), /^In 180 seconds/)
+    bench.now += 60_500
+    assert.match(String(await told('early@example.com')), /^In 120 seconds/)
+    assert.match(String(await told(...recipients)), /^In 180 seconds/)
+  }
+})
+
 test('all recipients of a bounce together take as long as one decision, however slowly the store answers', async (t) => {
   const store = Object.assign(new MemoryStore(() => 0), { find: () => new Promise<never>(() => undefined) })
   const bench = setUp('on_store_error: tempfail', store)

@@ -231,3 +231,27 @@ test('random histories are judged as the promises say', async () => {
     { numRuns: 1000 },
   )
 })
+
+test('of several entries, a pass speaks most, and else the longest wait, in whatever order they are', () => {
+  const [short, long] = [
+    { passed: false, age: 1 },
+    { passed: false, age: 5 },
+  ]
+  const [used, older] = [
+    { passed: true, age: 2 },
+    { passed: true, age: 9 },
+  ]
+  for (const entries of [
+    [short, undefined, long],
+    [long, short, undefined],
+  ])
+    assert.deepEqual(strongest(entries), { ...long, added: false })
+  assert.deepEqual(strongest([long, used, short]), { ...used, added: false })
+  // A pass that was extended long ago is due for another one.
+  for (const entries of [
+    [used, older],
+    [older, used],
+  ])
+    assert.deepEqual(strongest(entries), { ...older, added: false })
+  assert.deepEqual(strongest([undefined]), { passed: false, age: 0, added: true })
+})

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { comesBack, crowdTimes, DEFERRAL, returnIn, tallyIn } from '../../src/greylist/evidence.ts'
+import { comesBack, crowdTimes, DEFERRAL, isCrowd, returnIn, tallyIn } from '../../src/greylist/evidence.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -52,5 +52,23 @@ test('a crowd waits for an hour and has six for its retry, or what is left of sh
     const times = crowdTimes({ delay, retryWindow, lifetime })
     assert.deepEqual(times, { delay: crowdDelay, retryWindow: crowdWindow, lifetime })
     assert.ok(times.delay < times.retryWindow)
+  }
+})
+
+test('a crowd is four or more that wait, if fewer have come back', () => {
+  const identity = { id: 'n', names: ['n'], carriers: [], network: 'n', isNamed: false }
+  const times = { delay: 3 * MINUTE, retryWindow: DAY, lifetime: DAY }
+  for (const [deferred, returned, crowds] of [
+    [3, 0, false],
+    [4, 0, true],
+    [7, 3, true],
+    [8, 4, false],
+    [9, 4, true],
+    [9, 6, false],
+  ] as const) {
+    const tally = { deferred, returned }
+    assert.equal(isCrowd(times, { ...identity, spf: 'none' }, tally), crowds, `${returned} of ${deferred}`)
+    assert.equal(isCrowd(times, { ...identity, spf: 'pass' }, tally), false)
+    assert.equal(isCrowd({ ...times, delay: MINUTE - 1 }, { ...identity, spf: 'none' }, tally), false)
   }
 })

@@ -435,6 +435,51 @@ test('a name is listed when four of five come back, or all but two', async () =>
   assert.deepEqual([listed.reason, listed.evidence], ['auto-whitelist', 'spf:daily.test(3/5)'])
 })
 
+test('who comes back while the others stay away earns nothing, also once these are forgotten', async () => {
+  const autoWhitelist = { after: 1, spacing: HOUR, lifetime: 36 * DAY }
+  const bench = setUp({ autoWhitelist })
+  const { attempt, wait } = bench
+  const wide = 'spf:daily.test'
+  for (let bot = 0; bot < 9; bot += 1)
+    assert.equal(await attempt({ wide, sender: `bot${bot}@daily.test` }), 'new')
+  await firstPass(bench, { wide }, 1)
+  wait(3 * DAY)
+  assert.equal(await attempt({ wide, sender: 'next@daily.test' }), 'new')
+})
+
+test('an attempt that another host has just added is early, and not new', async () => {
+  const { outcomeOf } = setUp({ maxDeferrals: 0 }, (store) =>
+    Object.assign(store, { add: async () => false }),
+  )
+  assert.equal((await outcomeOf({})).reason, 'early')
+})
+
+test('of the time of a decision, a part is left for the local store', async () => {
+  const local = new MemoryStore(() => 0)
+  const { find } = local
+  const slow = Object.assign(local, {
+    find: async (keys: readonly string[]) => {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      return find.call(local, keys)
+    },
+  })
+  const silent = Object.assign(new MemoryStore(() => 0), { find: () => new Promise<never>(() => undefined) })
+  const client = { address: parseIp('192.0.2.7') }
+  const greylister = createGreylister({
+    settings: { ...SETTINGS, maxDeferrals: 0, onStoreError: 'local' },
+    exempt: () => undefined,
+    investigate: async () => ({
+      identity: { id: 'n', names: ['n'], carriers: [], network: 'n', spf: 'none', isNamed: false },
+      exemption: undefined,
+    }),
+    stores: { store: silent, local: slow },
+  })
+  const [sender, recipient] = [parseAddress('a@example.org'), parseAddress('u@example.com')]
+  const attempt = { client, authenticated: false, sender, recipient }
+  const outcome = await greylister.judge(attempt, { isOver: false }, performance.now() + 250)
+  assert.deepEqual([outcome.reason, outcome.store], ['new', 'local'])
+})
+
 test('a name is no longer whitelisted while what is deferred under it stays away', async () => {
   const autoWhitelist = { after: 2, spacing: HOUR, lifetime: 36 * DAY }
   const bench = setUp({ autoWhitelist })
@@ -524,6 +569,14 @@ test('who is proven to be the sender has some messages a day on credit, and a ne
   wait(25 * HOUR)
   assert.equal(await attempt(from('one.test', 'b')), 'new', 'what waited has stayed away')
   assert.equal(await attempt(from('four.test', 'b')), 'credit')
+})
+
+test('credit is counted for each name and for each network', async () => {
+  const { attempt } = setUp({ maxDeferrals: 0, credit: { messages: 1, perNetwork: 3 } })
+  const reasons: string[] = []
+  for (const domain of ['one.test', 'two.test', 'three.test', 'four.test'])
+    reasons.push(await attempt({ wide: `spf:${domain}`, sender: `a@${domain}` }))
+  assert.deepEqual(reasons, ['credit', 'credit', 'credit', 'new'])
 })
 
 test('a message on credit is no proof: the next one of its sender is a first one, too', async () => {
