@@ -9,7 +9,7 @@ import type { Identity } from '../identity/identity.ts'
 import { organisationOf } from '../identity/organisation.ts'
 import type { Entry } from '../store/entry.ts'
 import type { Store } from '../store/store.ts'
-import { comesBack, type Evidence, provenBy } from './evidence.ts'
+import { comesBack, type Evidence, provenBy, type Tally } from './evidence.ts'
 import { whitelistKeys, witnessKeys } from './keys.ts'
 
 /** When an identity need not wait any more; times in milliseconds. */
@@ -39,6 +39,11 @@ const MIN_CARRIED = 2
 
 const CARRIER = 'carrier:'
 
+/** Whether so much of what a carrier has sent has come back, with this time, that it may be one that retries. */
+function isCarrying({ deferred, returned }: Tally): boolean {
+  return (returned + 1) * 2 >= deferred
+}
+
 /** Whether a listing is that of a carrier. */
 export function isCarrier(name: string): boolean {
   return name.startsWith(CARRIER)
@@ -51,15 +56,17 @@ export function listingsFor(names: readonly string[], { carriers }: Identity): L
 
 /**
  * The index of the first listing that holds, or -1. `found` are the entries under the keys of `listings`. A listing
- * does not hold while too little of what is deferred under its name comes back. Carriers have no tally, so that theirs
- * hold always: who may send there by SPF are customers whose domains are their own, and it is the carrier that retries.
+ * does not hold while too little of what is deferred under its name comes back. That of a carrier holds always: who may
+ * send there by SPF are customers whose domains are their own, and it is the carrier that retries.
  */
 export function holdingAmong(
   listings: readonly Listing[],
   found: ReadonlyArray<Entry | undefined>,
   evidence: Evidence,
 ): number {
-  return listings.findIndex(({ name }, index) => found[index]?.passed && comesBack(evidence.tallyOf(name)))
+  return listings.findIndex(
+    ({ name }, index) => found[index]?.passed && (isCarrier(name) || comesBack(evidence.tallyOf(name))),
+  )
 }
 
 /** Where a first pass comes from. */
@@ -83,11 +90,14 @@ export class FirstPassCounter {
 
   /** Counts a first pass. Never rejects: the guard around the store counts and logs failures. */
   async count(pass: FirstPass): Promise<void> {
-    const { attempt, identity, network } = pass
+    const { attempt, identity, evidence, network } = pass
     const sender = organisationOf(attempt.sender.domain)
     const counted = [
       ...identity.names.map((name) => this.#countForName(name, pass)),
-      ...identity.carriers.map((carrier) => this.#countForCarrier(carrierName(carrier), sender)),
+      ...identity.carriers
+        .map(carrierName)
+        .filter((carrier) => isCarrying(evidence.tallyOf(carrier)))
+        .map((carrier) => this.#countForCarrier(carrier, sender)),
     ]
     if (identity.host && identity.spf === 'pass')
       counted.push(this.#countForDomain(`host:${identity.host.domain}`, network, sender))
@@ -151,7 +161,7 @@ export class FirstPassCounter {
   }
 }
 
-/** The name of a carrier in the auto-whitelist. */
-function carrierName(carrier: string): string {
+/** The name of a carrier in the auto-whitelist, and of its tally. */
+export function carrierName(carrier: string): string {
   return `${CARRIER}${carrier}`
 }

@@ -16,6 +16,7 @@ import type { Entry } from '../store/entry.ts'
 import type { Store } from '../store/store.ts'
 import {
   type AutoWhitelistSettings,
+  carrierName,
   FirstPassCounter,
   holdingAmong,
   isCarrier,
@@ -203,7 +204,8 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   async function lookUp({ attempt, identity, keys, formerKeys, store }: Question): Promise<Known> {
     const names = provableNames(attempt, identity)
     const crowd = crowdName(attempt, identity)
-    const tallied = names.includes(crowd) ? names : [...names, crowd]
+    const carriers = identity.carriers.map(carrierName)
+    const tallied = [...new Set([...names, crowd, ...carriers])]
     const listings = autoWhitelist ? listingsFor(names, identity) : []
     const listingKeys = listings.map(({ key }) => key)
     const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)

@@ -388,6 +388,26 @@ test('a carrier vouches for every domain it carries, once two of them have come 
   assert.equal(await bench.attempt(forged), 'new')
 })
 
+test('a carrier of whose mail less than half comes back vouches for nobody', async () => {
+  const through = (domain: string): From => ({
+    wide: `spf:${domain}`,
+    carriers: ['bulk.example'],
+    sender: `a@${domain}`,
+  })
+  for (const [away, reason] of [
+    [6, 'new'],
+    [0, 'carrier'],
+  ] as const) {
+    const { attempt, wait } = setUp({ maxDeferrals: 0 })
+    for (let index = 0; index < away; index += 1)
+      assert.equal(await attempt(through(`away${index}.test`)), 'new')
+    for (const domain of ['one.test', 'two.test']) assert.equal(await attempt(through(domain)), 'new')
+    wait(5 * MINUTE)
+    for (const domain of ['one.test', 'two.test']) assert.equal(await attempt(through(domain)), 'retry')
+    assert.equal(await attempt(through('three.test')), reason, `${away} stayed away`)
+  }
+})
+
 test('a bounce, and a sender without a domain, count nothing for a carrier', async () => {
   const bench = setUp({ autoWhitelist: { after: 9, spacing: HOUR, lifetime: 36 * DAY } })
   for (const [index, sender] of ['<>', '<>', 'postmaster'].entries()) {
