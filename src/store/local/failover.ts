@@ -44,6 +44,8 @@ export class FailoverStore implements Store {
   readonly #watch: FailoverWatch
   readonly #timer: NodeJS.Timeout
   #isMerging = false
+  /** Whether the shared store was up a `MERGE_INTERVAL` ago. */
+  #wasUp = false
   #isClosed = false
   #hasFailed = false
   #merged = 0
@@ -54,7 +56,7 @@ export class FailoverStore implements Store {
     this.#isUp = isUp
     this.local = local
     this.#watch = watch
-    this.#timer = setInterval(() => void this.merge(), MERGE_INTERVAL).unref()
+    this.#timer = setInterval(() => this.#mergeOnceSettled(), MERGE_INTERVAL).unref()
   }
 
   async find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
@@ -129,6 +131,13 @@ export class FailoverStore implements Store {
     } finally {
       this.#isMerging = false
     }
+  }
+
+  /** Merges when the shared store was up a while ago as well: what was begun on the local store has ended by then. */
+  #mergeOnceSettled(): void {
+    const wasUp = this.#wasUp
+    this.#wasUp = this.#isUp()
+    if (wasUp) void this.merge()
   }
 
   async #mergeAll(): Promise<void> {
