@@ -7,7 +7,7 @@ import type { Attempt } from '../attempt.ts'
 import type { Identity } from '../identity/identity.ts'
 import { organisationOf } from '../identity/organisation.ts'
 import type { Store } from '../store/store.ts'
-import type { Evidence } from './evidence.ts'
+import { type Evidence, waitingIn } from './evidence.ts'
 import { creditKey, expectKey, repliesKey, replyKey } from './keys.ts'
 
 /** First messages that pass within a day though their client has not shown that it retries. */
@@ -67,20 +67,17 @@ export function writtenToKey(attempt: Attempt, identity: Identity): string | und
 
 /**
  * Whether a first message passes on credit. Only a client gets it whose names prove the sender, and under none of whose
- * names anything waits or has stayed away. Asking uses it up.
+ * provable `names` but its network's anything waits or has stayed away. Asking uses it up.
  */
 export async function takeCredit(
   store: Store,
   attempt: Attempt,
   identity: Identity,
-  evidence: Evidence,
+  { names, evidence }: { readonly names: readonly string[]; readonly evidence: Evidence },
   { messages, perNetwork }: CreditSettings,
 ): Promise<boolean> {
   const { id, network } = identity
-  const isOwing = evidence.names.some((name) => {
-    const { deferred, returned } = evidence.tallyOf(name)
-    return name !== network && deferred > returned
-  })
+  const isOwing = names.some((name) => name !== network && waitingIn(evidence.tallyOf(name)) > 0)
   if (id === network || isOwing || !isAligned(attempt, identity)) return false
   const [ofName, ofNetwork] = await Promise.all(
     [id, network].map((name) => store.count(creditKey(name), CREDIT_WINDOW)),

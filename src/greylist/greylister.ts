@@ -219,6 +219,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const index = holdingAmong(listings, listed, evidence)
     return {
       found,
+      names,
       evidence,
       crowd,
       listing: listings[index],
@@ -284,14 +285,14 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   /** Why an attempt need not wait though nothing has come back yet; only one that is new uses credit up. */
   async function welcomeFor(
     { attempt, identity, store }: Question,
-    { evidence, isExpected, isWrittenTo }: Known,
+    known: Known,
     isNew: boolean,
   ): Promise<'expected' | 'written-to' | 'credit' | undefined> {
-    if (isExpected) return 'expected'
-    if (isWrittenTo) return 'written-to'
+    if (known.isExpected) return 'expected'
+    if (known.isWrittenTo) return 'written-to'
     const { credit } = settings
     if (!credit || !isNew) return undefined
-    return (await takeCredit(store, attempt, identity, evidence, credit)) ? 'credit' : undefined
+    return (await takeCredit(store, attempt, identity, known, credit)) ? 'credit' : undefined
   }
 
   /** Records an attempt that is to be deferred, unless the loop breaker lets it through. */
@@ -420,6 +421,8 @@ interface Question {
 interface Known {
   /** The entries under the question's keys, and behind them those under its former keys. */
   readonly found: ReadonlyArray<Entry | undefined>
+  /** The names under which the client can prove that it retries. */
+  readonly names: readonly string[]
   readonly evidence: Evidence
   /** The name whose tally tells of a crowd. */
   readonly crowd: string

@@ -599,6 +599,20 @@ test('credit is counted for each name and for each network', async () => {
   assert.deepEqual(reasons, ['credit', 'credit', 'credit', 'new'])
 })
 
+test('what waits of others, at the same carrier or in the same /48, takes nobody’s credit', async () => {
+  const { attempt } = setUp({ maxDeferrals: 0, credit: { messages: 1, perNetwork: 9 } })
+  const at = (domain: string, address: string): From => ({
+    wide: `spf:${domain}`,
+    carriers: ['carrier.example'],
+    sender: `a@${domain}`,
+    address,
+  })
+  const [one, two] = [at('one.test', '2001:db8:0:1::1'), at('two.test', '2001:db8:0:2::1')]
+  assert.equal(await attempt(one), 'credit')
+  assert.equal(await attempt(one), 'new')
+  assert.equal(await attempt(two), 'credit')
+})
+
 test('a message on credit is no proof: the next one of its sender is a first one, too', async () => {
   const { attempt, wait } = setUp({ maxDeferrals: 0, credit: { messages: 1, perNetwork: 9 } })
   const wide = 'spf:example.org'
