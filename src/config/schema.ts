@@ -223,9 +223,7 @@ function readGreylisted(reader: ConfigReader): GreylistedRecipients {
 function readAutoWhitelist(reader: ConfigReader): AutoWhitelistSettings | undefined {
   const isOn = reader.isGroup('greylist.auto_whitelist') || reader.isMissing('greylist.auto_whitelist')
   if (!isOn) {
-    reader.text('greylist.auto_whitelist', 'false', (text) => {
-      if (text !== 'false') throw new Error('expected settings below it, or false')
-    })
+    readFalse(reader, 'greylist.auto_whitelist')
     return undefined
   }
   return {
@@ -235,12 +233,17 @@ function readAutoWhitelist(reader: ConfigReader): AutoWhitelistSettings | undefi
   }
 }
 
+/** Reads a setting that is no group, and so has to be false. */
+function readFalse(reader: ConfigReader, name: string): void {
+  reader.text(name, 'false', (text) => {
+    if (text !== 'false') throw new Error('expected settings below it, or false')
+  })
+}
+
 /** Reads the credit, which is a group of settings, or false. */
 function readCredit(reader: ConfigReader): CreditSettings | undefined {
   if (!reader.isGroup('greylist.credit')) {
-    reader.text('greylist.credit', 'false', (text) => {
-      if (text !== 'false') throw new Error('expected settings below it, or false')
-    })
+    readFalse(reader, 'greylist.credit')
     return undefined
   }
   return {

@@ -49,9 +49,9 @@ export function isCarrier(name: string): boolean {
   return name.startsWith(CARRIER)
 }
 
-/** The names by which a client may be whitelisted, and its carriers. */
-export function listingsFor(names: readonly string[], { carriers }: Identity): Listing[] {
-  return [...names, ...carriers.map(carrierName)].map((name) => ({ name, key: whitelistKeys(name).listed }))
+/** The listings of names: those by which a client may be whitelisted, and its carriers'. */
+export function listingsFor(names: readonly string[]): Listing[] {
+  return names.map((name) => ({ name, key: whitelistKeys(name).listed }))
 }
 
 /**

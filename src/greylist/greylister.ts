@@ -8,7 +8,6 @@ import type { Attempt } from '../attempt.ts'
 import { messageOf } from '../errors.ts'
 import type { Exempt, Exemption } from '../exempt/exempt.ts'
 import type { Identity } from '../identity/identity.ts'
-import { organisationOf } from '../identity/organisation.ts'
 import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 import type { Outcome } from '../outcome.ts'
 import { CUSTOMER_PREFIX } from '../ranges.ts'
@@ -37,7 +36,14 @@ import {
   type Tally,
   waitingIn,
 } from './evidence.ts'
-import { type CreditSettings, expectKeys, learnReply, takeCredit, writtenToKey } from './first-mail.ts'
+import {
+  type CreditSettings,
+  expectKeys,
+  isAligned,
+  learnReply,
+  takeCredit,
+  writtenToKey,
+} from './first-mail.ts'
 import type { Findings, Investigate } from './investigate.ts'
 import { attemptRef, tallyKey, tripletKey } from './keys.ts'
 import { LoopBreaker } from './loop-breaker.ts'
@@ -206,7 +212,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const crowd = crowdName(attempt, identity)
     const carriers = identity.carriers.map(carrierName)
     const tallied = [...new Set([...names, crowd, ...carriers])]
-    const listings = autoWhitelist ? listingsFor(names, identity) : []
+    const listings = autoWhitelist ? listingsFor([...names, ...carriers]) : []
     const listingKeys = listings.map(({ key }) => key)
     const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)
     const [answers, counts] = await Promise.all([
@@ -258,21 +264,16 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
             deadline,
           )
         : decide(best, timesNow)
-    const entries = found.slice(0, keys.length)
     if (decision.verdict === 'tempfail') {
-      const isNew = decision.reason === 'new'
-      const reason = await withDeadline(welcomeFor(question, known, isNew), deadline)
-      if (reason) {
-        const { waited } = decision
-        return { verdict: 'pass', reason, waited, retryIn: 0, evidence: evidence.describe(identity.id) }
-      }
       const deferred = { ...question, evidence, times: timesNow, full }
-      const judgement = await withDeadline(defer(deferred, entries, decision), deadline)
-      return isCrowded ? { ...judgement, evidence: `crowd:${evidence.describe(crowd)}` } : judgement
+      const judgement = await withDeadline(deferUnlessWelcome(deferred, known, decision), deadline)
+      return judgement.evidence === undefined && isCrowded
+        ? { ...judgement, evidence: `crowd:${evidence.describe(crowd)}` }
+        : judgement
     }
     const { verdict, reason, waited, keep } = decision
     // A pass under one of the keys, or of the former ones, is written under all names.
-    const isKept = keep || entries.some((entry) => !entry?.passed)
+    const isKept = keep || found.slice(0, keys.length).some((entry) => !entry?.passed)
     const writes = [
       isKept && keepPassed(store, keys, times.lifetime),
       reason === 'retry' && notePass(question, evidence),
@@ -280,6 +281,19 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     await untilWritten(writes, deadline)
     const name = identity.names[found.findIndex((entry) => entry?.age === best.age) % keys.length]
     return { verdict, reason, waited, retryIn: 0, evidence: evidence.describe(name ?? identity.id) }
+  }
+
+  /** The pass of a first message that need not wait, or the judgement on one that is deferred. */
+  async function deferUnlessWelcome(
+    question: Deferred,
+    known: Known,
+    deferral: Deferral,
+  ): Promise<Judgement> {
+    const { identity, keys, evidence } = question
+    const { reason, waited } = deferral
+    const welcome = await welcomeFor(question, known, reason === 'new')
+    if (!welcome) return defer(question, known.found.slice(0, keys.length), deferral)
+    return { verdict: 'pass', reason: welcome, waited, retryIn: 0, evidence: evidence.describe(identity.id) }
   }
 
   /** Why an attempt need not wait though nothing has come back yet; only one that is new uses credit up. */
@@ -362,10 +376,9 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
    * The setting with which the sender would not have been deferred so often. There is none for an unproven sender, as
    * the operator would exempt a name that a stranger has forged.
    */
-  function hintFor({ sender }: Attempt, { spf, host }: Identity): string | undefined {
-    if (spf === 'pass' && !settings.widensBySpf) return 'greylist.client.spf_domain'
-    const isHosts = host !== undefined && organisationOf(sender.domain) === host.domain
-    return spf === 'pass' || isHosts ? `exempt.senders: ${sender.domain}` : undefined
+  function hintFor(attempt: Attempt, identity: Identity): string | undefined {
+    if (identity.spf === 'pass' && !settings.widensBySpf) return 'greylist.client.spf_domain'
+    return isAligned(attempt, identity) ? `exempt.senders: ${attempt.sender.domain}` : undefined
   }
 
   /** Writes a pass. A failed write does not change the verdict, as the next attempt writes the pass again. */

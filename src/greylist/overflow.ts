@@ -12,6 +12,9 @@ import { slotKeys, tripletDigest } from './keys.ts'
 /** Number of slots that one address has, or one /56 of IPv6. */
 const SLOTS = 16
 
+/** How much longer a holder is kept than its entry, in milliseconds. */
+const HOLDER_MARGIN = 60_000
+
 /** A triplet of a network without room. */
 export interface Unkept {
   readonly address: IpAddress
@@ -39,6 +42,3 @@ export async function decideBySlot(
   }
   return decide({ passed: false, age: 0, added: true }, times)
 }
-
-/** How much longer a holder is kept than its entry, in milliseconds. */
-const HOLDER_MARGIN = 60_000
