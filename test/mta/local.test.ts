@@ -266,7 +266,9 @@ async function throughIt(
   for (const { greymx } of both) {
     const events = greymx.log().filter((line) => line.includes(MERGED) || /store is (up|down)/.test(line))
     assert.ok(events.length <= 4, `the log repeats itself:\n${events.join('\n')}`)
-    assert.equal(events.filter((line) => line.includes(MERGED)).length, 1)
+    // An attempt that was being decided locally when the store came back may be merged by itself.
+    const merges = events.filter((line) => line.includes(MERGED)).length
+    assert.ok(merges === 1 || merges === 2, `${merges} merges:\n${events.join('\n')}`)
   }
   const local = b.greymx.log().filter((line) => line.includes(' store=local '))
   assert.ok(local.length >= b.alone, `${local.length} outcomes of ${b.alone} are marked as decided locally`)

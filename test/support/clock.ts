@@ -1,49 +1,30 @@
-// A clock that a test moves, for a process of its own: all its clocks, the monotonic one included, go on from where the
-// test has set them, ten times slower than real time. A machine that stands still for a second or two is thus no reason
-// for a time-out in the process. libfaketime reads the offset from a file each time it is asked.
+// A clock that a test moves, for a daemon of its own. It stands still in between, so that every answer of the daemon is
+// of the instant that the test has set, however slow the machine is. The daemon reads it from a file each time.
 
-import { execFile } from 'node:child_process'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { fileURLToPath } from 'node:url'
 import { endWith } from './scratch.ts'
 
 export interface MovedClock {
-  /** The environment of the process that goes by this clock. */
+  /** The environment of the daemon that goes by this clock. */
   readonly env: NodeJS.ProcessEnv
-  /** Moves the clock forward to `at`, in milliseconds since it was made, unless it is beyond that already. */
+  /** Moves the clock to `at`, in milliseconds since it was made. */
   moveTo(at: number): void
-  /** What it shows, in milliseconds since it was made. */
-  now(): number
 }
 
-/** Seconds of this clock in a second of real time. */
-const RATE = 0.1
-/** Characters of the file: the offset in seconds and the rate, padded, so that no reader finds a part of it. */
-const WIDTH = 24
+/** A module of this folder that the daemon loads before its own. */
+const PRELOAD = fileURLToPath(new URL('moved-clock.js', import.meta.url))
 
-export async function moveableClock(dir: string): Promise<MovedClock> {
-  const { stdout } = await promisify(execFile)('sh', ['-c', 'ls /usr/lib/*/faketime/libfaketime.so.1'])
+export function moveableClock(dir: string): MovedClock {
   const file = join(dir, 'clock')
   const descriptor = openSync(file, 'w')
   endWith(dir, async () => closeSync(descriptor))
-  const madeAt = performance.now()
-  let offset = 0
-  const write = () => writeSync(descriptor, `+${(offset / 1000).toFixed(3)} x${RATE}`.padEnd(WIDTH), 0)
-  write()
-  const now = () => (performance.now() - madeAt) * RATE + offset
-  return {
-    env: {
-      LD_PRELOAD: stdout.trim(),
-      FAKETIME_TIMESTAMP_FILE: file,
-      FAKETIME_NO_CACHE: '1',
-      FAKETIME_DONT_FAKE_MONOTONIC: '0',
-    },
-    moveTo(at) {
-      if (at <= now()) return
-      offset += Math.ceil(at - now())
-      write()
-    },
-    now,
+  const moveTo = (at: number) => {
+    const text = Buffer.alloc(Float64Array.BYTES_PER_ELEMENT)
+    text.writeDoubleLE(at)
+    writeSync(descriptor, text, 0, text.length, 0)
   }
+  moveTo(0)
+  return { env: { NODE_OPTIONS: `--import=${PRELOAD}`, MOVED_CLOCK: file }, moveTo }
 }
