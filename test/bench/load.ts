@@ -7,7 +7,18 @@ import { REPLIES, STEPS } from '../../src/milter/codes.ts'
 import { encodeCommand } from '../../src/milter/command.ts'
 import { FrameReader } from '../../src/milter/frame.ts'
 import type { SocketSpec } from '../../src/sockets/spec.ts'
-import { type Attempt, Model } from './model.ts'
+import { type Attempt, type Expected, Model } from './model.ts'
+
+/** What a connection sends, and what is right to answer. */
+export interface Plan {
+  /** The next attempt; absent when there is none left. */
+  next(now: number): Attempt | undefined
+  /** The name of the client of the next connection. */
+  hostName?(): string
+  expected(attempt: Attempt, sentAt: number, answeredAt: number): Expected
+  answered(attempt: Attempt, passed: boolean, answeredAt: number): void
+  forget(attempt: Attempt): void
+}
 
 export interface Tally {
   decisions: number
@@ -36,9 +47,12 @@ export interface LoadOptions {
   readonly pause?: number
   /** Whether any answer is right that was sent for and received at these instants of performance.now(). */
   readonly isDisturbed?: (sentAt: number, answeredAt: number) => boolean
+  /** The plan of all connections; without it each has a `Model` of its own. */
+  readonly plan?: Plan
 }
 
 const OFFER = encodeCommand({ kind: 'OPTNEG', offer: { version: 6, actions: 0x1ff, steps: 0x1fffff } })
+const HOST = 'mail.example.org'
 const CONNECT_MACROS = encodeCommand({
   kind: 'MACRO',
   stage: 'CONNECT',
@@ -86,7 +100,7 @@ export class Load {
 class Lane {
   readonly #options: LoadOptions
   readonly #index: number
-  readonly #model: Model
+  readonly #plan: Plan
   #socket: Socket | undefined
   #asksData = false
   #left = 0
@@ -97,17 +111,20 @@ class Lane {
   constructor(options: LoadOptions, index: number) {
     this.#options = options
     this.#index = index
-    this.#model = new Model(`s${options.seed}-c${index}`, options.seed + index, options.delay)
+    this.#plan = options.plan ?? new Model(`s${options.seed}-c${index}`, options.seed + index, options.delay)
   }
 
   async run(until: number, tally: Tally): Promise<void> {
     while (performance.now() < until) {
+      const attempt = this.#plan.next(performance.now())
+      if (!attempt) break
       if (this.#left === 0) await this.#open()
-      await this.#message(tally)
+      await this.#message(attempt, tally)
       this.#left -= 1
       if (this.#left === 0) this.close()
       if (this.#options.pause !== undefined) await sleep(this.#options.pause)
     }
+    if (this.#options.plan) this.close()
   }
 
   close(): void {
@@ -133,7 +150,8 @@ class Lane {
     const answer = await this.#step(OFFER)
     this.#asksData = (answer.readUInt32BE(9) & STEPS.NODATA) === 0
     const address = `198.${18 + (this.#index % 2)}.${this.#index}.7`
-    const connection = { hostName: 'mail.example.org', family: 'inet', port: 25, address } as const
+    const hostName = this.#plan.hostName?.() ?? HOST
+    const connection = { hostName, family: 'inet', port: 25, address } as const
     socket.write(
       Buffer.concat([CONNECT_MACROS, encodeCommand({ kind: 'CONNECT', connection }), this.#hello(answer)]),
     )
@@ -141,8 +159,7 @@ class Lane {
     this.#left = this.#options.messages
   }
 
-  async #message(tally: Tally): Promise<void> {
-    const attempt = this.#model.next(performance.now())
+  async #message(attempt: Attempt, tally: Tally): Promise<void> {
     const mail = encodeCommand({ kind: 'MAIL', address: `<${attempt.triplet.sender}>`, parameters: [] })
     this.#socket?.write(Buffer.concat([MAIL_MACROS, mail]))
     // The MTA answers MAIL by itself, and its client's RCPT comes a moment later, in a packet of its own.
@@ -165,7 +182,7 @@ class Lane {
   /** The HELO command, if the filter asked for that stage. */
   #hello(negotiated: Buffer): Buffer {
     const isWanted = (negotiated.readUInt32BE(9) & STEPS.NOHELO) === 0
-    return isWanted ? encodeCommand({ kind: 'HELO', name: 'mail.example.org' }) : Buffer.alloc(0)
+    return isWanted ? encodeCommand({ kind: 'HELO', name: HOST }) : Buffer.alloc(0)
   }
 
   /** Writes the bytes, and waits for the reply. */
@@ -185,17 +202,17 @@ class Lane {
   }
 
   #judge(attempt: Attempt, code: string, sentAt: number, answeredAt: number, tally: Tally): void {
-    const expected = this.#model.expected(attempt, sentAt, answeredAt)
+    const expected = this.#plan.expected(attempt, sentAt, answeredAt)
     tally.decisions += 1
     tally.latencies.push(answeredAt - sentAt)
     tally.byKind.set(attempt.kind, (tally.byKind.get(attempt.kind) ?? 0) + 1)
     if (this.#options.isDisturbed?.(sentAt, answeredAt)) {
       tally.disturbed += 1
-      this.#model.forget(attempt)
+      this.#plan.forget(attempt)
       return
     }
     const passed = this.#options.isJudged ? code === 'c' : expected === 'pass'
-    this.#model.answered(attempt, passed, answeredAt)
+    this.#plan.answered(attempt, passed, answeredAt)
     if (!this.#options.isJudged) return
     if (expected === 'either') tally.either += 1
     else if (expected !== (code === 'c' ? 'pass' : code === 'y' ? 'tempfail' : code)) {

@@ -27,7 +27,7 @@ interface Contender {
 /** `dir` is a folder of `scratch`. */
 export async function benchStart(dir: string, runs: number): Promise<void> {
   const socket = join(dir, 'milter.sock')
-  const nullMilter = [join(process.cwd(), 'build/test/bench/null-milter.js'), `unix:${socket}`]
+  const nullMilter = [join(process.cwd(), 'build/test/bench/null-milter.js'), socket]
   const base: Contender = { name: 'null milter', args: nullMilter, answer: 'c', times: [], cpu: [] }
   const contenders = [base]
   const redis = await startRedis({ dir })
