@@ -18,8 +18,34 @@ import { complain } from './output.ts'
 import { Signals } from './signals.ts'
 import { version } from './version.ts'
 
-/** Returns the exit status, once the daemon has stopped or could not start. */
+/**
+ * Time in which the process ends by itself once all parts are closed, in milliseconds. A start that was interrupted, or
+ * a look-up of a name, may go on for longer.
+ */
+const END_TIMEOUT = 2_000
+
+/** The kinds of `getActiveResourcesInfo` that wait in a thread: look-ups by the system, and files. */
+const IN_THREAD = /^GetAddrInfo|^GetNameInfo|^FSReq/
+
+/** Returns the exit status, once the daemon has stopped or could not start. The process ends within END_TIMEOUT then. */
 export async function serve(configFile: string | undefined): Promise<ExitStatus> {
+  const status = await run(configFile)
+  setTimeout(() => endProcess(status), END_TIMEOUT).unref()
+  return status
+}
+
+/** Ends the process at once, although something still keeps it alive. */
+function endProcess(status: ExitStatus): void {
+  // `process.exit` waits for threads, which do not end before a silent name server or a disk has answered. A signal
+  // does not wait; it has no effect on the first process of a container.
+  if (process.getActiveResourcesInfo().some((kind) => IN_THREAD.test(kind))) {
+    process.removeAllListeners('SIGTERM')
+    process.kill(process.pid, 'SIGTERM')
+  }
+  process.exit(status)
+}
+
+async function run(configFile: string | undefined): Promise<ExitStatus> {
   const signals = new Signals()
   const config = loadOrComplain(configFile)
   if (!config) return EXIT.config
@@ -31,7 +57,17 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
   )
   try {
     const inherited = inheritedSockets(process.env, process.pid)
-    const app = await startApp(config, log, inherited)
+    const starting = startApp(config, log, inherited)
+    const app = await Promise.race([starting, signals.stopped])
+    if (!app) {
+      log.event('info', 'stopping before the start has ended')
+      notifier.stopping()
+      void starting.then(
+        (late) => late.close(),
+        () => undefined,
+      )
+      return EXIT.ok
+    }
     const message = startMessage(config, app.listening, inherited.length > 0)
     if (config.log.format === 'text') output.write(startText(message))
     else log.event('info', `${version()} is listening`, { ...message })

@@ -1,10 +1,15 @@
 // Turns signals into requests that the caller takes one at a time, and loses none: SIGHUP is a reload, SIGTERM and
-// SIGINT are a stop.
+// SIGINT are a stop. A stop can also be awaited apart, by whoever waits for something else meanwhile.
 
 export class Signals {
   #stop = false
   #reload = false
   #wake: (() => void) | undefined
+  #resolveStopped: () => void = () => undefined
+  /** Resolves at the first stop. */
+  readonly stopped = new Promise<void>((resolve) => {
+    this.#resolveStopped = resolve
+  })
 
   /** Installs the handlers: from now on none of these signals ends the process by itself. */
   constructor() {
@@ -15,6 +20,7 @@ export class Signals {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
         this.#stop = true
+        this.#resolveStopped()
         this.#wake?.()
       })
     }

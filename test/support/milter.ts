@@ -4,7 +4,7 @@ import type { MilterClient } from '../../src/milter/client.ts'
 import type { Greymx } from './greymx.ts'
 
 /** A connection after CONNECT, of a client at 192.0.2.7. */
-export async function milterSession(greymx: Greymx): Promise<MilterClient> {
+export async function milterSession(greymx: Pick<Greymx, 'connect'>): Promise<MilterClient> {
   const client = await greymx.connect()
   await client.connect({ hostName: '[192.0.2.7]', family: 'inet', port: 25, address: '192.0.2.7' })
   return client

@@ -5,15 +5,17 @@
 // LMDB maps its file into memory and trusts it. Reading a file that was cut short or overwritten can kill the process
 // by a signal, and a disk that hangs blocks the thread that waits for it. In a process of its own, such a crash costs
 // the pending answers, and never mail. A file that is damaged, or that greymx did not write, is moved aside and kept
-// before the restart, and the environment begins empty.
+// before the restart, and the environment begins empty. This file itself never touches the directory, as a call to a
+// disk that hangs does not return.
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { lstatSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../../errors.ts'
 import { UnreadableEntry } from '../encoding.ts'
 import { type ConnectionWatch, StoreUnusable, UNWATCHED } from '../store.ts'
+import type { Damage } from './aside.ts'
 import type { Answer, Contents, Obstacle, Operation } from './file.ts'
 import type { Report, Request } from './process.ts'
 
@@ -25,20 +27,23 @@ export interface LmdbEvents {
 
 const PROGRAM = fileURLToPath(new URL('./process.js', import.meta.url))
 
-const DATA_FILE = 'data.mdb'
-const LOCK_FILE = 'lock.mdb'
-
-/** Number of damaged files that are kept; older ones are deleted. */
-const MAX_MOVED_ASIDE = 3
-
 /** Time between attempts to open the environment anew, in milliseconds: what reconnecting is for another store. */
 const REOPEN_BACKOFF = 1000
+
+/** A process that has not opened the environment within this time, in milliseconds, is killed. */
+const OPEN_TIMEOUT = 6000
+
+/** Number of processes that are tried in turn while another one, in another PID namespace, has the same PID. */
+const MAX_PIDS_TRIED = 5
 
 /** A process that owes answers and sends none for this time, in milliseconds, is killed and restarted. */
 const ANSWER_TIMEOUT = 10_000
 
 /** Time that the process gets to exit by itself at `close`, in milliseconds; then it is killed. */
 const EXIT_TIMEOUT = 5000
+
+/** Time in which a killed process ends, in milliseconds; one that waits for a disk may not, and is left alone then. */
+const KILL_TIMEOUT = 500
 
 /** Number of operations that may be pending; further ones reject at once. */
 const MAX_WAITING_OPERATIONS = 20_000
@@ -48,9 +53,6 @@ const CRASHES: ReadonlySet<string | null> = new Set(['SIGBUS', 'SIGSEGV', 'SIGAB
 
 /** A second crash within this time, in milliseconds, counts as damage of the file, even if it could be opened. */
 const CRASH_WINDOW = 60_000
-
-/** With less free disk space than this, apparent damage is taken for a full disk, where a mapped file cannot grow. */
-const MIN_FREE_BYTES = 128 * 1024
 
 /** Length of the end of the process's stderr that is shown, in characters. */
 const MAX_LAST_WORDS = 500
@@ -67,6 +69,11 @@ interface Failure {
   readonly problem: string
   /** Whether the process was killed by one of `CRASHES`. */
   readonly isCrash?: boolean
+}
+
+const NOT_OPEN_IN_TIME: Failure = {
+  obstacle: 'lasting',
+  problem: `it is not open after ${OPEN_TIMEOUT / 1000} s, as its disk or network does not answer: expected a directory on a disk that works`,
 }
 
 /** A client whose operations reject while the environment is not open. */
@@ -90,6 +97,10 @@ export class LmdbClient {
   #retryTimer: NodeJS.Timeout | undefined
   /** Inode of the data file that the process opened. */
   #openFile: number | undefined
+  /** What the next process has to move aside first. */
+  #damage: Damage | undefined
+  /** Resolves when a process that did not open the environment in time has ended. */
+  #ending: Promise<unknown> | undefined
   #crashedAt = Number.NEGATIVE_INFINITY
   #isClosing = false
 
@@ -108,6 +119,7 @@ export class LmdbClient {
   async open(): Promise<void> {
     const failure = await this.#start()
     if (failure && failure.obstacle !== 'passing') {
+      this.#isClosing = true
       throw new Error(`Cannot open the LMDB store in ${this.#directory}: ${failure.problem}`)
     }
     if (failure) this.#retryLater(failure.problem)
@@ -118,7 +130,10 @@ export class LmdbClient {
     this.#watch = watch
   }
 
-  /** Resolves when the process has exited, after it has answered the operations of before. */
+  /**
+   * Resolves when the process has exited, after it has answered the operations of before. A process that a disk keeps
+   * from ending is left behind.
+   */
   async close(): Promise<void> {
     this.#isClosing = true
     clearTimeout(this.#retryTimer)
@@ -128,8 +143,9 @@ export class LmdbClient {
     const killTimer = setTimeout(() => child.kill('SIGKILL'), EXIT_TIMEOUT)
     this.#send()
     this.#disconnectIfIdle()
-    await exited
+    await Promise.race([exited, sleep(EXIT_TIMEOUT + KILL_TIMEOUT, undefined, { ref: false })])
     clearTimeout(killTimer)
+    letGo(child)
   }
 
   /** Resolves with the value of `operation` (file.ts), and rejects with its error. */
@@ -185,20 +201,30 @@ export class LmdbClient {
     this.#answerTimer = undefined
   }
 
-  /** Starts the process, again after a damaged file was moved aside. Returns why the environment is not open, if so. */
+  /**
+   * Starts the process, again after a damaged file was moved aside, and again while another process has its PID.
+   * Returns why the environment is not open, if so.
+   */
   async #start(): Promise<Failure | undefined> {
-    const failure = await this.#spawn()
-    if (failure?.obstacle !== 'damage') return failure
-    return this.#moveAside(failure.problem) ?? this.#spawn()
+    let failure = await this.#spawn()
+    if (failure?.obstacle === 'damage') {
+      this.#markDamaged(failure.problem)
+      failure = await this.#spawn()
+    }
+    for (let tried = 1; failure?.obstacle === 'taken-pid' && tried < MAX_PIDS_TRIED; tried += 1) {
+      failure = await this.#spawn()
+    }
+    return failure
   }
 
   /** Resolves when the process has opened the environment or, with the reason, when it has exited without. */
   #spawn(): Promise<Failure | undefined> {
-    this.#openFile = inodeOf(join(this.#directory, DATA_FILE))
-    const child = fork(PROGRAM, [this.#directory, this.#contents], {
-      execArgv: [],
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    })
+    const damage = this.#damage && JSON.stringify(this.#damage)
+    const child = fork(
+      PROGRAM,
+      [this.#directory, this.#contents, ...(damage === undefined ? [] : [damage])],
+      { execArgv: [], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
+    )
     this.#process = child
     let lastWords = ''
     child.stderr?.setEncoding('utf8').on('data', (words: string) => {
@@ -207,18 +233,30 @@ export class LmdbClient {
     return new Promise((resolve) => {
       let isOpen = false
       let refusal: Failure | undefined
-      const ended = (failure: Failure) => {
+      const openTimer = setTimeout(() => {
+        this.#ending = new Promise((done) => child.once('exit', done))
         if (this.#process === child) this.#process = undefined
-        const known =
-          failure.obstacle === 'damage' && isFull(this.#directory) ? fullDisk(failure.problem) : failure
-        if (isOpen) void this.#lost(known)
-        else resolve(known)
+        letGo(child)
+        resolve(NOT_OPEN_IN_TIME)
+      }, OPEN_TIMEOUT)
+      const ended = (failure: Failure) => {
+        clearTimeout(openTimer)
+        if (this.#process === child) this.#process = undefined
+        if (isOpen) void this.#lost(failure)
+        else resolve(failure)
       }
       child.on('message', (report: Report) => {
         switch (report.kind) {
+          case 'moved-aside':
+            this.#damage = undefined
+            return this.#events.onMovedAside(report.problem, report.movedTo)
+          case 'opening':
+            this.#openFile = report.file
+            return
           case 'opened':
+            clearTimeout(openTimer)
             isOpen = true
-            this.#opened()
+            this.#opened(report.file)
             return resolve(undefined)
           case 'cannot-open':
             refusal = report
@@ -230,12 +268,18 @@ export class LmdbClient {
       child.once('error', (error) => {
         if (child.pid === undefined) ended({ obstacle: 'passing', problem: messageOf(error) })
       })
-      child.once('exit', (status, signal) => ended(refusal ?? exitOf(status, signal, lastWords)))
+      child.once('exit', (status, signal) => {
+        const take = () => ended(refusal ?? exitOf(status, signal, lastWords))
+        // The last messages may arrive after the exit, and before the disconnection.
+        if (child.connected) child.once('disconnect', take)
+        else take()
+      })
     })
   }
 
-  #opened(): void {
-    this.#openFile = inodeOf(join(this.#directory, DATA_FILE))
+  #opened(file: number | undefined): void {
+    this.#openFile = file
+    this.#damage = undefined
     this.#problem = undefined
     this.#watch.onReady()
   }
@@ -247,12 +291,14 @@ export class LmdbClient {
     const isSecond = performance.now() - this.#crashedAt < CRASH_WINDOW
     // A first crash may have any cause; one that the file causes recurs when it is opened, or soon after.
     if (failure.obstacle === 'damage' && (failure.isCrash !== true || isSecond))
-      this.#moveAside(failure.problem)
+      this.#markDamaged(failure.problem)
     if (failure.isCrash) this.#crashedAt = performance.now()
     await this.#restart()
   }
 
   async #restart(): Promise<void> {
+    await this.#ending
+    if (this.#isClosing) return
     const failure = await this.#start()
     if (failure && !this.#isClosing) this.#retryLater(failure.problem)
   }
@@ -273,35 +319,19 @@ export class LmdbClient {
     if (!this.#isClosing) this.#watch.onLost(problem)
   }
 
-  /**
-   * Moves the environment's files aside; returns why it could not, if so. Does nothing when the data file is not the
-   * one that was opened, as then another process has moved that.
-   */
-  #moveAside(problem: string): Failure | undefined {
-    const data = join(this.#directory, DATA_FILE)
-    if (inodeOf(data) !== this.#openFile) return undefined
-    const suffix = `.damaged-${new Date(this.#now()).toISOString().replace(/[-:]/g, '')}`
-    try {
-      for (const name of [DATA_FILE, LOCK_FILE]) {
-        const path = join(this.#directory, name)
-        if (inodeOf(path) !== undefined) renameSync(path, path + suffix)
-      }
-      this.#dropOldest()
-    } catch (error) {
-      return { obstacle: 'lasting', problem: `${problem}; it cannot be moved aside: ${messageOf(error)}` }
-    }
-    this.#events.onMovedAside(problem, data + suffix)
-    return undefined
+  /** Has the next process move the environment's files aside. */
+  #markDamaged(problem: string): void {
+    const file = this.#openFile
+    this.#damage = { problem, at: this.#now(), ...(file === undefined ? {} : { file }) }
   }
+}
 
-  #dropOldest(): void {
-    for (const name of [DATA_FILE, LOCK_FILE]) {
-      const aside = readdirSync(this.#directory).filter((other) => other.startsWith(`${name}.damaged-`))
-      for (const old of aside.sort().slice(0, -MAX_MOVED_ASIDE)) {
-        rmSync(join(this.#directory, old), { recursive: true, force: true })
-      }
-    }
-  }
+/** Kills a process and does not wait for its end: while it waits for a disk, it may not end. */
+function letGo(child: ChildProcess): void {
+  child.kill('SIGKILL')
+  if (child.connected) child.disconnect()
+  child.stderr?.destroy()
+  child.unref()
 }
 
 function exitOf(status: number | null, signal: NodeJS.Signals | null, lastWords: string): Failure {
@@ -311,26 +341,4 @@ function exitOf(status: number | null, signal: NodeJS.Signals | null, lastWords:
   const words = lastWords.trim().replace(/\s*\n\s*/g, ' ')
   const problem = `the process that has the file open ended with ${signal ?? `status ${status}`}${words && `: ${words}`}`
   return { obstacle: signal === null ? 'lasting' : 'passing', problem }
-}
-
-function isFull(directory: string): boolean {
-  try {
-    const { bavail, bsize } = statfsSync(directory)
-    return bavail * bsize < MIN_FREE_BYTES
-  } catch {
-    return false // there is no such directory yet
-  }
-}
-
-function fullDisk(problem: string): Failure {
-  return { obstacle: 'passing', problem: `the disk is full (${problem})` }
-}
-
-/** The inode of a file; `undefined` where there is no such file. */
-function inodeOf(path: string): number | undefined {
-  try {
-    return lstatSync(path).ino
-  } catch {
-    return undefined
-  }
 }

@@ -8,7 +8,8 @@
 //
 // The key `version` tells whose environment it is and in which format. Keys of entries contain a colon.
 
-import { mkdirSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { messageOf } from '../../errors.ts'
 import { require } from '../../require.ts'
@@ -26,6 +27,7 @@ import {
 import type { Entry } from '../entry.ts'
 import type { Text } from '../local/journal.ts'
 import { type Learnt, mergeEntry } from '../merge.ts'
+import { LOCK_FILE } from './aside.ts'
 
 const { open } = require('lmdb') as typeof import('lmdb')
 
@@ -56,9 +58,10 @@ export type Found = Entry | null
 
 /**
  * The kind of problem that keeps an environment from being opened. `damage`: it is damaged or not greymx's, and can be
- * moved aside. `passing`: it ends by itself, such as a full disk. `lasting`: the operator has to mend it.
+ * moved aside. `passing`: it ends by itself, such as a full disk. `taken-pid`: another process with the PID of this one,
+ * in another PID namespace, has it open or had it. `lasting`: the operator has to mend it.
  */
-export type Obstacle = 'damage' | 'passing' | 'lasting'
+export type Obstacle = 'damage' | 'passing' | 'taken-pid' | 'lasting'
 
 /** The environment cannot be opened, or cannot be used any more. */
 export class CannotOpen extends Error {
@@ -112,8 +115,9 @@ export class LmdbFile {
   /** Throws `CannotOpen`. A damaged file may kill this process instead, as LMDB maps the file and trusts it. */
   constructor(directory: string, contents: Contents) {
     try {
-      mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE })
+      makeDirectory(directory)
       this.#database = open({ path: directory, noSubdir: false, encoding: 'string' })
+      this.#refuseTakenPid()
       this.#scan()
       this.#claim(contents)
     } catch (error) {
@@ -321,6 +325,23 @@ export class LmdbFile {
     this.#sweptTo = batch.length < SWEEP_BATCH ? '' : (batch.at(-1)?.key ?? '')
   }
 
+  /**
+   * Throws when a reader in LMDB's table has the PID of this process, which has not read yet. LMDB tells processes apart
+   * by their PIDs, and in containers they often have the same. The other may also have been killed.
+   */
+  #refuseTakenPid(): void {
+    // A heading, then a line for each reader: PID, thread, transaction (mdb_reader_list of lmdb.h).
+    const pids = this.#database
+      .readerList()
+      .split('\n')
+      .map((line) => Number.parseInt(line, 10))
+    if (!pids.includes(process.pid)) return
+    throw new CannotOpen(
+      'taken-pid',
+      `processes of other containers have it open, and the same PIDs as those of this one (${process.pid}): expected a directory for each container, or Redis`,
+    )
+  }
+
   /** Finds damage now rather than at the first mail: a file that was cut short kills this process by SIGBUS. */
   #scan(): void {
     const deadline = performance.now() + SCAN_TIME_LIMIT
@@ -344,6 +365,28 @@ export class LmdbFile {
     }
     // This also shows at the start whether the environment can be written to.
     this.#database.transactionSync(() => this.#database.put(VERSION_KEY, ours))
+  }
+}
+
+/**
+ * Makes `directory` and its parents, where they are missing; throws where it cannot. `mkdirSync` with `recursive` does
+ * not end on a file system that has no such name and makes none, such as /proc.
+ */
+function makeDirectory(directory: string): void {
+  const found = statSync(directory, { throwIfNoEntry: false })
+  if (found?.isDirectory()) {
+    const lock = lstatSync(join(directory, LOCK_FILE), { throwIfNoEntry: false })
+    if (lock && !lock.isFile()) throw new CannotOpen('damage', `its ${LOCK_FILE} is not a file`)
+    return
+  }
+  if (found) throw new CannotOpen('lasting', 'it is not a directory')
+  const parent = dirname(directory)
+  if (!existsSync(parent)) makeDirectory(parent)
+  try {
+    mkdirSync(directory, { mode: DIRECTORY_MODE })
+  } catch (error) {
+    const isMadeByAnother = statSync(directory, { throwIfNoEntry: false })?.isDirectory()
+    if (!isMadeByAnother) throw error
   }
 }
 

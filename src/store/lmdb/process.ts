@@ -2,6 +2,7 @@
 // it replies with their answers. It ends when its parent disconnects or ends. What the operations do is in file.ts.
 
 import { messageOf } from '../../errors.ts'
+import { type Damage, inodeOfData, isFull, moveAside } from './aside.ts'
 import { type Answer, CannotOpen, type Contents, LmdbFile, type Obstacle, type Operation } from './file.ts'
 
 /** A message of the parent: operations to be performed together; `now` is in milliseconds since the epoch. */
@@ -11,9 +12,14 @@ export interface Request {
   readonly operations: readonly Operation[]
 }
 
-/** A message to the parent: first whether the environment is open, then the answers of each request, in any order. */
+/**
+ * A message to the parent: what happens until the environment is open, then the answers of each request, in any order.
+ * `file` is the inode of the data file, if there is one.
+ */
 export type Report =
-  | { readonly kind: 'opened' }
+  | { readonly kind: 'moved-aside'; readonly problem: string; readonly movedTo: string }
+  | { readonly kind: 'opening'; readonly file?: number | undefined }
+  | { readonly kind: 'opened'; readonly file?: number | undefined }
   | { readonly kind: 'cannot-open'; readonly obstacle: Obstacle; readonly problem: string }
   | { readonly kind: 'answers'; readonly id: number; readonly answers: readonly Answer[] }
 
@@ -22,8 +28,8 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal
 // lmdb rejects several promises for one failed commit, some of which it never hands out.
 process.on('unhandledRejection', () => undefined)
 
-const [, , directory = '', contents = 'entries'] = process.argv
-const file = openFile(directory, contents as Contents) // client.ts passes no other
+const [, , directory = '', contents = 'entries', damage] = process.argv
+let file: LmdbFile | undefined
 const underway = new Set<Promise<void>>()
 
 process.on('message', (request: Request) => {
@@ -37,14 +43,33 @@ process.on('disconnect', async () => {
   process.exit()
 })
 
-function openFile(directory: string, contents: Contents): LmdbFile | undefined {
+if (damage === undefined || clear(JSON.parse(damage))) {
+  // The parent has to know the file before it is opened, as opening a damaged one may kill this process.
+  send({ kind: 'opening', file: inodeOfData(directory) }, () => {
+    try {
+      file = new LmdbFile(directory, contents as Contents) // client.ts passes no other
+      send({ kind: 'opened', file: inodeOfData(directory) })
+    } catch (error) {
+      refuse(error)
+    }
+  })
+}
+
+/** Moves aside what an earlier process found damaged; returns whether the environment may be opened. */
+function clear(damage: Damage): boolean {
+  const { problem } = damage
+  if (isFull(directory)) {
+    send({ kind: 'cannot-open', obstacle: 'passing', problem: `the disk is full (${problem})` })
+    return false
+  }
   try {
-    const opened = new LmdbFile(directory, contents)
-    send({ kind: 'opened' })
-    return opened
+    const movedTo = moveAside(directory, damage)
+    if (movedTo !== undefined) send({ kind: 'moved-aside', problem, movedTo })
+    return true
   } catch (error) {
-    refuse(error)
-    return undefined
+    const reason = `${problem}; it cannot be moved aside: ${messageOf(error)}`
+    send({ kind: 'cannot-open', obstacle: 'lasting', problem: reason })
+    return false
   }
 }
 
@@ -62,6 +87,6 @@ async function answer({ id, now, operations }: Request): Promise<void> {
   }
 }
 
-function send(report: Report): void {
-  if (process.connected) process.send?.(report)
+function send(report: Report, sent: () => void = () => undefined): void {
+  if (process.connected) process.send?.(report, sent)
 }

@@ -1,6 +1,7 @@
 // LmdbStore runs the conformance suite. The other tests are about what only a store on disk can do.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { mkdir, open as openFile, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -255,6 +256,13 @@ const DAMAGES: Array<[name: string, damage: (dir: string) => Promise<void>]> = [
     (dir) => overwrite(dir, 2 * PAGE, crypto.getRandomValues(Buffer.alloc(8 * PAGE))),
   ],
   ['all pages but the first two are 0xff', (dir) => overwrite(dir, 2 * PAGE, Buffer.alloc(8 * PAGE, 0xff))],
+  [
+    'lock.mdb is a FIFO',
+    async (dir) => {
+      await rm(join(dir, 'lock.mdb'))
+      execFileSync('mkfifo', [join(dir, 'lock.mdb')])
+    },
+  ],
   [
     'lock.mdb is a folder',
     async (dir) => {
