@@ -1,5 +1,5 @@
-// The admin HTTP server: /healthz for monitoring, /metrics for Prometheus. It changes nothing; what it shows comes from
-// the caller.
+// The admin HTTP server: /healthz for monitoring, /livez and /readyz for probes that restart greymx or keep MTAs away
+// from it, /metrics for Prometheus. It changes nothing; what it shows comes from the caller.
 
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -18,10 +18,12 @@ export interface Health {
   readonly warnings: readonly string[]
 }
 
-/** What the server shows; both are called anew for each request. */
+/** What the server shows; all are called anew for each request. */
 export interface AdminParts {
   readonly metrics: () => Promise<{ readonly type: string; readonly text: string }>
   readonly health: () => Promise<Health>
+  /** Whether the sockets for MTAs listen. */
+  readonly isListening: () => boolean
 }
 
 /** Address on which the server listens; port 0 means any free port. */
@@ -106,11 +108,18 @@ async function answer(
     const body = JSON.stringify({ status: isWell ? 'ok' : 'unavailable', ...health })
     return send(response, isWell ? 200 : 503, 'application/json', `${body}\n`)
   }
+  // An answer at all shows that the event loop turns.
+  if (path === '/livez') return send(response, 200, 'text/plain; charset=utf-8', 'ok\n')
+  if (path === '/readyz') {
+    const isReady = parts.isListening()
+    const body = isReady ? 'ok\n' : 'no socket listens\n'
+    return send(response, isReady ? 200 : 503, 'text/plain; charset=utf-8', body)
+  }
   if (path === '/metrics') {
     const { type, text } = await parts.metrics()
     return send(response, 200, type, text)
   }
-  send(response, 404, 'text/plain; charset=utf-8', 'expected /healthz or /metrics\n')
+  send(response, 404, 'text/plain; charset=utf-8', 'expected /livez, /readyz, /healthz or /metrics\n')
 }
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {

@@ -117,6 +117,7 @@ async function openParts(
       reporter.handOn()
       return healthOf(stores, server.addresses, watch.warnings)
     },
+    isListening: () => server.addresses.length > 0,
   })
   closers.push(() => admin.close())
   closers.push(async () => {

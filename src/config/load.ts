@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
-import type { Environment } from './environment.ts'
+import { type Environment, overrides, VARIABLE_PREFIX } from './environment.ts'
 import { ConfigReader, type Setting } from './reader.ts'
 import { type Config, readConfig } from './schema.ts'
 
@@ -23,8 +23,8 @@ export interface LoadedConfig {
 export const DEFAULT_FILES = ['./milter.yaml', '/etc/greymx/milter.yaml'] as const
 
 /**
- * Returns what `file` says, or without one the first of `DEFAULT_FILES` that exists. A file that cannot be read is a
- * fault.
+ * Returns what `file` says, or without one the first of `DEFAULT_FILES` that exists. If none exists, the variables are
+ * enough, if there are any. A file that cannot be read is a fault.
  */
 export function loadConfig(file: string | undefined, environment: Environment = process.env): Loaded {
   for (const candidate of file === undefined ? DEFAULT_FILES : [file]) {
@@ -36,9 +36,11 @@ export function loadConfig(file: string | undefined, environment: Environment = 
       return { kind: 'faults', faults: [`${candidate}: cannot be read: ${reason}`] }
     }
   }
+  if (overrides(environment).size > 0) return parseConfig('the environment', '', environment)
+  const expected = `${DEFAULT_FILES.join(' or ')}, --config FILE, or variables such as ${VARIABLE_PREFIX}STORE`
   return {
     kind: 'faults',
-    faults: [`found no configuration file: expected ${DEFAULT_FILES.join(' or ')}, or --config FILE`],
+    faults: [`found no configuration file: expected ${expected}`],
   }
 }
 

@@ -703,6 +703,39 @@ test('/healthz answers 200 with JSON', async (t) => {
   )
 })
 
+test('without a store, /livez and /readyz answer 200, and /healthz 503', async (t) => {
+  const [dir, port, adminPort] = [await scratch(t), await freePort(), await freePort()]
+  const daemon = await startDaemon({
+    command: process.execPath,
+    args: [PROGRAM, 'serve'],
+    cwd: dir,
+    // Without a file, the environment alone says everything.
+    env: {
+      ...process.env,
+      GREYMX_LISTEN: `inet:${port}@127.0.0.1`,
+      GREYMX_ADMIN: `127.0.0.1:${adminPort}`,
+      GREYMX_STORE: 'redis://127.0.0.1:1/0',
+      GREYMX_DNS_SERVERS: '127.0.0.1:1',
+    },
+    ready: (output) => output.includes('INPUT_MAIL_FILTER'),
+  })
+  endWith(dir, () => daemon.stop())
+  const status = async (path: string) => (await fetch(`http://127.0.0.1:${adminPort}${path}`)).status
+  assert.equal(await status('/livez'), 200)
+  assert.equal(await status('/readyz'), 200)
+  assert.equal(await status('/healthz'), 503)
+  assert.match(daemon.output(), /^state: redis:\/\/127\.0\.0\.1:1\/0$/m)
+  // While greymx waits for an open session to end, it is alive, and takes no other.
+  const session = connect(port, '127.0.0.1')
+  await once(session, 'connect')
+  session.on('error', () => undefined)
+  daemon.signal('SIGTERM')
+  await waitFor('greymx to stop listening', async () => (await status('/readyz')) === 503)
+  assert.equal(await status('/livez'), 200)
+  session.destroy()
+  assert.equal(await daemon.exited(), 0)
+})
+
 test('/metrics has every promised name, and counts what was decided', async (t) => {
   const { get, probe } = await startServe(t, 'greylist: { delay: 1ms, retry_window: 1h }\n')
   probe('--from', 'a@example.org', '--to', 'b@example.com')
@@ -761,6 +794,10 @@ test('the admin server knows no other page, and changes nothing', async (t) => {
     ['/healthz?verbose', 'GET', 200],
     ['/healthz', 'HEAD', 200],
     ['/healthz', 'POST', 405],
+    ['/livez', 'GET', 200],
+    ['/livez', 'HEAD', 200],
+    ['/readyz', 'GET', 200],
+    ['/readyz/', 'GET', 404],
     ['/metrics', 'DELETE', 405],
   ]
   for (const [path, method, status] of cases) {

@@ -4,10 +4,14 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { parse } from 'yaml'
-import { freePort } from '../support/scratch.ts'
+import { parse, parseAllDocuments } from 'yaml'
+import { SHUTDOWN_GRACE } from '../../src/app/app.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import { startGreymx } from '../support/greymx.ts'
+import { freePort, scratch } from '../support/scratch.ts'
 
 const run = promisify(execFile)
 
@@ -33,6 +37,57 @@ for (const [mta, file] of [
     for (const name of ['greymx1', 'greymx2']) assert.equal(services[name]?.read_only, true)
   })
 }
+
+test('the manifest for Kubernetes fits the image: ports, user, folders and probes', async (t) => {
+  const [manifest, image, settings] = await Promise.all(
+    ['docker/kubernetes.yaml', 'docker/Dockerfile', 'docker/milter.yaml'].map((file) =>
+      readFile(file, 'utf8'),
+    ),
+  )
+  const documents = parseAllDocuments(manifest ?? '').map((document) => document.toJS({}))
+  assert.deepEqual(
+    documents.map(({ kind }) => kind),
+    ['Deployment', 'Service', 'NetworkPolicy'],
+  )
+  const [{ spec: deployment }, { spec: service }, { spec: policy }] = documents
+  const pod = deployment.template.spec
+  const [container] = pod.containers
+  const { listen, admin } = parse(settings ?? '')
+  const ports = { milter: Number(/^inet:(\d+)@/.exec(listen)?.[1]), admin: Number(admin.split(':')[1]) }
+  assert.deepEqual(container.ports, [
+    { name: 'milter', containerPort: ports.milter },
+    { name: 'admin', containerPort: ports.admin },
+  ])
+  assert.deepEqual(service.ports, [{ name: 'milter', port: ports.milter, targetPort: 'milter' }])
+  assert.match(manifest ?? '', new RegExp(`inet:greymx:${ports.milter},`))
+  const policed = policy.ingress.flatMap((rule: { ports: { port: string }[] }) =>
+    rule.ports.map(({ port }) => port),
+  )
+  assert.deepEqual(policed, ['milter', 'admin'])
+  for (const selector of [deployment.selector, policy.podSelector]) {
+    assert.deepEqual(selector.matchLabels, deployment.template.metadata.labels)
+  }
+  assert.deepEqual(service.selector, deployment.template.metadata.labels)
+
+  const { runAsUser, runAsGroup } = pod.securityContext
+  assert.ok(image?.includes(`\nUSER ${runAsUser}:${runAsGroup}\n`))
+  const [{ mountPath }] = container.volumeMounts
+  assert.ok(image?.includes(`\nVOLUME ${mountPath}\n`))
+  assert.equal(container.securityContext.readOnlyRootFilesystem, true)
+  assert.ok(pod.terminationGracePeriodSeconds * 1000 > SHUTDOWN_GRACE)
+
+  // The settings of the manifest are settings, and greymx answers what the probes ask, without Redis too.
+  const variables = container.env.map(({ name, value }: { name: string; value: string }) => [name, value])
+  const loaded = parseConfig('milter.yaml', settings ?? '', Object.fromEntries(variables))
+  assert.equal(loaded.kind, 'config', JSON.stringify(loaded))
+  const dir = await scratch(t)
+  const greymx = await startGreymx({ dir, settings: 'store: redis://127.0.0.1:1/0' })
+  for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe']) {
+    const { path, port } = container[probe].httpGet
+    assert.equal(port, 'admin')
+    assert.equal((await fetch(`http://127.0.0.1:${greymx.adminPort}${path}`)).status, 200, path)
+  }
+})
 
 test('docker/trial: 451 at one MX and 250 at the other, mail without Redis, and an orderly stop', async (t) => {
   const [mx1, mx2] = [await freePort(), await freePort()]
