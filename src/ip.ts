@@ -65,6 +65,37 @@ export function networkOf(address: IpAddress, prefix: number): Network {
   return { address: ipFromBytes(masked), prefix }
 }
 
+/** The fewest networks that hold exactly the addresses from `first` to `last`; none if `last` is below `first`. */
+export function networksBetween(first: IpAddress, last: IpAddress): Network[] {
+  const bits = ADDRESS_BITS[first.kind]
+  const networks: Network[] = []
+  const end = numberOf(last)
+  for (let next = numberOf(first); next <= end; ) {
+    // The largest network that begins here and does not reach beyond the end.
+    let free = 0
+    while (
+      free < bits &&
+      (next & ((2n << BigInt(free)) - 1n)) === 0n &&
+      next + (2n << BigInt(free)) - 1n <= end
+    ) {
+      free += 1
+    }
+    networks.push({ address: ipFromBytes(bytesOf(next, bits / 8)), prefix: bits - free })
+    next += 1n << BigInt(free)
+  }
+  return networks
+}
+
+function numberOf({ bytes }: IpAddress): bigint {
+  return bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n)
+}
+
+function bytesOf(number: bigint, count: number): number[] {
+  return Array.from({ length: count }, (_, index) =>
+    Number((number >> BigInt(8 * (count - 1 - index))) & 255n),
+  )
+}
+
 export function isInNetwork(address: IpAddress, network: Network): boolean {
   return haveSamePrefix(address.bytes, network.address.bytes, network.prefix)
 }

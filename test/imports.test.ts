@@ -30,7 +30,16 @@ function roomOf(file: string): string {
 const VALUES = ['address.ts', 'attempt.ts', 'certificate.ts', 'errors.ts', 'ip.ts', 'outcome.ts', 'ranges.ts']
 
 /** Folders and files that know no greylisting and could be published by themselves. */
-const APART = ['milter', 'sockets', 'change.ts', 'turns.ts', 'shares.ts', 'require.ts', 'suggestion.ts']
+const APART = [
+  'milter',
+  'sockets',
+  'change.ts',
+  'turns.ts',
+  'shares.ts',
+  'require.ts',
+  'suggestion.ts',
+  'taken-port.ts',
+]
 
 /** What each folder may import beside itself and the values. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -55,14 +64,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   identity: ['dns.ts', 'require.ts', 'shares.ts', 'turns.ts'],
   store: ['require.ts'],
   log: ['milter', 'sockets'],
-  admin: ['store', 'change.ts'],
+  admin: ['store', 'change.ts', 'taken-port.ts'],
   systemd: ['sockets'],
   // What is simulated is what is served: the real parts below the doors, and the reader of settings for worlds. A log is
   // read as a door reads what an MTA says.
   simulate: ['config', 'doors', 'exempt', 'greylist', 'identity', 'milter', 'store', 'dns.ts'],
   'dns.ts': ['shares.ts'],
   milter: [],
-  sockets: ['change.ts', 'turns.ts'],
+  sockets: ['change.ts', 'taken-port.ts', 'turns.ts'],
   ...Object.fromEntries([...VALUES, ...APART.slice(2)].map((file) => [file, []])),
   // The names in a certificate are text from the wire.
   'certificate.ts': ['milter'],

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Change } from '../change.ts'
 import { bracketedHost } from '../ip.ts'
 import type { StoreState } from '../store/guard.ts'
+import { withHolder } from '../taken-port.ts'
 
 /** The state of the process, as /healthz shows it. */
 export interface Health {
@@ -77,7 +78,7 @@ async function listen(address: AdminAddress, parts: AdminParts): Promise<Server>
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
       const url = `http://${bracketedHost(address.host)}:${address.port}`
-      reject(new Error(`Cannot listen on ${url}: ${error.message}`, { cause: error }))
+      reject(new Error(`Cannot listen on ${url}: ${withHolder(error, address.port)}`, { cause: error }))
     })
     server.listen(address, resolve)
   })

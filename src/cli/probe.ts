@@ -37,9 +37,11 @@ export interface ProbeValues {
 
 /** Returns the exit status, which is `tempfail` when a reply defers the mail, or says which value cannot be read. */
 export async function probe(values: ProbeValues): Promise<ExitStatus | Misuse> {
-  const { client, name, socket, json } = values
+  const { client, name, to, socket, json } = values
   const address = parseIp(client)
   if (!address) return unreadable('--client', client, 'an IP address', 'probe')
+  const empty = to.find((recipient) => bare(recipient) === '')
+  if (empty !== undefined) return unreadable('--to', empty, 'the address of a recipient', 'probe')
   const given = socket === undefined ? undefined : parseSocketSpec(socket)
   if (socket !== undefined && !given) return unreadable('--socket', socket, SOCKET_SPEC_FORMS, 'probe')
   const config = given ? undefined : loadOrComplain(values.config)
@@ -109,6 +111,11 @@ function smtpReply({ code, text }: FilterReply, accepted: string): string {
 
 function transcript({ command, reply }: Exchange): string {
   return `${command}\n${reply}\n`
+}
+
+/** The address without its brackets. */
+function bare(address: string): string {
+  return address.replace(/^<|>$/g, '').trim()
 }
 
 function bracketed(address: string): string {

@@ -43,7 +43,10 @@ export class ConfigReader {
     this.#environment = overrides(environment)
     const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
     for (const error of [...document.errors, ...document.warnings]) {
-      this.#fault(error.pos[0], withoutSource(error.message))
+      this.#fault(
+        error.pos[0],
+        `${withoutSource(error.message)}${quotingHint(error.code, text[error.pos[0]])}`,
+      )
     }
     const root = document.contents ?? undefined
     this.#root = this.#faults.length > 0 || isEmpty(root) ? undefined : root
@@ -227,7 +230,7 @@ export class ConfigReader {
     const text = scalarText(node)
     try {
       if (isEmpty(node)) throw new Error('expected a value')
-      if (text === undefined) throw new Error('expected a single value')
+      if (text === undefined) throw new Error(`expected a single value${hintOf(node)}`)
       return { value: parse(text) }
     } catch (error) {
       const expected = messageOf(error)
@@ -332,6 +335,25 @@ function withoutSecrets(text: string): string {
     .replace(/\/\/.*@/s, '//***@')
     .replace(/\/\/[^/@]*:(?!\d+(?:[/?,]|$)).*/s, '//***')
     .replace(/(password\w*)[^\w].*/is, '$1 ***')
+}
+
+const COLON_HINT = ': a value with a colon at its end, or before a space, needs quotes, as in "memory:"'
+
+/** Returns what to do about a fault of YAML that a value without quotes has caused; `at` is the character there. */
+function quotingHint(code: string, at = ''): string {
+  if (code === 'BLOCK_AS_IMPLICIT_KEY') return COLON_HINT
+  return SPECIAL.test(at) ? `: a value that begins with ${at} needs quotes` : ''
+}
+
+/** Matches what begins no plain value in YAML (section 5.3, indicators), except for brackets. */
+const SPECIAL = /[*&@!%|>`]/
+
+/** As `quotingHint`, for what YAML reads as something else than a value. */
+function hintOf(node: Node): string {
+  if (isAlias(node)) return ': a value that begins with * needs quotes'
+  return isMap(node) && node.items.length === 1 && node.items.every(({ value }) => isEmpty(value as Node))
+    ? COLON_HINT
+    : ''
 }
 
 function describe(node: Node): string {

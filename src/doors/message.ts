@@ -36,6 +36,12 @@ export type Circumstances = Pick<Attempt, 'mta' | 'queueId'>
 /** What the MTA is to tell its client: go on, or this reply. */
 export type Answer = { readonly kind: 'pass' } | { readonly kind: 'defer'; readonly reply: SmtpReply }
 
+/**
+ * What a deferral for want of a store promises as {seconds}, in milliseconds: how long Postfix waits before it retries
+ * (minimal_backoff_time), as nobody knows when the store is back.
+ */
+const STORE_RETRY = 300_000
+
 /** The text of X-Greylist for each reason to pass that has one. */
 const HEADER_TEXTS: Partial<Record<Reason, (outcome: Outcome) => string>> = {
   retry: ({ waited }) => `delayed ${clockTime(waited)}`,
@@ -158,12 +164,12 @@ export class Message {
     this.#parts.report(outcome, performance.now() - startedAt)
   }
 
-  #answerTo({ verdict, attempt, ref, retryIn }: Outcome): Answer {
+  #answerTo({ verdict, reason, attempt, ref, retryIn }: Outcome): Answer {
     if (verdict === 'pass') return PASS
     const { recipient, mta } = attempt
     const reply = this.#parts.reply.fill({
       ref: ref ?? '',
-      seconds: Math.ceil(retryIn / 1000),
+      seconds: Math.ceil((reason === 'store-error' ? STORE_RETRY : retryIn) / 1000),
       recipient: recipient?.text ?? '',
       domain: recipient?.domain ?? '',
       host: mta ?? this.#parts.hostName,

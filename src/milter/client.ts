@@ -30,6 +30,12 @@ const STAGES = {
   UNKNOWN: [STEPS.NOUNKNOWN, STEPS.NR_UNKN],
 } as const
 
+/** Matches the beginning of what a server sends that speaks in lines of text. */
+const TEXT = /^[\x20-\x7e]{4}/
+
+/** Length of the line that is shown of such a server, in characters. */
+const SHOWN_LINE = 60
+
 const WAIVED_REPLY: FilterReply = { code: 'c', text: '', headers: [] }
 
 /** Where a filter listens. */
@@ -61,6 +67,8 @@ export class MilterClient {
   readonly #socket: Socket
   readonly #reader = new FrameReader()
   readonly #frames: Buffer[] = []
+  /** Whether nothing has been received yet. */
+  #isFirst = true
   #steps = 0
   #wake: (() => void) | undefined
   #error: Error | undefined
@@ -151,6 +159,12 @@ export class MilterClient {
   }
 
   #received(chunk: Buffer): void {
+    // The first bytes of a filter are the length of its answer, which is short. Text is another protocol.
+    if (this.#isFirst && TEXT.test(chunk.toString('latin1', 0, 4))) {
+      this.#socket.destroy(new Error(`what listens there is no milter: ${protocolOf(chunk)}`))
+      return
+    }
+    this.#isFirst = false
     this.#reader.push(chunk)
     for (let result = this.#reader.next(); result.kind !== 'incomplete'; result = this.#reader.next()) {
       if (result.kind === 'bad-length') {
@@ -166,4 +180,12 @@ export class MilterClient {
     this.#error ??= error
     this.#wake?.()
   }
+}
+
+/** Says which protocol a server speaks whose first bytes are text. */
+function protocolOf(chunk: Buffer): string {
+  const [line = ''] = chunk.toString('latin1').split(/[^\x20-\x7e]/, 1)
+  if (line.startsWith('HTTP/')) return "it speaks HTTP, as greymx's admin port does"
+  if (line.startsWith('220')) return `it speaks SMTP, as an MTA does ("${line.slice(0, SHOWN_LINE)}")`
+  return `it answers "${line.slice(0, SHOWN_LINE)}"`
 }

@@ -6,6 +6,7 @@ import { lookup } from 'node:dns/promises'
 import { chmodSync, existsSync, lstatSync, readFileSync, readlinkSync, unlinkSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
+import { withHolder } from '../taken-port.ts'
 import { SOCKET_OPTIONS } from './connections.ts'
 import { formatSocketSpec, type SocketSpec } from './spec.ts'
 
@@ -52,7 +53,8 @@ export async function openListener(on: ListenOn, mode: number, events: ListenerE
   const host = on.kind === 'inet' || on.kind === 'inet6' ? await addressOf(on) : undefined
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
-      reject(new Error(`Cannot listen on ${formatListenOn(on)}: ${error.message}`, { cause: error }))
+      const reason = 'port' in on ? withHolder(error, on.port) : error.message
+      reject(new Error(`Cannot listen on ${formatListenOn(on)}: ${reason}`, { cause: error }))
     })
     server.once('listening', resolve)
     switch (on.kind) {

@@ -19,13 +19,13 @@ export type StoreSpec =
   | { readonly kind: 'redis'; readonly redis: RedisSettings }
 
 /** The forms of the setting `store`, for messages. */
-export const STORE_FORMS = `lmdb:DIR, memory:, ${REDIS_FORMS}`
+export const STORE_FORMS = `lmdb:DIR, memory, ${REDIS_FORMS}`
 
 /** What the setting `local_store` names: a store of this machine. */
 export type LocalStoreSpec = Exclude<StoreSpec, { readonly kind: 'redis' }>
 
 /** The forms of the setting `local_store`, for messages. */
-export const LOCAL_STORE_FORMS = 'memory: or lmdb:DIR'
+export const LOCAL_STORE_FORMS = 'memory or lmdb:DIR'
 
 /** Callbacks for what the operator has to hear of a store, while it is opened and later. */
 export type StoreEvents = RedisEvents & LmdbEvents
@@ -35,7 +35,8 @@ export type LocalStoreEvents = JournalWatch & LmdbEvents
 
 /** The store that `text` names; `undefined` when `text` has none of `STORE_FORMS`. */
 export function parseStoreSpec(text: string): StoreSpec | undefined {
-  if (text === 'memory:') return { kind: 'memory' }
+  // YAML takes a colon at the end for that of a setting.
+  if (text === 'memory:' || text === 'memory') return { kind: 'memory' }
   const directory = /^lmdb:(.+)$/.exec(text)?.[1]
   if (directory !== undefined) return { kind: 'lmdb', directory }
   const redis = parseRedisUrl(text)

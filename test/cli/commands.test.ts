@@ -684,6 +684,35 @@ test('the log follows its settings at once', async (t) => {
   )
 })
 
+test('probe refuses an empty recipient, and says of the admin port that it is no milter', async (t) => {
+  const { adminPort } = await startServe(t)
+  const options = [
+    '--client',
+    '192.0.2.7',
+    '--from',
+    'a@example.org',
+    '--socket',
+    `inet:${adminPort}@127.0.0.1`,
+  ]
+  for (const to of ['', '<>', ' ']) {
+    const { status, stderr } = spawnSync(process.execPath, [PROGRAM, 'probe', ...options, `--to=${to}`], {
+      encoding: 'utf8',
+    })
+    assert.equal(status, 64)
+    assert.ok(
+      stderr.startsWith(`greymx: Cannot read --to "${to}": expected the address of a recipient`),
+      stderr,
+    )
+  }
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [PROGRAM, 'probe', ...options, '--to', 'b@example.com'],
+    { encoding: 'utf8' },
+  )
+  assert.equal(status, 69)
+  assert.match(stderr, /: what listens there is no milter: it speaks HTTP, as greymx's admin port does$/m)
+})
+
 test('/healthz answers 200 with JSON', async (t) => {
   const { get, port } = await startServe(t)
   const response = await get('/healthz')

@@ -102,8 +102,8 @@ test('a fault in a variable names it, and comes after those of the file', () => 
     [
       'milter.yaml:1:9: Cannot read header "maybe": expected true or false',
       'milter.yaml:2:20: greylist.delay 3m is not below greylist.retry_window 1m: expected a retry window that is longer than the delay, as no retry would pass otherwise',
-      'GREYMX_STORE: Cannot read store "redis://***@/0": expected lmdb:DIR, memory:, redis://HOST:PORT/DB, redis+unix:///PATH?db=0, redis+sentinel://HOST:PORT,…/NAME?db=0 or redis+cluster://HOST:PORT,…, with rediss for TLS and user:password@ where needed',
-      'GREYMX_EXEMPT_CLIENTS: Cannot read exempt.clients "127.0.0.0/8,::1": expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/',
+      'GREYMX_STORE: Cannot read store "redis://***@/0": expected lmdb:DIR, memory, redis://HOST:PORT/DB, redis+unix:///PATH?db=0, redis+sentinel://HOST:PORT,…/NAME?db=0 or redis+cluster://HOST:PORT,…, with rediss for TLS and user:password@ where needed',
+      'GREYMX_EXEMPT_CLIENTS: Cannot read exempt.clients "127.0.0.0/8,::1": expected an IP address, a network like 192.0.2.0/24, a range like 192.0.2.1-192.0.2.9, a host name or a /regex/',
       'GREYMX_EXEMPT_SENDERS: Cannot read exempt.senders a list: expected a single value',
       'GREYMX_DNSWL: Cannot read dnswl "[list.dnswl.org": Flow sequence must end with a ]',
       "GREYMX_GREYLST_DELAY: names no setting (did you mean GREYMX_GREYLIST_DELAY?): expected the setting's name as in GREYMX_GREYLIST_DELAY for greylist.delay",

@@ -20,9 +20,10 @@ const TOP =
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
-  'expected lmdb:DIR, memory:, redis://HOST:PORT/DB, redis+unix:///PATH?db=0, redis+sentinel://HOST:PORT,…/NAME?db=0 or redis+cluster://HOST:PORT,…, with rediss for TLS and user:password@ where needed'
+  'expected lmdb:DIR, memory, redis://HOST:PORT/DB, redis+unix:///PATH?db=0, redis+sentinel://HOST:PORT,…/NAME?db=0 or redis+cluster://HOST:PORT,…, with rediss for TLS and user:password@ where needed'
 const ADDRESSES = 'expected an address, a domain, a local part with its @ like postmaster@, <> or a /regex/'
-const CLIENTS = 'expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/'
+const CLIENTS =
+  'expected an IP address, a network like 192.0.2.0/24, a range like 192.0.2.1-192.0.2.9, a host name or a /regex/'
 const NOT_BELOW = 'expected a retry window that is longer than the delay, as no retry would pass otherwise'
 
 function faultsOf(text: string): readonly string[] {
@@ -347,7 +348,7 @@ test('a value that cannot be read is shown, with its place and what is expected'
       'on_store_error: reject\n',
       '1:17: Cannot read on_store_error "reject": expected accept or tempfail or local',
     ],
-    ['local_store: redis://h\n', '1:14: Cannot read local_store "redis://h": expected memory: or lmdb:DIR'],
+    ['local_store: redis://h\n', '1:14: Cannot read local_store "redis://h": expected memory or lmdb:DIR'],
     [
       'local_entries: 10\n',
       '1:16: Cannot read local_entries "10": expected a whole number from 1000 to 10000000',
@@ -436,7 +437,10 @@ test('a list or a group where a single value belongs, and the other way round, i
 
 test('an alias and an empty item are named as what they are', () => {
   assertFaults([
-    ['admin: &a "h:1"\nlisten: *a\n', '2:9: Cannot read listen an alias: expected a single value'],
+    [
+      'admin: &a "h:1"\nlisten: *a\n',
+      '2:9: Cannot read listen an alias: expected a single value: a value that begins with * needs quotes',
+    ],
     ['exempt: { clients: [null] }\n', '1:21: Cannot read exempt.clients "null": expected a value'],
     ['exempt:\n  clients:\n    - ~\n', '3:7: Cannot read exempt.clients "null": expected a value'],
   ])
@@ -841,4 +845,39 @@ test('recipients is all, or a group of only and except', () => {
   assert.deepEqual(greylisted('recipients: { but: [a@] }'), [
     'milter.yaml:1:15: unknown setting recipients.but: expected except, only',
   ])
+})
+
+test('a value that YAML takes for something else is to be quoted', () => {
+  const COLON = 'a value with a colon at its end, or before a space, needs quotes, as in "memory:"'
+  const cases: Array<[text: string, hint: string]> = [
+    ['store: memory:', COLON],
+    ['local_store: memory:  # for now', COLON],
+    ['reply: 451 4.7.1 Sorry: come back', COLON],
+    ['exempt: { clients: [2001:db8::, 192.0.2.1] }', COLON],
+    ['exempt:\n  clients:\n    - 2001:db8::', COLON],
+    ['exempt: { senders: ["a@b.example", *@example.org] }', 'a value that begins with * needs quotes'],
+    ['exempt:\n  senders:\n    - *.example.org', 'a value that begins with * needs quotes'],
+    ['trusted_relays: *', 'a value that begins with * needs quotes'],
+    ['exempt:\n  recipients:\n    - @example.org', 'a value that begins with @ needs quotes'],
+    ['recipients: { only: [@example.org] }', 'a value that begins with @ needs quotes'],
+    ['reply: `451', 'a value that begins with ` needs quotes'],
+    ['reply: %x', 'a value that begins with % needs quotes'],
+  ]
+  for (const [text, hint] of cases) {
+    const loaded = parseConfig('milter.yaml', text)
+    assert.equal(loaded.kind, 'faults', text)
+    const [fault = '', ...more] = loaded.kind === 'faults' ? loaded.faults : []
+    assert.ok(fault.endsWith(`: ${hint}`), `${text}\n${fault}`)
+    assert.deepEqual(more, [], text)
+  }
+})
+
+test('store: memory needs no quotes, with or without a colon in them', () => {
+  for (const value of ['memory', '"memory:"']) {
+    const loaded = parseConfig('milter.yaml', `store: ${value}\nlocal_store: ${value}`)
+    assert.equal(loaded.kind, 'config')
+    if (loaded.kind !== 'config') return
+    assert.deepEqual(loaded.config.store, { kind: 'memory' })
+    assert.deepEqual(loaded.config.local.store, { kind: 'memory' })
+  }
 })

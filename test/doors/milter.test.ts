@@ -316,6 +316,17 @@ test('a bounce is told the longest wait of its recipients, in whole seconds, non
   }
 })
 
+// Regression: the reply promised that a retry would pass in 0 seconds.
+test('while the store is down, a deferral promises a usual retry interval', async () => {
+  const store = Object.assign(new MemoryStore(() => 0), { find: () => Promise.reject(new Error('it burns')) })
+  const bench = setUp('reply: "451 4.7.1 In {seconds} seconds"\non_store_error: tempfail', store)
+  connectFrom(bench, '192.0.2.7')
+  const { handler, macros } = bench
+  await handler.mail('<a@example.org>', macros)
+  const reply = await handler.rcpt('<b@example.com>', macros)
+  assert.deepEqual(reply.kind === 'smtp' && reply.reply.lines, ['In 300 seconds'])
+})
+
 test('all recipients of a bounce together take as long as one decision, however slowly the store answers', async (t) => {
   const store = Object.assign(new MemoryStore(() => 0), { find: () => new Promise<never>(() => undefined) })
   const bench = setUp('on_store_error: tempfail', store)

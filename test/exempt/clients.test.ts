@@ -45,7 +45,9 @@ test('parseClientRule() refuses what was meant as something else', () => {
   for (const text of cases) {
     assert.throws(
       () => parseClientRule(text),
-      new Error('expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/'),
+      new Error(
+        'expected an IP address, a network like 192.0.2.0/24, a range like 192.0.2.1-192.0.2.9, a host name or a /regex/',
+      ),
       text,
     )
   }
@@ -117,5 +119,45 @@ test('a client that is the IPv4 address within its IPv6 one is met by rules for 
     ['64:ff9b::/104', undefined],
   ] as const) {
     assert.equal(compileClients([parseClientRule(rule)])({ address, ipv6Form }), matched, rule)
+  }
+})
+
+test('a range holds its ends and all between, and nothing beside', () => {
+  const cases: Array<[range: string, inside: string[], outside: string[]]> = [
+    ['192.0.2.1-192.0.2.9', ['192.0.2.1', '192.0.2.5', '192.0.2.9'], ['192.0.2.0', '192.0.2.10']],
+    ['192.0.2.1 - 192.0.2.1', ['192.0.2.1'], ['192.0.2.0', '192.0.2.2']],
+    [
+      '10.0.255.254-10.1.0.1',
+      ['10.0.255.254', '10.0.255.255', '10.1.0.0', '10.1.0.1'],
+      ['10.0.255.253', '10.1.0.2'],
+    ],
+    ['0.0.0.0-255.255.255.255', ['0.0.0.0', '255.255.255.255'], ['2001:db8::1']],
+    [
+      '2001:db8::f-2001:db8::1:1',
+      ['2001:db8::f', '2001:db8::ffff', '2001:db8::1:1'],
+      ['2001:db8::e', '2001:db8::1:2'],
+    ],
+    ['::ffff:192.0.2.1-192.0.2.3', ['192.0.2.2'], ['192.0.2.4']],
+  ]
+  for (const [range, inside, outside] of cases) {
+    const match = compileClients([parseClientRule(range)])
+    const has = (text: string) => match({ address: parseIp(text), name: undefined }) !== undefined
+    for (const text of inside) assert.equal(has(text), true, `${text} in ${range}`)
+    for (const text of outside) assert.equal(has(text), false, `${text} in ${range}`)
+  }
+})
+
+test('a range with a mistake is refused, and a name with dashes is a name', () => {
+  const cases: Array<[text: string, message: RegExp]> = [
+    ['192.0.2.9-192.0.2.1', /^expected the lower address first, as in 192\.0\.2\.1-192\.0\.2\.9$/],
+    ['2001:db8::2-2001:db8::1', /^expected the lower address first/],
+    ['192.0.2.1-2001:db8::1', /^expected a range of two IPv4 or two IPv6 addresses$/],
+    ['192.0.2.1-9', /^expected both ends of a range in full/],
+    ['192.0.2.1-192.0.2.300', /^expected both ends of a range in full/],
+    ['2001:db8::1-5', /^expected both ends of a range in full/],
+  ]
+  for (const [text, message] of cases) assert.throws(() => parseClientRule(text), { message }, text)
+  for (const name of ['192-0-2-1.example.org', 'mail-1.example.org']) {
+    assert.deepEqual(parseClientRule(name), { kind: 'name', name })
   }
 })

@@ -136,7 +136,8 @@ test('an entry of two numbers exempts what the manual says, and warns that Postg
 })
 
 test('a bad line is reported with its number, and the others count', () => {
-  const forms = 'expected an IP address, a network like 192.0.2.0/24, a host name or a /regex/'
+  const forms =
+    'expected an IP address, a network like 192.0.2.0/24, a range like 192.0.2.1-192.0.2.9, a host name or a /regex/'
   const cases: Array<[line: string, expected: string]> = [
     ['10', forms],
     ['10.300', forms],

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
@@ -217,7 +217,7 @@ describe('MilterClient says what went wrong when', () => {
     [
       'in another protocol',
       Buffer.from('220 mx ESMTP\r\n'),
-      /^Error: the filter sent a frame of 842149920 bytes$/,
+      /^Error: what listens there is no milter: it speaks SMTP, as an MTA does \("220 mx ESMTP"\)$/,
     ],
   ] as const) {
     test(`the other side answers ${what}, and it leaves no connection behind`, {
@@ -230,5 +230,25 @@ describe('MilterClient says what went wrong when', () => {
       socket.resume()
       if (!socket.closed) await once(socket, 'close')
     })
+  }
+})
+
+test('a server of another protocol is no milter, and the message says which it seems to be', async (t) => {
+  const cases: Array<[first: string, message: RegExp]> = [
+    ['HTTP/1.1 400 Bad Request\r\n\r\n', /no milter: it speaks HTTP, as greymx's admin port does$/],
+    [
+      '220 mx.example.org ESMTP Postfix\r\n',
+      /no milter: it speaks SMTP, .*\("220 mx\.example\.org ESMTP Postfix"\)$/,
+    ],
+    ['-ERR unknown command\r\n', /no milter: it answers "-ERR unknown command"$/],
+    ['* OK IMAP ready\u001b[31m\r\n', /no milter: it answers "\* OK IMAP ready"$/],
+  ]
+  for (const [first, message] of cases) {
+    const server = createServer((socket) => socket.on('error', () => undefined).write(first))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.after(() => server.close())
+    const { port } = server.address() as AddressInfo
+    await assert.rejects(connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 5000), { message })
   }
 })

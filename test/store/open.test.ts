@@ -45,7 +45,6 @@ test('parseStoreSpec() reads each form, and formatStoreSpec() shows it without c
 test('parseStoreSpec() refuses everything else', () => {
   const cases = [
     '',
-    'memory',
     'lmdb:',
     'lmdb',
     'redis:',
