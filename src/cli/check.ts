@@ -72,7 +72,7 @@ export async function check(values: CheckValues): Promise<ExitStatus | Misuse> {
     printJson({ faults: [], warnings, ...(values.print ? { settings } : {}) })
     return EXIT.ok
   }
-  complain(linesOf(warnings))
+  complain(linesOf(warnings), 'warn')
   if (values.print) {
     const { printSettings } = await import('../config/print.ts')
     print(printSettings(settings))

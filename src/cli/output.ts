@@ -2,6 +2,7 @@
 // do the same for files and pipes, but take longer to load than most commands to run.
 
 import { writeSync } from 'node:fs'
+import { formOf, PRIORITIES } from '../log/form.ts'
 import { EXIT } from './exit.ts'
 
 /** Time between two attempts to write to a full pipe that another process has made non-blocking, in milliseconds. */
@@ -19,10 +20,11 @@ export function print(text: string): void {
   }
 }
 
-/** Writes to standard error, if that can be written. */
-export function complain(text: string): void {
+/** Writes lines to standard error, if that can be written; the journal gets their priority. */
+export function complain(text: string, level: keyof typeof PRIORITIES = 'error'): void {
   try {
-    write(STANDARD_ERROR, text)
+    const isJournal = formOf(STANDARD_ERROR) === 'journal'
+    write(STANDARD_ERROR, isJournal ? text.replace(/^(?=.)/gm, PRIORITIES[level]) : text)
   } catch {
     // There is no other place to say so.
   }

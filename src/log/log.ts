@@ -4,6 +4,7 @@
 import { constants, fstatSync, openSync } from 'node:fs'
 import sonicBoom from 'sonic-boom'
 import type { Outcome } from '../outcome.ts'
+import { formOf, type LineForm, PRIORITIES } from './form.ts'
 
 /** Levels in ascending order; a line is shown at the level of the settings and above. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -26,6 +27,8 @@ export interface Log {
 
 /** Receives whole lines, each with its line break. */
 export interface LogFile {
+  /** What a line needs besides its fields; nothing, if absent. */
+  readonly form?: LineForm
   write(line: string): void
 }
 
@@ -36,8 +39,11 @@ const FLUSH_INTERVAL = 100
 /** Largest buffer for a reader that is stuck, in bytes; lines beyond it are dropped. */
 const MAX_BUFFERED = 8 * 1024 * 1024
 
+const STANDARD_OUTPUT = 1
+
 /** Standard output, buffered. `close` writes the rest, as far as it can be written without waiting. */
 export class StandardOutput implements LogFile {
+  readonly form = formOf(STANDARD_OUTPUT)
   readonly #file = new sonicBoom.SonicBoom({
     fd: openOutput(),
     retryEAGAIN: () => !this.#isClosing,
@@ -61,7 +67,7 @@ export class StandardOutput implements LogFile {
       this.#dropped = 0
       if (dropped > 0)
         this.write(
-          `level=warn msg="log lines were dropped, as their reader took none: mail was not held up" count=${dropped}\n`,
+          `${headOf(this.form, 'warn')}level=warn msg="log lines were dropped, as their reader took none: mail was not held up" count=${dropped}\n`,
         )
     })
   }
@@ -94,22 +100,25 @@ export class StandardOutput implements LogFile {
  * hold a thread of Node's pool, and delay the end of the process, for as long as the reader is stuck.
  */
 function openOutput(): number {
-  if (!fstatSync(1).isFIFO()) return 1
+  if (!fstatSync(STANDARD_OUTPUT).isFIFO()) return STANDARD_OUTPUT
   return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK)
 }
 
 /** Returns a log that writes to `file`. `settings` is called for each line, so that a reload takes effect at once. */
 export function createLog(file: LogFile, settings: () => LogSettings): Log {
-  const write = (fields: Fields) => {
-    file.write(settings().format === 'json' ? jsonLine(fields) : textLine(fields))
+  const { form = 'plain' } = file
+  const write = (level: LogLevel, fields: Fields) => {
+    // A line of JSON has its time within.
+    if (settings().format === 'text') file.write(headOf(form, level) + textLine(fields))
+    else file.write((form === 'journal' ? PRIORITIES[level] : '') + jsonLine(fields))
   }
   const isShown = (level: LogLevel) => LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(settings().level)
   return {
     event(level, message, fields = {}) {
-      if (isShown(level)) write({ level, msg: message, ...fields })
+      if (isShown(level)) write(level, { level, msg: message, ...fields })
     },
     outcome(outcome) {
-      if (isShown('info')) write(outcomeFields(outcome))
+      if (isShown('info')) write('info', outcomeFields(outcome))
     },
   }
 }
@@ -144,7 +153,12 @@ const BARE = /^[!#-<>-[\]-~]+$/
 /** Matches characters that would disturb a terminal, end the line, or change the order in which it is shown. */
 const INVISIBLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu
 
-/** The line has no time: journald and docker stamp each line. */
+/** What stands before a line of text: a priority, or the time by RFC 3339 and a space. */
+function headOf(form: LineForm, level: LogLevel): string {
+  if (form === 'journal') return PRIORITIES[level]
+  return form === 'stamped' ? `${new Date().toISOString()} ` : ''
+}
+
 function textLine(fields: Fields): string {
   let line = ''
   for (const key in fields) {

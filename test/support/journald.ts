@@ -10,6 +10,8 @@ import { endWith } from './scratch.ts'
 export interface Journald {
   /** What journalctl prints of the journal with these options. */
   journalctl(...options: readonly string[]): Promise<string>
+  /** Runs a command whose output goes to the journal, and resolves when it has ended, however it ends. */
+  run(identifier: string, command: readonly string[]): Promise<void>
   /** A program whose lines the journal keeps, each with the time at which it comes. */
   logger(identifier: string): JournalLogger
 }
@@ -51,6 +53,21 @@ exec /lib/systemd/systemd-journald
       })
       const [chunks] = await Promise.all([child.stdout.setEncoding('utf8').toArray(), once(child, 'close')])
       return chunks.join('')
+    },
+    async run(identifier, command) {
+      // As the service manager does, but systemd-cat of Debian 12 does not, it is told which socket is the journal.
+      const told = 'exec env JOURNAL_STREAM="$(stat -L -c %d:%i /proc/$$/fd/2)" "$@" 1>&2'
+      const args = [
+        ...inside,
+        'systemd-cat',
+        `--identifier=${identifier}`,
+        'sh',
+        '-c',
+        told,
+        'sh',
+        ...command,
+      ]
+      await once(spawn('nsenter', args, { stdio: 'ignore' }), 'close')
     },
     logger(identifier) {
       const child = spawn('nsenter', [...inside, 'systemd-cat', `--identifier=${identifier}`, 'cat'], {
