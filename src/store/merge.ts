@@ -1,6 +1,6 @@
 // The rule by which two stores that learnt something of one key independently are merged, such as Redis and a host that
-// could not reach it for a while: the earlier first attempt and the later pass win. Pure. redis/redis.ts has the same
-// rule as a script, since there it has to be atomic against other hosts. Each store adds up counts by itself.
+// could not reach it for a while: the earlier first attempt and the later pass win. Pure. How the result is written
+// beside other hosts that write, and how counts add up, is each store's own matter.
 
 import type { StoredEntry } from './encoding.ts'
 

@@ -23,6 +23,7 @@ import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
 import { type ConnectionWatch, StoreUnusable, UNWATCHED, type UnguardedStore } from '../store.ts'
 import { createRedisClient, type RedisClient, serversOf, streamsOf, untilConnected } from './client.ts'
+import { mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
 import { ExplainedProblem, explainProblem, isFromReplica } from './problem.ts'
 import { type RedisSettings, retryDelay } from './settings.ts'
 
@@ -49,36 +50,6 @@ const CLOSED_WITHOUT_ERROR = 'the connection was closed'
 
 /** ioredis's errors for commands and nodes whose connection is closed. */
 const CLOSED = /^Connection is closed|^Stream isn't writeable|^Command aborted|^Reached the max retries/
-
-/**
- * mergeEntry of merge.ts as a script, so that it is atomic. Its arguments are state, TTL and what is left of that, in
- * milliseconds. It returns the value under the key when that is no entry.
- */
-const MERGE_ENTRY = `
-local state, ttl, left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local found = redis.call('GET', KEYS[1])
-if found then
-  local had, window = string.match(found, '^1:(%a+):(%d+)$')
-  if had ~= 'pending' and had ~= 'passed' then return found end
-  local remaining = redis.call('PTTL', KEYS[1])
-  if remaining > tonumber(window) then
-    remaining = tonumber(window)
-    redis.call('PEXPIRE', KEYS[1], window)
-  end
-  if had == 'passed' and (state == 'pending' or remaining < 0 or remaining >= left) then return false end
-  if had == 'pending' and state == 'pending' then
-    local age = ttl - left
-    if age <= window - math.max(remaining, 0) then return false end
-    ttl = math.max(ttl, window)
-    left = ttl - age
-  end
-end
-redis.call('SET', KEYS[1], string.format('1:%s:%.0f', state, ttl), 'PX', string.format('%.0f', left))
-return false`
-
-/** PTTL's replies for a key without a TTL (greymx sets no such key) and for no key. */
-const NO_TTL = -1
-const NO_KEY = -2
 
 /** The store, once the first attempt to connect has succeeded or failed; after a failure it retries by itself. */
 export async function openRedisStore(settings: RedisSettings, events: RedisEvents): Promise<RedisStore> {
@@ -212,18 +183,14 @@ export class RedisStore implements UnguardedStore {
   }
 
   async merge(key: string, learnt: Learnt): Promise<void> {
-    const left = Math.ceil('ttl' in learnt ? Math.min(learnt.left, learnt.ttl) : learnt.left)
     if ('counted' in learnt) {
+      const left = Math.ceil(learnt.left)
       await this.#ask(key, (redis, name) =>
         Promise.all([redis.incrby(name, learnt.counted), redis.pexpire(name, left, 'LT')]),
       )
       return
     }
-    const state = learnt.passed ? 'passed' : 'pending'
-    const found = await this.#ask(key, (redis, name) =>
-      redis.eval(MERGE_ENTRY, 1, name, state, learnt.ttl, left),
-    )
-    if (typeof found === 'string') decodeEntry(key, found) // throws
+    await this.#ask(key, (redis, name) => mergeIntoRedis(redis, name, learnt))
   }
 
   /**
@@ -232,7 +199,7 @@ export class RedisStore implements UnguardedStore {
    */
   async check(): Promise<void> {
     if (!this.#isConnected) throw this.#notConnected()
-    const name = this.#settings.prefix + checkKey(this.#refusedName)
+    const name = checkName(this.#settings.prefix, this.#refusedName)
     try {
       if (!this.#isDatabaseSelected) await this.#select()
       this.#gather()
@@ -243,7 +210,7 @@ export class RedisStore implements UnguardedStore {
       })
       // The server that is written to has answered INFO by then, as it answers in order.
       const [written] = await Promise.allSettled([
-        writeReadDelete(this.#client, name),
+        writeReadDelete(this.#client, name, this.#settings.prefix),
         Promise.race([Promise.all(informed), sleep(INFO_TIMEOUT, undefined, { ref: false })]),
       ])
       const unsupported = infos.map(unsupportedServer).find((problem) => problem !== undefined)
@@ -270,12 +237,7 @@ export class RedisStore implements UnguardedStore {
   async #restartWindow(key: string, found: string): Promise<void> {
     const ttl = ttlOf(found) ?? 0 // always an entry
     try {
-      const [, now] = await this.#ask(key, (redis, name) =>
-        Promise.all([redis.pexpire(name, ttl, 'LT'), redis.get(name)]),
-      )
-      const ttlNow = now === null || now === found ? undefined : ttlOf(now)
-      if (ttlNow === undefined || ttlNow <= ttl) return
-      await this.#ask(key, (redis, name) => redis.pexpire(name, ttlNow, 'GT'))
+      await this.#ask(key, (redis, name) => shorten(redis, name, found, ttl))
     } catch {
       // An operation that mail waits for will meet the same problem.
     }
@@ -320,6 +282,7 @@ export class RedisStore implements UnguardedStore {
    * ERR, which concern one command.
    */
   #explain(error: unknown, name: string): Error {
+    if (error instanceof UnreadableEntry) return error
     const message = messageOf(error)
     if (UNREADABLE.test(message)) return new UnreadableEntry(`Redis: ${message}`)
     if (message.startsWith('ERR ')) return new Error(`Redis: ${this.#describe(error)}`)
@@ -383,14 +346,19 @@ export class RedisStore implements UnguardedStore {
   }
 }
 
-/** A unique key for each check, as several hosts check at once; in the slot of `name` unless that is empty. */
-function checkKey(name: string): string {
-  return `check:${randomUUID()}${name === '' ? '' : `{${name}}`}`
+/**
+ * A unique key for each check, as several hosts check at once. After `refused`, it is of the same kind and in the same
+ * slot, so that a user who may write only some kinds of keys does not pass the check and fail the next operation.
+ */
+function checkName(prefix: string, refused: string): string {
+  if (refused === '') return `${prefix}check:${randomUUID()}`
+  const kind = /^[a-z]+:/.exec(refused.slice(prefix.length))?.[0] ?? ''
+  return `${prefix}${kind}check:${randomUUID()}{${refused}}`
 }
 
-/** Sends each command that mail needs, so that a missing right shows at once. */
-async function writeReadDelete(redis: RedisClient, name: string): Promise<void> {
-  const [, , , , found] = await Promise.all([
+/** Sends each command that mail and merges need, so that every missing right shows at once. */
+async function writeReadDelete(redis: RedisClient, name: string, prefix: string): Promise<void> {
+  const replies = await Promise.allSettled([
     redis.incrby(name, 1),
     redis.pexpire(name, CHECK_LIFETIME, 'LT'),
     redis.set(name, 'written', 'PX', CHECK_LIFETIME),
@@ -398,7 +366,20 @@ async function writeReadDelete(redis: RedisClient, name: string): Promise<void> 
     redis.get(name),
     redis.del(name),
   ])
-  if (found !== 'written') throw new Error('what was written could not be read back')
+  const errors = replies.flatMap((reply) => (reply.status === 'rejected' ? [reply.reason] : []))
+  if (errors.length > 0) throw foremost(errors, prefix)
+  if (replies[4].status === 'fulfilled' && replies[4].value !== 'written')
+    throw new Error('what was written could not be read back')
+}
+
+/** The first of `errors`; where the user lacks rights, an error that names all of them. */
+function foremost(errors: readonly unknown[], prefix: string): unknown {
+  const messages = errors.map(messageOf)
+  const commands = messages.flatMap((message) => /^NOPERM.*'(\S+)' command/.exec(message)?.[1] ?? [])
+  if (commands.length > 1)
+    return new Error(`NOPERM User has no permissions to run the '${commands.join("', '")}' commands`)
+  const isKeyMissing = commands.length === 0 && messages[0]?.startsWith('NOPERM ')
+  return isKeyMissing ? new Error(`${messages[0]}, expected ~${prefix}*`) : errors[0]
 }
 
 /** Why a server cannot serve as store, by its INFO; `undefined` when it can. Valkey reports redis_version 7.2. */

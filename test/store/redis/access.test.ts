@@ -61,9 +61,15 @@ test('a right that is missing is named at the start', async (t) => {
     assert.match(events[0] ?? '', new RegExp(`the user lacks a right .*NOPERM.*'${command}'`))
     await store.close()
   }
+  await allow(redis, `${RIGHTS} -pexpire -get -del`)
+  const { events: several } = await openWatched(t, redisSettings(url, { tls }))
+  assert.match(several[0] ?? '', /the user lacks a right .*NOPERM.*'pexpire', 'get', 'del' commands/)
   await allow(redis, RIGHTS)
   const { events } = await openWatched(t, redisSettings(url, { tls, prefix: 'other:' }))
-  assert.match(events[0] ?? '', /the user lacks a right .*NOPERM.*key/)
+  assert.match(events[0] ?? '', /the user lacks a right .*NOPERM.*key.*, expected ~other:\*/)
+  await allow(redis, RIGHTS.replace('~', '%R~'))
+  const { events: readOnly } = await openWatched(t, redisSettings(url, { tls }))
+  assert.match(readOnly[0] ?? '', /the user lacks a right .*NOPERM.*key.*, expected ~greymx:\*/)
 })
 
 test('why TLS does not come about is said plainly', async (t) => {

@@ -308,12 +308,48 @@ test('a node of a Cluster that stands still does not keep greymx from examining 
 
 test('a merge that Redis refuses leaves the store up', async (t) => {
   const server = await startRedis({ dir })
-  await server.cli('acl', 'setuser', 'greymx', 'on', '>s3cret', '~*', '+@all', '-eval')
+  const rights = ['~greymx:check:*', '~greymx:t:*', '+@all']
+  await server.cli('acl', 'setuser', 'greymx', 'on', '>s3cret', ...rights)
   const watched = await openWatched(t, redisSettings(server.url.replace('//', '//greymx:s3cret@')))
   const { store, events } = watched
-  await assert.rejects(store.merge('a', { passed: true, ttl: DAY, left: DAY }), /NOPERM .*'eval'/)
-  assert.equal(await store.add('a', DAY), true)
+  await assert.rejects(store.merge('o:a', { counted: 1, left: DAY }), /NOPERM .*key/)
+  await assert.rejects(store.merge('o:a', { passed: true, ttl: DAY, left: DAY }), /NOPERM .*key/)
+  assert.equal(await store.add('t:a', DAY), true)
   assert.deepEqual(events, ['ready'])
+})
+
+// Regression: merging took EVAL, which few users have, and which no check had asked for.
+test('what was learnt is merged for a user who may run no scripts', async (t) => {
+  const server = await startRedis({ dir })
+  for (const refused of ['-eval', '-@scripting', '-@transaction']) {
+    await server.cli('acl', 'setuser', 'greymx', 'reset', 'on', '>s3cret', '~greymx:*', '+@all', refused)
+    const watched = await openWatched(t, redisSettings(server.url.replace('//', '//greymx:s3cret@')))
+    const { store, events } = watched
+    await store.merge(`t:${refused}`, { passed: true, ttl: DAY, left: DAY })
+    assert.equal((await store.find([`t:${refused}`]))[0]?.passed, true)
+    assert.deepEqual(events, ['ready'])
+  }
+})
+
+// Regression: the check's own key could be written, so that the store came and went with every operation.
+test('a user who may use only some kinds of keys is told so once, and the store does not flap', async (t) => {
+  const server = await startRedis({ dir })
+  for (const rights of [[], ['%R~greymx:o:*'], ['%W~greymx:o:*']]) {
+    const keys = ['~greymx:check:*', '~greymx:t:*', ...rights]
+    await server.cli('acl', 'setuser', 'greymx', 'reset', 'on', '>s3cret', ...keys, '+@all')
+    const watched = await openWatched(t, redisSettings(server.url.replace('//', '//greymx:s3cret@')))
+    const { store, events } = watched
+    const use = async () => {
+      await store.counts(['o:a'])
+      await store.count('o:a', DAY)
+    }
+    for (let time = 0; time < 3000; time += 100) {
+      await assert.rejects(use(), /lacks a right that greymx needs \(NOPERM .*key/)
+      await sleep(100)
+    }
+    assert.equal(events.filter((event) => event === 'ready').length, 1, events.join('\n'))
+    await store.close()
+  }
 })
 
 test('behind Sentinels, a master that is demoted unseen is left at the first refusal', async (t) => {
