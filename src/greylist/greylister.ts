@@ -12,7 +12,7 @@ import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 import type { Outcome } from '../outcome.ts'
 import { CUSTOMER_PREFIX } from '../ranges.ts'
 import type { Entry } from '../store/entry.ts'
-import type { Store } from '../store/store.ts'
+import { readReachable, type Store } from '../store/store.ts'
 import {
   type AutoWhitelistSettings,
   carrierName,
@@ -215,9 +215,12 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const listings = autoWhitelist ? listingsFor([...names, ...carriers]) : []
     const listingKeys = listings.map(({ key }) => key)
     const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)
-    const [answers, counts] = await Promise.all([
-      store.find([...keys, ...formerKeys, ...listingKeys, ...(writtenTo === undefined ? [] : [writtenTo])]),
-      store.counts([...tallied.map(tallyKey), ...expectKeys(attempt, identity)]),
+    // Nothing is known of keys in a part of the store that is away. Those that matter fail when they are written.
+    const [{ answers }, { answers: counts }] = await Promise.all([
+      readReachable(
+        store.find([...keys, ...formerKeys, ...listingKeys, ...(writtenTo === undefined ? [] : [writtenTo])]),
+      ),
+      readReachable(store.counts([...tallied.map(tallyKey), ...expectKeys(attempt, identity)])),
     ])
     const found = answers.slice(0, keys.length + formerKeys.length)
     const listed = answers.slice(found.length, found.length + listings.length)
@@ -306,7 +309,8 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     if (known.isWrittenTo) return 'written-to'
     const { credit } = settings
     if (!credit || !isNew) return undefined
-    return (await takeCredit(store, attempt, identity, known, credit)) ? 'credit' : undefined
+    const isTaken = await takeCredit(store, attempt, identity, known, credit).catch(() => false)
+    return isTaken ? 'credit' : undefined
   }
 
   /** Records an attempt that is to be deferred, unless the loop breaker lets it through. */
@@ -326,10 +330,13 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const loop = { form, recipient, network: countedNetwork(attempt), spf: identity.spf }
     // What is not kept is not counted either.
     const isNew = reason === 'new' && missing.length > 0
-    const [letsThrough, , ...added] = await Promise.all([
-      isNew && full.length === 0 && loopBreaker.count(store, loop),
+    const [letsThrough, , added] = await Promise.all([
+      isNew && full.length === 0 && loopBreaker.count(store, loop).catch(() => false),
       isNew && !isAnybody(attempt) && tally(store, evidence, () => DEFERRAL),
-      ...missing.map(({ key, window }) => store.add(key, window, Math.min(waited, window - 1))),
+      addedAny(
+        entries.some(Boolean),
+        missing.map(({ key, window }) => store.add(key, window, Math.min(waited, window - 1))),
+      ),
     ])
     if (letsThrough) {
       await Promise.all([keepPassed(store, keys, times.lifetime), loopBreaker.reset(store, loop)])
@@ -415,6 +422,18 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     },
     judge,
   }
+}
+
+/**
+ * Whether each key that could be added was free. One key is enough to know the retry by, so this rejects only when none
+ * could be added, and nothing `isKnown` under another.
+ */
+async function addedAny(isKnown: boolean, adds: ReadonlyArray<Promise<boolean>>): Promise<boolean[]> {
+  const results = await Promise.allSettled(adds)
+  const added = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const [failed] = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+  if (failed !== undefined && added.length === 0 && !isKnown) throw failed
+  return added
 }
 
 /** The question to a store for one attempt, with the deadline of the answer by performance.now(). */

@@ -4,11 +4,15 @@
 // store that has reconnected is probed at once. After a failed write, as on a full disk, reads still go to the store
 // until one fails too. Operations are counted, and results are passed on unchanged. What mail gets while the store is
 // down is the caller's decision.
+//
+// A store may have parts that fail one by one, such as the nodes of a Cluster. Each part has a circuit of its own, and
+// a read of keys of several parts is split, so that one part that is away keeps nobody from the others.
 
+import { Breaker } from './breaker.ts'
 import { UnreadableEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
-import { type SharedStore, StoreUnusable, type UnguardedStore } from './store.ts'
+import { PartlyAnswered, type SharedStore, StoreUnusable, type UnguardedStore } from './store.ts'
 
 /** The operations that are counted. */
 export type OperationName = 'find' | 'add' | 'pass' | 'count' | 'counts' | 'forget' | 'merge' | 'check'
@@ -32,16 +36,13 @@ export interface StoreState {
   readonly since: Date
 }
 
-/** Backoff between probes of a store that is down, in milliseconds: doubles from the first bound to the second. */
-const MIN_PROBE_DELAY = 250
-const MAX_PROBE_DELAY = 2000
-
-/** A store that goes down again within this time, in milliseconds, continues its backoff, so that it flaps less. */
-const RELAPSE_WINDOW = 10_000
+/** The part of a store that has no parts, and the circuit of the connection to one that has. */
+const WHOLE = ''
 
 /** An operation that the store has not answered yet. */
 interface Pending {
   readonly operation: OperationName
+  readonly part: string
   deadline: number
   readonly reject: (error: Error) => void
 }
@@ -55,13 +56,8 @@ export class GuardedStore implements SharedStore {
   readonly #pending = new Set<Pending>()
   #deadlineTimer: NodeJS.Timeout | undefined
   #state: StoreState = { up: false, since: new Date() }
-  /** Whether reads go to the store while it is down: its last failure was an answer to a write. */
-  #isReadable = false
-  /** When the store last went down or came back; not when it came up for the first time. */
-  #changedAt = Number.NEGATIVE_INFINITY
-  #probeDelay = MIN_PROBE_DELAY
-  #probeTimer: NodeJS.Timeout | undefined
-  #isProbing = false
+  /** The circuits by part; that of a part is made at its first operation. */
+  readonly #breakers = new Map<string, Breaker>()
   #isClosed = false
 
   /** `timeout` is that of each operation, in milliseconds. The state is known once the caller's first `check` ends. */
@@ -70,8 +66,10 @@ export class GuardedStore implements SharedStore {
     this.#timeout = timeout
     this.#watch = watch
     store.watch({
-      onReady: () => void this.#probe(),
-      onLost: (problem) => this.#markDown(problem, false),
+      onReady: () => {
+        for (const breaker of this.#breakers.values()) void breaker.probe()
+      },
+      onLost: (problem) => this.#markDown(WHOLE, problem, false),
     })
   }
 
@@ -81,41 +79,47 @@ export class GuardedStore implements SharedStore {
   }
 
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
-    return this.#refusal('find') ?? this.#withDeadline('find', this.#store.find(keys))
+    return this.#read('find', keys, undefined, (some) => this.#store.find(some))
   }
 
   add(key: string, retryWindow: number, age?: number): Promise<boolean> {
-    return this.#refusal('add') ?? this.#withDeadline('add', this.#store.add(key, retryWindow, age))
+    return this.#ask('add', this.#partOf(key), () => this.#store.add(key, retryWindow, age))
   }
 
   pass(key: string, lifetime: number): Promise<void> {
-    return this.#refusal('pass') ?? this.#withDeadline('pass', this.#store.pass(key, lifetime))
+    return this.#ask('pass', this.#partOf(key), () => this.#store.pass(key, lifetime))
   }
 
   count(key: string, window: number, by?: number): Promise<number> {
-    return this.#refusal('count') ?? this.#withDeadline('count', this.#store.count(key, window, by))
+    return this.#ask('count', this.#partOf(key), () => this.#store.count(key, window, by))
   }
 
   counts(keys: readonly string[]): Promise<number[]> {
-    return this.#refusal('counts') ?? this.#withDeadline('counts', this.#store.counts(keys))
+    return this.#read('counts', keys, 0, (some) => this.#store.counts(some))
   }
 
   forget(key: string): Promise<void> {
-    return this.#refusal('forget') ?? this.#withDeadline('forget', this.#store.forget(key))
+    return this.#ask('forget', this.#partOf(key), () => this.#store.forget(key))
   }
 
   merge(key: string, learnt: Learnt): Promise<void> {
-    return this.#refusal('merge') ?? this.#withDeadline('merge', this.#store.merge(key, learnt))
+    return this.#ask('merge', this.#partOf(key), () => this.#store.merge(key, learnt))
   }
 
-  check(): Promise<void> {
-    return this.#refusal('check') ?? this.#withDeadline('check', this.#store.check())
+  /** Rejects when a part cannot be used. */
+  async check(): Promise<void> {
+    const parts = this.#store.parts?.() ?? []
+    if (parts.length === 0) return this.#checkPart(WHOLE)
+    const results = await Promise.allSettled(parts.map((part) => this.#checkPart(part)))
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+    // Parts that have gone since, as when another node has taken over, are away no more.
+    for (const [part, breaker] of this.#breakers) if (!parts.includes(part)) void breaker.probe()
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#deadlineTimer)
-    clearTimeout(this.#probeTimer)
+    for (const breaker of this.#breakers.values()) breaker.end()
     await this.#store.close()
   }
 
@@ -129,75 +133,129 @@ export class GuardedStore implements SharedStore {
     this.#rejectOverdue()
   }
 
-  /** Half-open probe of a store that is down: closes the circuit, or comes again after the backoff. Never rejects. */
-  async #probe(): Promise<void> {
-    if (this.#isProbing || !this.#isDown || this.#isClosed) return
-    clearTimeout(this.#probeTimer)
-    this.#isProbing = true
-    const isBack = await this.#withDeadline('check', this.#store.check()).then(
-      () => true,
-      () => false,
-    )
-    this.#isProbing = false
-    if (isBack) return
-    this.#probeDelay = Math.min(this.#probeDelay * 2, MAX_PROBE_DELAY)
-    this.#probeLater()
+  #partOf(key: string): string {
+    return this.#store.partOf?.(key) ?? WHOLE
   }
 
-  #probeLater(): void {
-    if (this.#isClosed) return
-    this.#probeTimer = setTimeout(() => void this.#probe(), this.#probeDelay)
+  #breakerOf(part: string): Breaker {
+    const known = this.#breakers.get(part)
+    if (known) return known
+    const breaker = new Breaker(() => this.#probe(part))
+    if (this.#isClosed) breaker.end()
+    this.#breakers.set(part, breaker)
+    return breaker
   }
 
-  get #isDown(): boolean {
-    return this.#state.problem !== undefined
+  /** Probes a part whose circuit is open. A part that is there no more is forgotten. */
+  async #probe(part: string): Promise<void> {
+    await this.#withDeadline('check', part, this.#store.check(part))
+    if (part === WHOLE || this.#store.parts?.().includes(part)) return
+    this.#breakers.get(part)?.end()
+    this.#breakers.delete(part)
   }
 
-  /** Opens the circuit, or changes why it is open. */
-  #markDown(problem: string, isReadable: boolean): void {
-    this.#isReadable = isReadable
-    if (this.#isDown) {
-      this.#state = { ...this.#state, problem } // the latest problem is the most useful to the operator
-    } else {
-      const now = performance.now()
-      const isRelapse = now - this.#changedAt < RELAPSE_WINDOW
-      this.#probeDelay = isRelapse ? Math.min(this.#probeDelay * 2, MAX_PROBE_DELAY) : MIN_PROBE_DELAY
-      this.#changedAt = now
+  /** Whether a part of the store can be used. */
+  #isAnyPartUp(): boolean {
+    if (this.#breakers.get(WHOLE)?.problem !== undefined) return false
+    return [...this.#breakers].some(([part, { problem }]) => part !== WHOLE && problem === undefined)
+  }
+
+  #checkPart(part: string): Promise<void> {
+    return this.#ask('check', part, () => this.#store.check(part))
+  }
+
+  /** Opens the circuit of a part, or changes why it is open. */
+  #markDown(part: string, problem: string, isReadable: boolean): void {
+    this.#breakerOf(part).open(problem, isReadable)
+    if (this.#state.problem === undefined) {
       this.#state = { up: false, problem, since: new Date() }
       this.#watch.onDown(problem)
-      this.#probeLater()
+    } else {
+      this.#state = { ...this.#state, problem }
     }
     for (const pending of this.#pending) {
       const { operation, reject } = pending
-      const isProbe = operation === 'check' && this.#isProbing
-      if (this.#isAllowed(operation) || isProbe) continue
+      const isProbe = operation === 'check' && this.#breakerOf(pending.part).isProbing
+      if (this.#problemOf(operation, pending.part) === undefined || isProbe) continue
       this.#pending.delete(pending)
       this.#watch.onOperation(operation, 'refused')
       reject(new Error(problem))
     }
   }
 
-  #markUp(): void {
+  /** Closes the circuit of a part. The store is up once no circuit is open. */
+  #markUp(part: string): void {
+    this.#breakerOf(part).close()
+    if (part !== WHOLE) this.#breakers.get(WHOLE)?.close() // the connection is there
     if (this.#state.up) return
-    if (this.#isDown) this.#changedAt = performance.now()
+    for (const { problem } of this.#breakers.values()) {
+      if (problem === undefined) continue
+      this.#state = { ...this.#state, problem }
+      return
+    }
     this.#state = { up: true, since: new Date() }
     this.#watch.onUp()
   }
 
-  /** While this is false, calls to `operation` are refused. */
-  #isAllowed(operation: OperationName): boolean {
-    return !this.#isDown || (this.#isReadable && isRead(operation))
+  /** Why calls to `operation` are refused; `undefined` while they are not. */
+  #problemOf(operation: OperationName, part: string): string | undefined {
+    const isReading = isRead(operation)
+    for (const name of part === WHOLE ? [WHOLE] : [WHOLE, part]) {
+      const breaker = this.#breakers.get(name)
+      if (breaker?.problem !== undefined && !(breaker.isReadable && isReading)) return breaker.problem
+    }
+    return undefined
   }
 
-  #refusal(operation: OperationName): Promise<never> | undefined {
-    if (this.#isAllowed(operation)) return undefined
+  /** Asks the store, unless the circuit of the part is open. */
+  #ask<T>(operation: OperationName, part: string, ask: () => Promise<T>): Promise<T> {
+    const problem = this.#problemOf(operation, part)
+    if (problem === undefined) return this.#withDeadline(operation, part, ask())
     this.#watch.onOperation(operation, 'refused')
-    return Promise.reject(new Error(this.#state.problem))
+    return Promise.reject(new Error(problem))
   }
 
-  #withDeadline<T>(operation: OperationName, answer: Promise<T>): Promise<T> {
+  /** Reads `keys`, those of each part by themselves. `unknown` stands for what could not be read. */
+  async #read<T>(
+    operation: 'find' | 'counts',
+    keys: readonly string[],
+    unknown: T,
+    read: (keys: readonly string[]) => Promise<T[]>,
+  ): Promise<T[]> {
+    const { partOf } = this.#store
+    if (!partOf) return this.#ask(operation, WHOLE, () => read(keys))
+    const byPart = new Map<string, number[]>()
+    for (const [index, key] of keys.entries()) {
+      const part = this.#partOf(key)
+      const indexes = byPart.get(part)
+      if (indexes) indexes.push(index)
+      else byPart.set(part, [index])
+    }
+    if (byPart.size === 1 && byPart.has(WHOLE)) return this.#ask(operation, WHOLE, () => read(keys))
+    const answers = keys.map(() => unknown)
+    const away = new Set<number>()
+    const problems: Error[] = []
+    const reads = [...byPart].map(async ([part, indexes]) => {
+      try {
+        const found = await this.#ask(operation, part, () => read(indexes.map((index) => keys[index] ?? '')))
+        for (const [order, index] of indexes.entries()) answers[index] = found[order] ?? unknown
+      } catch (error) {
+        problems.push(error as Error) // the store rejects with nothing else
+        for (const index of indexes) away.add(index)
+      }
+    })
+    await Promise.all(reads)
+    const [problem] = problems
+    if (problem === undefined) return answers
+    const unreadable = problems.find((error) => error instanceof UnreadableEntry)
+    if (unreadable) throw unreadable
+    if (!this.#isAnyPartUp()) throw problem
+    throw new PartlyAnswered(problem.message, answers, away)
+  }
+
+  #withDeadline<T>(operation: OperationName, part: string, answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const pending = { operation, deadline: performance.now() + this.#timeout, reject }
+      const pending = { operation, part, deadline: performance.now() + this.#timeout, reject }
       this.#pending.add(pending)
       this.#deadlineTimer ??= this.#rejectOverdueIn(this.#timeout)
       answer.then(
@@ -205,13 +263,14 @@ export class GuardedStore implements SharedStore {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'ok')
           // Only a probe, which writes, closes the circuit: on a full disk, a read succeeds as well.
-          if (!this.#isDown || operation === 'check') this.#markUp()
+          if (this.#breakers.get(part)?.problem === undefined || operation === 'check') this.#markUp(part)
           resolve(value)
         },
         (error: Error) => {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'error')
-          if (isOutage(operation, error)) this.#markDown(error.message, isReadableAfter(operation, error))
+          if (isOutage(operation, error))
+            this.#markDown(part, error.message, isReadableAfter(operation, error))
           reject(error)
         },
       )
@@ -233,9 +292,10 @@ export class GuardedStore implements SharedStore {
       return
     }
     this.#pending.delete(oldest)
-    const problem = `the store did not answer ${oldest.operation} within ${this.#timeout}ms`
+    const who = oldest.part === WHOLE ? 'the store' : `the store's node ${oldest.part}`
+    const problem = `${who} did not answer ${oldest.operation} within ${this.#timeout}ms`
     this.#watch.onOperation(oldest.operation, 'timeout')
-    this.#markDown(problem, false)
+    this.#markDown(oldest.part, problem, false)
     oldest.reject(new Error(problem))
     this.#rejectOverdue()
   }

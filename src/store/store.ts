@@ -15,7 +15,10 @@ import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
 
 export interface Store {
-  /** The entry under each of `keys`, in their order; at least one key. Adds nothing. */
+  /**
+   * The entry under each of `keys`, in their order; at least one key. Adds nothing. Rejects with `PartlyAnswered` when
+   * some of the keys are in a part of the store that is away, as `counts` does.
+   */
   find(keys: readonly string[]): Promise<Array<Entry | undefined>>
   /**
    * Makes `key` pending for `retryWindow` milliseconds if nothing is under it, and tells whether it did. `age` is the
@@ -50,6 +53,33 @@ export interface SharedStore extends Store {
 /** An error that concerns every operation: the store cannot be used for now, not even to read. */
 export class StoreUnusable extends Error {}
 
+/**
+ * An error of a read of which some or all keys are in a part of the store that is away, while another part is not.
+ * `answers` has what was found, in the order of the keys, and nothing under the keys at the indexes in `away`.
+ */
+export class PartlyAnswered<T> extends Error {
+  readonly answers: readonly T[]
+  readonly away: ReadonlySet<number>
+
+  constructor(message: string, answers: readonly T[], away: ReadonlySet<number>) {
+    super(message)
+    this.answers = answers
+    this.away = away
+  }
+}
+
+/** The answers to a read of `promise`, and the indexes of keys in parts of the store that are away. */
+export async function readReachable<T>(
+  promise: Promise<T[]>,
+): Promise<{ readonly answers: readonly T[]; readonly away: ReadonlySet<number> }> {
+  try {
+    return { answers: await promise, away: new Set() }
+  } catch (error) {
+    if (error instanceof PartlyAnswered) return error
+    throw error
+  }
+}
+
 /** Callbacks for the connection of a store to the server or process that keeps its entries. */
 export interface ConnectionWatch {
   /** Called when the connection is established, so that a check is worthwhile at once. */
@@ -63,6 +93,12 @@ export const UNWATCHED: ConnectionWatch = { onReady() {}, onLost() {} }
 
 /** A shared store as it is opened, for the circuit breaker that is put around it. */
 export interface UnguardedStore extends SharedStore {
+  /** The part of the store that has `key`, such as a node of a Cluster. Absent when it has no parts. */
+  partOf?(key: string): string
+  /** The parts that there are now, which fail one by one. */
+  parts?(): readonly string[]
+  /** As in `Store`; with a part, examines that one only, and resolves when there is no such part any more. */
+  check(part?: string): Promise<void>
   /** Calls `watch` from now on, in place of an earlier one. Whether the store is connected by now, `check` tells. */
   watch(watch: ConnectionWatch): void
 }

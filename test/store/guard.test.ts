@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { UnreadableEntry } from '../../src/store/encoding.ts'
 import { GuardedStore } from '../../src/store/guard.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
-import { type ConnectionWatch, StoreUnusable } from '../../src/store/store.ts'
+import { type ConnectionWatch, PartlyAnswered, StoreUnusable } from '../../src/store/store.ts'
 
 const TIMEOUT = 250
 
@@ -290,4 +290,34 @@ test('another time-out holds from now on, and for what is waited for where it is
   assert.equal(events.length, 0)
   await advance(150)
   await patient
+})
+
+test('a part of a store that is away keeps nobody from the others, and is forgotten once it is there no more', async (t) => {
+  const { guarded, events, store, advance } = setUp(t)
+  let parts = ['a', 'b']
+  const isLost = (key: string) => key.startsWith('b')
+  const { find } = store
+  Object.assign(store, {
+    partOf: (key: string) => key.slice(0, 1),
+    parts: () => parts,
+    find: (keys: string[]) => (keys.some(isLost) ? burns() : find.call(store, keys)),
+    check: (part: string) => (isLost(part) && parts.includes(part) ? burns() : answers()),
+  })
+  await assert.rejects(guarded.check(), /it burns/)
+  assert.deepEqual(events, ['check ok', 'up', 'check error', 'down: it burns'])
+  await guarded.pass('a1', 1)
+  const partly = await guarded.find(['b1', 'a1', 'b2']).catch((error) => error)
+  assert.ok(partly instanceof PartlyAnswered)
+  assert.deepEqual(
+    [partly.message, [...partly.away], partly.answers.map((entry) => entry?.passed)],
+    ['it burns', [0, 2], [undefined, true, undefined]],
+  )
+  await assert.rejects(guarded.find(['b1']), PartlyAnswered)
+  await assert.rejects(guarded.add('b1', 1), /it burns/)
+  assert.equal(await guarded.add('a2', 1), true)
+  assert.deepEqual([guarded.state.up, guarded.state.problem], [false, 'it burns'])
+  parts = ['a']
+  await advance(500)
+  assert.equal(guarded.state.up, true)
+  await guarded.check()
 })

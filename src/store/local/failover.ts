@@ -2,14 +2,15 @@
 // it knows who has passed. While the shared store fails, writes go to the local one, and are merged into the shared one
 // once that is back; until then they count like its own entries.
 //
-// `find` rejects when the shared store fails. The caller then asks `local`, and so knows that the answer is that of one
+// When only a part of the shared store is away, such as a node of a Cluster, the local one stands in for its keys.
+// Otherwise `find` rejects when the shared store fails. The caller then asks `local`, and so knows that the answer is that of one
 // host only. Whether the shared store is up, guard.ts decides.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { UnreadableEntry } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
-import type { SharedStore, Store } from '../store.ts'
+import { readReachable, type SharedStore, type Store } from '../store.ts'
 import type { LocalStore, Unmerged } from './local.ts'
 
 /** The result of a completed merge. */
@@ -60,8 +61,9 @@ export class FailoverStore implements Store {
   }
 
   async find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
-    const found = await this.#shared.find(keys)
-    return keys.map((key, index) => this.local.heard(key, found[index]))
+    const { answers, away } = await readReachable(this.#shared.find(keys))
+    const known = away.size > 0 ? await this.local.find(keys) : []
+    return keys.map((key, index) => (away.has(index) ? known[index] : this.local.heard(key, answers[index])))
   }
 
   async add(key: string, retryWindow: number, age?: number): Promise<boolean> {
@@ -92,8 +94,11 @@ export class FailoverStore implements Store {
   }
 
   async counts(keys: readonly string[]): Promise<number[]> {
-    const sums = await this.#shared.counts(keys)
-    return keys.map((key, index) => this.local.heardCount(key, sums[index] ?? 0))
+    const { answers, away } = await readReachable(this.#shared.counts(keys))
+    const known = away.size > 0 ? await this.local.counts(keys) : []
+    return keys.map((key, index) =>
+      away.has(index) ? (known[index] ?? 0) : this.local.heardCount(key, answers[index] ?? 0),
+    )
   }
 
   async forget(key: string): Promise<void> {

@@ -2,6 +2,7 @@
 // behind Sentinels, or a Cluster. The client connects and reconnects by itself; redis.ts sends the commands.
 
 import type { Duplex } from 'node:stream'
+import { SLOTS, slotOf, tagWithin } from './cluster.ts'
 import { hostConnector, socketOpener } from './connector.ts'
 import { createHostLookup } from './host-addresses.ts'
 import { Cluster, Redis, type RedisOptions } from './ioredis.ts'
@@ -62,6 +63,34 @@ export function createRedisClient(settings: RedisSettings, nextDelay: () => numb
 /** The clients of the servers that take writes now: one, or the masters of a Cluster. */
 export function serversOf(client: RedisClient): Redis[] {
   return client instanceof Cluster ? client.nodes('master') : [client]
+}
+
+/** Stands for the node that has slots which no node of a Cluster has. */
+const NO_NODE = 'nowhere'
+
+/** `HOST:PORT` of the node of a Cluster that has the key `name`; '' in no Cluster. */
+export function ownerOf(client: RedisClient, name: string): string {
+  return client instanceof Cluster ? ownerOfSlot(client, slotOf(name)) : ''
+}
+
+/** The nodes of a Cluster that have slots, as `ownerOf` names them; none in no Cluster, and before they are known. */
+export function ownersIn(client: RedisClient): string[] {
+  if (!(client instanceof Cluster) || client.slots.length === 0) return []
+  return [...new Set(Array.from({ length: SLOTS }, (_, slot) => ownerOfSlot(client, slot)))]
+}
+
+/** A hash tag for keys that `owner` has; `undefined` when it has no slots any more, or in no Cluster. */
+export function tagOf(client: RedisClient, owner: string): string | undefined {
+  return client instanceof Cluster ? tagWithin((slot) => ownerOfSlot(client, slot) === owner) : undefined
+}
+
+function ownerOfSlot(client: Cluster, slot: number): string {
+  return client.slots[slot]?.[0] ?? NO_NODE
+}
+
+/** The client of a node of a Cluster; `undefined` when it is not connected to. */
+export function nodeOf(client: RedisClient, owner: string): Redis | undefined {
+  return serversOf(client).find(({ options }) => `${options.host}:${options.port}` === owner)
 }
 
 /**

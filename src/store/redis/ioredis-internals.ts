@@ -5,6 +5,8 @@
 // | --- | --- |
 // | DataHandler: `dispatch` and `shiftCommand`, which ioredis calls for each reply | replies.ts replaces both |
 // | `commandQueue` of a client, with `peekFront` and `shift` | replies.ts |
+// | `options.host` of a client, the address that it asks | replies.ts |
+// | `slots` of a Cluster: by slot, `HOST:PORT` of its master and then of its replicas | redis.ts |
 // | `stream` of a client, its current connection | redis.ts corks it |
 // | the option `Connector`; `firstError`, `connecting` and `stream` of one | connector.ts, sentinel.ts |
 
@@ -25,6 +27,7 @@ export interface Item {
 export interface DataHandler {
   readonly redis: {
     readonly commandQueue: { peekFront(): Item | undefined; shift(): Item | undefined }
+    readonly options: { readonly host?: string }
   }
   dispatch(handle: () => void): void
   shiftCommand(reply: unknown): Item | undefined
@@ -34,6 +37,7 @@ export interface DataHandler {
 interface Found {
   readonly DataHandler: Constructor
   readonly Redis: Constructor
+  readonly Cluster: Constructor
   readonly AbstractConnector: Constructor
 }
 
@@ -60,6 +64,13 @@ const EXPECTED: ReadonlyArray<readonly [what: string, holds: (found: Found) => b
       const { commandQueue } = new Redis({ lazyConnect: true })
       return hasMethods(commandQueue, ['peekFront', 'shift'])
     },
+  ],
+  [
+    'a Cluster keeps the nodes of each slot in slots, the master first',
+    ({ Cluster }) =>
+      /\bkeys\.push\(node\.host \+ ":" \+ node\.port\).*\bthis\.slots\[slot\] = keys\b/s.test(
+        String(Cluster),
+      ),
   ],
   ['a client keeps its connection as stream', ({ Redis }) => /this\.stream = stream\b/.test(String(Redis))],
   [

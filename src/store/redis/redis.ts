@@ -22,7 +22,17 @@ import {
 import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
 import { type ConnectionWatch, StoreUnusable, UNWATCHED, type UnguardedStore } from '../store.ts'
-import { createRedisClient, type RedisClient, serversOf, streamsOf, untilConnected } from './client.ts'
+import {
+  createRedisClient,
+  nodeOf,
+  ownerOf,
+  ownersIn,
+  type RedisClient,
+  serversOf,
+  streamsOf,
+  tagOf,
+  untilConnected,
+} from './client.ts'
 import { mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
 import { ExplainedProblem, explainProblem, isFromReplica } from './problem.ts'
 import { type RedisSettings, retryDelay } from './settings.ts'
@@ -76,8 +86,8 @@ export class RedisStore implements UnguardedStore {
   #reconnects = 0
   /** Whether the connection uses the database of the settings. */
   #isDatabaseSelected = true
-  /** Name of the key that Redis refused last, '' at first. In a Cluster, a check has to examine the node that has it. */
-  #refusedName = ''
+  /** The key that Redis refused last, '' at first: a check has to examine its kind, and in a Cluster its node. */
+  #refusedKey = ''
   #warning = ''
   #isGathering = false
 
@@ -193,24 +203,39 @@ export class RedisStore implements UnguardedStore {
     await this.#ask(key, (redis, name) => mergeIntoRedis(redis, name, learnt))
   }
 
+  /** The node of a Cluster that has `key`; '' in no Cluster. */
+  partOf(key: string): string {
+    return ownerOf(this.#client, this.#settings.prefix + key)
+  }
+
+  parts(): readonly string[] {
+    return ownersIn(this.#client)
+  }
+
   /**
-   * The whole examination: the database, the servers' versions, and every command that mail needs. In a Cluster, the
-   * node is examined that refused a key last. Takes one round trip, or two where the database is yet to be selected.
+   * The whole examination: the database, the server's version, and every command that mail needs. In a Cluster, that of
+   * the node `part`; without one, of the node that refused a key last. Takes one round trip, or two where the database
+   * is yet to be selected.
    */
-  async check(): Promise<void> {
+  async check(part = ''): Promise<void> {
     if (!this.#isConnected) throw this.#notConnected()
-    const name = checkName(this.#settings.prefix, this.#refusedName)
+    const tag = part === '' ? '' : tagOf(this.#client, part)
+    if (tag === undefined) return // another node has its slots
+    const refused = part === '' || this.partOf(this.#refusedKey) === part ? this.#refusedKey : ''
+    const { prefix } = this.#settings
+    const name = checkName(prefix, refused, tag)
     try {
       if (!this.#isDatabaseSelected) await this.#select()
       this.#gather()
-      const servers = serversOf(this.#client)
+      const node = part === '' ? undefined : nodeOf(this.#client, part)
+      const servers = node ? [node] : serversOf(this.#client)
       const infos = servers.map(() => '')
       const informed = servers.map(async (server, index) => {
         infos[index] = await server.info().catch(() => '') // INFO may be forbidden
       })
       // The server that is written to has answered INFO by then, as it answers in order.
       const [written] = await Promise.allSettled([
-        writeReadDelete(this.#client, name, this.#settings.prefix),
+        writeReadDelete(this.#client, name, prefix),
         Promise.race([Promise.all(informed), sleep(INFO_TIMEOUT, undefined, { ref: false })]),
       ])
       const unsupported = infos.map(unsupportedServer).find((problem) => problem !== undefined)
@@ -218,10 +243,10 @@ export class RedisStore implements UnguardedStore {
       if (written.status === 'rejected') throw written.reason
       this.#warn(infos.map(evictionWarning).find((warning) => warning !== undefined) ?? '')
     } catch (error) {
-      if (this.#refusedName === '') this.#refusedName = name
-      throw this.#unusable(error)
+      if (this.#refusedKey === '') this.#refusedKey = name.slice(prefix.length)
+      throw this.#unusable(error, part)
     }
-    this.#lastError = undefined
+    if (part === '') this.#lastError = undefined
     this.#reconnects = 0
   }
 
@@ -286,8 +311,8 @@ export class RedisStore implements UnguardedStore {
     const message = messageOf(error)
     if (UNREADABLE.test(message)) return new UnreadableEntry(`Redis: ${message}`)
     if (message.startsWith('ERR ')) return new Error(`Redis: ${this.#describe(error)}`)
-    this.#refusedName = name
-    return this.#unusable(error)
+    this.#refusedKey = name.slice(this.#settings.prefix.length)
+    return this.#unusable(error, ownerOf(this.#client, name))
   }
 
   /**
@@ -295,14 +320,14 @@ export class RedisStore implements UnguardedStore {
    * rather than that a command found it closed. ioredis's own error is not passed on, as it holds the command, which may
    * be the one with the password.
    */
-  #unusable(error: unknown): StoreUnusable {
+  #unusable(error: unknown, part: string): StoreUnusable {
     const problem = this.#describe(error)
     if (isFromReplica(messageOf(error)) && this.#isConnected && !this.#isLeaving) {
       this.#isLeaving = true
       this.#lastError = problem
       this.#client.disconnect(true)
     }
-    return new StoreUnusable(`Redis: ${problem}`)
+    return new StoreUnusable(`Redis: ${part === '' ? '' : `node ${part}: `}${problem}`)
   }
 
   #erred(error: Error): void {
@@ -347,13 +372,14 @@ export class RedisStore implements UnguardedStore {
 }
 
 /**
- * A unique key for each check, as several hosts check at once. After `refused`, it is of the same kind and in the same
- * slot, so that a user who may write only some kinds of keys does not pass the check and fail the next operation.
+ * A unique key for each check, as several hosts check at once, with the hash tag `tag`. After `refused`, it is of the
+ * same kind and in the same slot, so that a user who may write only some kinds of keys does not pass the check and fail
+ * the next operation.
  */
-function checkName(prefix: string, refused: string): string {
-  if (refused === '') return `${prefix}check:${randomUUID()}`
-  const kind = /^[a-z]+:/.exec(refused.slice(prefix.length))?.[0] ?? ''
-  return `${prefix}${kind}check:${randomUUID()}{${refused}}`
+function checkName(prefix: string, refused: string, tag: string): string {
+  const kind = /^[a-z]+:/.exec(refused)?.[0] ?? ''
+  const slot = refused === '' ? tag : `${prefix}${refused}`
+  return `${prefix}${kind}check:${randomUUID()}${slot === '' ? '' : `{${slot}}`}`
 }
 
 /** Sends each command that mail and merges need, so that every missing right shows at once. */

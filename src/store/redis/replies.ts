@@ -4,7 +4,10 @@
 // ioredis 6.0 goes on with such a connection. When it fails on a reply, as on a nil to no command, it throws where no
 // caller can catch it, which ends the process (dispatch and shiftCommand of its DataHandler). Here the connection is
 // closed, as ioredis does on a protocol error, and the client reconnects.
+//
+// In passing, nodes of a Cluster that are named without a host get one, as ioredis does not know them otherwise.
 
+import { fillHosts, fillRedirection } from './cluster.ts'
 import { requireDataHandler } from './ioredis-internals.ts'
 import { ExplainedProblem } from './problem.ts'
 
@@ -31,9 +34,11 @@ export function endOnStrayReplies(): void {
   prototype.dispatch = (handle) => handle()
 
   prototype.shiftCommand = function (reply) {
-    const { commandQueue } = this.redis
+    const { commandQueue, options } = this.redis
     const item = commandQueue.peekFront()
     if (!item) throw new ExplainedProblem('it sent a reply that belongs to no command')
+    if (item.command.name === 'cluster') fillHosts(reply, options.host ?? '')
+    if (reply instanceof Error) reply.message = fillRedirection(reply.message, options.host ?? '')
     const isOfKind = KINDS.get(item.command.name)
     if (isOfKind && !isOfKind(reply) && !(reply instanceof Error))
       throw new ExplainedProblem(`its reply to ${item.command.name} belongs to another command`)

@@ -12,7 +12,7 @@ import { UnreadableEntry } from '../../../src/store/encoding.ts'
 import { FailoverStore, type Merge } from '../../../src/store/local/failover.ts'
 import { LocalStore } from '../../../src/store/local/local.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
-import type { SharedStore } from '../../../src/store/store.ts'
+import { PartlyAnswered, type SharedStore } from '../../../src/store/store.ts'
 import { journalIn, steady } from '../../support/journal.ts'
 
 const MINUTE = 60_000
@@ -321,4 +321,21 @@ test('a store that is up and takes nothing in is told of once, and tried again',
   await here.store.merge()
   // The triplet, and the tally of its network.
   assert.deepEqual(here.merges, [{ merged: 2, unreadable: 0 }])
+})
+
+test('for the keys of a part of the shared store that is away, this host goes by what it knows', async (t) => {
+  const { shared, here } = await setUp(t)
+  const { store } = here
+  await store.pass('a', DAY)
+  await store.count('n', DAY, 3)
+  const lost = () =>
+    Promise.reject(new PartlyAnswered<undefined>('away', [undefined, undefined], new Set([0])))
+  const lostCounts = () => Promise.reject(new PartlyAnswered('away', [0, 0], new Set([0])))
+  Object.assign(shared, { find: lost, counts: lostCounts })
+  const found = await store.find(['a', 'b'])
+  assert.deepEqual(
+    found.map((entry) => entry?.passed),
+    [true, undefined],
+  )
+  assert.deepEqual(await store.counts(['n', 'm']), [3, 0])
 })

@@ -1,12 +1,16 @@
 // Tests of RedisStore with a Cluster of six nodes: the conformance suite, keys on all masters, slots that move, and a
-// master that dies.
+// master that dies; and with Clusters of which a part is lost, or that name their nodes without hosts.
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseAddress } from '../../../src/address.ts'
+import { createGreylister } from '../../../src/greylist/greylister.ts'
 import { tripletKey, whitelistKeys } from '../../../src/greylist/keys.ts'
-import { startCluster, startRedis } from '../../support/redis.ts'
+import { parseIp } from '../../../src/ip.ts'
+import { slotOf } from '../../../src/store/redis/cluster.ts'
+import { PartlyAnswered } from '../../../src/store/store.ts'
+import { type Redis, startCluster, startRedis } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
 import { scratch, waitFor } from '../../support/scratch.ts'
 import { describeStore } from '../conformance.ts'
@@ -105,4 +109,138 @@ test('greymx goes on with the replica of a master that dies, and takes it back w
   )
   assert.ok(performance.now() - diedAt < 6000, `${performance.now() - diedAt}`)
   await store.check()
+})
+
+test('slotOf() is the slot that Redis has for a key', async () => {
+  const [node] = masters
+  assert.ok(node)
+  for (const name of [
+    'a',
+    'greymx:t:host:example.org|a@example.org|b@example.com',
+    'é',
+    'a{b}c',
+    '{}a',
+    'a{b',
+  ])
+    assert.equal(slotOf(name), Number(await node.cli('cluster', 'keyslot', name)), name)
+})
+
+/** A Cluster without replicas, one of whose nodes may be lost while the others serve. */
+async function startPartial() {
+  const args = ['--cluster-require-full-coverage', 'no']
+  const cluster = await startCluster({ dir, replicas: 'none', args })
+  const keysOn = async (node: Redis, count: number) => {
+    const keys: string[] = []
+    const slots = Array.from({ length: 16_384 }, () => false)
+    for (const [, from, to = from] of (await node.cli('cluster', 'nodes')).matchAll(/myself,.* (\d+)-(\d+)/g))
+      slots.fill(true, Number(from), Number(to) + 1)
+    for (let index = 0; keys.length < count; index += 1)
+      if (slots[slotOf(`greymx:k:${index}`)]) keys.push(`k:${index}`)
+    return keys
+  }
+  return { ...cluster, keysOn }
+}
+
+// Regression: the first error of a lost node opened the circuit for all keys.
+for (const how of ['dies', 'stands still']) {
+  test(`when one node of a Cluster ${how}, the keys of the others are served, and it is taken back`, async (t) => {
+    const cluster = await startPartial()
+    const [lost, ...others] = cluster.masters
+    assert.ok(lost)
+    const { store, events, operations, untilReady } = await openWatched(t, redisSettings(cluster.url), 250)
+    await untilReady()
+    const away = await cluster.keysOn(lost, 5)
+    const there = (await Promise.all(others.map((node) => cluster.keysOn(node, 5)))).flat()
+    await Promise.all(there.map((key) => store.pass(key, DAY)))
+    if (how === 'dies') await lost.kill9()
+    else lost.pause()
+    await assert.rejects(store.add(away[0] ?? '', DAY), new RegExp(`127.0.0.1:${lost.port}`))
+    for (let round = 0; round < 20; round += 1) {
+      assert.ok((await store.find(there)).every((entry) => entry?.passed))
+      await store.count(`count ${there[0]}{greymx:${there[0]}}`, DAY)
+      await assert.rejects(store.add(away[1] ?? '', DAY), new RegExp(`127.0.0.1:${lost.port}`))
+      const mixed = await store.find([...away, ...there]).catch((error) => error)
+      assert.ok(mixed instanceof PartlyAnswered, String(mixed))
+      assert.deepEqual([...mixed.away], [0, 1, 2, 3, 4])
+      assert.equal(mixed.answers.filter((entry) => entry?.passed).length, there.length)
+      await sleep(100)
+    }
+    // Nobody waits for the lost node but the first, and the probes.
+    const late = operations.filter(([name, result]) => name !== 'check' && result === 'timeout')
+    assert.ok(late.length <= 1, JSON.stringify(late))
+    assert.equal(events.filter((event) => event === 'ready').length, 1, events.join('\n'))
+    if (how === 'dies') await startRedisAgain(lost)
+    else lost.resume()
+    await untilReady(8000)
+    assert.equal(await store.add(away[1] ?? '', DAY), true)
+  })
+}
+
+/** Restarts a node of a Cluster that was killed. */
+async function startRedisAgain({ port }: Redis): Promise<void> {
+  const config = ['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${port}.conf`]
+  await startRedis({ dir, port, args: [...config, '--cluster-require-full-coverage', 'no'] })
+}
+
+test('while one node of a Cluster is lost, mail whose keys are on the others is greylisted', async (t) => {
+  const cluster = await startPartial()
+  const [lost] = cluster.masters
+  assert.ok(lost)
+  const { store, untilReady } = await openWatched(t, redisSettings(cluster.url), 1000)
+  await untilReady()
+  const network = 'network:192.0.2.0/24'
+  const identity = {
+    id: network,
+    names: [network],
+    carriers: [],
+    network,
+    spf: 'none',
+    isNamed: true,
+  } as const
+  const { judge } = createGreylister({
+    settings: {
+      times: { delay: 1000, retryWindow: DAY, lifetime: DAY },
+      widensBySpf: true,
+      prefixes: { ipv4: 24, ipv6: 64 },
+      normalizeSender: false,
+      maxDeferrals: 4,
+      maxPending: 1000,
+      onStoreError: 'accept',
+    },
+    exempt: () => undefined,
+    investigate: async () => ({ identity, exemption: undefined }),
+    stores: { store },
+  })
+  const recipient = parseAddress('u@example.com')
+  const senders = Array.from({ length: 60 }, (_, index) => parseAddress(`s${index}@example.org`))
+  const judgeAll = () =>
+    Promise.all(
+      senders.map(async (sender) => {
+        const client = { address: parseIp('192.0.2.7') }
+        return (await judge({ client, authenticated: false, sender, recipient })).reason
+      }),
+    )
+  const isAway = senders.map(
+    (sender) => slotOf(`greymx:${tripletKey(network, sender.normal, recipient)}`) <= 5460, // the first master's
+  )
+  await lost.kill9()
+  await judgeAll() // the first find out that the node is lost
+  await sleep(1200)
+  const expected = (served: string) => isAway.map((away) => (away ? 'store-error' : served))
+  assert.ok(isAway.includes(true) && isAway.includes(false))
+  assert.deepEqual(await judgeAll(), expected('retry'))
+  assert.deepEqual(await judgeAll(), expected('known'))
+})
+
+test('nodes that a Cluster names without a host are at the address that was asked', async (t) => {
+  for (const type of ['unknown-endpoint', 'hostname']) {
+    const args = ['--cluster-preferred-endpoint-type', type]
+    const { url: unnamed } = await startCluster({ dir, replicas: 'none', args })
+    const [first = ''] = unnamed.split(',')
+    const { store, events } = await openWatched(t, redisSettings(first))
+    const keys = Array.from({ length: 60 }, (_, index) => `key${index}`)
+    await Promise.all(keys.map((key) => store.pass(key, DAY)))
+    assert.ok((await store.find(keys)).every((entry) => entry?.passed))
+    assert.deepEqual(events, ['ready'], type)
+  }
 })

@@ -102,6 +102,16 @@ for (const [what, changes, problem] of [
     /a client has a commandQueue with peekFront/,
   ],
   [
+    'a Cluster that keeps its slots in another form',
+    {
+      ioredis: {
+        ...ioredis,
+        Cluster: edited(ioredis.Cluster, /this\.slots\[slot\] = keys/g, 'this.map = keys'),
+      },
+    },
+    /a Cluster keeps the nodes of each slot in slots/,
+  ],
+  [
     'a client that keeps its connection elsewhere',
     {
       ioredis: { ...ioredis, Redis: edited(ioredis.Redis, /this\.stream = stream/g, 'this.socket = stream') },
