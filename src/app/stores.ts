@@ -9,9 +9,9 @@ import type { Config } from '../config/schema.ts'
 import { DECISION_TIMEOUT } from '../greylist/deadline.ts'
 import type { Log } from '../log/log.ts'
 import { GuardedStore, type StoreState } from '../store/guard.ts'
-import { FailoverStore } from '../store/local/failover.ts'
+import { FailoverStore, type FailoverWatch } from '../store/local/failover.ts'
 import type { LocalStore } from '../store/local/local.ts'
-import { formatStoreSpec, openLocalStore, openStore } from '../store/open.ts'
+import { createLocalStore, formatStoreSpec, openLocalStore, openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
 
 /** Returns the opened stores. Rejects when one cannot be opened; an unreachable Redis is retried instead. */
@@ -36,6 +36,8 @@ export class Stores {
   #shared: SharedStore
   /** Absent when no local store is in use. */
   #failover: FailoverStore | undefined
+  /** What the shared store had no room for, with `on_store_full: local`, where there is no local store otherwise. */
+  readonly #overflow: LocalStore
   /** Stores that were replaced: a timer each, and the function that it calls to close one. */
   readonly #retiring = new Map<NodeJS.Timeout, () => Promise<void>>()
 
@@ -50,6 +52,7 @@ export class Stores {
     this.#metrics = metrics
     this.#config = config
     this.#shared = shared
+    this.#overflow = createLocalStore(config.local.entries, config.greylist.times)
     this.#failover = this.#join(local)
     shared.begin()
     metrics.localStore(() => this.local)
@@ -62,7 +65,8 @@ export class Stores {
 
   /** The local store, which decides while the shared store is away, with `on_store_error: local`. */
   get local(): LocalStore | undefined {
-    return this.#failover?.local
+    const local = this.#failover?.local
+    return local === this.#overflow ? undefined : local
   }
 
   get name(): string {
@@ -128,10 +132,13 @@ export class Stores {
 
   #use(config: Config, shared: SharedStore, local: LocalStore | undefined): void {
     const [lastShared, lastLocal] = [this.#shared, this.local]
+    const last = this.#config
     this.#config = config
     shared.guarded.useTimeout(config.storeTimeout)
     local?.use(config.local.entries, config.greylist.times)
-    if (shared === lastShared && local === lastLocal) return
+    this.#overflow.use(config.local.entries, config.greylist.times)
+    const isSameUse = config.greylist.onStoreFull === last.greylist.onStoreFull
+    if (shared === lastShared && local === lastLocal && isSameUse) return
     void this.#failover?.close() // ends its merging; decisions that began with it are still answered
     this.#shared = shared
     this.#failover = this.#join(local)
@@ -156,9 +163,10 @@ export class Stores {
   }
 
   #join(local: LocalStore | undefined): FailoverStore | undefined {
-    if (!local) return undefined
+    const use = { whenAway: local !== undefined, whenFull: this.#config.greylist.onStoreFull === 'local' }
+    if (!use.whenAway && !use.whenFull) return undefined
     const { guarded } = this.#shared
-    return new FailoverStore(guarded, () => guarded.state.up, local, {
+    const watch: FailoverWatch = {
       onMerged: ({ merged, unreadable }) => {
         this.#metrics.merged(merged)
         this.#log.event('info', 'the store has taken in what this host learnt while it was down', {
@@ -172,7 +180,8 @@ export class Stores {
           'the store does not take in what this host learnt while it was down: it is kept here, and offered again',
           { problem },
         ),
-    })
+    }
+    return new FailoverStore(guarded, () => guarded.state.up, local ?? this.#overflow, watch, use)
   }
 }
 
@@ -224,18 +233,26 @@ async function openShared(
       ),
   })
   let isInUse = false
+  let wasReadable = false
   const up = () => {
     metrics.storeUp()
     log.event('info', 'store is up', { store: name })
   }
-  const down = (problem: string) => {
+  const down = (problem: string, isReadable: boolean) => {
     metrics.storeDown()
-    log.event('error', 'store is down', { store: name, problem })
+    const event = isReadable
+      ? 'store takes no writes: what it knows still counts, and on_store_full decides on other mail'
+      : 'store is down'
+    log.event('error', event, { store: name, problem })
   }
   const guarded = new GuardedStore(store, config.storeTimeout, {
     onOperation: (operation, result) => metrics.storeOperation(operation, result),
     onUp: () => isInUse && up(),
-    onDown: (problem) => isInUse && down(problem),
+    onUnreadable: (problem) => isInUse && log.event('error', 'store is down', { store: name, problem }),
+    onDown: (problem, isReadable) => {
+      wasReadable = isReadable
+      if (isInUse) down(problem, isReadable)
+    },
   })
   await guarded.check().catch(() => undefined) // a failure shows in `state`, and mail flows while it is retried
   return {
@@ -243,7 +260,7 @@ async function openShared(
     begin() {
       isInUse = true
       if (guarded.state.up) up()
-      else if (guarded.state.problem !== undefined) down(guarded.state.problem)
+      else if (guarded.state.problem !== undefined) down(guarded.state.problem, wasReadable)
     },
     end() {
       isInUse = false

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkListeners, withListeners } from '../check/daemon.ts'
+import { redisLines, redisWarnings } from '../check/redis.ts'
 import { checkSettings } from '../check/settings.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Setting } from '../config/reader.ts'
@@ -12,6 +13,7 @@ import type { Config } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
 import { readLists } from '../exempt/lists.ts'
 import { formatStoreSpec } from '../store/open.ts'
+import type { RedisReport } from '../store/redis/report.ts'
 import { misuse } from './args.ts'
 import type { Misuse } from './command.ts'
 import { askDaemon } from './daemon.ts'
@@ -31,6 +33,8 @@ export interface CheckValues extends MtaFiles {
   /** Whether the settings in effect are printed. */
   readonly print: boolean
   readonly json: boolean
+  /** Whether the store is asked how it is, if it is in Redis. */
+  readonly redis: boolean
 }
 
 /** What was found, and with --print the settings in effect. */
@@ -39,6 +43,7 @@ interface Findings {
   readonly faults: readonly string[]
   readonly warnings: readonly string[]
   readonly settings?: readonly Setting[]
+  readonly redis?: RedisReport
 }
 
 /**
@@ -63,16 +68,31 @@ export async function check(values: CheckValues): Promise<ExitStatus | Misuse> {
     ...(daemon ? inFile(fileName, checkListeners(config, daemon.listeners)) : []),
     ...(daemon ? inFile(daemon.url, daemon.warnings) : []),
   ]
+  let redis: RedisReport | undefined
+  if (values.redis) {
+    const { store } = config
+    if (store.kind !== 'redis')
+      return misuse(`--redis: the store is ${formatStoreSpec(store)}, expected one in Redis`, 'check')
+    const { reportOnRedis } = await import('../store/redis/report.ts')
+    const report = await reportOnRedis(store.redis).catch((error: unknown) => error)
+    if (report instanceof Error) {
+      complain(`Cannot ask ${formatStoreSpec(store)}: ${report.message}\n`)
+      return EXIT.unavailable
+    }
+    redis = report as RedisReport
+    warnings.push(...inFile(formatStoreSpec(store), redisWarnings(redis)))
+  }
   try {
     warnings.push(...(await checkMtas(values, withListeners(config, daemon?.listeners ?? []))))
   } catch (error) {
     return misuse(messageOf(error), 'check')
   }
   if (values.json) {
-    printJson({ faults: [], warnings, ...(values.print ? { settings } : {}) })
+    printJson({ faults: [], warnings, ...(values.print ? { settings } : {}), ...(redis ? { redis } : {}) })
     return EXIT.ok
   }
   complain(linesOf(warnings), 'warn')
+  if (redis) print(linesOf(redisLines(formatStoreSpec(config.store), redis)))
   if (values.print) {
     const { printSettings } = await import('../config/print.ts')
     print(printSettings(settings))

@@ -91,6 +91,7 @@ export function readConfig(reader: ConfigReader): Config {
   )
   const storeTimeout = duration(reader, 'store_timeout', '250ms', 1, 60_000)
   const onStoreError = reader.choice('on_store_error', 'accept', ['accept', 'tempfail', 'local'])
+  const onStoreFull = reader.choice('on_store_full', 'local', ['accept', 'tempfail', 'local'])
   const local = {
     store: reader.text('local_store', 'memory:', expecting(parseLocalStoreSpec, LOCAL_STORE_FORMS)),
     entries: reader.integer('local_entries', 100_000, 1000, 10_000_000),
@@ -185,6 +186,7 @@ export function readConfig(reader: ConfigReader): Config {
       ...(credit ? { credit } : {}),
       ...(learnReplies === undefined ? {} : { learnReplies }),
       onStoreError,
+      onStoreFull,
     },
     identity: { ...client, asksSpf },
     exempt,

@@ -12,7 +12,7 @@ import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 import type { Outcome } from '../outcome.ts'
 import { CUSTOMER_PREFIX } from '../ranges.ts'
 import type { Entry } from '../store/entry.ts'
-import { readReachable, type Store } from '../store/store.ts'
+import { readReachable, type Store, StoreFull } from '../store/store.ts'
 import {
   type AutoWhitelistSettings,
   carrierName,
@@ -80,6 +80,11 @@ export interface GreylistSettings {
   readonly maxPending: number
   /** The answer when the store fails; `local` without a local store is accept. */
   readonly onStoreError: 'accept' | 'tempfail' | 'local'
+  /**
+   * The answer to an attempt of which the store has no room to remember anything, as when it is full; that of
+   * `onStoreError` by default. With `local`, the store itself finds room, and accept is for when it does not.
+   */
+  readonly onStoreFull?: 'accept' | 'tempfail' | 'local'
 }
 
 export interface GreylisterParts {
@@ -165,7 +170,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     } catch (error) {
       return {
         ...subject,
-        ...(await judgeWithoutStore(messageOf(error), { ...question, deadline }, fallback)),
+        ...(await judgeWithoutStore(error, { ...question, deadline }, fallback)),
       }
     }
   }
@@ -177,13 +182,16 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
 
   /** The judgement after the store failed with `error`, by the fallback if there is one. Never rejects. */
   async function judgeWithoutStore(
-    error: string,
+    failed: unknown,
     question: Omit<Question, 'store'>,
     fallback: Store | undefined,
   ): Promise<Judgement> {
-    const verdict = settings.onStoreError === 'tempfail' ? 'tempfail' : 'pass'
+    const error = messageOf(failed)
+    const isFull = failed instanceof StoreFull && settings.onStoreFull !== undefined
+    const verdict =
+      (isFull ? settings.onStoreFull : settings.onStoreError) === 'tempfail' ? 'tempfail' : 'pass'
     const unknown = { verdict, reason: 'store-error', waited: 0, retryIn: 0, error } as const
-    if (!fallback) return unknown
+    if (!fallback || isFull) return unknown
     return judgeByStore({ ...question, store: fallback }).then(
       (judgement) => ({ ...judgement, store: 'local', error }),
       (failure) => ({ ...unknown, error: `${error}; ${messageOf(failure)}` }),

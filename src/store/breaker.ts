@@ -6,6 +6,12 @@
 const MIN_PROBE_DELAY = 250
 const MAX_PROBE_DELAY = 2000
 
+/**
+ * Longest backoff of a store that can be read and goes down again and again, in milliseconds: when it is full, what
+ * expires makes room for a few writes at a time.
+ */
+const MAX_FULL_DELAY = 30_000
+
 /** A store that goes down again within this time, in milliseconds, continues its backoff, so that it flaps less. */
 const RELAPSE_WINDOW = 10_000
 
@@ -47,8 +53,9 @@ export class Breaker {
     this.#isReadable = isReadable
     if (wasOpen) return
     const now = performance.now()
-    const isRelapse = now - this.#changedAt < RELAPSE_WINDOW
-    this.#probeDelay = isRelapse ? Math.min(this.#probeDelay * 2, MAX_PROBE_DELAY) : MIN_PROBE_DELAY
+    const isRelapse = now - this.#changedAt < Math.max(RELAPSE_WINDOW, 2 * this.#probeDelay)
+    const longest = isReadable ? MAX_FULL_DELAY : MAX_PROBE_DELAY
+    this.#probeDelay = isRelapse ? Math.min(this.#probeDelay * 2, longest) : MIN_PROBE_DELAY
     this.#changedAt = now
     this.#probeLater()
   }
@@ -70,7 +77,7 @@ export class Breaker {
     )
     this.#isProbing = false
     if (isBack) return
-    this.#probeDelay = Math.min(this.#probeDelay * 2, MAX_PROBE_DELAY)
+    this.#probeDelay = Math.max(this.#probeDelay, Math.min(this.#probeDelay * 2, MAX_PROBE_DELAY))
     this.#probeLater()
   }
 

@@ -12,7 +12,7 @@ import { Breaker } from './breaker.ts'
 import { UnreadableEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
-import { PartlyAnswered, type SharedStore, StoreUnusable, type UnguardedStore } from './store.ts'
+import { PartlyAnswered, type SharedStore, StoreFull, StoreUnusable, type UnguardedStore } from './store.ts'
 
 /** The operations that are counted. */
 export type OperationName = 'find' | 'add' | 'pass' | 'count' | 'counts' | 'forget' | 'merge' | 'check'
@@ -24,8 +24,13 @@ export interface StoreWatch {
   onOperation(operation: OperationName, result: OperationResult): void
   /** Called when the store comes up, also for the first time. */
   onUp(): void
-  /** Called when the store goes down; `problem` says why. */
-  onDown(problem: string): void
+  /**
+   * Called when the store goes down; `problem` says why. While it `isReadable`, only writes are refused, as when it is
+   * full.
+   */
+  onDown(problem: string, isReadable: boolean): void
+  /** Called when a store that was down for writes can no longer be read either. */
+  onUnreadable?(problem: string): void
 }
 
 /** Whether a store is up, and since when. */
@@ -166,20 +171,20 @@ export class GuardedStore implements SharedStore {
 
   /** Opens the circuit of a part, or changes why it is open. */
   #markDown(part: string, problem: string, isReadable: boolean): void {
-    this.#breakerOf(part).open(problem, isReadable)
-    if (this.#state.problem === undefined) {
-      this.#state = { up: false, problem, since: new Date() }
-      this.#watch.onDown(problem)
-    } else {
-      this.#state = { ...this.#state, problem }
-    }
+    const breaker = this.#breakerOf(part)
+    const wasReadable = breaker.problem !== undefined && breaker.isReadable
+    breaker.open(problem, isReadable)
+    const isFirst = this.#state.problem === undefined
+    this.#state = isFirst ? { up: false, problem, since: new Date() } : { ...this.#state, problem }
+    if (isFirst) this.#watch.onDown(problem, isReadable)
+    else if (wasReadable && !isReadable) this.#watch.onUnreadable?.(problem)
     for (const pending of this.#pending) {
       const { operation, reject } = pending
       const isProbe = operation === 'check' && this.#breakerOf(pending.part).isProbing
       if (this.#problemOf(operation, pending.part) === undefined || isProbe) continue
       this.#pending.delete(pending)
       this.#watch.onOperation(operation, 'refused')
-      reject(new Error(problem))
+      reject(isReadable ? new StoreFull(problem) : new Error(problem))
     }
   }
 
@@ -198,11 +203,13 @@ export class GuardedStore implements SharedStore {
   }
 
   /** Why calls to `operation` are refused; `undefined` while they are not. */
-  #problemOf(operation: OperationName, part: string): string | undefined {
+  #problemOf(operation: OperationName, part: string): Error | undefined {
     const isReading = isRead(operation)
     for (const name of part === WHOLE ? [WHOLE] : [WHOLE, part]) {
       const breaker = this.#breakers.get(name)
-      if (breaker?.problem !== undefined && !(breaker.isReadable && isReading)) return breaker.problem
+      if (breaker?.problem === undefined) continue
+      if (!breaker.isReadable) return new Error(breaker.problem)
+      if (!isReading) return new StoreFull(breaker.problem)
     }
     return undefined
   }
@@ -212,7 +219,7 @@ export class GuardedStore implements SharedStore {
     const problem = this.#problemOf(operation, part)
     if (problem === undefined) return this.#withDeadline(operation, part, ask())
     this.#watch.onOperation(operation, 'refused')
-    return Promise.reject(new Error(problem))
+    return Promise.reject(problem)
   }
 
   /** Reads `keys`, those of each part by themselves. `unknown` stands for what could not be read. */
@@ -269,9 +276,9 @@ export class GuardedStore implements SharedStore {
         (error: Error) => {
           if (!this.#pending.delete(pending)) return
           this.#watch.onOperation(operation, 'error')
-          if (isOutage(operation, error))
-            this.#markDown(part, error.message, isReadableAfter(operation, error))
-          reject(error)
+          const isReadable = isReadableAfter(operation, error)
+          if (isOutage(operation, error)) this.#markDown(part, error.message, isReadable)
+          reject(isOutage(operation, error) && isReadable ? new StoreFull(error.message) : error)
         },
       )
     })

@@ -79,6 +79,17 @@ export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<U
   }
 }
 
+/** A local store that is empty and keeps nothing on disk. `limit` is in entries. */
+export function createLocalStore(limit: number, times: LocalTimes): LocalStore {
+  return new LocalStore(steadyClock(), limit, times)
+}
+
+/** Milliseconds since the epoch, so that a restart can read them, that do not jump when the operator sets the date. */
+function steadyClock(): () => number {
+  const origin = Date.now() - performance.now()
+  return () => origin + performance.now()
+}
+
 /**
  * The local store, with what its journal has from before a restart. `limit` is in entries. Rejects, naming the
  * directory, when the operator has to mend something first.
@@ -89,12 +100,9 @@ export async function openLocalStore(
   times: LocalTimes,
   events: LocalStoreEvents,
 ): Promise<LocalStore> {
-  // Milliseconds since the epoch, so that a restart can read them, that do not jump when the operator sets the date.
-  const origin = Date.now() - performance.now()
-  const now = () => origin + performance.now()
-  if (spec.kind === 'memory') return new LocalStore(now, limit, times)
+  if (spec.kind === 'memory') return createLocalStore(limit, times)
   const journal = await openLmdbJournal(spec.directory, events)
-  const local = new LocalStore(now, limit, times, new SteadyJournal(journal, events))
+  const local = new LocalStore(steadyClock(), limit, times, new SteadyJournal(journal, events))
   await local.restore()
   return local
 }

@@ -80,6 +80,9 @@ export async function readReachable<T>(
   }
 }
 
+/** An error of a write while the store can be read, as when it is full. */
+export class StoreFull extends Error {}
+
 /** Callbacks for the connection of a store to the server or process that keeps its entries. */
 export interface ConnectionWatch {
   /** Called when the connection is established, so that a check is worthwhile at once. */

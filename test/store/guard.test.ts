@@ -34,6 +34,7 @@ function setUp(t: TestContext): Bench {
     onOperation: (operation, result) => events.push(`${operation} ${result}`),
     onUp: () => events.push('up'),
     onDown: (problem) => events.push(`down: ${problem}`),
+    onUnreadable: (problem) => events.push(`unreadable: ${problem}`),
   })
   const [connection] = watched.mock.calls[0]?.arguments ?? []
   assert.ok(connection)
@@ -197,7 +198,10 @@ test('a failing store is reported down once, and up once when it answers', async
   connection.onLost('the connection was closed')
   await assert.rejects(guarded.check(), /the connection was closed/)
   await advance(250)
-  assert.deepEqual(events, ['add error', 'down: it burns', 'add refused', 'check refused', 'check ok', 'up'])
+  assert.deepEqual(events, [
+    ...['add error', 'down: it burns', 'add refused', 'unreadable: the connection was closed'],
+    ...['check refused', 'check ok', 'up'],
+  ])
 })
 
 test('a store that answers too slowly stays down', async (t) => {
@@ -265,6 +269,7 @@ test('a store that can be read no longer is not asked, and nobody waits for it',
   await assert.rejects(guarded.find(['c']), late)
   const finds = events.filter((event) => event.startsWith('find'))
   assert.deepEqual(finds, ['find timeout', 'find refused', 'find refused'])
+  assert.equal(events.filter((event) => event.startsWith('unreadable: the store did not answer')).length, 1)
   await advance(TIMEOUT)
   connection.onLost('the connection was closed')
   await assert.rejects(guarded.find(['d']), /the connection was closed/)

@@ -13,6 +13,7 @@ export const command = defineCommand({
     print: flag('print every setting in effect, and where it is set'),
     postfix: optional('DIR', 'compare with the main.cf in this directory', { completion: 'directories' }),
     sendmail: optional('FILE', 'compare with this sendmail.cf or .mc file', { completion: 'files' }),
+    redis: flag('ask Redis for its version, policy and memory, and count the entries'),
     config: CONFIG,
     json: JSON_OUTPUT,
   },

@@ -2,6 +2,9 @@
 // it knows who has passed. While the shared store fails, writes go to the local one, and are merged into the shared one
 // once that is back; until then they count like its own entries.
 //
+// A shared store may be readable and take no writes, as when it is full. Then it goes on deciding on all that it knows,
+// and only what it has no room for is kept here.
+//
 // When only a part of the shared store is away, such as a node of a Cluster, the local one stands in for its keys.
 // Otherwise `find` rejects when the shared store fails. The caller then asks `local`, and so knows that the answer is that of one
 // host only. Whether the shared store is up, guard.ts decides.
@@ -10,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { UnreadableEntry } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
-import { readReachable, type SharedStore, type Store } from '../store.ts'
+import { readReachable, type SharedStore, type Store, StoreFull } from '../store.ts'
 import type { LocalStore, Unmerged } from './local.ts'
 
 /** The result of a completed merge. */
@@ -29,6 +32,13 @@ export interface FailoverWatch {
   onMergeFailed(problem: string): void
 }
 
+/** When the local store stands in for the shared one: while that is away, while it can only be read, or both. */
+export interface FailoverUse {
+  /** If false, the local store caches nothing, and has only what the shared store had no room for. */
+  readonly whenAway: boolean
+  readonly whenFull: boolean
+}
+
 /** Number of keys that are merged at once, and the pause after them in milliseconds, so that mail comes first. */
 const MERGE_BATCH = 100
 const MERGE_PAUSE = 10
@@ -43,6 +53,7 @@ export class FailoverStore implements Store {
   readonly #shared: SharedStore
   readonly #isUp: () => boolean
   readonly #watch: FailoverWatch
+  readonly #use: FailoverUse
   readonly #timer: NodeJS.Timeout
   #isMerging = false
   /** Whether the shared store was up a `MERGE_INTERVAL` ago. */
@@ -52,7 +63,14 @@ export class FailoverStore implements Store {
   #merged = 0
   #unreadable = 0
 
-  constructor(shared: SharedStore, isUp: () => boolean, local: LocalStore, watch: FailoverWatch) {
+  constructor(
+    shared: SharedStore,
+    isUp: () => boolean,
+    local: LocalStore,
+    watch: FailoverWatch,
+    use: FailoverUse = { whenAway: true, whenFull: true },
+  ) {
+    this.#use = use
     this.#shared = shared
     this.#isUp = isUp
     this.local = local
@@ -61,6 +79,12 @@ export class FailoverStore implements Store {
   }
 
   async find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
+    if (!this.#use.whenAway) {
+      const found = await this.#shared.find(keys)
+      return found.map((entry, index) =>
+        this.#hears(keys[index]) ? this.local.heard(keys[index] ?? '', entry) : entry,
+      )
+    }
     const { answers, away } = await readReachable(this.#shared.find(keys))
     const known = away.size > 0 ? await this.local.find(keys) : []
     return keys.map((key, index) => (away.has(index) ? known[index] : this.local.heard(key, answers[index])))
@@ -69,9 +93,10 @@ export class FailoverStore implements Store {
   async add(key: string, retryWindow: number, age?: number): Promise<boolean> {
     try {
       const isNew = await this.#shared.add(key, retryWindow, age)
-      if (isNew) this.local.added(key, retryWindow, age)
+      if (isNew && this.#hears(key)) this.local.added(key, retryWindow, age)
       return isNew
-    } catch {
+    } catch (error) {
+      this.#throwUnlessOurs(error)
       return this.local.add(key, retryWindow, age)
     }
   }
@@ -79,21 +104,28 @@ export class FailoverStore implements Store {
   async pass(key: string, lifetime: number): Promise<void> {
     try {
       await this.#shared.pass(key, lifetime)
-      this.local.passed(key, lifetime)
-    } catch {
+      if (this.#hears(key)) this.local.passed(key, lifetime)
+    } catch (error) {
+      this.#throwUnlessOurs(error)
       await this.local.pass(key, lifetime)
     }
   }
 
   async count(key: string, window: number, by?: number): Promise<number> {
     try {
-      return this.local.counted(key, await this.#shared.count(key, window, by), window)
-    } catch {
+      const sum = await this.#shared.count(key, window, by)
+      return this.#hears(key) ? this.local.counted(key, sum, window) : sum
+    } catch (error) {
+      this.#throwUnlessOurs(error)
       return this.local.count(key, window, by)
     }
   }
 
   async counts(keys: readonly string[]): Promise<number[]> {
+    if (!this.#use.whenAway) {
+      const sums = await this.#shared.counts(keys)
+      return sums.map((sum, index) => this.local.heardCount(keys[index] ?? '', sum))
+    }
     const { answers, away } = await readReachable(this.#shared.counts(keys))
     const known = away.size > 0 ? await this.local.counts(keys) : []
     return keys.map((key, index) =>
@@ -113,6 +145,16 @@ export class FailoverStore implements Store {
   async close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#timer)
+  }
+
+  /** Whether the local store is told what the shared one says of a key. */
+  #hears(key: string | undefined): boolean {
+    return this.#use.whenAway || (key !== undefined && this.local.has(key))
+  }
+
+  /** Throws the error of a write for which the local store does not stand in. */
+  #throwUnlessOurs(error: unknown): void {
+    if (!(error instanceof StoreFull ? this.#use.whenFull : this.#use.whenAway)) throw error
   }
 
   /**

@@ -55,6 +55,9 @@ const INFO_TIMEOUT = 50
 /** Redis's errors for a value of another type than the command's, which greymx has not written. */
 const UNREADABLE = /^WRONGTYPE|^ERR (value is not an integer|increment or decrement would overflow)/
 
+/** Redis's errors for writes that it cannot take, while it can be read. */
+const NO_WRITES = /^(OOM|MISCONF|NOREPLICAS) /
+
 /** What is said of a connection that was closed without an error. */
 const CLOSED_WITHOUT_ERROR = 'the connection was closed'
 
@@ -244,6 +247,7 @@ export class RedisStore implements UnguardedStore {
       this.#warn(infos.map(evictionWarning).find((warning) => warning !== undefined) ?? '')
     } catch (error) {
       if (this.#refusedKey === '') this.#refusedKey = name.slice(prefix.length)
+      if (NO_WRITES.test(messageOf(error))) throw new Error(`Redis: ${this.#describe(error)}`)
       throw this.#unusable(error, part)
     }
     if (part === '') this.#lastError = undefined
@@ -304,13 +308,14 @@ export class RedisStore implements UnguardedStore {
 
   /**
    * The error for the caller of an operation on the key `name`. All errors concern the server but those that begin with
-   * ERR, which concern one command.
+   * ERR, which concern one command, and those of writes that it cannot take.
    */
   #explain(error: unknown, name: string): Error {
     if (error instanceof UnreadableEntry) return error
     const message = messageOf(error)
     if (UNREADABLE.test(message)) return new UnreadableEntry(`Redis: ${message}`)
-    if (message.startsWith('ERR ')) return new Error(`Redis: ${this.#describe(error)}`)
+    if (message.startsWith('ERR ') || NO_WRITES.test(message))
+      return new Error(`Redis: ${this.#describe(error)}`)
     this.#refusedKey = name.slice(this.#settings.prefix.length)
     return this.#unusable(error, ownerOf(this.#client, name))
   }
@@ -419,7 +424,11 @@ export function unsupportedServer(info: string): string | undefined {
 export function evictionWarning(info: string): string | undefined {
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1]
   if (policy === undefined || policy === 'noeviction') return undefined
-  return `maxmemory-policy is ${policy}: expected noeviction, as Redis otherwise drops entries when memory runs short, and their senders wait again`
+  const dropped =
+    policy === 'volatile-ttl'
+      ? 'first attempts first, and nobody new passes'
+      : 'entries when memory runs short, and their senders wait again'
+  return `maxmemory-policy is ${policy}: expected noeviction, as Redis otherwise drops ${dropped}`
 }
 
 /** Whether `found` is an entry with more left than it was set with. */

@@ -40,17 +40,18 @@ async function stateProcess({ pid }: Greymx): Promise<number> {
   return child
 }
 
-for (const [onStoreError, duringOutage] of [
+for (const [onStoreFull, duringOutage] of [
   ['accept', 'pass'],
   ['tempfail', 'tempfail'],
+  ['local', 'tempfail'],
 ] as const) {
-  test(`a full disk, on_store_error ${onStoreError}: what had passed passes, the rest is answered as configured, and room is enough to recover`, async (t) => {
+  test(`a full disk, on_store_full ${onStoreFull}: what had passed passes, the rest is answered as configured, and room is enough to recover`, async (t) => {
     const dir = await scratch(t)
     const disk = { path: `${dir}/disk`, size: '1m' }
     const greymx = await startGreymx({
       dir,
       disk,
-      settings: `store: "lmdb:${disk.path}/state"\non_store_error: ${onStoreError}\n${TIMES}`,
+      settings: `store: "lmdb:${disk.path}/state"\non_store_full: ${onStoreFull}\n${TIMES}`,
     })
     const client = await milterSession(greymx)
     assert.equal(await ask(client, 'known@a.test'), 'tempfail')
@@ -62,7 +63,7 @@ for (const [onStoreError, duringOutage] of [
     await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined) // fills the disk
     await waitFor('the full disk to be noticed', async () => {
       await askNew(client)
-      return greymx.log().some((line) => line.includes('store is down'))
+      return greymx.log().some((line) => line.includes('store takes no writes'))
     })
     for (let count = 0; count < 50; count += 1) {
       assert.equal(await askNew(client), duringOutage)
@@ -78,7 +79,7 @@ for (const [onStoreError, duringOutage] of [
     assert.equal(await ask(client, 'known@a.test'), 'pass')
     client.quit()
     assert.ok(!greymx.log().some((line) => line.includes('moved aside')))
-    const problems = greymx.log().filter((line) => line.includes('store is down'))
+    const problems = greymx.log().filter((line) => line.includes('store takes no writes'))
     assert.ok(problems.length < 5, `the log repeats itself:\n${problems.join('\n')}`)
     assert.ok(
       problems.every((line) => /problem="LMDB: (No space left|Input\/output)/.test(line)),
