@@ -673,9 +673,9 @@ test('mail of authenticated users says to whom they have written, and others’ 
 
 test('a flood from one network is kept to a bound, passes nobody, and keeps nobody out', async () => {
   for (const flooding of [
-    { address: (index: number) => `192.0.2.${index % 200}`, other: '198.51.100.1', neighbour: '192.0.2.250' },
+    { address: (index: number) => `192.0.2.${index % 20}`, other: '198.51.100.1', neighbour: '192.0.2.250' },
     {
-      address: (index: number) => `2001:db8:0:${(index % 200).toString(16)}::1`,
+      address: (index: number) => `2001:db8:0:${(index % 20).toString(16)}::1`,
       other: '2001:db8:1::1',
       neighbour: '2001:db8:0:fa00::1',
     },
@@ -684,17 +684,17 @@ test('a flood from one network is kept to a bound, passes nobody, and keeps nobo
     const { attempt, outcomeOf, wait } = bench
     const store = bench.store as MemoryStore
     let largest = 0
-    for (let index = 0; index < 20_000; index += 1) {
+    for (let index = 0; index < 2000; index += 1) {
       const outcome = await outcomeOf({
         address: flooding.address(index),
         sender: `bot${index}@spam${index}.test`,
         isNamed: false,
       })
       assert.equal(outcome.verdict, 'tempfail')
-      if (index === 10_000) largest = store.size
+      if (index === 1000) largest = store.size
     }
-    // The triplets that are kept, with what the loop breaker has of them, the tallies, and the slots of 200 addresses.
-    assert.ok(store.size < 2 * 50 + 300 + 2 * 16 * 200, String(store.size))
+    // The triplets that are kept, with what the loop breaker has of them, the tallies, and the slots of 20 addresses.
+    assert.ok(store.size < 2 * 50 + 300 + 2 * 16 * 20, String(store.size))
     assert.ok(store.size < largest * 1.2, `${store.size}, ${largest} half-way`)
 
     // A stranger elsewhere waits as ever, and so does one in the network for whom SPF speaks.
@@ -712,7 +712,7 @@ test('a flood from one network is kept to a bound, passes nobody, and keeps nobo
     const retry = await outcomeOf(neighbour)
     assert.deepEqual([retry.reason, retry.waited], ['retry', 85 * MINUTE])
     assert.equal(await attempt(neighbour), 'known')
-    for (let index = 20_000; index < 21_000; index += 1)
+    for (let index = 2000; index < 2100; index += 1)
       assert.equal(
         (
           await outcomeOf({
