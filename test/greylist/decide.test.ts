@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Decision, decide, strongest, type Times } from '../../src/greylist/decide.ts'
+import { type Decision, decide, isExtensionDue, strongest, type Times } from '../../src/greylist/decide.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 
 const MINUTE = 60_000
@@ -254,4 +254,13 @@ test('of several entries, a pass speaks most, and else the longest wait, in what
   ])
     assert.deepEqual(strongest(entries), { ...older, added: false })
   assert.deepEqual(strongest([undefined]), { passed: false, age: 0, added: true })
+})
+
+test('a pass in use is written again after a 64th of its lifetime, or after an hour where that is less', () => {
+  for (const [lifetime, due] of [
+    [64_000, 1000],
+    [64 * HOUR, HOUR],
+    [36 * DAY, HOUR],
+  ] as const)
+    assert.deepEqual([isExtensionDue(due - 1, lifetime), isExtensionDue(due, lifetime)], [false, true])
 })
