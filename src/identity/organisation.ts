@@ -8,7 +8,7 @@ const { getDomain } = require('tldts') as typeof import('tldts')
 
 /** The registrable domain of `name`, or `name` itself if it has none. */
 export function organisationOf(name: string): string {
-  return getDomain(name, { allowPrivateDomains: false, extractHostname: false }) ?? name
+  return domainAbove(name, false) ?? name
 }
 
 /**
@@ -16,5 +16,11 @@ export function organisationOf(name: string): string {
  * if there is none.
  */
 export function ownerOf(name: string): string | undefined {
-  return getDomain(name, { allowPrivateDomains: true, extractHostname: false }) ?? undefined
+  return domainAbove(name, true)
+}
+
+function domainAbove(name: string, allowPrivateDomains: boolean): string | undefined {
+  // The library reads the literal [192.0.2.1] as a name below the domain `2.1]`.
+  if (name.startsWith('[')) return undefined
+  return getDomain(name, { allowPrivateDomains, extractHostname: false }) ?? undefined
 }
