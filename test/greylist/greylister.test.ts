@@ -984,3 +984,39 @@ test('a store that fails at any step gives the configured answer, or does no har
     assert.deepEqual([first, await attempt()], reasons, operation)
   }
 })
+
+test('a domain counts for a carrier if half of what the carrier has sent is back with it', async () => {
+  const through = (domain: string): From => ({
+    wide: `spf:${domain}`,
+    carriers: ['bulk.example'],
+    sender: `a@${domain}`,
+  })
+  const { attempt, wait } = setUp({ maxDeferrals: 0 })
+  for (const domain of ['away.test', 'one.test', 'two.test'])
+    assert.equal(await attempt(through(domain)), 'new')
+  wait(5 * MINUTE)
+  // Of three, one is back with the first domain, so that only the second one counts, and one more is needed.
+  for (const domain of ['one.test', 'two.test']) assert.equal(await attempt(through(domain)), 'retry')
+  assert.equal(await attempt(through('three.test')), 'new')
+  wait(5 * MINUTE)
+  assert.equal(await attempt(through('three.test')), 'retry')
+  assert.equal(await attempt(through('four.test')), 'carrier')
+})
+
+test('a host’s domain that is whitelisted does not count while most of what its mail servers send stays away', async () => {
+  const bench = setUp({ maxDeferrals: 0, autoWhitelist: { after: 9, spacing: HOUR, lifetime: 36 * DAY } })
+  const { attempt, wait } = bench
+  const wide = 'host:farm.example'
+  for (let bot = 0; bot < 12; bot += 1)
+    await attempt({ wide, isMail: true, address: `100.${bot}.1.1`, sender: `bot${bot}@spam.test` })
+  for (const [index, domain] of ['one.test', 'two.test', 'three.test'].entries()) {
+    const address = `203.${index}.1.1`
+    await firstPass(bench, { wide: `spf:${domain}`, host: 'farm.example', address, sender: `a@${domain}` }, 0)
+    wait(HOUR)
+  }
+  const next = { wide, isMail: true, sender: 'x@new.test' } as const
+  assert.equal(await attempt({ ...next, address: '100.200.1.1' }), 'new')
+  // Once what stays away is forgotten, the whitelist counts again.
+  wait(3 * DAY)
+  assert.equal(await attempt({ ...next, address: '100.201.1.1' }), 'auto-whitelist')
+})
