@@ -1,0 +1,80 @@
+// Tests of keys across kinds and hosts: no key is read as another kind's, and all hosts make the same ones.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseAddress } from '../../src/address.ts'
+import {
+  attemptRef,
+  creditKey,
+  expectKey,
+  hostsInNetwork,
+  loopKey,
+  loopNetworkKey,
+  repliesKey,
+  replyKey,
+  slotKeys,
+  tallyKey,
+  tripletDigest,
+  tripletKey,
+  whitelistKeys,
+  witnessKeys,
+} from '../../src/greylist/keys.ts'
+import { parseIp } from '../../src/ip.ts'
+
+const [sender, recipient] = [parseAddress('a@example.org'), parseAddress('u@example.com')]
+const [name, network] = ['host:example.org', '198.51.100.0/24']
+
+function slotsOf(text: string, slot: number) {
+  return slotKeys(parseIp(text) ?? assert.fail(text), slot)
+}
+
+test('each kind of key begins with a letter of its own', () => {
+  const kinds: Record<string, readonly string[]> = {
+    triplet: [tripletKey(name, sender.normal, recipient), tripletKey(name, '', undefined)],
+    first: [loopKey('first', sender.normal, recipient)],
+    spacing: [loopKey('spacing', sender.normal, recipient)],
+    counted: [loopKey('counted', sender.normal, recipient)],
+    network: [loopNetworkKey(network, sender.normal, recipient)],
+    expected: [expectKey(recipient), expectKey(recipient, 'example.org')],
+    reply: [replyKey(recipient, sender)],
+    replies: [repliesKey(recipient)],
+    credit: [creditKey(name)],
+    slot: [slotsOf('192.0.2.7', 3).entry, slotsOf('2001:db8::7', 3).entry],
+    holder: [slotsOf('192.0.2.7', 3).holder, slotsOf('2001:db8::7', 3).holder],
+    tally: [tallyKey(name), tallyKey(hostsInNetwork(name, network))],
+    listed: [whitelistKeys(name).listed],
+    passes: [whitelistKeys(name).passes],
+    listedSpacing: [whitelistKeys(name).spacing],
+    ...Object.fromEntries(
+      Object.entries(witnessKeys(name, 'networks', network)).map(([kind, key]) => [
+        kind,
+        [key, witnessKeys(name, 'senders', 'example.org')[kind as 'witness' | 'count' | 'enough']],
+      ]),
+    ),
+  }
+  const letters = new Map<string, string>()
+  for (const [kind, keys] of Object.entries(kinds)) {
+    assert.equal(new Set(keys).size, keys.length, keys.join(' '))
+    for (const key of keys) {
+      assert.match(key, /^[a-z]:/)
+      const letter = key.charAt(0)
+      assert.equal(letters.get(letter) ?? kind, kind, key)
+      letters.set(letter, kind)
+    }
+  }
+  assert.equal(letters.size, Object.keys(kinds).length)
+})
+
+test('an IPv4 address has slots of its own, and so have the addresses of one /56 together', () => {
+  assert.notEqual(slotsOf('192.0.2.7', 3).entry, slotsOf('192.0.2.6', 3).entry)
+  assert.notEqual(slotsOf('192.0.2.7', 3).entry, slotsOf('192.0.2.7', 4).entry)
+  assert.deepEqual(slotsOf('2001:db8:0:a0ff::1', 3), slotsOf('2001:db8:0:a001::2', 3))
+  assert.notDeepEqual(slotsOf('2001:db8:0:a0ff::1', 3), slotsOf('2001:db8:0:a1ff::1', 3))
+})
+
+// All hosts of a fleet share one store, also while they are upgraded one by one, and the operator finds the lines of a
+// deferral in the logs of all of them.
+test('references and digests are the same on every host, of whatever version', () => {
+  assert.equal(attemptRef('a@example.org', recipient), '5a46107e') // FNV-1a
+  assert.equal(tripletDigest('a@example.org', recipient), 74180017543453) // the first 48 bits of SHA-256, plus 1
+})
