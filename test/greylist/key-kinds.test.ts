@@ -68,6 +68,7 @@ test('each kind of key begins with a letter of its own', () => {
 test('an IPv4 address has slots of its own, and so have the addresses of one /56 together', () => {
   assert.notEqual(slotsOf('192.0.2.7', 3).entry, slotsOf('192.0.2.6', 3).entry)
   assert.notEqual(slotsOf('192.0.2.7', 3).entry, slotsOf('192.0.2.7', 4).entry)
+  assert.match(slotsOf('192.0.2.7', 3).entry, /192\.0\.2\.7\/32/)
   assert.deepEqual(slotsOf('2001:db8:0:a0ff::1', 3), slotsOf('2001:db8:0:a001::2', 3))
   assert.notDeepEqual(slotsOf('2001:db8:0:a0ff::1', 3), slotsOf('2001:db8:0:a1ff::1', 3))
 })
@@ -76,5 +77,6 @@ test('an IPv4 address has slots of its own, and so have the addresses of one /56
 // deferral in the logs of all of them.
 test('references and digests are the same on every host, of whatever version', () => {
   assert.equal(attemptRef('a@example.org', recipient), '5a46107e') // FNV-1a
+  assert.equal(attemptRef('a12@example.org', recipient), '06affc49')
   assert.equal(tripletDigest('a@example.org', recipient), 74180017543453) // the first 48 bits of SHA-256, plus 1
 })

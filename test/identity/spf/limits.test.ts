@@ -1,0 +1,121 @@
+// Tests of the budgets of an SPF evaluation, each at its last permitted value and at the next.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { check, DOMAIN, IPV4, inMemory, mx, txt, type Zone } from './support.ts'
+
+/** A record of this many characters that passes for the client. */
+function recordOf(length: number, start = `v=spf1 ip4:${IPV4}`): string {
+  const [filler, end] = [' ip4:198.51.100.1', ' -all']
+  const rest = length - start.length - end.length
+  const text = `${start}${filler.repeat(Math.floor(rest / filler.length))}${' '.repeat(rest % filler.length)}${end}`
+  assert.equal(text.length, length)
+  return text
+}
+
+async function resultOf(zone: Zone, question: Parameters<typeof check>[1] = {}): Promise<string> {
+  return (await check(inMemory(zone), question)).result
+}
+
+test('records have 8192 characters together', async () => {
+  for (const [length, result] of [
+    [8192, 'pass'],
+    [8193, 'unknown'],
+  ] as const) {
+    assert.equal(await resultOf({ [DOMAIN]: txt(recordOf(length)) }), result)
+    const own = recordOf(1000, 'v=spf1 include:list.example.net')
+    assert.equal(
+      await resultOf({ [DOMAIN]: txt(own), 'list.example.net': txt(recordOf(length - 1000)) }),
+      result,
+    )
+  }
+})
+
+test('hosts have 1000 addresses together', async () => {
+  const others = (count: number) => Array.from({ length: count }, (_, n) => `198.51.${n >> 8}.${n & 255}`)
+  for (const [count, result] of [
+    [1000, 'pass'],
+    [1001, 'unknown'],
+  ] as const) {
+    const zone: Zone = {
+      [DOMAIN]: txt('v=spf1 a:one.example.net a:two.example.net -all'),
+      'one.example.net': { A: others(600) },
+      'two.example.net': { A: [...others(count - 601), IPV4] },
+    }
+    assert.equal(await resultOf(zone), result)
+    // Where the evaluation ends before it gets to so many, they still may not pass.
+    const early = { ...zone, [DOMAIN]: txt(`v=spf1 ip4:${IPV4} a:one.example.net a:two.example.net -all`) }
+    assert.equal(await resultOf(early), result)
+  }
+})
+
+test('an evaluation asks 40 questions', async () => {
+  // Four terms with ten hosts each: the record, four MX, and the hosts' addresses.
+  for (const [hosts, result] of [
+    [35, 'pass'],
+    [36, 'unknown'],
+  ] as const) {
+    const names = ['a', 'b', 'c', 'd'].map((letter) => `${letter}.example.net`)
+    const counts = names.map((_, index) => Math.min(10, Math.max(0, hosts - 10 * index)))
+    const zone: Zone = {
+      [DOMAIN]: txt(`v=spf1 ${names.map((name) => `mx:${name}`).join(' ')} -all`),
+      ...Object.fromEntries(
+        names.map((name, index) => [
+          name,
+          { MX: Array.from({ length: counts[index] ?? 0 }, (_, n) => mx(n, `h${n}.${name}`)) },
+        ]),
+      ),
+      ...Object.fromEntries(
+        names.flatMap((name, index) =>
+          Array.from({ length: counts[index] ?? 0 }, (_, n) => [
+            `h${n}.${name}`,
+            { A: [index * 10 + n === hosts - 1 ? IPV4 : '198.51.100.1'] },
+          ]),
+        ),
+      ),
+    }
+    assert.equal(await resultOf(zone), result, String(hosts))
+  }
+})
+
+test('a local part and a HELO name are read up to 512 characters', async () => {
+  const zone = inMemory({
+    [DOMAIN]: txt('v=spf1 exists:%{l1-}.l.example.net exists:%{h1-}.h.example.net -all'),
+  })
+  for (const end of ['ab', 'abc']) {
+    const text = `${'x-'.repeat(255)}${end}`
+    const asked: string[] = []
+    await check(
+      (name, type) => {
+        asked.push(name)
+        return zone(name, type)
+      },
+      { local: text, helo: text },
+    )
+    assert.deepEqual(asked, [DOMAIN, 'ab.l.example.net', 'ab.h.example.net'], String(text.length))
+  }
+})
+
+test('a label of a name has 63 characters, and a name 253', async () => {
+  const [label, next] = ['x'.repeat(63), 'x'.repeat(64)]
+  for (const [name, result] of [
+    [`${label}.example.net`, 'pass'],
+    [`${next}.example.net`, 'neutral'],
+  ] as const)
+    assert.equal(
+      await resultOf({
+        [DOMAIN]: txt(`v=spf1 a:${name} ?all`),
+        [`${label}.example.net`]: { A: [IPV4] },
+        [`${next}.example.net`]: { A: [IPV4] },
+      }),
+      result,
+    )
+  const longest = `${`${label}.`.repeat(3)}${'x'.repeat(49)}.example.net`
+  assert.equal(longest.length, 253)
+  const record = txt(`v=spf1 ip4:${IPV4} -all`)
+  assert.equal(await resultOf({ [longest]: record }, { domain: longest }), 'pass')
+  assert.equal(await resultOf({ [`x${longest}`]: record }, { domain: `x${longest}` }), 'none')
+  assert.equal(await resultOf({ [`${next}.net`]: record }, { domain: `${next}.net` }), 'none')
+  assert.equal(await resultOf({ localhost: record }, { domain: 'localhost' }), 'none')
+  assert.equal(await resultOf({ 'a..net': record }, { domain: 'a..net' }), 'none')
+})
