@@ -140,3 +140,11 @@ test('recipients that are judged together get the longest deferral, also in what
   )
   assert.equal(message.header(undefined), undefined)
 })
+
+test('of recipients that wait equally long, the reply has the reference of the first', async () => {
+  const { message } = messageWith(
+    ['first', 'second'].map((ref) => ({ ...DEFERRAL, ref })),
+    '451 {ref}',
+  )
+  assert.equal(textOf(await message.judgeTogether([user, user], { mta: undefined })), 'first')
+})

@@ -179,3 +179,124 @@ test('carriers are the organisations of others whose records pass the client, an
   assert.deepEqual(await carriersOf('203.0.113.7'), ['pass', 'carrier.example', 'backbone.example'])
   assert.equal(asked, before)
 })
+
+test('512 evaluations run at once, and the next is not made', async () => {
+  const waiting: Array<() => void> = []
+  const standings = standingsWith(async () => {
+    await new Promise<void>((resolve) => waiting.push(resolve))
+    return record('v=spf1 ip4:10.0.0.0/14 -all')
+  })
+  const asked = Array.from({ length: 513 }, (_, n) => standing(standings, `10.${n >> 8}.${n & 255}.1`))
+  assert.equal(await asked.at(-1), 'unknown')
+  assert.equal(waiting.length, 512)
+  for (const answer of waiting) answer()
+  assert.ok((await Promise.all(asked.slice(0, -1))).every((each) => each === 'pass'))
+})
+
+test('the states of a record are forgotten a day after the first of them, to the millisecond', async () => {
+  for (const [elapsed, expected] of [
+    [86_400_000, 'open'],
+    [86_400_001, 'pass'],
+  ] as const) {
+    const clock = { now: 1000 }
+    let network = 0
+    const standings = standingsWith(
+      () => record(`v=spf1 ip4:10.${network}.0.0/16 -all`),
+      () => clock.now,
+    )
+    for (network = 0; network < 16; network += 1)
+      assert.equal(await standing(standings, `10.${network}.0.1`), 'pass')
+    clock.now += elapsed
+    assert.equal(await standing(standings, '10.16.0.1'), expected)
+  }
+})
+
+test('a record whose states are too many in one family still counts in the other', async () => {
+  let named = ''
+  const standings = standingsWith(() => record(`v=spf1 ${named} -all`))
+  for (let bot = 0; bot < 17; bot += 1) {
+    named = `ip4:10.${bot}.0.1`
+    await standing(standings, `10.${bot}.0.1`)
+  }
+  named = 'ip4:10.99.0.1 ip6:2001:db8::/32'
+  assert.equal(await standing(standings, '10.99.0.1'), 'open')
+  assert.equal(await standing(standings, '2001:db8::1'), 'pass')
+})
+
+test('an answer is kept for one client, and that there is no record for all of them', async () => {
+  for (const [text, asked] of [
+    ['v=spf1 ip4:10.0.0.0/8 -all', 2],
+    ['v=spf1 -all', 2],
+    ['no record', 1],
+  ] as const) {
+    let count = 0
+    const standings = standingsWith(
+      () => {
+        count += 1
+        return { value: [[text]], expiresAt: 2000 }
+      },
+      () => 1000,
+    )
+    for (const client of ['10.0.0.1', '10.0.0.2', '10.0.0.1']) await standing(standings, client)
+    assert.equal(count, asked, text)
+  }
+})
+
+test('an answer that depends on the sender is kept for nobody', async () => {
+  let count = 0
+  const standings = standingsWith(
+    (name) => {
+      count += 1
+      return {
+        value: name.startsWith('a.') ? ['127.0.0.2'] : [['v=spf1 exists:%{l}.example.net -all']],
+        expiresAt: 2000,
+      }
+    },
+    () => 1000,
+  )
+  for (let time = 0; time < 2; time += 1) await standing(standings, '10.0.0.1')
+  assert.equal(count, 4)
+})
+
+test('a domain whose DNS fails is asked again at once', async () => {
+  let count = 0
+  const standings = standingsWith(
+    () => {
+      count += 1
+      return { error: new Error('SERVFAIL'), expiresAt: 2000 }
+    },
+    () => 1000,
+  )
+  for (let time = 0; time < 2; time += 1) assert.equal(await standing(standings, '10.0.0.1'), 'unknown')
+  assert.equal(count, 2)
+})
+
+test('questions for a domain that vouches for its client are given back to the client’s network', async () => {
+  const refunded: string[] = []
+  const standings = new SpfStandings({
+    ask: async (name) => record(name === 'own.example.org' ? 'v=spf1 ip4:10.0.0.1 -all' : 'v=spf1 +all'),
+    withTimeout: (_, answer) => answer,
+    refund: ({ network, organisation }) => refunded.push(`${network} ${organisation}`),
+  })
+  assert.equal(await standing(standings, '10.0.0.1', 'open.example.org'), 'open')
+  assert.deepEqual(refunded, [])
+  assert.equal(await standing(standings, '10.0.0.1', 'own.example.org'), 'pass')
+  assert.deepEqual(refunded, ['10.0.0.0/24 example.org'])
+})
+
+test('a time-out is shared by the clients of one network that ask for one organisation', async () => {
+  const subjects: string[] = []
+  const standings = new SpfStandings({
+    ask: async () => record('v=spf1 -all'),
+    withTimeout: (subject) => {
+      subjects.push(subject)
+      return Promise.resolve(undefined)
+    },
+    refund() {},
+  })
+  assert.equal(await standing(standings, '10.0.0.1', 'a.example.org'), 'unknown')
+  assert.equal(await standing(standings, '10.0.0.2', 'b.example.org'), 'unknown')
+  assert.equal(await standing(standings, '10.0.1.2', 'b.example.org'), 'unknown')
+  assert.equal(new Set(subjects).size, 2)
+  assert.equal(subjects[0], subjects[1])
+})
