@@ -20,13 +20,17 @@ function messageWith(
 ) {
   const next = outcomes.values()
   const reported: Outcome[] = []
+  const times: number[] = []
   const message = new Message(
     {
       greylister: {
         prepare: () => undefined,
         judge: async (attempt) => ({ ...(next.next().value ?? assert.fail('no outcome is left')), attempt }),
       },
-      report: (outcome) => reported.push(outcome),
+      report: (outcome, time) => {
+        reported.push(outcome)
+        times.push(time)
+      },
       reply: parseReplyTemplate(reply),
       hostName: 'greymx.example.com',
       now: () => new Date(Date.UTC(2026, 0, 2, 3, 4, 5)),
@@ -38,7 +42,7 @@ function messageWith(
       certificate: undefined,
     },
   )
-  return { message, reported }
+  return { message, reported, times }
 }
 
 function textOf(answer: Answer): string {
@@ -147,4 +151,26 @@ test('of recipients that wait equally long, the reply has the reference of the f
     '451 {ref}',
   )
   assert.equal(textOf(await message.judgeTogether([user, user], { mta: undefined })), 'first')
+})
+
+test('recipients that are judged together and all pass are reported each for itself', async () => {
+  const { message, reported } = messageWith([PASS, { ...PASS, reason: 'known', waited: 0 }])
+  assert.deepEqual(await message.judgeTogether([user, undefined], { mta: undefined }), { kind: 'pass' })
+  assert.deepEqual(
+    reported.map(({ reason, waited }) => [reason, waited]),
+    [
+      ['retry', 240_000],
+      ['known', 0],
+    ],
+  )
+})
+
+test('the time that a verdict took is reported with it', async () => {
+  const startedAt = performance.now()
+  const { message, times } = messageWith([PASS, PASS, PASS])
+  await message.judge(user, { mta: undefined })
+  await message.judgeTogether([user, user], { mta: undefined })
+  const elapsed = performance.now() - startedAt
+  assert.equal(times.length, 3)
+  for (const time of times) assert.ok(time >= 0 && time <= elapsed, `${time} of ${elapsed} ms`)
 })

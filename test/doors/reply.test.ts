@@ -150,3 +150,14 @@ test('a text that is taken makes a temporary reply, whatever it is filled with',
     { numRuns: 3000 },
   )
 })
+
+test('a reply has 32 lines of 400 characters', () => {
+  const line = 'x'.repeat(400)
+  assert.equal(parseReplyTemplate(`451 ${line}${`\n${line}`.repeat(31)}`).fill(VALUES).lines.length, 32)
+  assert.throws(() => parseReplyTemplate(`451 a${'\nb'.repeat(32)}`), {
+    message: 'expected 32 lines at most, found 33',
+  })
+  assert.throws(() => parseReplyTemplate(`451 ${line}x`), {
+    message: 'expected 400 characters a line at most, found 401',
+  })
+})

@@ -3,7 +3,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { comesBack, crowdTimes, DEFERRAL, isCrowd, returnIn, tallyIn } from '../../src/greylist/evidence.ts'
+import { parseAddress } from '../../src/address.ts'
+import type { Attempt } from '../../src/attempt.ts'
+import {
+  comesBack,
+  crowdTimes,
+  DEFERRAL,
+  Evidence,
+  isCrowd,
+  provableNames,
+  returnIn,
+  tallyIn,
+  waitingIn,
+} from '../../src/greylist/evidence.ts'
+import type { Identity } from '../../src/identity/identity.ts'
+import { parseIp } from '../../src/ip.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -71,4 +85,72 @@ test('a crowd is four or more that wait, if fewer have come back', () => {
     assert.equal(isCrowd(times, { ...identity, spf: 'pass' }, tally), false)
     assert.equal(isCrowd({ ...times, delay: MINUTE - 1 }, { ...identity, spf: 'none' }, tally), false)
   }
+})
+
+test('however many came back, no fewer than none are waiting', () => {
+  assert.equal(waitingIn({ deferred: 1, returned: 3 }), 0)
+  assert.equal(waitingIn({ deferred: 3, returned: 1 }), 2)
+})
+
+test('there are crowds from a delay of a minute on', () => {
+  const identity = { id: 'n', names: ['n'], carriers: [], network: 'n', isNamed: false, spf: 'none' } as const
+  const times = { delay: MINUTE, retryWindow: DAY, lifetime: DAY }
+  assert.equal(isCrowd(times, identity, { deferred: 4, returned: 0 }), true)
+})
+
+test('what a name has shown is enough to list it if it would come back with one more return', () => {
+  const count = (deferred: number, returned: number): number => {
+    let sum = 0
+    for (let n = 0; n < deferred; n += 1) sum += DEFERRAL
+    for (let n = 0; n < returned; n += 1) sum += returnIn(tallyIn(sum))
+    return sum
+  }
+  for (const [deferred, returned, isEnough, told] of [
+    [0, 0, true, 'n'],
+    [1, 0, true, 'n(0/1)'],
+    [3, 0, true, 'n(0/3)'],
+    [4, 0, false, 'n(0/4)'],
+    [4, 4, true, 'n(4/4)'],
+    [15, 11, true, 'n(11/15)'],
+    [16, 11, false, 'n(11/16)'],
+  ] as const) {
+    const evidence = new Evidence(['other', 'n'], [DEFERRAL, count(deferred, returned)])
+    assert.deepEqual([evidence.isEnough('n'), evidence.describe('n')], [isEnough, told])
+    assert.equal(evidence.describe('other'), 'other(0/1)')
+    assert.equal(evidence.describe('nobody'), 'nobody')
+    assert.equal(evidence.isEnough('nobody'), true)
+  }
+})
+
+test('a client proves its names, a host’s only for its own address unless it handles mail', () => {
+  const attempt = (address: string): Attempt => ({
+    client: { address: parseIp(address) },
+    authenticated: false,
+    sender: parseAddress('a@example.org'),
+    recipient: undefined,
+  })
+  const identityOf = (network: string, isMail: boolean): Identity => ({
+    id: 'spf:example.org',
+    names: ['spf:example.org', 'host:farm.example', network],
+    carriers: [],
+    network,
+    spf: 'pass',
+    host: { domain: 'farm.example', isMail },
+    isNamed: true,
+  })
+  for (const [address, network, isMail, proven] of [
+    ['192.0.2.7', 'network:192.0.2.0/24', false, ['host:farm.example+192.0.2.7']],
+    ['2001:db8::7', 'network:2001:db8::/64', false, ['host:farm.example+network:2001:db8::/64']],
+    [
+      '192.0.2.7',
+      'network:192.0.2.0/24',
+      true,
+      ['host:farm.example+network:192.0.2.0/24', 'host:farm.example'],
+    ],
+  ] as const)
+    assert.deepEqual(provableNames(attempt(address), identityOf(network, isMail)), [
+      'spf:example.org',
+      ...proven,
+      network,
+    ])
 })

@@ -1020,3 +1020,41 @@ test('a host’s domain that is whitelisted does not count while most of what it
   wait(3 * DAY)
   assert.equal(await attempt({ ...next, address: '100.201.1.1' }), 'auto-whitelist')
 })
+
+test('a retry from another network is awaited for twelve hours, to the millisecond', async () => {
+  for (const [waited, expected] of [
+    [12 * HOUR - 1, 'retry'],
+    [12 * HOUR, 'new'],
+  ] as const) {
+    const { attempt, wait } = setUp()
+    const wide = 'spf:example.org'
+    await attempt({ address: '192.0.2.7', wide })
+    wait(waited)
+    assert.equal(await attempt({ address: '198.51.100.7', wide }), expected)
+  }
+})
+
+// A retry that comes to another host must not find the triplet as it was before the pass.
+test('a pass is written before the MTA has its answer', async () => {
+  let written = 0
+  const { attempt, wait } = setUp({ maxDeferrals: 3 }, (store) => {
+    const pass = store.pass.bind(store)
+    return Object.assign(store, {
+      pass: async (key: string, lifetime: number) => {
+        await nextTurn()
+        await pass(key, lifetime)
+        written += 1
+      },
+    })
+  })
+  await attempt({ wide: 'spf:example.org' })
+  wait(5 * MINUTE)
+  assert.equal(await attempt({ wide: 'spf:example.org' }), 'retry')
+  assert.equal(written, 2)
+  for (let n = 0; n < 3; n += 1) {
+    await attempt({ address: `100.${n}.1.1`, sender: 'loop@example.net' })
+    wait(5 * MINUTE)
+  }
+  assert.equal(await attempt({ address: '100.9.1.1', sender: 'loop@example.net' }), 'max-deferrals')
+  assert.equal(written, 3)
+})

@@ -31,6 +31,7 @@ test('mutants that no test notices are named, and so are entries of the list tha
     start: 0,
     end: 1,
     replacement: '2',
+    reachedAt: 0,
     line: 7,
     before: 'f(1)',
     after: 'f(2)',

@@ -33,6 +33,8 @@ export interface Mutant {
   readonly start: number
   readonly end: number
   readonly replacement: string
+  /** Offset of code that runs whenever the changed code does. */
+  readonly reachedAt: number
   /** Line in the TypeScript file, from 1. */
   readonly line: number
   /** The changed lines before and after the change, each run of white space a single space. */
@@ -116,6 +118,8 @@ function mutantsIn(source: SourceFile, file: string, map: string): Mutant[] {
   const sourceMap = new SourceMap(JSON.parse(map))
   const mutants: Mutant[] = []
   const visit = (node: Node): void => {
+    // V8 counts an operator like ?? with its right operand, which may not be evaluated; the whole begins with the left one.
+    const nodeStart = node.getStart(source)
     for (const { start, end, replacement } of changesOf(node, source)) {
       const lineStart = text.lastIndexOf('\n', start - 1) + 1
       const newline = text.indexOf('\n', end)
@@ -125,6 +129,7 @@ function mutantsIn(source: SourceFile, file: string, map: string): Mutant[] {
         start,
         end,
         replacement,
+        reachedAt: nodeStart,
         line: lineIn(sourceMap, text, start),
         before: inOneLine(text.slice(lineStart, lineEnd)),
         after: inOneLine(text.slice(lineStart, start) + replacement + text.slice(end, lineEnd)),

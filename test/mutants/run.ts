@@ -128,7 +128,7 @@ function runsFor(
   const own = mutant.file.replace(/^src/, 'test').replace(/\.js$/, '.test.js')
   const distance = ({ file, direct }: UnitTest) => (file === own ? 0 : direct.has(mutant.file) ? 1 : 2)
   return measured
-    .filter(({ baseline }) => isReached(baseline.ranges.get(mutant.file) ?? [], mutant.start))
+    .filter(({ baseline }) => isReached(baseline.ranges.get(mutant.file) ?? [], mutant.reachedAt))
     .sort((a, b) => distance(a.test) - distance(b.test) || a.baseline.time - b.baseline.time)
     .map(({ test, baseline }) => ({
       file: test.file,
