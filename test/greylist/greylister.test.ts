@@ -1058,3 +1058,16 @@ test('a pass is written before the MTA has its answer', async () => {
   assert.equal(await attempt({ address: '100.9.1.1', sender: 'loop@example.net' }), 'max-deferrals')
   assert.equal(written, 3)
 })
+
+test('credit is counted for a day, to the millisecond', async () => {
+  for (const [elapsed, expected] of [
+    [DAY - 1, 'new'],
+    [DAY, 'credit'],
+  ] as const) {
+    const { attempt, wait } = setUp({ maxDeferrals: 0, credit: { messages: 1, perNetwork: 1 } })
+    const from = (user: string): From => ({ wide: 'spf:one.test', sender: `${user}@one.test` })
+    assert.equal(await attempt(from('a')), 'credit')
+    wait(elapsed)
+    assert.equal(await attempt(from('b')), expected)
+  }
+})
