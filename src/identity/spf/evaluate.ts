@@ -112,7 +112,6 @@ class Evaluation {
   #askingTerms = 0
   #voidLookups = 0
   #addresses = 0
-  #clientName: Promise<string> | undefined
   #asksForSender = false
   #lacksAnswers = false
 
@@ -311,14 +310,13 @@ class Evaluation {
   async #expand(spec: DomainSpec, domain: string): Promise<string> {
     const { client, local, domain: senderDomain, helo } = this.#question
     this.#asksForSender ||= spec.isOfSender
-    if (spec.needsClientName) this.#clientName ??= this.#findClientName(domain)
     const values: MacroValues = {
       client,
       local: local.slice(0, MAX_MACRO_VALUE),
       senderDomain,
       helo: helo.slice(0, MAX_MACRO_VALUE),
       domain,
-      clientName: (await this.#clientName) ?? 'unknown',
+      clientName: spec.needsClientName ? await this.#findClientName(domain) : '',
     }
     return expand(spec, values).toLowerCase()
   }

@@ -1,0 +1,104 @@
+// Tests of the names that macros make, as they are asked of DNS, and of the names that a record may have.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { check, DOMAIN, IPV4, IPV6, inMemory, txt, type Zone } from './support.ts'
+
+/** The names that are asked for an evaluation, save for the record's own. */
+async function askedFor(zone: Zone, question: Parameters<typeof check>[1] = {}): Promise<string[]> {
+  const asked: string[] = []
+  const answer = inMemory(zone)
+  await check((name, type) => {
+    asked.push(name)
+    return answer(name, type)
+  }, question)
+  assert.equal(asked.shift(), DOMAIN)
+  return asked
+}
+
+test('a macro is replaced by what it stands for, with the parts and in the order that it wants', async () => {
+  for (const [macro, expected, question] of [
+    ['%{s}', `bob@${DOMAIN}`, {}],
+    ['%{l}', 'bob', {}],
+    ['%{o}', DOMAIN, {}],
+    ['%{d}', DOMAIN, {}],
+    ['%{d2}', 'example.org', {}],
+    ['%{d9}', DOMAIN, {}],
+    ['%{dr}', 'org.example.sender', {}],
+    ['%{d2r}', 'example.sender', {}],
+    ['%{h}', 'mx.example.net', {}],
+    ['%{i}', '192.0.2.7', {}],
+    ['%{ir}', '7.2.0.192', {}],
+    ['%{v}', 'in-addr', {}],
+    ['%{v}', 'ip6', { client: IPV6 }],
+    ['%{l-}', 'a.b.c', { local: 'a-b-c' }],
+    ['%{l1r+-}', 'a', { local: 'a-b+c' }],
+    ['%{l1+}', 'b-c', { local: 'a+b-c' }],
+    ['%{L}', 'a%21%27%28%29%2ab', { local: "a!'()*b" }],
+    ['%{l}', "a!'()*b", { local: "a!'()*b" }],
+    ['%{L}', '%c3%a9', { local: 'é' }],
+    ['a%%b%-c', 'a%b%20c', {}],
+    ['a%_b', 'a b', {}],
+  ] as const)
+    assert.deepEqual(
+      await askedFor({ [DOMAIN]: txt(`v=spf1 exists:${macro}.example.net -all`) }, question),
+      [`${expected}.example.net`],
+      macro,
+    )
+})
+
+// RFC 7208 section 7.3: the domain itself, else a name below it, else any name that leads back to the address.
+test('%{p} prefers the names of the domain whose record is evaluated', async () => {
+  const names = ['mx.elsewhere.test', 'mx.list.example', 'mx.sender.example.org', 'liar.sender.example.org']
+  const zone: Zone = {
+    [DOMAIN]: txt('v=spf1 exists:%{p}.own.test include:list.example -all'),
+    'list.example': txt('v=spf1 exists:%{p}.list.test -all'),
+    '7.2.0.192.in-addr.arpa': { PTR: names },
+    ...Object.fromEntries(names.map((name) => [name, { A: [name.startsWith('liar') ? '192.0.2.8' : IPV4] }])),
+  }
+  const made = (asked: readonly string[]) =>
+    asked.filter((name) => name.endsWith('.test') && !names.includes(name))
+  assert.deepEqual(made(await askedFor(zone)), [
+    'mx.sender.example.org.own.test',
+    'mx.list.example.list.test',
+  ])
+  assert.deepEqual(made(await askedFor({ ...zone, '7.2.0.192.in-addr.arpa': {} })), [
+    'unknown.own.test',
+    'unknown.list.test',
+  ])
+  const elsewhere = await askedFor({ ...zone, '7.2.0.192.in-addr.arpa': { PTR: names.slice(0, 1) } })
+  assert.deepEqual(made(elsewhere), ['mx.elsewhere.test.own.test', 'mx.elsewhere.test.list.test'])
+})
+
+test('the last label of a name has a letter, and 63 characters at most', async () => {
+  for (const [label, result] of [
+    ['x'.repeat(63), 'neutral'],
+    ['x'.repeat(64), 'permerror'],
+    ['7', 'permerror'],
+    ['7x', 'neutral'],
+    ['x-', 'permerror'],
+    ['-x', 'permerror'],
+    ['x-7', 'neutral'],
+  ] as const)
+    for (const end of ['', '.'])
+      assert.equal(
+        (await check(inMemory({ [DOMAIN]: txt(`v=spf1 a:a.${label}${end} ?all`) }))).result,
+        result,
+        label.slice(0, 9),
+      )
+})
+
+test('a name that no DNS message can hold does not exist, and a name whose servers fail is not known', async () => {
+  for (const [code, result] of [
+    ['EBADNAME', 'pass'],
+    ['ENOTFOUND', 'pass'],
+    ['ENODATA', 'pass'],
+    ['ESERVFAIL', 'temperror'],
+    ['ETIMEOUT', 'temperror'],
+  ] as const)
+    assert.equal(
+      (await check(inMemory({ [DOMAIN]: txt(`v=spf1 a:a.test ip4:${IPV4} -all`), 'a.test': code }))).result,
+      result,
+      code,
+    )
+})
