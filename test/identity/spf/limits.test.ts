@@ -119,3 +119,11 @@ test('a label of a name has 63 characters, and a name 253', async () => {
   assert.equal(await resultOf({ localhost: record }, { domain: 'localhost' }), 'none')
   assert.equal(await resultOf({ 'a..net': record }, { domain: 'a..net' }), 'none')
 })
+
+test('a record counts once, however its name is written', async () => {
+  const zone = {
+    [DOMAIN]: txt(`v=spf1 include:LIST.Example.NET include:list.example.net ip4:${IPV4} -all`),
+    'list.example.net': txt(recordOf(6000, 'v=spf1').replace(' -all', ' ?all')),
+  }
+  assert.equal(await resultOf(zone), 'pass')
+})

@@ -35,6 +35,7 @@ test('what the terms of a record will need is asked at once, but for names that 
     ],
     ['include:a.test ip4:192.0.2.9 ptr ptr:b.test include:%{i}.test a:%{h} -all', ['a.test TXT']],
     ['include:a.test include:b.%{d} include:c.%{o1} -all', ['a.test TXT', `b.${DOMAIN} TXT`, 'c.org TXT']],
+    ['include:a.test include:b.%{v}.test -all', ['a.test TXT', 'b.in-addr.test TXT']],
     ['include:a.test all include:b.test', ['a.test TXT']],
     ['include:a.test redirect=b.test', ['a.test TXT', 'b.test TXT']],
     ['include:a.test redirect=%{i}.test', ['a.test TXT']],
