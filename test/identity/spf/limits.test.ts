@@ -43,6 +43,8 @@ test('hosts have 1000 addresses together', async () => {
       'two.example.net': { A: [...others(count - 601), IPV4] },
     }
     assert.equal(await resultOf(zone), result)
+    const nobody = { ...zone, 'two.example.net': { A: others(count - 600) } }
+    assert.equal(await resultOf(nobody), result === 'pass' ? 'fail' : 'unknown')
     // Where the evaluation ends before it gets to so many, they still may not pass.
     const early = { ...zone, [DOMAIN]: txt(`v=spf1 ip4:${IPV4} a:one.example.net a:two.example.net -all`) }
     assert.equal(await resultOf(early), result)
@@ -124,6 +126,34 @@ test('a record counts once, however its name is written', async () => {
   const zone = {
     [DOMAIN]: txt(`v=spf1 include:LIST.Example.NET include:list.example.net ip4:${IPV4} -all`),
     'list.example.net': txt(recordOf(6000, 'v=spf1').replace(' -all', ' ?all')),
+  }
+  assert.equal(await resultOf(zone), 'pass')
+})
+
+test('what stands behind the tenth term that asks passes nobody, and counts for nothing', async () => {
+  const lists: Zone = {
+    'none.example.net': txt('v=spf1 -all'),
+    'half.example.net': txt('v=spf1 ip4:128.0.0.0/1 -all'),
+  }
+  for (const [terms, isVouched] of [
+    [9, false],
+    [10, true],
+  ] as const)
+    for (const last of ['include:half.example.net -all', 'redirect=half.example.net']) {
+      const record = `v=spf1 ip4:${IPV4} ${'include:none.example.net '.repeat(terms)}${last}`
+      const answer = await check(inMemory({ ...lists, [DOMAIN]: txt(record) }))
+      assert.deepEqual([answer.result, answer.voucher !== undefined], ['pass', isVouched], `${terms} ${last}`)
+    }
+})
+
+test('a record that is included twice counts once', async () => {
+  const zone: Zone = {
+    [DOMAIN]: txt(`v=spf1 ip4:${IPV4} include:list.example.net include:hosts.example.net -all`),
+    'list.example.net': txt('v=spf1 include:hosts.example.net -all'),
+    'hosts.example.net': {
+      ...txt('v=spf1 a -all'),
+      A: Array.from({ length: 600 }, (_, n) => `10.0.${n >> 8}.${n & 255}`),
+    },
   }
   assert.equal(await resultOf(zone), 'pass')
 })

@@ -49,7 +49,7 @@ test('a macro is replaced by what it stands for, with the parts and in the order
 
 // RFC 7208 section 7.3: the domain itself, else a name below it, else any name that leads back to the address.
 test('%{p} prefers the names of the domain whose record is evaluated', async () => {
-  const names = ['mx.elsewhere.test', 'mx.list.example', 'mx.sender.example.org', 'liar.sender.example.org']
+  const names = ['mx.elsewhere.test', 'mx.list.example', 'liar.sender.example.org', 'mx.sender.example.org']
   const zone: Zone = {
     [DOMAIN]: txt('v=spf1 exists:%{p}.own.test include:list.example -all'),
     'list.example': txt('v=spf1 exists:%{p}.list.test -all'),
@@ -101,4 +101,17 @@ test('a name that no DNS message can hold does not exist, and a name whose serve
       result,
       code,
     )
+})
+
+test('a name that is too long for DNS loses its first labels, and no more of them than it must', async () => {
+  const label = 'x'.repeat(63)
+  const longest = `${`${label}.`.repeat(3)}${'x'.repeat(49)}.example.net`
+  assert.equal(longest.length, 253)
+  for (const [name, asked] of [
+    [longest, longest],
+    [`a.${longest}`, longest],
+    [`a.b.${longest}`, longest],
+    [`x${longest}`, longest.slice(64)],
+  ] as const)
+    assert.deepEqual(await askedFor({ [DOMAIN]: txt(`v=spf1 exists:${name} -all`) }), [asked])
 })
