@@ -37,7 +37,7 @@ export interface Mutant {
   readonly reachedAt: number
   /** Line in the TypeScript file, from 1. */
   readonly line: number
-  /** The changed lines before and after the change, each run of white space a single space. */
+  /** The changed lines before and after the change, each run of white space a single space; short ones with the line before. */
   readonly before: string
   readonly after: string
 }
@@ -113,6 +113,9 @@ export const PARSER_SETTINGS = JSON.stringify({
   include: ['src'],
 })
 
+/** Length of a line from which on it is told by itself, in characters. */
+const SHORT_LINE = 12
+
 function mutantsIn(source: SourceFile, file: string, map: string): Mutant[] {
   const { text } = source
   const sourceMap = new SourceMap(JSON.parse(map))
@@ -121,9 +124,12 @@ function mutantsIn(source: SourceFile, file: string, map: string): Mutant[] {
     // V8 counts an operator like ?? with its right operand, which may not be evaluated; the whole begins with the left one.
     const nodeStart = node.getStart(source)
     for (const { start, end, replacement } of changesOf(node, source)) {
-      const lineStart = text.lastIndexOf('\n', start - 1) + 1
+      const ownLine = text.lastIndexOf('\n', start - 1) + 1
       const newline = text.indexOf('\n', end)
       const lineEnd = newline === -1 ? text.length : newline
+      // A line like `return;` says nothing without the one before it.
+      const isShort = text.slice(ownLine, lineEnd).trim().length < SHORT_LINE
+      const lineStart = isShort ? text.lastIndexOf('\n', ownLine - 2) + 1 : ownLine
       mutants.push({
         file,
         start,
