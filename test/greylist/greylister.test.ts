@@ -1071,3 +1071,82 @@ test('credit is counted for a day, to the millisecond', async () => {
     assert.equal(await attempt(from('b')), expected)
   }
 })
+
+test('a pass lasts as long as it is used, and is not written for each message', async () => {
+  let written = 0
+  const { attempt, wait } = setUp({ maxDeferrals: 0 }, (store) => {
+    const pass = store.pass.bind(store)
+    return Object.assign(store, {
+      pass: (key: string, lifetime: number) => {
+        written += 1
+        return pass(key, lifetime)
+      },
+    })
+  })
+  await attempt()
+  wait(5 * MINUTE)
+  assert.equal(await attempt(), 'retry')
+  assert.equal(await attempt(), 'known')
+  assert.equal(written, 1)
+  for (let use = 0; use < 4; use += 1) {
+    wait(35 * DAY)
+    assert.equal(await attempt(), 'known')
+  }
+  wait(36 * DAY)
+  assert.equal(await attempt(), 'new')
+})
+
+test('a listing lasts as long as it is used, and is not written for each message', async () => {
+  let written = 0
+  const bench = setUp(
+    { maxDeferrals: 0, autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY } },
+    (store) => {
+      const pass = store.pass.bind(store)
+      return Object.assign(store, {
+        pass: (key: string, lifetime: number) => {
+          written += 1
+          return pass(key, lifetime)
+        },
+      })
+    },
+  )
+  const { attempt, wait } = bench
+  await firstPass(bench, {}, 1)
+  const before = written
+  for (let mail = 0; mail < 5; mail += 1)
+    assert.equal(await attempt({ sender: `a${mail}@b.test` }), 'auto-whitelist')
+  assert.equal(written, before)
+  for (let use = 0; use < 4; use += 1) {
+    wait(35 * DAY)
+    assert.equal(await attempt({ sender: `use${use}@b.test` }), 'auto-whitelist')
+  }
+  assert.equal(written, before + 4)
+  wait(36 * DAY)
+  assert.equal(await attempt({ sender: 'late@b.test' }), 'new')
+})
+
+test('to whom users write is noted only where that is set, and only of users who write to somebody', async () => {
+  for (const [learnReplies, sender, recipient, kept] of [
+    [DAY, 'u@example.com', 'friend@example.org', 2],
+    [undefined, 'u@example.com', 'friend@example.org', 0],
+    [DAY, '<>', 'friend@example.org', 0],
+    [DAY, 'u@example.com', undefined, 0],
+  ] as const) {
+    const store = new MemoryStore(() => 0)
+    const greylister = createGreylister({
+      settings: { ...SETTINGS, ...(learnReplies && { learnReplies }) },
+      exempt: () => ({ reason: 'authenticated', rule: 'rule' }),
+      investigate: () => assert.fail('DNS was asked'),
+      stores: { store },
+    })
+    await greylister.judge({
+      client: {},
+      authenticated: true,
+      sender: parseAddress(sender),
+      recipient: recipient === undefined ? undefined : parseAddress(recipient),
+    })
+    await nextTurn()
+    // The correspondent, and the number of all of them.
+    assert.equal(store.size, kept)
+  }
+})

@@ -90,3 +90,12 @@ test('a telephone number has 15 digits at most, and an address with five numbers
     ['j+tag', 'j'],
   ])
 })
+
+test('LISTSERV writes a star behind the list, and stars for dots and @ behind it', () => {
+  assertForms([
+    ['owner-list*joe**example*-org', 'owner-list*'],
+    itself('joe**example*-org'),
+    itself('list*joe*-example*-org'),
+    itself('list*joe**example'),
+  ])
+})

@@ -136,3 +136,12 @@ test('a customer below a company’s suffix is known by a name of its own, and n
     ['order-of-acme7.blogspot.com', 'nobody'],
   ])
 })
+
+// Seen on hosts, though RFC 952 allows neither.
+test('a name with an underscore, or with a hyphen at the end of a label, is a name', () => {
+  assertKinds([
+    ['mail-.example.org', 'mail'],
+    ['_mail.example.org', 'mail'],
+    [`mail.${'x'.repeat(64)}.example.org`, 'mail'],
+  ])
+})

@@ -114,7 +114,7 @@ export const PARSER_SETTINGS = JSON.stringify({
 })
 
 /** Length of a line from which on it is told by itself, in characters. */
-const SHORT_LINE = 12
+const SHORT_LINE = 16
 
 function mutantsIn(source: SourceFile, file: string, map: string): Mutant[] {
   const { text } = source

@@ -115,3 +115,40 @@ test('a name that is too long for DNS loses its first labels, and no more of the
   ] as const)
     assert.deepEqual(await askedFor({ [DOMAIN]: txt(`v=spf1 exists:${name} -all`) }), [asked])
 })
+
+test('a modifier that is not known may hold any macro, and nothing that is none', async () => {
+  for (const [modifier, result] of [
+    ['x=%{c}%{r}%{t}%{l}%{S}', 'pass'],
+    ['x=', 'pass'],
+    ['x=%{z}', 'permerror'],
+    ['x=%{l', 'permerror'],
+    ['x=%', 'permerror'],
+    ['redirect=%{c}.example.net', 'permerror'],
+    ['exp=%{t}.example.net', 'permerror'],
+  ] as const)
+    assert.equal(
+      (await check(inMemory({ [DOMAIN]: txt(`v=spf1 ip4:${IPV4} ${modifier} -all`) }))).result,
+      result,
+      modifier,
+    )
+})
+
+test('two names may have no records; a host without an IPv6 address is none of them, if it exists', async () => {
+  const record = `v=spf1 a:a.test a:b.test a:c.test ip4:${IPV4} ip6:${IPV6} -all`
+  const zone = (code: string): Zone => ({
+    [DOMAIN]: txt(record),
+    'a.test': code,
+    'b.test': code,
+    'c.test': code,
+  })
+  for (const [client, code, result] of [
+    [IPV4, 'ENOTFOUND', 'permerror'],
+    [IPV6, 'ENOTFOUND', 'permerror'],
+    [IPV4, 'ENODATA', 'permerror'],
+    [IPV6, 'ENODATA', 'pass'],
+  ] as const) {
+    assert.equal((await check(inMemory(zone(code)), { client })).result, result, `${client} ${code}`)
+    const two = inMemory({ ...zone(code), 'c.test': { A: ['192.0.2.9'], AAAA: ['2001:db8::9'] } })
+    assert.equal((await check(two, { client })).result, 'pass')
+  }
+})
