@@ -119,6 +119,7 @@ test('what a name has shown is enough to list it if it would come back with one 
     assert.equal(evidence.describe('other'), 'other(0/1)')
     assert.equal(evidence.describe('nobody'), 'nobody')
     assert.equal(evidence.isEnough('nobody'), true)
+    assert.deepEqual(evidence.tallyOf('nobody'), { deferred: 0, returned: 0 })
   }
 })
 

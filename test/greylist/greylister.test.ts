@@ -1150,3 +1150,11 @@ test('to whom users write is noted only where that is set, and only of users who
     assert.equal(store.size, kept)
   }
 })
+
+test('with keys of client and sender alone, nothing is asked of a recipient', async () => {
+  const { attempt, wait } = setUp({ learnReplies: DAY, credit: { messages: 0, perNetwork: 0 } })
+  const from = { wide: 'spf:example.org', recipient: '' }
+  assert.equal(await attempt(from), 'new')
+  wait(5 * MINUTE)
+  assert.equal(await attempt(from), 'retry')
+})

@@ -99,3 +99,8 @@ test('LISTSERV writes a star behind the list, and stars for dots and @ behind it
     itself('list*joe**example'),
   ])
 })
+
+test('a local part that is one number is an account, except below a domain for bounces', () => {
+  assertForms([itself('123456'), itself('1234567890123456')])
+  assertForms([['123456', '#']], 'bounce.example.org')
+})
