@@ -94,6 +94,7 @@ test('a telephone number has 15 digits at most, and an address with five numbers
 test('LISTSERV writes a star behind the list, and stars for dots and @ behind it', () => {
   assertForms([
     ['owner-list*joe**example*-org', 'owner-list*'],
+    ['owner-list*j**example*-org', 'owner-list*'],
     itself('joe**example*-org'),
     itself('list*joe*-example*-org'),
     itself('list*joe**example'),

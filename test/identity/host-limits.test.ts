@@ -37,6 +37,7 @@ test('a mail server has a number of four digits at most, or twice as many in all
     ['mail.k12.example.org', 'nobody'],
     ['mail.7.example.org', 'nobody'],
     ['mail.k7.x.example.org', 'mail'],
+    ['mail.k1.x2.example.org', 'mail'],
   ])
 })
 
