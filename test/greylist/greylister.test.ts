@@ -1158,3 +1158,38 @@ test('with keys of client and sender alone, nothing is asked of a recipient', as
   wait(5 * MINUTE)
   assert.equal(await attempt(from), 'retry')
 })
+
+test('who is exempt waits for nothing, whoever says so and whether or not the client is known', async () => {
+  const store = new MemoryStore(() => 0)
+  const network = 'network:192.0.2.0/24'
+  const identity: Identity = {
+    id: network,
+    names: [network],
+    carriers: [],
+    network,
+    spf: 'none',
+    isNamed: false,
+  }
+  const exemption = { reason: 'exempt-client', rule: 'list.example' } as const
+  const attempt: Attempt = {
+    client: { address: parseIp('192.0.2.7') },
+    authenticated: false,
+    sender: parseAddress('a@example.org'),
+    recipient: parseAddress('u@example.com'),
+  }
+  const passed = { attempt, verdict: 'pass', reason: 'exempt-client', waited: 0, retryIn: 0 } as const
+  for (const [exempt, findings, expected] of [
+    [exemption, {}, { ...passed, rule: 'list.example' }],
+    [undefined, { identity, exemption }, { ...passed, rule: 'list.example', identity: network }],
+    [undefined, {}, { ...passed, rule: 'no-address' }],
+  ] as const) {
+    const greylister = createGreylister({
+      settings: SETTINGS,
+      exempt: () => exempt,
+      investigate: async () => ({ identity: undefined, exemption: undefined, ...findings }),
+      stores: { store },
+    })
+    assert.deepEqual(await greylister.judge(attempt), expected)
+  }
+  assert.equal(store.size, 0)
+})

@@ -79,6 +79,7 @@ test('a telephone number has 15 digits at most, and an address with five numbers
     itself('12.34.56.78'),
     itself('06.12.34.56.78'),
     itself('123.456.789.012.345'),
+    ['list-return-1-2-3-4-5', 'list-return-#'],
     ['123.456.789.012.3456', '#'],
     itself('+12025550123'),
     itself('_+12025550123'),

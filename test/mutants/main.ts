@@ -28,15 +28,18 @@ const { values } = parseArgs({
   },
 })
 
+// An interrupted run removes its copies of the build, too.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+
 const root = process.cwd()
 const [files, tests] = [new RegExp(values.files), new RegExp(values.tests)]
 const report = await runMutants({
   root,
   files: (file) => files.test(file),
   tests: (file) => tests.test(file),
-  sample: values.sample === undefined ? undefined : Number(values.sample),
-  seed: Number(values.seed),
-  jobs: Number(values.jobs),
+  sample: values.sample === undefined ? undefined : wholeNumber('sample', values.sample),
+  seed: wholeNumber('seed', values.seed),
+  jobs: wholeNumber('jobs', values.jobs),
   equivalents: readEquivalents(await readFile(join(root, 'test/mutants/equivalent.yaml'), 'utf8')),
   say: console.error,
 })
@@ -44,3 +47,8 @@ console.log(formatReport(report))
 const problems = problemsOf(report)
 for (const problem of problems) console.log(problem)
 if (problems.length > 0) process.exitCode = 1
+
+function wholeNumber(option: string, text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new Error(`Cannot read --${option} ${text}: expected a number from 1`)
+  return Number(text)
+}

@@ -1,6 +1,6 @@
 // Makes the mutants of compiled files: copies with one small change each, as a programmer's slip would make it. They are
 // made of the JavaScript, which is the TypeScript without its types, as that is what runs. run.ts finds out which of
-// them the tests notice.
+// them the tests notice. The compiler calls its parser an unstable interface; package-lock.json pins the version.
 
 import { readFileSync } from 'node:fs'
 import { SourceMap } from 'node:module'

@@ -57,6 +57,8 @@ export async function runMutants(options: RunOptions): Promise<Report> {
     const files = [...new Set(tests.flatMap(({ all }) => [...all]))]
       .filter((file) => file.startsWith('src/') && options.files(sourceOf(file)))
       .sort()
+    if (files.length === 0)
+      throw new Error('Cannot make mutants: no file of src that a test imports was chosen')
     const all = mutantsOf(first.dir, files)
     const chosen = options.sample === undefined ? all : sampleOf(all, options.sample, options.seed)
     say(`${chosen.length} of ${all.length} mutants of ${files.length} files`)
@@ -83,7 +85,7 @@ export async function runMutants(options: RunOptions): Promise<Report> {
     )
     return { trials: trials.toSorted((a, b) => compare(a.mutant, b.mutant)), unmade }
   } finally {
-    await Promise.all(sandboxes.map((sandbox) => sandbox.remove()))
+    for (const sandbox of sandboxes) sandbox.remove()
   }
 }
 

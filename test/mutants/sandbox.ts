@@ -1,8 +1,8 @@
 // A copy of the build in which one mutant at a time is put, and processes that run test files in it.
 
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cp, mkdir, mkdtemp, readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Mutant, PARSER_SETTINGS } from './operators.ts'
@@ -36,23 +36,28 @@ export class Sandbox {
   /** The folder of the copy. */
   readonly dir: string
   readonly #root: string
+  readonly #removeFolder = () => rmSync(this.dir, { recursive: true, force: true })
 
   private constructor(root: string, dir: string) {
     this.#root = root
     this.dir = dir
+    process.once('exit', this.#removeFolder)
   }
 
   /** A copy of `root/build`, in which packages are found as in the build itself. */
   static async create(root: string): Promise<Sandbox> {
-    const dir = await mkdtemp(join(root, 'build', 'mutants-'))
+    const sandbox = new Sandbox(root, await mkdtemp(join(root, 'build', 'mutants-')))
+    const { dir } = sandbox
     for (const part of ['src', 'test'])
       await cp(join(root, 'build', part), join(dir, part), { recursive: true })
     writeFileSync(join(dir, 'tsconfig.json'), PARSER_SETTINGS)
-    return new Sandbox(root, dir)
+    return sandbox
   }
 
-  async remove(): Promise<void> {
-    await rm(this.dir, { recursive: true, force: true })
+  /** Removes the copy. One that is left is removed when the process exits. */
+  remove(): void {
+    process.off('exit', this.#removeFolder)
+    this.#removeFolder()
   }
 
   /** Runs a test file without a mutant, and notes which code it reaches. */
@@ -72,7 +77,7 @@ export class Sandbox {
         ranges.set(file, [...(ranges.get(file) ?? []), ...found])
       }
     }
-    await rm(dir, { recursive: true })
+    rmSync(dir, { recursive: true })
     return { result, time, ranges }
   }
 
