@@ -1193,3 +1193,23 @@ test('who is exempt waits for nothing, whoever says so and whether or not the cl
   }
   assert.equal(store.size, 0)
 })
+
+test('below a domain that is whitelisted, one first pass is enough for a host, also where two are needed', async () => {
+  const bench = setUp({ maxDeferrals: 0, autoWhitelist: { after: 2, spacing: HOUR, lifetime: 36 * DAY } })
+  const firstOf = async (from: From) => {
+    await firstPass(bench, from, 0)
+    bench.wait(HOUR)
+    return bench.attempt({ ...from, sender: `next@${from.address}.test`, recipient: 'v@example.com' })
+  }
+  const before = { wide: 'host:farm.example', address: '100.200.1.1', sender: 'a@new.test' }
+  assert.equal(await firstOf(before), 'new')
+  for (const [index, domain] of ['one.test', 'two.test', 'three.test'].entries())
+    await firstOf({
+      wide: `spf:${domain}`,
+      host: 'farm.example',
+      address: `203.${index}.1.1`,
+      sender: `a@${domain}`,
+    })
+  const after = { wide: 'host:farm.example', address: '100.201.1.1', sender: 'b@new.test' }
+  assert.equal(await firstOf(after), 'auto-whitelist')
+})

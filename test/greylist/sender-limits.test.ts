@@ -106,3 +106,13 @@ test('a local part that is one number is an account, except below a domain for b
   assertForms([itself('123456'), itself('1234567890123456')])
   assertForms([['123456', '#']], 'bounce.example.org')
 })
+
+test('what a forwarder writes before an address is a person, and what a list writes is not', () => {
+  assertForms([
+    itself('joe-smith=example.net'),
+    itself('joe-smith=a.net'),
+    ['news-smith=a.net', 'news-*'],
+    ['1b2c3d4e-smith=a.net', '#-*'],
+    ['list=joe=a.net', 'list=*'],
+  ])
+})
