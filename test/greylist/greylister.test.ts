@@ -1213,3 +1213,14 @@ test('below a domain that is whitelisted, one first pass is enough for a host, a
   const after = { wide: 'host:farm.example', address: '100.201.1.1', sender: 'b@new.test' }
   assert.equal(await firstOf(after), 'auto-whitelist')
 })
+
+test('after the loop breaker has let a sender through, it takes as many deferrals again', async () => {
+  const bench = setUp({ maxDeferrals: 3 })
+  for (const round of [1, 2]) {
+    const address = (n: number) => `100.${10 * round + n}.1.1`
+    const reasons = await loop(bench, { count: 4, spacing: 5 * MINUTE, address })
+    assert.deepEqual(reasons.slice(0, 3), deferrals(3))
+    assert.equal(reasons[3], 'max-deferrals')
+    bench.wait(HOUR)
+  }
+})

@@ -122,6 +122,7 @@ test('an address, or what no DNS message can hold, is no name and has no domain'
   const address = parseIp(ANYWHERE) ?? assert.fail()
   for (const name of ['192.0.2.1', 'a.b.7', 'localhost', '', 'a..example.org', 'é.example.org'])
     assert.deepEqual(readHostName(name, address), { isTelling: false, isMail: false }, name)
+  assert.equal(readHostName('mail.acme.site7', address).domain, 'acme.site7')
   const longest = `${'a.'.repeat(121)}example.org`
   assert.equal(longest.length, 253)
   assert.deepEqual([isHostName(longest), isHostName(`a${longest}`)], [true, false])
