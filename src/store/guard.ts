@@ -87,8 +87,8 @@ export class GuardedStore implements SharedStore {
     return this.#read('find', keys, undefined, (some) => this.#store.find(some))
   }
 
-  add(key: string, retryWindow: number, age?: number): Promise<boolean> {
-    return this.#ask('add', this.#partOf(key), () => this.#store.add(key, retryWindow, age))
+  add(key: string, retryWindow: number, age?: number, holder?: string): Promise<boolean> {
+    return this.#ask('add', this.#partOf(key), () => this.#store.add(key, retryWindow, age, holder))
   }
 
   pass(key: string, lifetime: number): Promise<void> {

@@ -35,9 +35,11 @@ export class MemoryStore implements UnguardedStore {
     return keys.map((key) => this.#find(key))
   }
 
-  async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
+  async add(key: string, retryWindow: number, age = 0, holder?: string): Promise<boolean> {
     if (this.#alive(key)) return false
-    this.#keep(key, { passed: false, ttl: retryWindow }, this.#now() + retryWindow - age)
+    const pending = { passed: false, ttl: retryWindow }
+    const value = holder === undefined ? pending : { ...pending, holder }
+    this.#keep(key, value, this.#now() + retryWindow - age)
     return true
   }
 

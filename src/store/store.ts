@@ -22,9 +22,11 @@ export interface Store {
   find(keys: readonly string[]): Promise<Array<Entry | undefined>>
   /**
    * Makes `key` pending for `retryWindow` milliseconds if nothing is under it, and tells whether it did. `age` is the
-   * part of that window that has passed already, in milliseconds: less than the whole, 0 by default.
+   * part of that window that has passed already, in milliseconds: less than the whole, 0 by default. `holder`, 16 digits
+   * that begin with 1 to 8, is kept with the entry. The fallback of a shared store keeps no holder: given one, it adds
+   * the entry without it and resolves to false.
    */
-  add(key: string, retryWindow: number, age?: number): Promise<boolean>
+  add(key: string, retryWindow: number, age?: number, holder?: string): Promise<boolean>
   /** Sets `key` to passed for `lifetime` milliseconds from now, whatever is under it. */
   pass(key: string, lifetime: number): Promise<void>
   /**
@@ -45,7 +47,8 @@ export interface Store {
 export interface SharedStore extends Store {
   /**
    * Merges `learnt` into what is under `key`. The earlier first attempt and the later pass remain, a pass outweighs any
-   * wait, and counts add up. Merging an entry twice has the same effect as merging it once.
+   * wait, and counts add up. An entry with a holder keeps its own wait, as nobody else's is the holder's. Merging an
+   * entry twice has the same effect as merging it once.
    */
   merge(key: string, learnt: Learnt): Promise<void>
 }

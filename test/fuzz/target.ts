@@ -328,7 +328,9 @@ function moody(store: Store, mood: Mood, random: Random): Store {
     }
   return {
     find: around((keys: readonly string[]) => store.find(keys)),
-    add: around((key: string, retryWindow: number, age?: number) => store.add(key, retryWindow, age)),
+    add: around((key: string, retryWindow: number, age?: number, holder?: string) =>
+      store.add(key, retryWindow, age, holder),
+    ),
     pass: around((key: string, lifetime: number) => store.pass(key, lifetime)),
     count: around((key: string, window: number, by?: number) => store.count(key, window, by)),
     counts: around((keys: readonly string[]) => store.counts(keys)),

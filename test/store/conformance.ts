@@ -9,6 +9,8 @@ export interface StoreUnderTest {
   readonly store: Store
   /** The same state as another host sees it. */
   readonly other: Store
+  /** Whether it is the fallback of a shared store, which keeps no holders. */
+  readonly isFallback?: true
   /** Lets `milliseconds` pass by the store's clock. */
   advance(milliseconds: number): Promise<void>
 }
@@ -24,7 +26,10 @@ export interface SharedStoreUnderTest extends StoreUnderTest {
 }
 
 const WINDOW = 1000
-const DAY = 86_400_000
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const HOLDER = '1234567890123456'
+const OTHER_HOLDER = '5503599627370495'
 
 /** Defines the suite; `tolerance` is what the store's clock may advance by itself, in milliseconds. */
 export function describeStore(
@@ -153,6 +158,45 @@ export function describeStore(
       assert.equal(await look(store), undefined)
     })
 
+    test('a key can be added with a holder, which is found with it until it passes', async (t) => {
+      const { store, other, advance, isFallback } = await open(t)
+      const kept = isFallback ? {} : { holder: HOLDER }
+      // The text of a TTL that is 1 to 99 of a unit differs from that of any other.
+      for (const [key, ttl] of [
+        ['a', 20 * HOUR],
+        ['b', DAY + 1],
+        ['c', 300 * DAY],
+        ['d', 99_000],
+      ] as const) {
+        assert.equal(await store.add(key, ttl, 0, HOLDER), !isFallback, key)
+        assert.equal(await other.add(key, ttl, 0, OTHER_HOLDER), false)
+        await advance(100)
+        const [found] = await other.find([key])
+        assertAge(found?.age, 100)
+        assert.deepEqual(found, { passed: false, age: found?.age, ...kept })
+        await store.pass(key, DAY)
+        const [passed] = await other.find([key])
+        assert.deepEqual(passed, { passed: true, age: passed?.age })
+        await store.forget(key)
+        assert.deepEqual(await other.find([key]), [undefined])
+      }
+      await store.add('e', WINDOW, 600, HOLDER)
+      assertAge((await store.find(['e']))[0]?.age, 600)
+      await advance(500)
+      assert.deepEqual(await other.find(['e']), [undefined])
+    })
+
+    test('of many holders at once, through two frontends, exactly one is kept, and told so', async (t) => {
+      const { store, other, isFallback } = await open(t)
+      const holders = Array.from({ length: 50 }, (_, index) => `${1_000_000_000_000_000 + index}`)
+      const all = await Promise.all(
+        holders.map((holder, index) => (index % 2 ? store : other).add('a', DAY, 0, holder)),
+      )
+      const told = holders.filter((_, index) => all[index])
+      const [found] = await other.find(['a'])
+      assert.deepEqual(told, isFallback ? [] : [found?.holder])
+    })
+
     test('a count goes up by one, whoever counts, and ends a window after its first', async (t) => {
       const { store, other, advance } = await open(t)
       const sums = await Promise.all(
@@ -246,6 +290,22 @@ export function describeSharedStore(
       }
     })
 
+    test('an entry with a holder keeps its own wait, and gives way to a pass', async (t) => {
+      const { store, other } = await open(t)
+      const ttl = 2 * DAY
+      for (const key of ['a', 'b']) {
+        await store.add(key, key === 'a' ? ttl : ttl + 1, 0, HOLDER)
+        await other.merge(key, { passed: false, ttl, left: ttl - 5000 })
+        const [found] = await store.find([key])
+        assert.equal(found?.holder, HOLDER)
+        assertAge(found?.age, 0)
+        await other.merge(key, { passed: true, ttl: DAY, left: DAY - 5000 })
+        const [passed] = await store.find([key])
+        assert.deepEqual(passed, { passed: true, age: passed?.age })
+        assertAge(passed?.age, 5000)
+      }
+    })
+
     test('what was taken in ends when it should', async (t) => {
       const { store, advance } = await open(t)
       await store.merge('a', { passed: true, ttl: DAY, left: WINDOW / 2 })
@@ -313,6 +373,20 @@ export function describeSetBackStore(
       assertAge((await look(other))?.age, 300)
       await advance(300)
       assertAge((await look(store))?.age, 600)
+    })
+
+    test('a holder has waited for nothing, and is found all the same', async (t) => {
+      const { store, other, advance, setBack } = await open(t)
+      await store.add('a', 2 * DAY, 0, HOLDER)
+      await store.add('b', 2 * DAY + 1, 0, HOLDER)
+      await advance(300)
+      await setBack(DAY, ['a', 'b'])
+      await store.merge('b', { passed: false, ttl: 2 * DAY, left: DAY })
+      for (const key of ['a', 'b']) {
+        const [found] = await other.find([key])
+        assert.equal(found?.holder, HOLDER)
+        assertAge(found?.age, 0)
+      }
     })
 
     test('a pass stays one, for its lifetime from then on', async (t) => {

@@ -37,7 +37,7 @@ export type Contents = 'entries' | 'texts'
 /** An operation with its arguments: those of a store, and `load`, `put` and `remove` of a journal. */
 export type Operation =
   | readonly ['find', keys: readonly string[]]
-  | readonly ['add', key: string, retryWindow: number, age: number]
+  | readonly ['add', key: string, retryWindow: number, age: number, holder?: string]
   | readonly ['pass', key: string, lifetime: number]
   | readonly ['count', key: string, window: number, by: number]
   | readonly ['counts', keys: readonly string[]]
@@ -224,9 +224,11 @@ export class LmdbFile {
       case 'find':
         return operation[1].map((key) => this.#find(key, now))
       case 'add': {
-        const [, key, retryWindow, age] = operation
+        const [, key, retryWindow, age, holder] = operation
         if (this.#alive(key, now)) return false
-        this.#put(key, encodeEntry({ passed: false, ttl: retryWindow }), now + retryWindow - age, now)
+        const pending = { passed: false, ttl: retryWindow }
+        const entry = holder === undefined ? pending : { ...pending, holder }
+        this.#put(key, encodeEntry(entry), now + retryWindow - age, now)
         return true
       }
       case 'pass': {

@@ -47,8 +47,9 @@ export class LmdbStore implements UnguardedStore {
     return found.map((entry) => entry ?? undefined)
   }
 
-  async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
-    return (await this.#client.ask(['add', key, retryWindow, age])) as boolean
+  async add(key: string, retryWindow: number, age = 0, holder?: string): Promise<boolean> {
+    const operation = ['add', key, retryWindow, age] as const
+    return (await this.#client.ask(holder === undefined ? operation : [...operation, holder])) as boolean
   }
 
   async pass(key: string, lifetime: number): Promise<void> {

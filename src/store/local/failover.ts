@@ -90,14 +90,14 @@ export class FailoverStore implements Store {
     return keys.map((key, index) => (away.has(index) ? known[index] : this.local.heard(key, answers[index])))
   }
 
-  async add(key: string, retryWindow: number, age?: number): Promise<boolean> {
+  async add(key: string, retryWindow: number, age?: number, holder?: string): Promise<boolean> {
     try {
-      const isNew = await this.#shared.add(key, retryWindow, age)
-      if (isNew && this.#hears(key)) this.local.added(key, retryWindow, age)
+      const isNew = await this.#shared.add(key, retryWindow, age, holder)
+      if (isNew && this.#hears(key)) this.local.added(key, retryWindow, age, holder)
       return isNew
     } catch (error) {
       this.#throwUnlessOurs(error)
-      return this.local.add(key, retryWindow, age)
+      return this.local.add(key, retryWindow, age, holder)
     }
   }
 

@@ -10,6 +10,7 @@ import {
   encodeEntry,
   hasTooMuchLeft,
   type StoredEntry,
+  ttlOf,
 } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
@@ -98,11 +99,12 @@ export class LocalStore implements Store, JournalSource {
     return keys.map((key) => this.#entry(this.#alive(key)))
   }
 
-  async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
+  async add(key: string, retryWindow: number, age = 0, holder?: string): Promise<boolean> {
     if (this.#alive(key)) return false
     const value = { passed: false, ttl: retryWindow }
     await this.#learn(key, { value, expiresAt: this.#now() + retryWindow - age, unmerged: 1 })
-    return true
+    // Two hosts that cannot see each other may each have a holder, of which a merge could keep only one.
+    return holder === undefined
   }
 
   async pass(key: string, lifetime: number): Promise<void> {
@@ -143,15 +145,15 @@ export class LocalStore implements Store, JournalSource {
     if (entry) {
       const { lifetime, retryWindow } = this.#times
       const ttl = sameEntry(kept, entry)?.ttl ?? (entry.passed ? lifetime : retryWindow)
-      this.#copy(key, { passed: entry.passed, ttl }, this.#now() + ttl - entry.age)
+      this.#copy(key, storedEntry(entry, ttl), this.#now() + ttl - entry.age)
     } else if (kept) void this.#drop(key)
     return entry
   }
 
   /** Keeps that the shared store has just set `key` to pending. */
-  added(key: string, retryWindow: number, age = 0): void {
+  added(key: string, retryWindow: number, age = 0, holder?: string): void {
     if (this.#unmerged.has(key)) return // learnt in the meantime, and merged soon
-    this.#copy(key, { passed: false, ttl: retryWindow }, this.#now() + retryWindow - age)
+    this.#copy(key, storedEntry({ passed: false, holder }, retryWindow), this.#now() + retryWindow - age)
   }
 
   /** Keeps that the shared store has just set `key` to passed. */
@@ -256,7 +258,8 @@ export class LocalStore implements Store, JournalSource {
   #copy(key: string, value: StoredEntry, expiresAt: number): void {
     const kept = this.#alive(key)
     const same = kept && kept.unmerged === 0 ? sameEntry(kept, value) : undefined
-    if (kept && same?.ttl === value.ttl && Math.abs(kept.expiresAt - expiresAt) < COPY_TOLERANCE) {
+    const isSame = same?.ttl === value.ttl && same.holder === value.holder
+    if (kept && isSame && Math.abs(kept.expiresAt - expiresAt) < COPY_TOLERANCE) {
       if (this.#passes.delete(key)) this.#passes.set(key, kept) // now the most recently used
       return
     }
@@ -317,7 +320,7 @@ function decodeKept(key: string, text: string): Kept | undefined {
   const [, expiresAt, unmerged, value = ''] = /^(\d+(?:\.\d+)?) (\d{1,15}) (.+)$/.exec(text) ?? []
   try {
     return {
-      value: value.includes(':') ? decodeEntry(key, value) : decodeCount(key, value),
+      value: ttlOf(value) === undefined ? decodeCount(key, value) : decodeEntry(key, value),
       expiresAt: Number(expiresAt),
       unmerged: Number(unmerged),
     }
@@ -327,7 +330,13 @@ function decodeKept(key: string, text: string): Kept | undefined {
 }
 
 function learntOf({ value, unmerged }: Kept, left: number): Learnt {
-  return typeof value === 'number' ? { counted: unmerged, left } : { ...value, left }
+  if (typeof value === 'number') return { counted: unmerged, left }
+  return { passed: value.passed, ttl: value.ttl, left }
+}
+
+function storedEntry(entry: { passed: boolean; holder?: string | undefined }, ttl: number): StoredEntry {
+  const { passed, holder } = entry
+  return holder === undefined ? { passed, ttl } : { passed, ttl, holder }
 }
 
 /** The entry in `kept` when it is in the same state, passed or pending, as `entry`. */
@@ -336,8 +345,12 @@ function sameEntry(kept: Kept | undefined, entry: { readonly passed: boolean }):
   return kept.value.passed === entry.passed ? kept.value : undefined
 }
 
-/** Whether `entry` says at least as much as `own`: a pass outweighs any wait; the later pass or longer wait wins. */
+/**
+ * Whether `entry` says at least as much as `own`: a pass outweighs any wait, and a wait with a holder one without; else
+ * the later pass or longer wait wins.
+ */
 function supersedes(entry: Entry, own: Entry): boolean {
   if (entry.passed !== own.passed) return entry.passed
+  if (entry.holder !== undefined) return true
   return entry.passed ? entry.age <= own.age : entry.age >= own.age
 }

@@ -156,8 +156,9 @@ export class RedisStore implements UnguardedStore {
     })
   }
 
-  async add(key: string, retryWindow: number, age = 0): Promise<boolean> {
-    const pending = encodeEntry({ passed: false, ttl: retryWindow })
+  async add(key: string, retryWindow: number, age = 0, holder?: string): Promise<boolean> {
+    const entry = { passed: false, ttl: retryWindow }
+    const pending = encodeEntry(holder === undefined ? entry : { ...entry, holder })
     const done = await this.#ask(key, (redis, name) =>
       redis.set(name, pending, 'PX', retryWindow - age, 'NX'),
     )

@@ -27,6 +27,7 @@ const opened = async (journal?: Journal) => {
   return {
     store: local,
     other: local,
+    isFallback: true as const,
     async advance(milliseconds: number) {
       clock.now += milliseconds
     },
