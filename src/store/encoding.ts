@@ -20,7 +20,7 @@ export interface StoredEntry {
 const CLOCK_TOLERANCE = 50
 
 /** The units of the TTL in a number, in milliseconds; the digit for a unit is its index. */
-export const TTL_UNITS = [1000, 60_000, 3_600_000, 86_400_000] as const
+const TTL_UNITS = [1000, 60_000, 3_600_000, 86_400_000] as const
 const MAX_UNITS = 99
 
 const STORED = /^1:(pending|passed):(\d{1,15})(?::([1-8]\d{15}))?$/

@@ -46,7 +46,7 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
   const daemon = await startDaemon({
     command: 'redis-server',
     args: [
-      ...['--bind', '127.0.0.1', '--port', `${port}`],
+      ...['--bind', '127.0.0.1', '--port', `${port}`, '--databases', '64'],
       ...['--unixsocket', unixSocketPath, '--unixsocketperm', '777'],
       ...['--dir', dir, '--save', '', '--appendonly', 'no', '--shutdown-timeout', '0'],
       ...['--repl-diskless-sync-delay', '0'],
