@@ -3,9 +3,11 @@
 
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { isDomain } from '../exempt/domains.ts'
 import type { StoreSpec } from '../store/open.ts'
+import { readPasswordFile } from '../store/redis/login.ts'
 import type { RedisLogin, RedisTls } from '../store/redis/settings.ts'
 import { DEFAULT_PREFIX } from '../store/redis/url.ts'
 import type { ConfigReader } from './reader.ts'
@@ -51,11 +53,9 @@ function readLogin(reader: ConfigReader, group: string, inUrl: RedisLogin): Redi
     reader.conflict([name], `${name} is set, and the store URL names a user too: expected one of them`)
   }
   const password = `${group}.password`
-  const passwords = [
-    inUrl.password ?? '',
-    reader.secret(password),
-    reader.text(`${password}_file`, '', readPassword),
-  ].filter((text) => text !== '')
+  const plain = reader.secret(password)
+  const inFile = reader.text(`${password}_file`, '', readPassword)
+  const passwords = [inUrl.password ?? '', plain, inFile?.password ?? ''].filter((text) => text !== '')
   const override = reader.override(password)
   const found = override ?? passwords[0]
   if (passwords.length > 1 && override === undefined) {
@@ -67,6 +67,7 @@ function readLogin(reader: ConfigReader, group: string, inUrl: RedisLogin): Redi
   return {
     ...(usernames[0] === undefined ? {} : { username: usernames[0] }),
     ...(found === undefined ? {} : { password: found }),
+    ...(inFile && override === undefined ? { passwordFile: inFile.path } : {}),
   }
 }
 
@@ -102,12 +103,12 @@ function expectServerName(text: string): string {
   return text
 }
 
-/** Returns the first line of the file, or `''` without a path. Throws when the line is empty. */
-function readPassword(path: string): string {
-  if (path === '') return ''
-  const [password = ''] = readText(path).split(/\r?\n/, 1)
+/** Returns the file with its password, or `undefined` without a path. Throws when there is no password in it. */
+function readPassword(path: string): { readonly path: string; readonly password: string } | undefined {
+  if (path === '') return undefined
+  const password = explained('expected a file that can be read', () => readPasswordFile(path))
   if (password === '') throw new Error('expected a file with the password as its first line')
-  return password
+  return { path: resolve(path), password }
 }
 
 function readCertificates(path: string): string {

@@ -42,7 +42,7 @@ test('user and password stand in the URL or beside it, the password in a file to
     assert.deepEqual([login.username, login.password], [username, password], text)
   }
   const { sentinelLogin } = redisOf(`${store}redis: { sentinel: { password_file: ${passwordFile} } }`)
-  assert.deepEqual(sentinelLogin, { password: 's3cret in a file' })
+  assert.deepEqual(sentinelLogin, { password: 's3cret in a file', passwordFile })
 })
 
 test('a password in the environment goes before any other', () => {

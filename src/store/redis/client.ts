@@ -6,9 +6,10 @@ import { SLOTS, slotOf, tagWithin } from './cluster.ts'
 import { hostConnector, socketOpener } from './connector.ts'
 import { createHostLookup } from './host-addresses.ts'
 import { Cluster, Redis, type RedisOptions } from './ioredis.ts'
+import { credentialsNow } from './login.ts'
 import { endOnStrayReplies } from './replies.ts'
 import { sentinelConnector } from './sentinel.ts'
-import { REPLY_TIMEOUT, type RedisSettings, type RedisTls } from './settings.ts'
+import { REPLY_TIMEOUT, type RedisLogin, type RedisSettings, type RedisTls } from './settings.ts'
 
 /** A client of one server, or of a Cluster. */
 export type RedisClient = Redis | Cluster
@@ -28,25 +29,35 @@ const MAX_REDIRECTIONS = 5
 export function createRedisClient(settings: RedisSettings, nextDelay: () => number): RedisClient {
   const { servers, database, login, sentinelLogin } = settings
   const anonymous = connectionOptions(settings.tls)
-  const common = { ...anonymous, ...login }
+  const common = { ...anonymous, ...credentialsNow(login) }
   const open = socketOpener(createHostLookup(), anonymous.tls)
   const Connector = hostConnector(open)
   // No offline queue: the MTA is waiting, so a command that cannot be sent now fails now.
-  const single = { ...common, db: database, enableOfflineQueue: false, retryStrategy: nextDelay }
+  const single = { ...common, db: database, enableOfflineQueue: false }
+  const withLogin = (options: Omit<RedisOptions, 'replyMapping'>) => {
+    const client = new Redis({
+      ...options,
+      retryStrategy: () => {
+        // ioredis takes them from here at each attempt to connect.
+        Object.assign(client.options, credentialsNow(login))
+        return nextDelay()
+      },
+    })
+    return client
+  }
   switch (servers.kind) {
     case 'tcp':
-      return new Redis({ ...single, ...servers.address, Connector })
+      return withLogin({ ...single, ...servers.address, Connector })
     case 'unix':
-      return new Redis({ ...single, path: servers.path })
-    case 'sentinel':
-      return new Redis({
-        ...single,
-        Connector: sentinelConnector(servers, { ...anonymous, ...sentinelLogin, Connector }, open),
-      })
+      return withLogin({ ...single, path: servers.path })
+    case 'sentinel': {
+      const options = () => ({ ...anonymous, ...credentialsNow(sentinelLogin), Connector })
+      return withLogin({ ...single, Connector: sentinelConnector(servers, options, open) })
+    }
     case 'cluster':
       return new Cluster([...servers.nodes], {
         // The client connects to nodes at once, as it does not report why a connection made on demand has failed.
-        redisOptions: { ...common, Connector, lazyConnect: false },
+        redisOptions: { ...common, Connector: withFreshLogin(Connector, login), lazyConnect: false },
         clusterRetryStrategy: nextDelay,
         enableReadyCheck: false,
         maxRedirections: MAX_REDIRECTIONS,
@@ -57,6 +68,19 @@ export function createRedisClient(settings: RedisSettings, nextDelay: () => numb
         // Host names stay unresolved here, as the certificates are checked against them.
         dnsLookup: (host, found) => found(null, host),
       })
+  }
+}
+
+/**
+ * The class for the option `Connector` of a Cluster's nodes. Each node's client is made anew when it reconnects, with
+ * options that the Cluster has kept from the beginning; these are the ones that the client logs in by.
+ */
+function withFreshLogin(Connector: ReturnType<typeof hostConnector>, login: RedisLogin) {
+  return class extends Connector {
+    constructor(options: unknown) {
+      super(options)
+      Object.assign(options as RedisOptions, credentialsNow(login)) // the client's own, as ioredis passes them
+    }
   }
 }
 

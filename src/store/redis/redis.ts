@@ -33,6 +33,7 @@ import {
   tagOf,
   untilConnected,
 } from './client.ts'
+import { passwordsOf } from './login.ts'
 import { mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
 import { ExplainedProblem, explainProblem, isFromReplica } from './problem.ts'
 import { type RedisSettings, retryDelay } from './settings.ts'
@@ -345,7 +346,7 @@ export class RedisStore implements UnguardedStore {
   /** What `error` means. For a closed connection, the error that closed it, which ioredis has reported only once. */
   #describe(error: unknown): string {
     const { login, sentinelLogin } = this.#settings
-    const problem = explainProblem(error, [login.password, sentinelLogin.password])
+    const problem = explainProblem(error, [...passwordsOf(login), ...passwordsOf(sentinelLogin)])
     return CLOSED.test(problem) ? (this.#lastError ?? CLOSED_WITHOUT_ERROR) : problem
   }
 

@@ -19,10 +19,13 @@ const MASTER_CHECK_INTERVAL = 2000
 /** The options of a connection to a Sentinel, with its login. */
 type SentinelOptions = Omit<RedisOptions, 'replyMapping'>
 
-/** The class for the option `Connector` of ioredis. `options` are for Sentinels; `open` connects to the master. */
+/**
+ * The class for the option `Connector` of ioredis. `options` returns those for a Sentinel, with the login of now; `open`
+ * connects to the master.
+ */
 export function sentinelConnector(
   servers: RedisServers & { kind: 'sentinel' },
-  options: SentinelOptions,
+  options: () => SentinelOptions,
   open: OpenSocket,
 ) {
   return class extends SentinelConnector {
@@ -35,12 +38,12 @@ export function sentinelConnector(
 class SentinelConnector extends AbstractConnector {
   readonly #sentinels: ServerAddress[]
   readonly #master: string
-  readonly #options: SentinelOptions
+  readonly #options: () => SentinelOptions
   readonly #open: OpenSocket
 
   constructor(
     { sentinels, master }: RedisServers & { kind: 'sentinel' },
-    options: SentinelOptions,
+    options: () => SentinelOptions,
     open: OpenSocket,
   ) {
     super(REPLY_TIMEOUT)
@@ -85,7 +88,7 @@ class SentinelConnector extends AbstractConnector {
     let problem: unknown
     for (const sentinel of [...this.#sentinels]) {
       try {
-        return await askSentinel(sentinel, this.#master, this.#options)
+        return await askSentinel(sentinel, this.#master, this.#options())
       } catch (error) {
         problem = error
         // A Sentinel that failed goes to the end, so that the next poll begins with one that may answer.

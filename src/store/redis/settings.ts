@@ -32,6 +32,8 @@ export interface ServerAddress {
 export interface RedisLogin {
   readonly username?: string
   readonly password?: string
+  /** The file that `password` was read from, and is read from anew for each connection. */
+  readonly passwordFile?: string
 }
 
 /** PEM texts, and the name that the servers' certificates must have where it differs from their host. */

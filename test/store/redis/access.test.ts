@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { makeCertificates } from '../../support/certificates.ts'
@@ -155,4 +155,78 @@ test('TLS reaches the nodes of a Cluster, and the rights of the documents are en
     const { events } = await openWatched(t, redisSettings(asked, { tls: { ca: authority } }))
     assert.match(events[0] ?? '', problem)
   }
+})
+
+/** Gives the user another password, and cuts all its connections. */
+async function rotate(server: Pick<Redis, 'cli'>, password: string): Promise<void> {
+  await server.cli('acl', 'setuser', 'greymx', 'resetpass', `>${password}`)
+  await server.cli('client', 'kill', 'type', 'normal', 'skipme', 'yes')
+}
+
+async function startNodeOfCluster() {
+  const { redis: node } = await startNode(dir, {})
+  await node.cli('cluster', 'addslotsrange', '0', '16383')
+  await waitFor('the cluster', async () => (await node.cli('cluster', 'info')).includes('cluster_state:ok'))
+  return node
+}
+
+for (const [kind, start] of [
+  ['a server', async () => startRedis({ dir }).then((server) => ({ server, url: server.url }))],
+  [
+    'a server on a unix socket',
+    async () =>
+      startRedis({ dir }).then((server) => ({ server, url: `redis+unix://${server.unixSocketPath}` })),
+  ],
+  [
+    'a Cluster',
+    async () =>
+      startNodeOfCluster().then((server) => ({ server, url: `redis+cluster://127.0.0.1:${server.port}` })),
+  ],
+] as const) {
+  test(`a password that is rotated in its file needs no signal: ${kind}`, async (t) => {
+    const { server, url: plain } = await start()
+    await allow(server, RIGHTS)
+    const passwordFile = `${dir}/password-${server.port}`
+    await writeFile(passwordFile, 's3cret\n')
+    const login = { username: 'greymx', password: 's3cret', passwordFile }
+    const { store, untilReady } = await openWatched(t, redisSettings(plain, { login }))
+    await store.check()
+    for (const password of ['second', 'third']) {
+      await writeFile(passwordFile, `${password}\n`)
+      await rotate(server, password)
+      await waitFor('the lost connection to be noticed', () => !store.state.up)
+      await untilReady(5000)
+      await store.check()
+    }
+    // The file comes after the rotation, and is away for a moment: greymx goes on trying.
+    await rm(passwordFile)
+    await rotate(server, 'fourth')
+    await waitFor('the lost connection to be noticed', () => !store.state.up)
+    await writeFile(passwordFile, 'fourth\n')
+    await untilReady(5000)
+    await store.check()
+  })
+}
+
+test('the password of Sentinels is rotated in its file as well', async (t) => {
+  const server = await startRedis({ dir })
+  const sentinel = await startSentinel(dir, server.port)
+  await sentinel.cli('acl', 'setuser', 'greymx', 'on', '>first', 'allchannels', '+@all')
+  await sentinel.cli('acl', 'setuser', 'default', 'off')
+  const asUser = async (password: string, ...command: string[]) =>
+    sentinel.cli('--user', 'greymx', '--pass', password, '--no-auth-warning', ...command)
+  const passwordFile = `${dir}/sentinel-password`
+  await writeFile(passwordFile, 'first\n')
+  const sentinelLogin = { username: 'greymx', password: 'first', passwordFile }
+  const { store, untilReady } = await openWatched(
+    t,
+    redisSettings(`redis+sentinel://127.0.0.1:${sentinel.port}/greymx-test`, { sentinelLogin }),
+  )
+  await store.check()
+  await asUser('first', 'acl', 'setuser', 'greymx', 'resetpass', '>second')
+  await writeFile(passwordFile, 'second\n')
+  await server.cli('client', 'kill', 'type', 'normal', 'skipme', 'yes')
+  await waitFor('the lost connection to be noticed', () => !store.state.up)
+  await untilReady(5000)
+  await store.check()
 })

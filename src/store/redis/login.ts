@@ -1,0 +1,49 @@
+// Gives the login of a new connection, whose password may stand in a file that is written anew while greymx runs: by a
+// rotation of passwords, or with a token that holds for some minutes.
+
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
+import type { RedisLogin } from './settings.ts'
+
+/** What AUTH takes. */
+export interface Credentials {
+  readonly username?: string
+  readonly password?: string
+}
+
+/** Returns the first line of the file, which is the password; `''` if it is empty. Throws if it cannot be read. */
+export function readPasswordFile(path: string): string {
+  // A FIFO without a writer would hold the whole process, unless it is opened like this.
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    if (!fstatSync(file).isFile()) throw new Error(`${path} is not a file`)
+    const [password = ''] = readFileSync(file, 'utf8').split(/\r?\n/, 1)
+    return password
+  } finally {
+    closeSync(file)
+  }
+}
+
+/**
+ * Returns the credentials for a connection that begins now. While the file cannot be read, as in the moment in which it
+ * is written, the password is that of before.
+ */
+export function credentialsNow({ username, password, passwordFile }: RedisLogin): Credentials {
+  const current = passwordFile === undefined ? password : (passwordIn(passwordFile) ?? password)
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(current === undefined ? {} : { password: current }),
+  }
+}
+
+/** Returns all passwords of a login that may appear in messages of a server. */
+export function passwordsOf(login: RedisLogin): Array<string | undefined> {
+  return [login.password, credentialsNow(login).password]
+}
+
+function passwordIn(path: string): string | undefined {
+  try {
+    return readPasswordFile(path) || undefined
+  } catch {
+    return undefined
+  }
+}
