@@ -1,5 +1,20 @@
 // Turns a caught value into a text for log and operator.
 
+/** What the usual errors of files mean, in words. */
+const FILE_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  ENOTDIR: 'no such file',
+  EACCES: 'no permission to read it',
+  EISDIR: 'it is a folder',
+  ELOOP: 'too many symbolic links',
+}
+
+/** Returns why a file cannot be read, in words, without the path that the caller names. */
+export function fileProblemOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return FILE_PROBLEMS[code] ?? messageOf(error)
+}
+
 /**
  * Returns an error's message, which is never empty: an error of connections to several addresses has none of its own.
  */

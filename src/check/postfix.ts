@@ -2,7 +2,7 @@
 // needed, so that files copied from another host can be checked. Reading the files is left to cli/check.ts; these
 // functions are pure.
 // Source: postconf(5), "smtpd_milters" and "main.cf file format"; MILTER_README; master(5), "chroot"; mac_expand.c,
-// milter.c and master_ent.c in its source.
+// milter.c, milter8.c and master_ent.c in its source; RELEASE_NOTES-3.11; DATABASE_README, "inline" and "static".
 
 import type { Config } from '../config/schema.ts'
 import { hasDistinguishedName } from '../exempt/tlsclients.ts'
@@ -22,6 +22,8 @@ export interface PostfixFiles {
   readonly mainCf: string
   /** Absent when the operator has no such file. */
   readonly masterCf?: string
+  /** Returns the text of a lookup table, by its path; `undefined` when there is no such file. */
+  readonly readTable?: (file: string) => string | undefined
 }
 
 /** Default working directory of Postfix's programs, which is also the root of a chrooted one (`queue_directory`). */
@@ -31,7 +33,25 @@ export const QUEUE_DIRECTORY = '/var/spool/postfix'
 const DEFAULTS: Readonly<Record<string, string>> = {
   milter_default_action: 'tempfail',
   milter_command_timeout: '30s',
+  milter_protocol: '6',
   queue_directory: QUEUE_DIRECTORY,
+}
+
+/**
+ * What `milter_default_action` is where main.cf does not set it, by the Postfix from which on it is so. Source:
+ * postconf(5); RELEASE_NOTES-3.11, "Feature 20251208".
+ */
+const DEFAULT_ACTIONS = [
+  { since: [3, 11], of: 'Postfix 3.11 and later', action: 'shutdown' },
+  { since: [2, 3], of: 'Postfix before 3.11', action: 'tempfail' },
+] as const
+
+/** What Postfix does with mail while a milter is away, by the action (postconf(5), milter_default_action). */
+const ACTION_EFFECTS: Readonly<Record<string, string>> = {
+  reject: 'rejects all mail',
+  tempfail: 'defers all mail',
+  shutdown: 'disconnects every client with 421',
+  quarantine: 'puts all mail on hold',
 }
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }
@@ -46,22 +66,36 @@ interface Milter {
 }
 
 /** Returns the warnings on Postfix's entries for greymx, or that there is none. */
-export function checkPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Config): Warning[] {
+export function checkPostfix(files: PostfixFiles, config: Config): Warning[] {
+  const { mainCf, masterCf = '', readTable = () => undefined } = files
   const main = parseMainCf(mainCf)
   const value = (name: string) => settingOf(main, name)
   const queueDirectory = value('queue_directory')
   const replaced = parseOverrides(masterCf).map(([name, text]) => [name, expand(text, main)] as const)
-  const milters = (name: string) =>
-    [value(name), ...replaced.filter(([other]) => other === name).map(([, text]) => text)]
-      .flatMap(parseMilters)
-      .filter(({ service }) => isOurs(service, config.listen, queueDirectory))
-  const ours = milters('smtpd_milters')
+  const values = (name: string) => [
+    value(name),
+    ...replaced.filter(([other]) => other === name).map(([, text]) => text),
+  ]
+  const isGreymx = ({ service }: Milter) => isOurs(service, config.listen, queueDirectory)
+  const milters = (name: string) => values(name).flatMap(parseMilters).filter(isGreymx)
+  const tables = values('smtpd_milter_maps')
+    .flatMap(splitOutsideBraces)
+    .map((table) => ({ table, results: resultsOf(table, readTable) }))
+  const inTables = tables.flatMap(({ results = [] }) => results.flatMap(parseMilters)).filter(isGreymx)
+  const ours = [...milters('smtpd_milters'), ...inTables]
   const inOthers = milters('non_smtpd_milters').length === 0 ? [] : [nonSmtpd()]
-  if (ours.length === 0) return [noneIsOurs(config, queueDirectory), ...inOthers]
+  if (ours.length === 0) {
+    const unread = tables.filter(({ results }) => !results).map(({ table }) => table)
+    return [noneIsOurs(config, queueDirectory, unread), ...inOthers]
+  }
   const needed = neededMacros(config)
-  const macros = (name: string) => (main.has(name) ? parseMacros(value(name)) : undefined)
+  // With protocol 6, which is the default, greymx chooses the macros by itself (SMFIF_SETSYMLIST).
+  const choosesMacros = ours.every(({ settings }) =>
+    /(?:^|[\s,])6(?:$|[\s,])/.test(settings.get('protocol') ?? value('milter_protocol')),
+  )
+  const macros = (name: string) => (main.has(name) && !choosesMacros ? parseMacros(value(name)) : undefined)
   const warnings = [
-    ...ours.flatMap((milter) => checkMilter(milter, value)),
+    ...ours.flatMap((milter) => checkMilter(milter, main)),
     ...checkChroot(ours, chrootsOfSmtpd(masterCf), config.listen, queueDirectory),
     ...checkMacros('milter_connect_macros', macros('milter_connect_macros'), needed.connect),
     ...checkMacros('milter_mail_macros', macros('milter_mail_macros'), needed.mail),
@@ -81,27 +115,42 @@ export function checkPostfix({ mainCf, masterCf = '' }: PostfixFiles, config: Co
 }
 
 /** Checks one milter. A setting that its entry lacks has the value of the setting for all milters. */
-function checkMilter(milter: Milter, value: (name: string) => string): Warning[] {
+function checkMilter(milter: Milter, main: ReadonlyMap<string, string>): Warning[] {
   const effective = (own: string) => {
     const text = milter.settings.get(own)
-    return text === undefined ? ([`milter_${own}`, value(`milter_${own}`)] as const) : ([own, text] as const)
+    const name = `milter_${own}`
+    return text === undefined ? ([name, settingOf(main, name)] as const) : ([own, text] as const)
   }
   const [actionSetting, action] = effective('default_action')
   const [timeoutSetting, timeout] = effective('command_timeout')
   const milliseconds = parseTime(timeout)
   return [
-    ...checkAction(actionSetting, action, milter),
+    ...(milter.settings.has('default_action') || main.has('milter_default_action')
+      ? checkAction(actionSetting, action, milter)
+      : [noAction(milter, main)]),
     ...(milliseconds === undefined ? [] : checkAnswerTimeout(timeoutSetting, milliseconds)),
   ]
 }
 
 function checkAction(setting: string, action: string, { service }: Milter): Warning[] {
   if (action === 'accept') return []
-  const becomes = action === 'reject' ? 'rejects all mail' : 'defers all mail'
-  return [
-    `${setting} ${action} for ${service} ${action === 'quarantine' ? 'puts all mail on hold' : becomes} while greymx is ` +
-      `away: expected { ${service}, default_action=accept }, so that mail flows`,
-  ]
+  const effect = ACTION_EFFECTS[action] ?? 'defers all mail'
+  return [`${setting} ${action} for ${service} ${effect} while greymx is away: ${expectedEntry(service)}`]
+}
+
+/** The warning that nothing says what becomes of mail; main.cf tells of Postfix's version at most the least. */
+function noAction({ service }: Milter, main: ReadonlyMap<string, string>): Warning {
+  const [major = 0, minor = 0] = settingOf(main, 'compatibility_level').split('.').map(Number)
+  const isOlder = ([least, point]: readonly [number, number]) =>
+    major < least || (major === least && minor < point)
+  const [newest, ...older] = DEFAULT_ACTIONS
+  const possible = isOlder(newest.since) ? [...older, newest] : [newest]
+  const does = possible.map(({ of, action }) => `${of} ${ACTION_EFFECTS[action]} (${action})`)
+  return `milter_default_action is not set for ${service}: while greymx is away, ${does.join(', and ')}: ${expectedEntry(service)}`
+}
+
+function expectedEntry(service: string): string {
+  return `expected { ${service}, default_action=accept }, so that mail flows`
 }
 
 function ccertOverrides(replaced: ReadonlyArray<readonly [name: string, value: string]>): string[] {
@@ -115,8 +164,11 @@ function checkAskCcert({ exempt }: Config, answers: readonly string[]): Warning[
   ]
 }
 
-function noneIsOurs({ listen }: Config, queueDirectory: string): Warning {
+function noneIsOurs({ listen }: Config, queueDirectory: string, unread: readonly string[]): Warning {
   const expected = listen.map((spec) => postfixMilter(spec, queueDirectory)).join(' or ')
+  if (unread.length > 0) {
+    return `no milter in smtpd_milters is greymx, and ${unread.join(', ')} of smtpd_milter_maps cannot be looked into: expected ${expected} there, as in listen`
+  }
   return `no milter in smtpd_milters is greymx: expected ${expected}, as in listen; nothing is greylisted`
 }
 
@@ -257,6 +309,39 @@ function closing(text: string, open: '{' | '('): number {
   return text.length
 }
 
+/**
+ * Returns the results in a table of smtpd_milter_maps: those written in main.cf, or the lines of a file of text;
+ * `undefined` for other tables, and where the file is missing.
+ */
+function resultsOf(table: string, readTable: (file: string) => string | undefined): string[] | undefined {
+  const [, type = '', name = ''] = /^(\w+):(.*)$/s.exec(table) ?? []
+  const inBraces = /^\{(.*)\}$/s.exec(name.trim())?.[1]
+  if (type === 'static') return [inBraces?.trim() ?? name]
+  if (type === 'inline') {
+    const entries = splitOutsideBraces(inBraces ?? '').map((entry) => entry.replace(/^\{(.*)\}$/s, '$1'))
+    return entries.map((entry) => entry.replace(/^[^=]*=\s*/s, '').trim())
+  }
+  if (!TABLES_OF_TEXT.has(type)) return undefined
+  const text = readTable(name)
+  return text === undefined
+    ? undefined
+    : logicalLines(text).map((line) => line.replace(/^(?:\/.*\/\w*|\S+)\s+/s, '').trim())
+}
+
+/** Types of lookup tables whose file is text, or is made from one beside it. */
+const TABLES_OF_TEXT = new Set([
+  'cidr',
+  'texthash',
+  'hash',
+  'btree',
+  'lmdb',
+  'cdb',
+  'dbm',
+  'sdbm',
+  'regexp',
+  'pcre',
+])
+
 /** Returns the milters of a list like `inet:host:port, { unix:/path, name=value, … }`. */
 export function parseMilters(text: string): Milter[] {
   return splitOutsideBraces(text).map((item) => {
@@ -288,22 +373,23 @@ function splitOutsideBraces(text: string): string[] {
 }
 
 /**
- * Tells whether a service is greymx: `inet:host:port`, `inet:[IPv6]:port` or `unix:path`, whose path a chrooted smtpd
- * takes from the queue directory.
+ * Tells whether a service is greymx: `inet:host:port`, `inet:[IPv6]:port`, `inet:port`, or `unix:path`, also written
+ * `local:path`, whose path a chrooted smtpd takes from the queue directory.
  */
 function isOurs(service: string, listen: readonly SocketSpec[], queueDirectory: string): boolean {
   const path = unixPathOf(service)
   if (path !== undefined) {
     return [true, false].some((isChrooted) => isOurPath(pathFor(path, queueDirectory, isChrooted), listen))
   }
-  const [, host = '', port] = /^inet:(.*):(\d+)$/.exec(service) ?? []
+  // Without a host, Postfix connects to localhost.
+  const [, host = 'localhost', port] = /^inet:(?:(.+):|:)?(\d+)$/.exec(service) ?? []
   if (port === undefined) return false
   const theirs = { kind: 'inet', host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) } as const
   return listen.some((spec) => leadsTo(theirs, spec))
 }
 
 function unixPathOf(service: string): string | undefined {
-  return /^unix:(.+)$/.exec(service)?.[1]
+  return /^(?:unix|local):(.+)$/.exec(service)?.[1]
 }
 
 function isOurPath(path: string, listen: readonly SocketSpec[]): boolean {

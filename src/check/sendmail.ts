@@ -71,8 +71,12 @@ export function checkSendmail(text: string, config: Config): Warning[] {
     ...(used === undefined || used.includes(name) ? [] : [unused(name, used)]),
     ...checkFlags(name, equates.get('F') ?? ''),
     ...checkAnswerTimeout(`T=R: of ${name},`, replyTimeout(equates.get('T') ?? '')),
-    ...checkMacros('Milter.macros.connect', macros.connect, needed.connect),
-    ...checkMacros('Milter.macros.envfrom', macros.mail, needed.mail),
+    ...(choosesMacros(text)
+      ? []
+      : [
+          ...checkMacros('Milter.macros.connect', macros.connect, needed.connect),
+          ...checkMacros('Milter.macros.envfrom', macros.mail, needed.mail),
+        ]),
     ...checkTlsClients(
       config,
       ({ fingerprint }) =>
@@ -81,6 +85,15 @@ export function checkSendmail(text: string, config: Config): Warning[] {
       `the digits of ${fingerprintAlgorithm}, as CertFingerprintAlgorithm (confCERT_FINGERPRINT_ALGORITHM) is that`,
     ),
   ]
+}
+
+/**
+ * Whether greymx chooses the macros by itself, as it does since Sendmail 8.14 (RELEASE_NOTES, smfi_setsymlist). A
+ * sendmail.cf names its version, and a .mc file does not.
+ */
+function choosesMacros(text: string): boolean {
+  const [, major, minor] = /^DZ(\d+)\.(\d+)/m.exec(text) ?? []
+  return major === undefined || Number(major) > 8 || Number(minor) >= 14
 }
 
 function unused(name: string, used: readonly string[]): Warning {

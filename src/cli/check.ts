@@ -2,15 +2,15 @@
 // well, on mismatches with the MTAs' configurations, and those of the running daemon. With --print it prints all
 // settings in effect. What deserves a warning is left to the folder check/, whose files are loaded when they are needed.
 
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { checkListeners, withListeners } from '../check/daemon.ts'
 import { redisLines, redisWarnings } from '../check/redis.ts'
 import { checkSettings } from '../check/settings.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Setting } from '../config/reader.ts'
 import type { Config } from '../config/schema.ts'
-import { messageOf } from '../errors.ts'
+import { fileProblemOf, messageOf } from '../errors.ts'
 import { readLists } from '../exempt/lists.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import type { RedisReport } from '../store/redis/report.ts'
@@ -22,7 +22,7 @@ import { complain, print } from './output.ts'
 
 /** Files of the MTAs that are compared with the configuration. */
 interface MtaFiles {
-  /** Folder of a main.cf. */
+  /** A main.cf, or its folder. */
   readonly postfix: string | undefined
   /** A sendmail.cf or .mc file. */
   readonly sendmail: string | undefined
@@ -35,6 +35,8 @@ export interface CheckValues extends MtaFiles {
   readonly json: boolean
   /** Whether the store is asked how it is, if it is in Redis. */
   readonly redis: boolean
+  /** Whether warnings make the exit status 1. */
+  readonly strict: boolean
 }
 
 /** What was found, and with --print the settings in effect. */
@@ -48,7 +50,7 @@ interface Findings {
 
 /**
  * Returns the exit status, or says which file of an MTA cannot be read. Warnings leave the status at 0, since what they
- * are about may be intended.
+ * are about may be intended, except with --strict.
  */
 export async function check(values: CheckValues): Promise<ExitStatus | Misuse> {
   const loaded = loadConfig(values.config)
@@ -87,20 +89,26 @@ export async function check(values: CheckValues): Promise<ExitStatus | Misuse> {
   } catch (error) {
     return misuse(messageOf(error), 'check')
   }
+  const status = values.strict && warnings.length > 0 ? EXIT.warnings : EXIT.ok
   if (values.json) {
     printJson({ faults: [], warnings, ...(values.print ? { settings } : {}), ...(redis ? { redis } : {}) })
-    return EXIT.ok
+    return status
   }
   complain(linesOf(warnings), 'warn')
   if (redis) print(linesOf(redisLines(formatStoreSpec(config.store), redis)))
   if (values.print) {
     const { printSettings } = await import('../config/print.ts')
     print(printSettings(settings))
-    return EXIT.ok
+    return status
   }
   const exceptions = lists.problems.length > 0 ? ', except that list entries with faults are ignored' : ''
-  print(`configuration is fine${exceptions}\n`)
-  return EXIT.ok
+  print(`configuration is fine${exceptions}${withCount(warnings.length)}\n`)
+  return status
+}
+
+function withCount(warnings: number): string {
+  if (warnings === 0) return ''
+  return `, with ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}`
 }
 
 function printJson(findings: Findings): void {
@@ -121,8 +129,16 @@ async function checkMtas({ postfix, sendmail }: MtaFiles, config: Config): Promi
   const remarks: string[] = []
   if (postfix !== undefined) {
     const { checkPostfix } = await import('../check/postfix.ts')
-    const [main, master] = [join(postfix, 'main.cf'), join(postfix, 'master.cf')]
-    const files = { mainCf: read(main), ...(existsSync(master) ? { masterCf: read(master) } : {}) }
+    const folder = statSync(postfix, { throwIfNoEntry: false })?.isFile() ? dirname(postfix) : postfix
+    const [main, master] = [
+      folder === postfix ? join(postfix, 'main.cf') : postfix,
+      join(folder, 'master.cf'),
+    ]
+    const files = {
+      mainCf: read(main),
+      ...(existsSync(master) ? { masterCf: read(master) } : {}),
+      readTable: (file: string) => (existsSync(file) ? read(file) : undefined),
+    }
     remarks.push(...inFile(main, checkPostfix(files, config)))
   }
   if (sendmail !== undefined) {
@@ -140,6 +156,6 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    throw new Error(`Cannot read ${file}: ${messageOf(error)}`, { cause: error })
+    throw new Error(`${file}: ${fileProblemOf(error)}`, { cause: error })
   }
 }

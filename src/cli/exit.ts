@@ -1,5 +1,6 @@
 // Exit statuses of the commands. Source: sysexits(3).
 
-export const EXIT = { ok: 0, usage: 64, unavailable: 69, tempfail: 75, config: 78 } as const
+/** `warnings` is what `check --strict` says of them. */
+export const EXIT = { ok: 0, warnings: 1, usage: 64, unavailable: 69, tempfail: 75, config: 78 } as const
 
 export type ExitStatus = (typeof EXIT)[keyof typeof EXIT]

@@ -2,7 +2,7 @@
 // Config, or every fault in both.
 
 import { readFileSync } from 'node:fs'
-import { messageOf } from '../errors.ts'
+import { fileProblemOf } from '../errors.ts'
 import { type Environment, overrides, VARIABLE_PREFIX } from './environment.ts'
 import { ConfigReader, type Setting } from './reader.ts'
 import { type Config, readConfig } from './schema.ts'
@@ -32,8 +32,7 @@ export function loadConfig(file: string | undefined, environment: Environment = 
       return parseConfig(candidate.replace(/^\.\//, ''), readFileSync(candidate, 'utf8'), environment)
     } catch (error) {
       if (file === undefined && isMissing(error)) continue
-      const reason = messageOf(error)
-      return { kind: 'faults', faults: [`${candidate}: cannot be read: ${reason}`] }
+      return { kind: 'faults', faults: [`${candidate}: ${fileProblemOf(error)}`] }
     }
   }
   if (overrides(environment).size > 0) return parseConfig('the environment', '', environment)

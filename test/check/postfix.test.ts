@@ -106,7 +106,53 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
       'Postfix’s own default',
       'smtpd_milters = inet:127.0.0.1:8891',
       [
-        /^milter_default_action tempfail for inet:127\.0\.0\.1:8891 defers all mail while greymx is away: expected \{ inet:127\.0\.0\.1:8891, default_action=accept \}/,
+        /^milter_default_action is not set for inet:127\.0\.0\.1:8891: while greymx is away, Postfix before 3\.11 defers all mail \(tempfail\), and Postfix 3\.11 and later disconnects every client with 421 \(shutdown\): expected \{ inet:127\.0\.0\.1:8891, default_action=accept \}/,
+      ],
+    ],
+    [
+      'the default of a Postfix that must be 3.11 or later',
+      'compatibility_level = 3.11\nsmtpd_milters = inet:127.0.0.1:8891',
+      [
+        / while greymx is away, Postfix 3\.11 and later disconnects every client with 421 \(shutdown\): expected /,
+      ],
+    ],
+    [
+      'that default, written down',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=shutdown }',
+      [/^default_action shutdown for inet:127\.0\.0\.1:8891 disconnects every client with 421 while /],
+    ],
+    ['a port alone is on localhost', 'smtpd_milters = { inet:8891, default_action=accept }', []],
+    [
+      'another port alone',
+      'smtpd_milters = { inet:8890, default_action=accept }',
+      [/^no milter in smtpd_milters is greymx/],
+    ],
+    [
+      'local: is unix:',
+      'smtpd_milters = { local:greymx/greymx.sock, default_action=accept }',
+      [],
+      SYSTEMD_LISTEN,
+    ],
+    [
+      'a table with one result for all',
+      'smtpd_milter_maps = static:{{ inet:127.0.0.1:8891, default_action=accept }}',
+      [],
+    ],
+    [
+      'a table within main.cf',
+      'smtpd_milter_maps = inline:{ {192.0.2.1 = DISABLE} {198.51.100.7 = inet:127.0.0.1:8891} }\nmilter_default_action = accept',
+      [],
+    ],
+    [
+      'a table whose milter defers',
+      'smtpd_milter_maps = static:{{ inet:127.0.0.1:8891, default_action=tempfail }}',
+      [/^default_action tempfail for inet:127\.0\.0\.1:8891 defers all mail/],
+    ],
+    [
+      'a table that is elsewhere',
+      'smtpd_milter_maps = ldap:/etc/postfix/milters',
+      [
+        /^no milter in smtpd_milters is greymx, and ldap:\/etc\/postfix\/milters of smtpd_milter_maps cannot be looked into: expected /,
       ],
     ],
     [
@@ -141,8 +187,13 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
       [/^non_smtpd_milters has greymx: expected it in smtpd_milters alone, /],
     ],
     [
-      'macros',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nmilter_connect_macros = {daemon_name} v\nmilter_mail_macros = i, {auth_type}',
+      'macros, which greymx chooses by itself',
+      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nmilter_connect_macros = {daemon_name} v\nmilter_mail_macros = i',
+      [],
+    ],
+    [
+      'macros of an old protocol',
+      'milter_protocol = 4\nsmtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nmilter_connect_macros = {daemon_name} v\nmilter_mail_macros = i, {auth_type}',
       [
         /^milter_connect_macros lacks j _: expected them, or the MTA's default, /,
         /^milter_mail_macros lacks \{auth_authen\}: /,
@@ -217,7 +268,7 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     [
       'in master.cf, by name',
       'g = inet:127.0.0.1:8891',
-      [/^milter_default_action tempfail/],
+      [/^milter_default_action is not set/],
       '',
       'smtp inet n - y - - smtpd -o smtpd_milters=$g\n',
     ],
@@ -274,4 +325,16 @@ test('a list of milters is cut where Postfix cuts it', () => {
       ['unix:/c', {}],
     ],
   )
+})
+
+test('tables of smtpd_milter_maps are read where they are files of text', () => {
+  const mainCf = 'smtpd_milter_maps = cidr:/etc/postfix/milters, hash:/etc/postfix/none\n'
+  const tables: Record<string, string> = {
+    '/etc/postfix/milters':
+      '# local clients\n127.0.0.0/8 DISABLE\n0.0.0.0/0  { inet:127.0.0.1:8891,\n  default_action=reject }\n',
+  }
+  const readTable = (file: string) => tables[file]
+  assertWarnings('a table', checkPostfix({ mainCf, readTable }, configOf('')), [
+    /^default_action reject for inet:127\.0\.0\.1:8891 rejects all mail while greymx is away/,
+  ])
 })

@@ -128,7 +128,7 @@ for (const shell of SHELLS) {
       ['greymx check --config=mi', ['--config=milter.yaml']],
       ['greymx check --postfix ', ['folder']],
       ['greymx check --postfix=', ['--postfix=folder']],
-      ['greymx check --postfix folder --s', ['--sendmail']],
+      ['greymx check --postfix folder --s', ['--sendmail', '--strict']],
       ['greymx probe --client ', []],
       ['greymx probe --client 2001:db8::1 --na', ['--name']],
       ['greymx simulate --set greylist.delay=1m --wo', ['--world']],

@@ -706,11 +706,12 @@ test('loadConfig() names the file as it was given, and tells when it cannot be r
   writeFileSync(file, 'header: false\n')
   const loaded = loadConfig(file)
   assert.ok(loaded.kind === 'config' && !loaded.config.milter.header)
-  for (const unreadable of [join(dir, 'absent.yaml'), dir]) {
-    const failed = loadConfig(unreadable)
-    assert.ok(failed.kind === 'faults')
-    assert.deepEqual(failed.faults.length, 1)
-    assert.ok(failed.faults[0]?.startsWith(`${unreadable}: cannot be read: `), failed.faults[0])
+  for (const [unreadable, problem] of [
+    [join(dir, 'absent.yaml'), 'no such file'],
+    [join(file, 'below.yaml'), 'no such file'],
+    [dir, 'it is a folder'],
+  ]) {
+    assert.deepEqual(loadConfig(unreadable), { kind: 'faults', faults: [`${unreadable}: ${problem}`] })
   }
 })
 
