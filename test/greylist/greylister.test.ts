@@ -823,6 +823,7 @@ test('a sender that retries from ever new networks gets through after so many de
     assert.deepEqual(reasons, deferrals(needed))
     const outcome = await bench.outcomeOf({ address: '100.200.1.1' })
     assert.deepEqual([outcome.verdict, outcome.reason, outcome.deferrals], ['pass', 'max-deferrals', needed])
+    assert.equal(outcome.retryIn, 0)
     assert.equal(await bench.attempt({ address: '100.200.1.1' }), 'known')
     // After a pass the count begins anew.
     assert.equal(await bench.attempt({ address: '100.201.1.1' }), 'new')
@@ -1004,7 +1005,14 @@ test('a domain counts for a carrier if half of what the carrier has sent is back
 })
 
 test('a host’s domain that is whitelisted does not count while most of what its mail servers send stays away', async () => {
-  const bench = setUp({ maxDeferrals: 0, autoWhitelist: { after: 9, spacing: HOUR, lifetime: 36 * DAY } })
+  const settings = { maxDeferrals: 0, autoWhitelist: { after: 9, spacing: HOUR, lifetime: 36 * DAY } }
+  // A store answers in its own time.
+  const bench = setUp(settings, (store) => {
+    const pass = store.pass.bind(store)
+    return Object.assign(store, {
+      pass: (key: string, lifetime: number) => nextTurn().then(() => pass(key, lifetime)),
+    })
+  })
   const { attempt, wait } = bench
   const wide = 'host:farm.example'
   for (let bot = 0; bot < 12; bot += 1)
@@ -1222,5 +1230,21 @@ test('after the loop breaker has let a sender through, it takes as many deferral
     assert.deepEqual(reasons.slice(0, 3), deferrals(3))
     assert.equal(reasons[3], 'max-deferrals')
     bench.wait(HOUR)
+  }
+})
+
+test('when the store fails nobody is told to wait for a while, whatever the answer is', async () => {
+  for (const [onStoreError, verdict] of [
+    ['accept', 'pass'],
+    ['local', 'pass'],
+    ['tempfail', 'tempfail'],
+  ] as const) {
+    const { outcomeOf } = setUp({ onStoreError }, (store) =>
+      Object.assign(store, { find: () => Promise.reject(new Error('gone')) }),
+    )
+    const { attempt, identity, ref, ...outcome } = await outcomeOf({})
+    assert.deepEqual(outcome, { verdict, reason: 'store-error', waited: 0, retryIn: 0, error: 'gone' })
+    assert.deepEqual([identity, ref?.length], ['network:192.0.2.0/24', 8])
+    assert.equal(attempt.sender.text, 'a@example.org')
   }
 })

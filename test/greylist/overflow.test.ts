@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseAddress } from '../../src/address.ts'
 import type { Times } from '../../src/greylist/decide.ts'
 import { decideBySlot } from '../../src/greylist/overflow.ts'
@@ -81,4 +82,16 @@ test('an address has 16 slots', async () => {
   for (let n = 0; n < 500; n += 1) assert.equal(await attempt(`a${n}@example.org`), 'new 0')
   // An entry and a holder for each.
   assert.equal(store.size, 2 * 16)
+})
+
+test('a slot is taken before the MTA has its answer', async () => {
+  const bench = setUp()
+  const add = bench.store.add.bind(bench.store)
+  const count = bench.store.count.bind(bench.store)
+  Object.assign(bench.store, {
+    add: (...args: Parameters<typeof add>) => nextTurn().then(() => add(...args)),
+    count: (...args: Parameters<typeof count>) => nextTurn().then(() => count(...args)),
+  })
+  await bench.attempt('a@example.org')
+  assert.equal(bench.store.size, 2)
 })

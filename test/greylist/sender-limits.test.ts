@@ -88,6 +88,8 @@ test('a telephone number has 15 digits at most, and an address with five numbers
     itself('fax+120255501234567'),
     ['fax+1202555012345678', 'fax'],
     ['joe+12025550123', 'joe'],
+    itself('x=joe+tag'),
+    ['=joe+tag', '=joe'],
     ['j+tag', 'j'],
   ])
 })
@@ -115,4 +117,11 @@ test('what a forwarder writes before an address is a person, and what a list wri
     ['1b2c3d4e-smith=a.net', '#-*'],
     ['list=joe=a.net', 'list=*'],
   ])
+})
+
+test('a made-up label of Salesforce is left out where the address says who the sender is', () => {
+  const domain = 'r4nd0m.a-abc.na63.bnc.salesforce.com'
+  const formOf = (local: string) => senderForms(parseAddress(`${local}@${domain}`), RECIPIENT).form
+  assert.equal(formOf('support=acme.example__x9k2'), 'support=acme.example__#@bnc.salesforce.com')
+  assert.match(formOf('bounce-123456'), /^bounce-#@r4nd0m\./)
 })

@@ -94,6 +94,10 @@ test('half of an IPv4 address in a name is enough, as numbers or hexadecimal dig
     ['mail-cafe.example.org', 'mail', '202.254.2.7'],
     ['mail-c0-00-02-07.example.org', 'nobody', address],
     ['mail-0c0c0c0c.example.org', 'nobody', '12.12.12.12'],
+    ['mail-c6-33-64-07.example.org', 'nobody', '198.51.100.7'],
+    ['mail-c6-33-64-08.example.org', 'mail', '198.51.100.7'],
+    ['mail-1020.example.org', 'nobody', '16.32.1.2'],
+    ['mail-0f20.example.org', 'nobody', '15.32.1.2'],
   ])
 })
 
@@ -114,7 +118,9 @@ test('half of an IPv6 address in a name is enough, in groups of eight characters
     ['deadbeef-cafebab1.example.org', 'nobody', 'dead:beef:cafe:bab1:1:2:3:4'],
     ['deadbeef-cafebab1.example.org', 'nobody', '1:2:3:4:dead:beef:cafe:bab1'],
     ['deadbeef-cafebab1.example.org', 'other', 'dead:beef:cafe:bab2:1:2:3:4'],
-    ['deadbeef-cafebab.example.org', 'other', 'dead:beef:cafe:bab1:1:2:3:4'],
+    ['eadbeef-cafebab1.example.org', 'other', '1:2:3:4:dead:beef:cafe:bab1'],
+    ['deadbeefcaf1babe.example.org', 'nobody', 'dead:beef:caf1:babe:1:2:3:4'],
+    ['deadbeefcaf1bab.example.org', 'other', 'dead:beef:caf1:babe:1:2:3:4'],
   ])
 })
 
@@ -145,5 +151,14 @@ test('a name with an underscore, or with a hyphen at the end of a label, is a na
     ['mail-.example.org', 'mail'],
     ['_mail.example.org', 'mail'],
     [`mail.${'x'.repeat(64)}.example.org`, 'mail'],
+  ])
+})
+
+test('a word for a machine tells nothing with a number, and a hyphen is none', () => {
+  assertKinds([
+    ['server-room.example.org', 'other'],
+    ['server-7.example.org', 'nobody'],
+    ['order-desk.example.org', 'other'],
+    ['order-7.example.org', 'nobody'],
   ])
 })

@@ -152,3 +152,9 @@ test('two names may have no records; a host without an IPv6 address is none of t
     assert.equal((await check(two, { client })).result, 'pass')
   }
 })
+
+test('an answer that is no list of records is none', async () => {
+  assert.equal((await check(async () => 'text')).result, 'temperror')
+  const record = txt(`v=spf1 a:a.test ip4:${IPV4} -all`).TXT
+  assert.equal((await check(async (_, type) => (type === 'TXT' ? record : 'text'))).result, 'temperror')
+})
