@@ -986,13 +986,21 @@ test('a store that fails at any step gives the configured answer, or does no har
   }
 })
 
+/** Makes a store write passes in its own time, as one elsewhere does. */
+function slowly(store: Store): Store {
+  const pass = store.pass.bind(store)
+  return Object.assign(store, {
+    pass: (key: string, lifetime: number) => nextTurn().then(() => pass(key, lifetime)),
+  })
+}
+
 test('a domain counts for a carrier if half of what the carrier has sent is back with it', async () => {
   const through = (domain: string): From => ({
     wide: `spf:${domain}`,
     carriers: ['bulk.example'],
     sender: `a@${domain}`,
   })
-  const { attempt, wait } = setUp({ maxDeferrals: 0 })
+  const { attempt, wait } = setUp({ maxDeferrals: 0 }, slowly)
   for (const domain of ['away.test', 'one.test', 'two.test'])
     assert.equal(await attempt(through(domain)), 'new')
   wait(5 * MINUTE)
@@ -1006,13 +1014,7 @@ test('a domain counts for a carrier if half of what the carrier has sent is back
 
 test('a host’s domain that is whitelisted does not count while most of what its mail servers send stays away', async () => {
   const settings = { maxDeferrals: 0, autoWhitelist: { after: 9, spacing: HOUR, lifetime: 36 * DAY } }
-  // A store answers in its own time.
-  const bench = setUp(settings, (store) => {
-    const pass = store.pass.bind(store)
-    return Object.assign(store, {
-      pass: (key: string, lifetime: number) => nextTurn().then(() => pass(key, lifetime)),
-    })
-  })
+  const bench = setUp(settings, slowly)
   const { attempt, wait } = bench
   const wide = 'host:farm.example'
   for (let bot = 0; bot < 12; bot += 1)
@@ -1246,5 +1248,17 @@ test('when the store fails nobody is told to wait for a while, whatever the answ
     assert.deepEqual(outcome, { verdict, reason: 'store-error', waited: 0, retryIn: 0, error: 'gone' })
     assert.deepEqual([identity, ref?.length], ['network:192.0.2.0/24', 8])
     assert.equal(attempt.sender.text, 'a@example.org')
+  }
+})
+
+test('what has stayed away is forgotten two days after the first of it, to the millisecond', async () => {
+  for (const [elapsed, retryIn] of [
+    [2 * DAY - 1, 80 * MINUTE],
+    [2 * DAY, 4 * MINUTE],
+  ] as const) {
+    const { outcomeOf, wait } = setUp({ maxDeferrals: 0 })
+    for (let bot = 0; bot < 4; bot += 1) await outcomeOf({ sender: `bot${bot}@example.org` })
+    wait(elapsed)
+    assert.equal((await outcomeOf({ sender: 'next@example.org' })).retryIn, retryIn)
   }
 })

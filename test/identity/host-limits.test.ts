@@ -160,5 +160,9 @@ test('a word for a machine tells nothing with a number, and a hyphen is none', (
     ['server-7.example.org', 'nobody'],
     ['order-desk.example.org', 'other'],
     ['order-7.example.org', 'nobody'],
+    // A word is a whole run of letters, from a to z.
+    ['pool.example.org', 'nobody'],
+    ['poolz.example.org', 'other'],
+    ['apool.example.org', 'other'],
   ])
 })

@@ -77,6 +77,12 @@ test('an evaluation asks 40 questions', async () => {
       ),
     }
     assert.equal(await resultOf(zone), result, String(hosts))
+    // Where a client passes at once, the rest is asked to see who else passes.
+    const early = {
+      ...zone,
+      [DOMAIN]: txt(`v=spf1 ip4:198.51.100.7 ${names.map((name) => `mx:${name}`).join(' ')} -all`),
+    }
+    assert.equal(await resultOf(early, { client: '198.51.100.7' }), result, String(hosts))
   }
 })
 
