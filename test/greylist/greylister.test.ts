@@ -1083,6 +1083,8 @@ test('credit is counted for a day, to the millisecond', async () => {
 })
 
 test('a pass lasts as long as it is used, and is not written for each message', async () => {
+  // The form of this sender is not that of earlier versions, under which nothing is written.
+  const sender = 'e3us-1623334985760-1d71a7II5eaccb@example.org'
   let written = 0
   const { attempt, wait } = setUp({ maxDeferrals: 0 }, (store) => {
     const pass = store.pass.bind(store)
@@ -1093,17 +1095,17 @@ test('a pass lasts as long as it is used, and is not written for each message', 
       },
     })
   })
-  await attempt()
+  await attempt({ sender })
   wait(5 * MINUTE)
-  assert.equal(await attempt(), 'retry')
-  assert.equal(await attempt(), 'known')
+  assert.equal(await attempt({ sender }), 'retry')
+  assert.equal(await attempt({ sender }), 'known')
   assert.equal(written, 1)
   for (let use = 0; use < 4; use += 1) {
     wait(35 * DAY)
-    assert.equal(await attempt(), 'known')
+    assert.equal(await attempt({ sender }), 'known')
   }
   wait(36 * DAY)
-  assert.equal(await attempt(), 'new')
+  assert.equal(await attempt({ sender }), 'new')
 })
 
 test('a listing lasts as long as it is used, and is not written for each message', async () => {

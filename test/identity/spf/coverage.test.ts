@@ -73,6 +73,7 @@ test('the digest tells networks of another size or place apart, in both families
   const records = [
     [],
     ['0.0.0.0/32'],
+    ['128.0.0.0/32'],
     ['192.0.2.0/24'],
     ['192.0.2.0/25'],
     ['192.0.2.0/25', '192.0.3.0/25'],

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { check, DOMAIN, IPV4, IPV6, inMemory, txt, type Zone } from './support.ts'
+import { check, DOMAIN, IPV4, IPV6, inMemory, mx, txt, type Zone } from './support.ts'
 
 /** The names that are asked for an evaluation, save for the record's own. */
 async function askedFor(zone: Zone, question: Parameters<typeof check>[1] = {}): Promise<string[]> {
@@ -157,4 +157,20 @@ test('an answer that is no list of records is none', async () => {
   assert.equal((await check(async () => 'text')).result, 'temperror')
   const record = txt(`v=spf1 a:a.test ip4:${IPV4} -all`).TXT
   assert.equal((await check(async (_, type) => (type === 'TXT' ? record : 'text'))).result, 'temperror')
+})
+
+test('a null MX, and an MX record that is none, name no host', async () => {
+  const zone: Zone = {
+    [DOMAIN]: txt(`v=spf1 mx:a.test mx:b.test mx:c.test mx:d.test ip4:${IPV4} -all`),
+    'a.test': { MX: [mx(0, '')] },
+    'b.test': { MX: [mx(0, '.')] },
+    'c.test': { MX: [null, 'text', {}] },
+    'd.test': { MX: [] },
+  }
+  assert.equal((await check(inMemory(zone))).result, 'pass')
+})
+
+test('names that depend on the client are not asked to see who else passes', async () => {
+  const record = `v=spf1 ip4:${IPV4} a:%{i}.a.test mx:%{h}.b.test include:%{l}.c.test -all`
+  assert.deepEqual(await askedFor({ [DOMAIN]: txt(record) }), [])
 })
