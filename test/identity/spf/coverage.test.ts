@@ -89,6 +89,7 @@ test('the digest tells networks of another size or place apart, in both families
     ['2001:db8:1::/48'],
     ['2001:db8:2::/48'],
     ['2001:db8:1::/48', '2001:db8:2::/48'],
+    ['2000:db8::/32'],
     ['3001:db8::/32'],
     ['2001:db8::/32', '3001:db8::/32'],
   ]

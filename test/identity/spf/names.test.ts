@@ -37,6 +37,7 @@ test('a macro is replaced by what it stands for, with the parts and in the order
     ['%{L}', 'a%21%27%28%29%2ab', { local: "a!'()*b" }],
     ['%{l}', "a!'()*b", { local: "a!'()*b" }],
     ['%{L}', '%c3%a9', { local: 'é' }],
+    ['%{L}', 'a%ef%bf%bdb', { local: 'a\ud800b' }],
     ['a%%b%-c', 'a%b%20c', {}],
     ['a%_b', 'a b', {}],
   ] as const)
