@@ -1,6 +1,10 @@
 // DNS questions to the machine's resolvers or to those of the settings: a cache, time-outs, a circuit breaker, and fair
 // shares. SPF and DNS lists make the questions and read the answers.
 //
+// How long mail waits for DNS depends on how DNS is doing. When a question is slow, the root is asked, and asked again and
+// again: while its answers are slow or lost as well, nobody waits for an answer that is slow, and
+// what comes later is cached for the next attempt. So the owner of a slow zone shortens nobody's wait.
+//
 // No mail waits for DNS twice in vain. A subject that was slow is not waited for again for a while. A circuit breaker
 // is open while DNS as a whole is silent, even about the root; it closes with the next answer to anything.
 //
@@ -21,7 +25,16 @@ export interface DnsSettings {
 export interface DnsWatch {
   onSilent(problem: string): void
   onAnswering(): void
+  /** Called for each question: how it ended, and after how many milliseconds; absent for one that was not asked. */
+  onQuestion?(result: DnsResult, took?: number): void
 }
+
+/**
+ * How a question ended: with records, with a server's word that there are none, with an error of a server, without an
+ * answer, or not asked, as the asker had used up its share.
+ */
+export const DNS_RESULTS = ['found', 'none', 'failed', 'unanswered', 'not-asked'] as const
+export type DnsResult = (typeof DNS_RESULTS)[number]
 
 export interface DnsAnswer {
   /** The result of dns.promises.resolve, or the addresses as text for A and AAAA; absent after an error. */
@@ -47,6 +60,18 @@ export interface Asker {
 export const DNS_TIMEOUT = 1500
 
 /**
+ * Time after which an answer is slow, in milliseconds: the root is then asked for as well. It is also the longest wait
+ * while DNS is in trouble, and below the 250 ms after which c-ares asks again, so that a lost answer is a slow one.
+ */
+const SLOW_ANSWER = 200
+
+/** How long DNS counts as being in trouble after the root was slow, in milliseconds. */
+const TROUBLE_WINDOW = 3000
+
+/** Time between questions about the root while DNS is in trouble, in milliseconds. */
+const GAUGE_INTERVAL = 250
+
+/**
  * c-ares derives its time-out from the servers' usual speed rather than from `timeout`. If they answer in milliseconds,
  * it waits 250 ms for each server, then half as much to twice as much again in each further round, and each retry drops
  * the answer to the question before. `tries` counts rounds: three with one server and two with several take a second at
@@ -65,13 +90,19 @@ const MAX_TTL = 300_000
 const MIN_TTL = 5_000
 const UNKNOWN_TTL = 300_000
 const NEGATIVE_TTL = 60_000
-const FAILURE_TTL = 10_000
+const FAILURE_TTL = 3_000
 
 /** How long a subject that timed out counts as slow, in milliseconds. */
 const SLOW_TTL = 60_000
 
 /** Time between two half-open probes while DNS is silent, in milliseconds. */
 const OUTAGE_PROBE_INTERVAL = 2_000
+
+/**
+ * Questions that may be open while DNS is silent. On each garbled packet, c-ares sends all open questions anew, so that
+ * many of them would take all CPU time.
+ */
+const MAX_OPEN_IN_SILENCE = 8
 
 /** Size of the cache of answers, in characters. */
 const MAX_CACHE_SIZE = 16 * 1024 * 1024
@@ -110,8 +141,8 @@ const MAX_REFUNDED_COST = 20
  */
 const ROOT = '.'
 
-/** Error codes that mean that no server has answered. */
-const UNANSWERED_CODES = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED', 'EDESTRUCTION'])
+/** Error codes that mean that no server has answered; EBADRESP is for what is no answer, such as garbage. */
+const UNANSWERED_CODES = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED', 'EDESTRUCTION', 'EBADRESP'])
 /** Error codes for a name that does not exist, and for one without records of the type. */
 const NEGATIVE_CODES = new Set(['ENOTFOUND', 'ENODATA'])
 
@@ -124,6 +155,13 @@ export const NOT_ASKED: DnsAnswer = {
 /** Whether no server has answered, because the question was not asked or no server was reached. */
 export function isUnanswered({ error }: DnsAnswer): boolean {
   return error !== undefined && 'code' in error && UNANSWERED_CODES.has(String(error.code))
+}
+
+function resultOf(answer: DnsAnswer): DnsResult {
+  const { error } = answer
+  if (error === undefined) return 'found'
+  if (isUnanswered(answer)) return 'unanswered'
+  return 'code' in error && NEGATIVE_CODES.has(String(error.code)) ? 'none' : 'failed'
 }
 
 /** A resolver with the number of its open questions. */
@@ -147,6 +185,10 @@ export class Dns {
   /** Number of time-outs in a row, by subject. */
   readonly #slow = new LRUCache<string, number>({ max: MAX_SLOW_SUBJECTS, ttl: SLOW_TTL })
   #lastAnswerAt = 0
+  /** Until when mail waits less, as the root was slow, by performance.now(). */
+  #troubledUntil = 0
+  #gaugeTimer: NodeJS.Timeout | undefined
+  #isGauging = false
   #isSilent = false
   #isProbingRoot = false
   #isClosed = false
@@ -171,7 +213,8 @@ export class Dns {
   }
 
   /**
-   * The answer from the cache or from DNS, or `NOT_ASKED` if the asker has used up its share or `Dns` is closed. `type`
+   * The answer from the cache or from DNS, or `NOT_ASKED` if the asker has used up its share, `Dns` is closed, or
+   * DNS is silent and questions enough are open. `type`
    * is a record type like TXT; `isFirst` marks the first question on behalf of a message. Never rejects.
    */
   ask(name: string, type: string, asker: Asker, isFirst = false): Promise<DnsAnswer> {
@@ -180,9 +223,15 @@ export class Dns {
     if (known && known.expiresAt > performance.now()) return Promise.resolve(known)
     const open = this.#open.get(key)
     if (open) return open
-    if (this.#isClosed || !this.#takeShare(asker, isFirst)) return Promise.resolve(NOT_ASKED)
+    const isVain = this.#isClosed || (this.#isSilent && this.#open.size >= MAX_OPEN_IN_SILENCE)
+    if (isVain || !this.#takeShare(asker, isFirst)) {
+      this.#watch.onQuestion?.('not-asked')
+      return Promise.resolve(NOT_ASKED)
+    }
+    const startedAt = performance.now()
     const answer = this.#query(name, type).then((got) => {
       this.#open.delete(key)
+      this.#watch.onQuestion?.(resultOf(got), performance.now() - startedAt)
       this.#openShares[asker.purpose].giveBack(openKeysOf(asker))
       const size = sizeOf(got.value)
       const cost = Math.floor(size / CHARACTERS_PER_QUESTION)
@@ -206,21 +255,26 @@ export class Dns {
   }
 
   /**
-   * The value of `answer`, which depends on DNS, or `undefined` after `DNS_TIMEOUT` milliseconds. `subject` names the
-   * parties it depends on. While DNS is silent, or if the subject timed out more often in a row than `tolerated`, only
+   * The value of `answer`, which depends on DNS, or `undefined` after `DNS_TIMEOUT` milliseconds, `SLOW_ANSWER`
+   * while DNS is in trouble. `subject` names the parties it depends on. While DNS is silent, or if the subject timed out more often in a row than `tolerated`, only
    * a value that is there already is returned; a later one is cached for the next attempt.
    */
   async withTimeout<T>(subject: string, answer: Promise<T>, tolerated = 0): Promise<T | undefined> {
     const timesSlow = this.#slow.get(subject) ?? 0
     if (this.#isSilent || timesSlow > tolerated) return Promise.race([answer, nextTurn()])
     const startedAt = performance.now()
+    const isTroubled = this.#isTroubled
     let timer: NodeJS.Timeout | undefined
     const timedOut = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => {
-        this.#slow.set(subject, (this.#slow.get(subject) ?? 0) + 1)
-        if (this.#lastAnswerAt < startedAt) this.#noteSilence(`no answer within ${DNS_TIMEOUT}ms`)
-        resolve(undefined)
-      }, DNS_TIMEOUT)
+      timer = setTimeout(
+        () => {
+          if (isTroubled) return resolve(undefined)
+          this.#slow.set(subject, (this.#slow.get(subject) ?? 0) + 1)
+          if (this.#lastAnswerAt < startedAt) this.#noteSilence(`no answer within ${DNS_TIMEOUT}ms`)
+          resolve(undefined)
+        },
+        isTroubled ? SLOW_ANSWER : DNS_TIMEOUT,
+      )
     })
     try {
       const inTime = await Promise.race([answer, timedOut])
@@ -235,6 +289,7 @@ export class Dns {
   close(): void {
     this.#isClosed = true
     clearInterval(this.#outageProbe)
+    clearTimeout(this.#gaugeTimer)
     for (const { resolver } of this.#channels) resolver.cancel()
   }
 
@@ -250,6 +305,7 @@ export class Dns {
   async #query(name: string, type: string): Promise<DnsAnswer> {
     const startedAt = performance.now()
     const probe = setTimeout(() => this.#probeRoot(startedAt), ROOT_PROBE_DELAY)
+    const gauge = setTimeout(() => void this.#gauge(), SLOW_ANSWER)
     try {
       const { value, ttl } = await this.#resolve(name, type)
       this.#noteAnswer()
@@ -263,7 +319,37 @@ export class Dns {
       return { error, expiresAt: performance.now() + (NEGATIVE_CODES.has(code) ? NEGATIVE_TTL : FAILURE_TTL) }
     } finally {
       clearTimeout(probe)
+      clearTimeout(gauge)
     }
+  }
+
+  get #isTroubled(): boolean {
+    return performance.now() < this.#troubledUntil
+  }
+
+  /** Asks for the root to tell DNS that is slow from a slow zone; again and again while it is slow. Never rejects. */
+  async #gauge(): Promise<void> {
+    if (this.#isGauging || this.#isSilent || this.#isClosed) return
+    this.#isGauging = true
+    const slow = setTimeout(() => {
+      this.#troubledUntil = performance.now() + TROUBLE_WINDOW
+    }, SLOW_ANSWER)
+    await this.#resolve(ROOT, 'NS').then(
+      () => this.#noteAnswer(),
+      () => undefined,
+    )
+    clearTimeout(slow)
+    this.#isGauging = false
+    if (this.#troubledUntil === 0 || this.#isClosed) return
+    if (this.#isTroubled) this.#gaugeTimer = setTimeout(() => void this.#gauge(), GAUGE_INTERVAL).unref()
+    else this.#recover()
+  }
+
+  /** Forgets who was slow and what was not answered while DNS was in trouble. */
+  #recover(): void {
+    this.#troubledUntil = 0
+    this.#slow.clear()
+    for (const [key, answer] of this.#answers) if (isUnanswered(answer)) this.#answers.delete(key)
   }
 
   async #resolve(name: string, type: string): Promise<{ value: unknown; ttl: number }> {
@@ -304,6 +390,7 @@ export class Dns {
     if (!this.#isSilent) return
     this.#isSilent = false
     clearInterval(this.#outageProbe)
+    this.#recover()
     this.#watch.onAnswering()
   }
 
