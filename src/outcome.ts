@@ -31,6 +31,28 @@ export type Reason =
   | 'observe'
   | 'store-error'
 
+/** The verdicts that each reason may have. */
+export const VERDICTS: { readonly [reason in Reason]: readonly Verdict[] } = {
+  new: ['tempfail'],
+  early: ['tempfail'],
+  retry: ['pass'],
+  known: ['pass'],
+  'auto-whitelist': ['pass'],
+  carrier: ['pass'],
+  credit: ['pass'],
+  expected: ['pass'],
+  'written-to': ['pass'],
+  'max-deferrals': ['pass'],
+  authenticated: ['pass'],
+  'exempt-client': ['pass'],
+  'exempt-sender': ['pass'],
+  'exempt-recipient': ['pass'],
+  'exempt-spf': ['pass'],
+  'not-greylisted': ['pass'],
+  observe: ['pass'],
+  'store-error': ['tempfail', 'pass'],
+}
+
 /** A verdict on an attempt, and how it came about. */
 export interface Outcome {
   readonly attempt: Attempt

@@ -27,7 +27,16 @@ function roomOf(file: string): string {
 }
 
 /** Files of plain values, which all folders may import except those in `APART`. */
-const VALUES = ['address.ts', 'attempt.ts', 'certificate.ts', 'errors.ts', 'ip.ts', 'outcome.ts', 'ranges.ts']
+const VALUES = [
+  'address.ts',
+  'attempt.ts',
+  'certificate.ts',
+  'errors.ts',
+  'ip.ts',
+  'outcome.ts',
+  'ranges.ts',
+  'version.ts',
+]
 
 /** Folders and files that know no greylisting and could be published by themselves. */
 const APART = [

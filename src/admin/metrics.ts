@@ -2,7 +2,8 @@
 // to server.ts. Source: Prometheus text exposition format, through prom-client.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Outcome } from '../outcome.ts'
+import { type Outcome, VERDICTS } from '../outcome.ts'
+import { OPERATION_RESULTS, OPERATIONS } from '../store/guard.ts'
 
 /** Seconds, from an in-memory decision to the longest that a decision may take. */
 const DECISION_BUCKETS = [
@@ -10,6 +11,24 @@ const DECISION_BUCKETS = [
 ]
 /** Seconds, from the shortest sensible delay to the longest known retry schedule of an MTA. */
 const RETRY_BUCKETS = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800]
+
+/** Seconds, from an operation on the same machine to the longest `store_timeout` that does any good. */
+const STORE_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1]
+/** Seconds, from a resolver's cached answer to the last retransmission. */
+const DNS_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
+
+/** Gauges of Node's that prom-client names like counters, and that stand beside better ones. */
+const MISNAMED = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+]
+
+/** Labels whose values are known elsewhere. */
+interface LabelValues {
+  readonly protocolErrors: readonly string[]
+  readonly dns: readonly string[]
+}
 
 /** All metrics of the process; `exposition` returns them, the other methods record events. */
 export class Metrics {
@@ -53,12 +72,64 @@ export class Metrics {
     labelNames: ['kind'],
     registers: this.#registers,
   })
+  readonly #storeSeconds = new Histogram({
+    name: 'greymx_store_seconds',
+    help: 'Time that operations on the store took, by operation; those that were refused took none',
+    labelNames: ['operation'],
+    buckets: STORE_BUCKETS,
+    registers: this.#registers,
+  })
+  readonly #storeSecondsOf = new Map<string, Histogram.Internal<'operation'>>()
+  readonly #dnsUp = new Gauge({
+    name: 'greymx_dns_up',
+    help: '1 while DNS answers, 0 while it is silent',
+    registers: this.#registers,
+  })
+  readonly #dnsQuestions = new Counter({
+    name: 'greymx_dns_questions_total',
+    help: 'Questions to DNS that the cache could not answer, by result',
+    labelNames: ['result'],
+    registers: this.#registers,
+  })
+  readonly #dnsSeconds = new Histogram({
+    name: 'greymx_dns_seconds',
+    help: 'Time until DNS answered a question, or until it was given up',
+    buckets: DNS_BUCKETS,
+    registers: this.#registers,
+  })
+  readonly #reloadSuccessful = new Gauge({
+    name: 'greymx_config_last_reload_successful',
+    help: '1 if the last reading of the configuration succeeded, 0 if it was refused',
+    registers: this.#registers,
+  })
+  readonly #reloadTime = new Gauge({
+    name: 'greymx_config_last_reload_success_timestamp_seconds',
+    help: 'When the configuration in use was read, in seconds since 1970',
+    registers: this.#registers,
+  })
   /** Counted for every RCPT, so that the library gets them only at a scrape. */
   readonly #decisions = new Tally()
   readonly #storeOperations = new Tally()
   #openConnections = 0
 
-  constructor() {
+  /** Every series whose labels are known is there from the start, at 0. */
+  constructor(version: string, labels: LabelValues) {
+    new Gauge({
+      name: 'greymx_build_info',
+      help: 'Always 1; the labels say which greymx runs on which Node.js',
+      labelNames: ['version', 'node_version'],
+      registers: this.#registers,
+    }).set({ version, node_version: process.version }, 1)
+    for (const [reason, verdicts] of Object.entries(VERDICTS))
+      for (const verdict of verdicts) this.#decisions.count(verdict, reason, 0)
+    for (const operation of OPERATIONS) {
+      for (const result of OPERATION_RESULTS) this.#storeOperations.count(operation, result, 0)
+      this.#storeSeconds.zero({ operation })
+      this.#storeSecondsOf.set(operation, this.#storeSeconds.labels({ operation }))
+    }
+    for (const kind of labels.protocolErrors) this.#protocolErrors.inc({ kind }, 0)
+    for (const result of labels.dns) this.#dnsQuestions.inc({ result }, 0)
+    this.#dnsUp.set(1)
     this.#decisions.register(this.#registry, {
       name: 'greymx_decisions_total',
       help: 'Outcomes by verdict and reason',
@@ -79,6 +150,7 @@ export class Metrics {
       },
     })
     collectDefaultMetrics({ register: this.#registry })
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name)
   }
 
   /** Records one outcome; `took` is the time of its decision in milliseconds. */
@@ -89,8 +161,26 @@ export class Metrics {
     if (reason === 'retry') this.#retryDelay.observe(waited / 1000)
   }
 
-  storeOperation(operation: string, result: string): void {
+  /** Records one operation; `took` is its time in milliseconds, absent when it was refused. */
+  storeOperation(operation: string, result: string, took?: number): void {
     this.#storeOperations.count(operation, result)
+    if (took !== undefined) this.#storeSecondsOf.get(operation)?.observe(took / 1000)
+  }
+
+  /** Records one question to DNS; `took` is its time in milliseconds, absent when it was not asked. */
+  dnsQuestion(result: string, took?: number): void {
+    this.#dnsQuestions.inc({ result })
+    if (took !== undefined) this.#dnsSeconds.observe(took / 1000)
+  }
+
+  dnsUp(isUp: boolean): void {
+    this.#dnsUp.set(isUp ? 1 : 0)
+  }
+
+  /** Records that the configuration was read, and whether it is in use now. */
+  reloaded(isInUse: boolean): void {
+    this.#reloadSuccessful.set(isInUse ? 1 : 0)
+    if (isInUse) this.#reloadTime.setToCurrentTime()
   }
 
   merged(keys: number): void {
@@ -163,9 +253,9 @@ interface TallyDescription {
 class Tally {
   readonly #counts = new Map<string, Map<string, number>>()
 
-  count(first: string, second: string): void {
+  count(first: string, second: string, by = 1): void {
     const counts = this.#counts.get(first) ?? new Map<string, number>()
-    counts.set(second, (counts.get(second) ?? 0) + 1)
+    counts.set(second, (counts.get(second) ?? 0) + by)
     this.#counts.set(first, counts)
   }
 

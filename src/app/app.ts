@@ -7,7 +7,7 @@ import { Metrics } from '../admin/metrics.ts'
 import { Admin, type Health } from '../admin/server.ts'
 import { prepareAll } from '../change.ts'
 import type { Config } from '../config/schema.ts'
-import type { Dns } from '../dns.ts'
+import { DNS_RESULTS, type Dns } from '../dns.ts'
 import type { DoorParts } from '../doors/message.ts'
 import { createMilterDoor } from '../doors/milter.ts'
 import { createDnsLists } from '../exempt/dnslists.ts'
@@ -16,7 +16,7 @@ import { type Lists, readLists } from '../exempt/lists.ts'
 import { createGreylister, type Greylister, observing } from '../greylist/greylister.ts'
 import { createInvestigate } from '../greylist/investigate.ts'
 import { createIdentify } from '../identity/identity.ts'
-import { FaultLog, type ProtocolErrorKind } from '../log/faults.ts'
+import { FaultLog, PROTOCOL_ERROR_KINDS, type ProtocolErrorKind } from '../log/faults.ts'
 import type { Log } from '../log/log.ts'
 import { OneAddressWatch } from '../log/one-address.ts'
 import { Reporter } from '../log/reporter.ts'
@@ -24,6 +24,7 @@ import type { SessionFault } from '../milter/session.ts'
 import type { InheritedSocket, ListenOn } from '../sockets/listener.ts'
 import { type Endpoint, Server } from '../sockets/server.ts'
 import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
+import { greymxVersion } from '../version.ts'
 import { Resolvers } from './resolvers.ts'
 import { openStores, type Stores } from './stores.ts'
 
@@ -52,6 +53,8 @@ export interface App {
    * rejects and changes nothing. The caller waits for its end before it calls `reload` again or `close`.
    */
   reload(config: Config): Promise<Listening>
+  /** Notes for the metrics that a reload was refused. */
+  reloadRefused(): void
   /** Stops listening, waits for open SMTP sessions for SHUTDOWN_GRACE at most, and closes all parts. */
   close(): Promise<void>
 }
@@ -85,7 +88,7 @@ async function openParts(
   inherited: readonly InheritedSocket[],
   closers: Array<() => Promise<void>>,
 ): Promise<Omit<App, 'close'>> {
-  const metrics = new Metrics()
+  const metrics = new Metrics(greymxVersion(), { protocolErrors: PROTOCOL_ERROR_KINDS, dns: DNS_RESULTS })
   const watch = new OneAddressWatch(
     () => performance.now(),
     ({ client, warning }) => log.event('warn', 'all clients seem to have one address', { client, warning }),
@@ -97,7 +100,7 @@ async function openParts(
   ])
   const stores = await openStores(config, log, metrics)
   closers.push(() => stores.close())
-  const resolvers = new Resolvers(log)
+  const resolvers = new Resolvers(log, metrics)
   closers.push(async () => resolvers.close())
   const faults = new FaultLog(log)
   closers.push(async () => faults.close())
@@ -145,13 +148,14 @@ async function openParts(
       () => server.prepare({ endpoints, socketMode: next.socketMode, limits: next.limits }),
     ])
     await change.apply()
+    metrics.reloaded(true)
     for (const problem of lists.problems) log.event('warn', 'list entries are left out', { problem })
     for (const problem of lists.warnings)
       log.event('warn', 'list entry may not mean what Postgrey makes of it', { problem })
     const { port } = admin
     return { sockets: server.addresses, ...(port === undefined ? {} : { adminPort: port }) }
   }
-  return { listening: await use(config), reload: use }
+  return { listening: await use(config), reload: use, reloadRefused: () => metrics.reloaded(false) }
 }
 
 async function healthOf(

@@ -1,6 +1,7 @@
 // Keeps DNS resolvers by their servers, so that a reload loses no cached answer, and open sessions go on with the
 // resolver they began with.
 
+import type { Metrics } from '../admin/metrics.ts'
 import type { Change } from '../change.ts'
 import { Dns, type DnsSettings } from '../dns.ts'
 import type { Log } from '../log/log.ts'
@@ -13,10 +14,12 @@ export interface ResolverChange extends Change {
 /** All resolvers that were in use since the start. */
 export class Resolvers {
   readonly #log: Log
+  readonly #metrics: Metrics
   readonly #byServers = new Map<string, Dns>()
 
-  constructor(log: Log) {
+  constructor(log: Log, metrics: Metrics) {
     this.#log = log
+    this.#metrics = metrics
   }
 
   /**
@@ -44,13 +47,19 @@ export class Resolvers {
 
   #open(settings: DnsSettings): Dns {
     return new Dns(settings, {
-      onSilent: (problem) =>
+      onSilent: (problem) => {
+        this.#metrics.dnsUp(false)
         this.#log.event(
           'warn',
           'DNS does not answer: clients are known by confirmed host name or network, SPF and DNS lists are not used',
           { problem },
-        ),
-      onAnswering: () => this.#log.event('info', 'DNS answers again: SPF and DNS lists are used again'),
+        )
+      },
+      onAnswering: () => {
+        this.#metrics.dnsUp(true)
+        this.#log.event('info', 'DNS answers again: SPF and DNS lists are used again')
+      },
+      onQuestion: (result, took) => this.#metrics.dnsQuestion(result, took),
     })
   }
 }

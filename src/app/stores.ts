@@ -246,7 +246,7 @@ async function openShared(
     log.event('error', event, { store: name, problem })
   }
   const guarded = new GuardedStore(store, config.storeTimeout, {
-    onOperation: (operation, result) => metrics.storeOperation(operation, result),
+    onOperation: (operation, result, took) => metrics.storeOperation(operation, result, took),
     onUp: () => isInUse && up(),
     onUnreadable: (problem) => isInUse && log.event('error', 'store is down', { store: name, problem }),
     onDown: (problem, isReadable) => {

@@ -102,7 +102,10 @@ async function reload(
   before: Listening,
   log: Log,
 ): Promise<{ readonly config: Config; readonly listening: Listening } | undefined> {
-  const refuse = (fault: string) => log.event('error', 'reload refused, configuration unchanged', { fault })
+  const refuse = (fault: string) => {
+    app.reloadRefused()
+    log.event('error', 'reload refused, configuration unchanged', { fault })
+  }
   const loaded = loadConfig(configFile)
   if (loaded.kind === 'faults') {
     for (const fault of loaded.faults) refuse(fault)

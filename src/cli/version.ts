@@ -1,9 +1,8 @@
-// The version, as greymx --version prints it. Source: package.json.
+// The version, as greymx --version prints it.
 
-import { readFileSync } from 'node:fs'
+import { greymxVersion } from '../version.ts'
 
 /** Returns name and version: `greymx 0.1.0`. */
 export function version(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  return `greymx ${version}`
+  return `greymx ${greymxVersion()}`
 }

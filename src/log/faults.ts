@@ -33,6 +33,9 @@ const MESSAGES: { readonly [kind in ProtocolErrorKind]: string } = {
   accept: 'cannot accept a connection: the MTA takes its default action',
 }
 
+/** All kinds of faults. */
+export const PROTOCOL_ERROR_KINDS = Object.keys(MESSAGES) as ProtocolErrorKind[]
+
 interface Fault {
   readonly reason: string
   readonly mta: string

@@ -15,13 +15,16 @@ import type { Learnt } from './merge.ts'
 import { PartlyAnswered, type SharedStore, StoreFull, StoreUnusable, type UnguardedStore } from './store.ts'
 
 /** The operations that are counted. */
-export type OperationName = 'find' | 'add' | 'pass' | 'count' | 'counts' | 'forget' | 'merge' | 'check'
+export const OPERATIONS = ['find', 'add', 'pass', 'count', 'counts', 'forget', 'merge', 'check'] as const
+export type OperationName = (typeof OPERATIONS)[number]
 /** How an operation ended; `refused`: not started or no longer awaited, as the store was known to be down. */
-export type OperationResult = 'ok' | 'error' | 'timeout' | 'refused'
+export const OPERATION_RESULTS = ['ok', 'error', 'timeout', 'refused'] as const
+export type OperationResult = (typeof OPERATION_RESULTS)[number]
 
 /** Callbacks for each operation and for each change between up and down. */
 export interface StoreWatch {
-  onOperation(operation: OperationName, result: OperationResult): void
+  /** `took` is the time until the answer, the error or the time-out, in milliseconds; absent for `refused`. */
+  onOperation(operation: OperationName, result: OperationResult, took?: number): void
   /** Called when the store comes up, also for the first time. */
   onUp(): void
   /**
@@ -262,20 +265,21 @@ export class GuardedStore implements SharedStore {
 
   #withDeadline<T>(operation: OperationName, part: string, answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const pending = { operation, part, deadline: performance.now() + this.#timeout, reject }
+      const startedAt = performance.now()
+      const pending = { operation, part, deadline: startedAt + this.#timeout, reject }
       this.#pending.add(pending)
       this.#deadlineTimer ??= this.#rejectOverdueIn(this.#timeout)
       answer.then(
         (value) => {
           if (!this.#pending.delete(pending)) return
-          this.#watch.onOperation(operation, 'ok')
+          this.#watch.onOperation(operation, 'ok', performance.now() - startedAt)
           // Only a probe, which writes, closes the circuit: on a full disk, a read succeeds as well.
           if (this.#breakers.get(part)?.problem === undefined || operation === 'check') this.#markUp(part)
           resolve(value)
         },
         (error: Error) => {
           if (!this.#pending.delete(pending)) return
-          this.#watch.onOperation(operation, 'error')
+          this.#watch.onOperation(operation, 'error', performance.now() - startedAt)
           const isReadable = isReadableAfter(operation, error)
           if (isOutage(operation, error)) this.#markDown(part, error.message, isReadable)
           reject(isOutage(operation, error) && isReadable ? new StoreFull(error.message) : error)
@@ -301,7 +305,7 @@ export class GuardedStore implements SharedStore {
     this.#pending.delete(oldest)
     const who = oldest.part === WHOLE ? 'the store' : `the store's node ${oldest.part}`
     const problem = `${who} did not answer ${oldest.operation} within ${this.#timeout}ms`
-    this.#watch.onOperation(oldest.operation, 'timeout')
+    this.#watch.onOperation(oldest.operation, 'timeout', this.#timeout)
     this.#markDown(oldest.part, problem, false)
     oldest.reject(new Error(problem))
     this.#rejectOverdue()

@@ -1,7 +1,7 @@
 // Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
 // Postfix, Redis, Knot (a DNS server), systemd's tools, podman, and the shells zsh and fish. Sendmail, which conflicts
-// with Postfix, and Postgrey and sqlgrey, which are not to run as services of the machine, are unpacked below
-// node_modules.
+// with Postfix, and Postgrey, sqlgrey and Prometheus, which are not to run as services of the machine, are unpacked
+// below node_modules.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,6 +9,7 @@ import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, unlink, writeFile }
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { postgreyClients, postgreyRecipients, postgreyRoot } from './postgrey.ts'
+import { prometheusRoot, promtool } from './promtool.ts'
 import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from './sendmail.ts'
 import { sqlgreyProgram, sqlgreyRoot, sqlgreySettings } from './sqlgrey.ts'
 
@@ -73,6 +74,12 @@ const toUnpack: readonly Unpacked[] = [
     packages: ['sqlgrey'],
     root: sqlgreyRoot,
     files: [sqlgreyProgram, sqlgreySettings],
+    unpack: unpackAlone,
+  },
+  {
+    packages: ['prometheus'],
+    root: prometheusRoot,
+    files: [promtool],
     unpack: unpackAlone,
   },
 ]

@@ -1,0 +1,89 @@
+// Tests of the metrics of a daemon that has just started: they are as Prometheus wants them, and every series whose
+// labels are known is there.
+
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import { VERDICTS } from '../../src/outcome.ts'
+import { startDns } from '../support/dns.ts'
+import { type Greymx, startGreymx } from '../support/greymx.ts'
+import { ask, milterSession } from '../support/milter.ts'
+import { promtool } from '../support/promtool.ts'
+import { scratch, waitFor } from '../support/scratch.ts'
+
+const metricsOf = async ({ adminPort }: Greymx) =>
+  (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
+
+/** The value of a series, with its labels as they are written. */
+const sampleIn = (metrics: string, series: string): number | undefined => {
+  const line = metrics.split('\n').find((text) => text.startsWith(`${series} `))
+  return line === undefined ? undefined : Number(line.slice(series.length + 1))
+}
+
+test('promtool has no objection to the metrics of a daemon that has just started, nor once it has decided', async (t) => {
+  const dir = await scratch(t)
+  const greymx = await startGreymx({ dir, settings: 'store: "memory:"\non_store_error: local' })
+  const check = async () => {
+    const { status, stdout, stderr } = spawnSync(promtool, ['check', 'metrics'], {
+      input: await metricsOf(greymx),
+      encoding: 'utf8',
+    })
+    assert.deepEqual([status, stdout, stderr], [0, '', ''])
+  }
+  await check()
+  const client = await milterSession(greymx)
+  await ask(client, 'a@a.test')
+  client.quit()
+  await check()
+})
+
+test('every verdict, reason, operation and result has its series at 0 from the start', async (t) => {
+  const dir = await scratch(t)
+  const greymx = await startGreymx({ dir, settings: 'store: "memory:"' })
+  const metrics = await metricsOf(greymx)
+  const series = [
+    ...Object.entries(VERDICTS).flatMap(([reason, verdicts]) =>
+      verdicts.map((verdict) => `greymx_decisions_total{verdict="${verdict}",reason="${reason}"}`),
+    ),
+    ...['find', 'add', 'pass', 'count', 'counts', 'forget', 'merge'].flatMap((operation) => [
+      ...['ok', 'error', 'timeout', 'refused'].map(
+        (result) => `greymx_store_operations_total{operation="${operation}",result="${result}"}`,
+      ),
+      `greymx_store_seconds_count{operation="${operation}"}`,
+    ]),
+    ...['found', 'none', 'failed', 'unanswered', 'not-asked'].map(
+      (result) => `greymx_dns_questions_total{result="${result}"}`,
+    ),
+    'greymx_protocol_errors_total{kind="malformed"}',
+    'greymx_protocol_errors_total{kind="idle"}',
+    'greymx_dns_seconds_count',
+  ]
+  for (const each of series) assert.equal(sampleIn(metrics, each), 0, each)
+  assert.equal(sampleIn(metrics, 'greymx_dns_up'), 1)
+  assert.match(metrics, /^greymx_build_info\{version="\d+\.\d+\.\d+",node_version="v\d+[.\d]*"\} 1$/m)
+  assert.match(metrics, /^nodejs_eventloop_lag_p99_seconds \S+$/m)
+})
+
+test('a reload and DNS show in the metrics', async (t) => {
+  const dir = await scratch(t)
+  const dns = await startDns({ dir, zones: { 'a.test': '@ TXT "v=spf1 ip4:192.0.2.7 -all"' } })
+  const settings = `store: "memory:"\ndns_servers: ["${dns.server}"]`
+  const greymx = await startGreymx({ dir, settings })
+  const name = 'greymx_config_last_reload_success'
+  const first = await metricsOf(greymx)
+  assert.equal(sampleIn(first, `${name}ful`), 1)
+  const since = sampleIn(first, `${name}_timestamp_seconds`) ?? 0
+  assert.ok(Math.abs(Date.now() / 1000 - since) < 60)
+  const client = await milterSession(greymx)
+  await ask(client, 'a@a.test')
+  client.quit()
+  const asked = await metricsOf(greymx)
+  assert.ok((sampleIn(asked, 'greymx_dns_questions_total{result="found"}') ?? 0) >= 1)
+  assert.ok((sampleIn(asked, 'greymx_dns_seconds_count') ?? 0) >= 1)
+  assert.ok((sampleIn(asked, 'greymx_store_seconds_count{operation="find"}') ?? 0) >= 1)
+  await writeFile(greymx.configFile, 'no_such_setting: true\n')
+  greymx.signal('SIGHUP')
+  await waitFor('the refusal', async () => sampleIn(await metricsOf(greymx), `${name}ful`) === 0)
+  assert.equal(sampleIn(await metricsOf(greymx), `${name}_timestamp_seconds`), since)
+})
