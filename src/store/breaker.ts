@@ -12,6 +12,9 @@ const MAX_PROBE_DELAY = 2000
  */
 const MAX_FULL_DELAY = 30_000
 
+/** Relapses in a row after which the backoff of such a store grows beyond that of others. */
+const QUICK_RELAPSES = 3
+
 /** A store that goes down again within this time, in milliseconds, continues its backoff, so that it flaps less. */
 const RELAPSE_WINDOW = 10_000
 
@@ -22,6 +25,8 @@ export class Breaker {
   #isReadable = false
   /** When it last opened or closed; not when its first operation succeeded. */
   #changedAt = Number.NEGATIVE_INFINITY
+  /** Number of times in a row that it has opened again soon. */
+  #relapses = 0
   #probeDelay = MIN_PROBE_DELAY
   #probeTimer: NodeJS.Timeout | undefined
   #isProbing = false
@@ -54,7 +59,8 @@ export class Breaker {
     if (wasOpen) return
     const now = performance.now()
     const isRelapse = now - this.#changedAt < Math.max(RELAPSE_WINDOW, 2 * this.#probeDelay)
-    const longest = isReadable ? MAX_FULL_DELAY : MAX_PROBE_DELAY
+    this.#relapses = isRelapse ? this.#relapses + 1 : 0
+    const longest = isReadable && this.#relapses > QUICK_RELAPSES ? MAX_FULL_DELAY : MAX_PROBE_DELAY
     this.#probeDelay = isRelapse ? Math.min(this.#probeDelay * 2, longest) : MIN_PROBE_DELAY
     this.#changedAt = now
     this.#probeLater()

@@ -9,6 +9,9 @@ import type { Certificates } from './certificates.ts'
 import { startDaemon } from './daemon.ts'
 import { endWith, freePort, waitFor } from './scratch.ts'
 
+/** The server that is started for Redis: `valkey-server`, or a path, by the variable REDIS_SERVER. */
+const SERVER = process.env.REDIS_SERVER ?? 'redis-server'
+
 export interface RedisOptions {
   /** A folder of `scratch` for the files of Redis, which ends before the folder does. */
   readonly dir: string
@@ -44,7 +47,7 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
   const { dir, port = await freePort(), tlsPort = await freePort(), args = [] } = options
   const unixSocketPath = options.unixSocket ?? join(dir, `redis-${port}.sock`)
   const daemon = await startDaemon({
-    command: 'redis-server',
+    command: SERVER,
     args: [
       ...['--bind', '127.0.0.1', '--port', `${port}`, '--databases', '64'],
       ...['--unixsocket', unixSocketPath, '--unixsocketperm', '777'],
@@ -124,7 +127,7 @@ export async function startSentinel(dir: string, masterPort: number, tls?: Redis
   ]
   await writeFile(file, `${settings.join('\n')}\n`)
   const daemon = await startDaemon({
-    command: 'redis-server',
+    command: SERVER,
     args: [file, '--sentinel'],
     cwd: dir,
     ready: (output) => output.includes('+monitor master'),
