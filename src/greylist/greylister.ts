@@ -44,11 +44,13 @@ import {
   takeCredit,
   writtenToKey,
 } from './first-mail.ts'
+import { type FirstAttempt, heldEntry, hold, mayHold } from './held.ts'
 import type { Findings, Investigate } from './investigate.ts'
-import { attemptRef, tallyKey, tripletKey } from './keys.ts'
-import { LoopBreaker } from './loop-breaker.ts'
+import { attemptRef, formerFirstKey, loopKey, tallyKey, tripletKeys } from './keys.ts'
+import { type LoopAttempt, LoopBreaker } from './loop-breaker.ts'
 import { decideBySlot } from './overflow.ts'
 import { type SenderForms, senderForms } from './sender.ts'
+import { UntalliedNames } from './untallied.ts'
 
 export interface GreylistSettings {
   readonly times: Times
@@ -92,6 +94,10 @@ export interface GreylisterParts {
   readonly exempt: Exempt
   readonly investigate: Investigate
   readonly stores: GreylisterStores
+  /** A clock in milliseconds that never goes back, performance.now() by default. The stores have their own. */
+  readonly now?: () => number
+  /** Seeds of the table of names that have no tally yet (untallied.ts), random by default. */
+  readonly seeds?: Uint32Array
 }
 
 /** The stores; the greylister reads these properties anew for each attempt. */
@@ -138,9 +144,12 @@ export function observing({ prepare, judge }: Greylister): Greylister {
 }
 
 /** The greylister that every door asks. */
-export function createGreylister({ settings, exempt, investigate, stores }: GreylisterParts): Greylister {
+export function createGreylister(parts: GreylisterParts): Greylister {
+  const { settings, exempt, investigate, stores, now = () => performance.now() } = parts
   const { times, autoWhitelist } = settings
   const loopBreaker = new LoopBreaker(times, settings.maxDeferrals)
+  const untallied = new UntalliedNames(now, parts.seeds)
+  const createdAt = now()
 
   async function judge(
     attempt: Attempt,
@@ -158,10 +167,14 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     // Mail without a client address was submitted on the MTA's own host; nobody could retry it from elsewhere.
     if (!identity) return exempted(attempt, { reason: 'exempt-client', rule: 'no-address' })
     const { form, former } = formsOf(attempt)
-    const keys = tripletKeys(form, attempt, identity)
-    const formerKeys = former === form ? [] : tripletKeys(former, attempt, identity)
+    const triplets = tripletsOf(form, attempt, identity)
+    const keys = triplets.map(({ key }) => key)
+    const formerKeys = [...(former === form ? [] : tripletsOf(former, attempt, identity)), ...triplets]
+      .filter((triplet) => triplet.former !== triplet.key || !keys.includes(triplet.key))
+      .map((triplet) => ({ name: triplet.name, key: triplet.former }))
+    const firstKey = loopKey('first', form, attempt.recipient)
     const subject = { attempt, identity: identity.id, ref: attemptRef(form, attempt.recipient) }
-    const question = { attempt, form, identity, keys, formerKeys }
+    const question = { attempt, form, identity, keys, formerKeys, firstKey }
     const { store, local } = stores
     const fallback = settings.onStoreError === 'local' ? local : undefined
     try {
@@ -198,9 +211,9 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     )
   }
 
-  /** The keys under all names of the client, so that a retry under any of them is the retry. */
-  function tripletKeys(form: string, { recipient }: Attempt, { names }: Identity): string[] {
-    return names.map((name) => tripletKey(name, form, recipient))
+  /** The triplets under all names of the client, so that a retry under any of them is the retry. */
+  function tripletsOf(form: string, { recipient }: Attempt, { names }: Identity) {
+    return names.map((name) => ({ name, ...tripletKeys(name, form, recipient) }))
   }
 
   function formsOf({ sender, recipient }: Attempt): SenderForms {
@@ -215,7 +228,8 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   }
 
   /** All that the store knows of an attempt, in one round trip. */
-  async function lookUp({ attempt, identity, keys, formerKeys, store }: Question): Promise<Known> {
+  async function lookUp(question: Question): Promise<Known> {
+    const { attempt, identity, keys, formerKeys, store } = question
     const names = provableNames(attempt, identity)
     const crowd = crowdName(attempt, identity)
     const carriers = identity.carriers.map(carrierName)
@@ -223,19 +237,35 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const listings = autoWhitelist ? listingsFor([...names, ...carriers]) : []
     const listingKeys = listings.map(({ key }) => key)
     const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)
+    const firstKeys = firstKeysOf(question)
     // Nothing is known of keys in a part of the store that is away. Those that matter fail when they are written.
     const [{ answers }, { answers: counts }] = await Promise.all([
       readReachable(
-        store.find([...keys, ...formerKeys, ...listingKeys, ...(writtenTo === undefined ? [] : [writtenTo])]),
+        store.find([
+          ...keys,
+          ...formerKeys.map(({ key }) => key),
+          ...firstKeys,
+          ...listingKeys,
+          ...(writtenTo === undefined ? [] : [writtenTo]),
+        ]),
       ),
       readReachable(store.counts([...tallied.map(tallyKey), ...expectKeys(attempt, identity)])),
     ])
     const found = answers.slice(0, keys.length + formerKeys.length)
-    const listed = answers.slice(found.length, found.length + listings.length)
-    const evidence = new Evidence(tallied, counts)
+    const afterFound = answers.slice(found.length)
+    const first = afterFound.slice(0, firstKeys.length).find((entry) => entry)
+    const listed = afterFound.slice(firstKeys.length, firstKeys.length + listings.length)
+    const held = heldEntry(first, firstAttemptOf(question), times)
+    const ownIndex = identity.names.indexOf(identity.network)
+    if (held && ownIndex !== -1) found[ownIndex] = strongest([found[ownIndex], held])
+    const evidence = new Evidence(
+      tallied,
+      tallied.map((name, index) => (counts[index] ?? 0) + untalliedIn(name)),
+    )
     const index = holdingAmong(listings, listed, evidence)
     return {
       found,
+      first,
       names,
       evidence,
       crowd,
@@ -266,6 +296,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     const isCrowded = isCrowd(times, identity, evidence.tallyOf(crowd))
     const timesNow = isCrowded ? crowdTimes(times) : times
     const best = strongest(found)
+    const foundNames = [...identity.names, ...question.formerKeys.map(({ name }) => name)]
     const full = fullAmong(identity.names, crowd, evidence)
     const { client, recipient } = attempt
     const decision =
@@ -276,7 +307,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
           )
         : decide(best, timesNow)
     if (decision.verdict === 'tempfail') {
-      const deferred = { ...question, evidence, times: timesNow, full }
+      const deferred = { ...question, evidence, times: timesNow, isCrowded, full }
       const judgement = await withDeadline(deferUnlessWelcome(deferred, known, decision), deadline)
       return judgement.evidence === undefined && isCrowded
         ? { ...judgement, evidence: `crowd:${evidence.describe(crowd)}` }
@@ -290,7 +321,7 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
       reason === 'retry' && notePass(question, evidence),
     ]
     await untilWritten(writes, deadline)
-    const name = identity.names[found.findIndex((entry) => entry?.age === best.age) % keys.length]
+    const name = foundNames[found.findIndex((entry) => entry?.age === best.age)]
     return { verdict, reason, waited, retryIn: 0, evidence: evidence.describe(name ?? identity.id) }
   }
 
@@ -300,10 +331,10 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     known: Known,
     deferral: Deferral,
   ): Promise<Judgement> {
-    const { identity, keys, evidence } = question
+    const { identity, evidence } = question
     const { reason, waited } = deferral
     const welcome = await welcomeFor(question, known, reason === 'new')
-    if (!welcome) return defer(question, known.found.slice(0, keys.length), deferral)
+    if (!welcome) return defer(question, known, deferral)
     return { verdict: 'pass', reason: welcome, waited, retryIn: 0, evidence: evidence.describe(identity.id) }
   }
 
@@ -324,30 +355,36 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   /** Records an attempt that is to be deferred, unless the loop breaker lets it through. */
   async function defer(
     question: Deferred,
-    entries: ReadonlyArray<Entry | undefined>,
+    { found, first: mark }: Known,
     { reason, waited, retryIn }: Deferral,
   ): Promise<Judgement> {
-    const { attempt, form, identity, keys, store, evidence, full } = question
-    const windows = identity.names.map((name) => windowOf(name, question))
-    const missing = keys.flatMap((key, index) =>
-      entries[index] || full.includes(identity.names[index] ?? '')
-        ? []
-        : [{ key, window: windows[index] ?? 0 }],
-    )
-    const { recipient } = attempt
-    const loop = { form, recipient, network: countedNetwork(attempt), spf: identity.spf }
+    const { attempt, form, identity, keys, firstKey, store, evidence, full, isCrowded } = question
+    const missing = keys.flatMap((key, index) => {
+      const name = identity.names[index] ?? ''
+      return found[index] || full.includes(name) ? [] : [{ name, key, window: windowOf(name, question) }]
+    })
+    const loop = loopOf(attempt, form, identity)
     // What is not kept is not counted either.
     const isNew = reason === 'new' && missing.length > 0
-    const [letsThrough, , added] = await Promise.all([
-      isNew && full.length === 0 && loopBreaker.count(store, loop).catch(() => false),
-      isNew && !isAnybody(attempt) && tally(store, evidence, () => DEFERRAL),
+    const isCounted = isNew && full.length === 0 && loopBreaker.isCounted(loop)
+    const isFirst = isCounted && !mark
+    const isHolding = isFirst && mayHold(times) && identity.names.includes(identity.network)
+    const first = { ...firstAttemptOf(question), isCrowded }
+    const [letsThrough, , , added] = await Promise.all([
+      isCounted && mark && loopBreaker.count(store, loop, mark).catch(() => false),
+      isFirst && !isHolding && store.add(firstKey, times.retryWindow).catch(() => false),
+      isNew && !isAnybody(attempt) && tallyDeferral(store, evidence),
       addedAny(
-        entries.some(Boolean),
-        missing.map(({ key, window }) => store.add(key, window, Math.min(waited, window - 1))),
+        found.some(Boolean),
+        missing.map(({ name, key, window }) =>
+          isHolding && name === identity.network
+            ? hold(store, first, { firstKey, key, window }, times)
+            : store.add(key, window, Math.min(waited, window - 1)),
+        ),
       ),
     ])
-    if (letsThrough) {
-      await Promise.all([keepPassed(store, keys, times.lifetime), loopBreaker.reset(store, loop)])
+    if (letsThrough && mark) {
+      await Promise.all([keepPassed(store, keys, times.lifetime), loopBreaker.reset(store, loop, mark)])
       const hint = hintFor(attempt, identity)
       const pass = { verdict: 'pass', reason: 'max-deferrals', waited, retryIn: 0 } as const
       const { deferralsNeeded: deferrals } = loopBreaker
@@ -364,6 +401,23 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
   function windowOf(name: string, { identity, times: { delay, retryWindow } }: Deferred): number {
     if (name === identity.network) return retryWindow
     return Math.max(Math.min(retryWindow, ELSEWHERE_WINDOW), Math.min(2 * delay, retryWindow))
+  }
+
+  /** The keys that may mark the first attempt. Earlier versions had another one, whose entries expire after an upgrade. */
+  function firstKeysOf({ attempt, form, identity, firstKey }: Question): string[] {
+    // Whatever SPF says now, the network may be the holder. Only bounces have none.
+    if (form === '') return []
+    const mayBeFormer =
+      now() - createdAt < times.retryWindow && loopBreaker.isCounted(loopOf(attempt, form, identity))
+    return mayBeFormer ? [firstKey, formerFirstKey(form, attempt.recipient)] : [firstKey]
+  }
+
+  function loopOf(attempt: Attempt, form: string, { spf }: Identity): LoopAttempt {
+    return { form, recipient: attempt.recipient, network: countedNetwork(attempt), spf }
+  }
+
+  function firstAttemptOf({ attempt: { recipient }, form, identity: { network } }: Question): FirstAttempt {
+    return { network, form, recipient }
   }
 
   /** The name whose tally tells whether strangers crowd the client's network, and whether the network has room. */
@@ -407,21 +461,47 @@ export function createGreylister({ settings, exempt, investigate, stores }: Grey
     void learnReply(stores.store, sender, recipient, settings.learnReplies)
   }
 
-  /** Notes that a deferred attempt has come back. */
+  /**
+   * Notes that a deferred attempt has come back. What its names have shown is written together with the pass. Whether
+   * that is enough for the auto-whitelist takes more round trips, for which the sender does not wait.
+   */
   async function notePass({ store, attempt, identity }: Question, evidence: Evidence): Promise<void> {
     if (isAnybody(attempt)) return
     const pass = { attempt, identity, evidence, network: countedNetwork(attempt) }
-    await Promise.all([
-      tally(store, evidence, returnIn),
-      autoWhitelist && new FirstPassCounter(store, autoWhitelist).count(pass),
-    ])
+    if (autoWhitelist) void new FirstPassCounter(store, autoWhitelist).count(pass)
+    await tallyReturn(store, evidence)
   }
 
-  /** Adds to the tally of each name. A failed count is lost. */
-  async function tally(store: Store, evidence: Evidence, by: (tally: Tally) => number): Promise<void> {
-    const { names } = evidence
-    const added = names.map((name) => store.count(tallyKey(name), TALLY_WINDOW, by(evidence.tallyOf(name))))
+  /** Counts a deferral under each name; the first one under a name stays in this process (untallied.ts). */
+  function tallyDeferral(store: Store, evidence: Evidence): Promise<void> {
+    return tally(store, evidence, ({ deferred }, name, age) => {
+      if (deferred > 0 || age !== undefined || settings.credit) return DEFERRAL
+      untallied.note(name)
+      return 0
+    })
+  }
+
+  function tallyReturn(store: Store, evidence: Evidence): Promise<void> {
+    return tally(store, evidence, returnIn)
+  }
+
+  /** Adds to the tally of each name, with the deferral of `age` that it lacks. A failed count is lost. */
+  async function tally(
+    store: Store,
+    evidence: Evidence,
+    by: (tally: Tally, name: string, age: number | undefined) => number,
+  ): Promise<void> {
+    const added = evidence.names.map((name) => {
+      const age = untallied.take(name)
+      const given = by(evidence.tallyOf(name), name, age) + (age === undefined ? 0 : DEFERRAL)
+      return given === 0 ? 0 : store.count(tallyKey(name), Math.ceil(TALLY_WINDOW - (age ?? 0)), given)
+    })
     await Promise.all(added).catch(() => undefined)
+  }
+
+  /** What the tally of a name lacks. */
+  function untalliedIn(name: string): number {
+    return untallied.ageOf(name) === undefined ? 0 : DEFERRAL
   }
 
   return {
@@ -453,14 +533,27 @@ interface Question {
   readonly identity: Identity
   readonly keys: readonly string[]
   /** The keys of earlier versions where these differ. Entries under them count, and nothing is written under them. */
-  readonly formerKeys: readonly string[]
+  readonly formerKeys: readonly NamedKey[]
+  /** The key that marks the first attempt of the sender form to the recipient (held.ts). */
+  readonly firstKey: string
   readonly deadline: number
+}
+
+/** A key of a triplet, and the name of the client in it. */
+interface NamedKey {
+  readonly name: string
+  readonly key: string
 }
 
 /** What the store knows of an attempt. */
 interface Known {
-  /** The entries under the question's keys, and behind them those under its former keys. */
+  /**
+   * The entries under the question's keys, and behind them those under its former keys. That of the network may be in
+   * `first` instead.
+   */
   readonly found: ReadonlyArray<Entry | undefined>
+  /** The entry that marks the first attempt of the sender to the recipient, from whichever network. */
+  readonly first: Entry | undefined
   /** The names under which the client can prove that it retries. */
   readonly names: readonly string[]
   readonly evidence: Evidence
@@ -480,6 +573,8 @@ interface Deferred extends Question {
   readonly evidence: Evidence
   /** The times that hold for this attempt. */
   readonly times: Times
+  /** Whether strangers crowd the client's network. */
+  readonly isCrowded: boolean
   /** The names under which no further first attempt is kept. */
   readonly full: readonly string[]
 }

@@ -1,6 +1,7 @@
 // The keys of everything that greylisting remembers: triplets of identity, sender and recipient, the progress of an
 // identity towards the auto-whitelist, and the deferrals of a sender. The store knows keys only as text. Keys are
-// readable, and no two things share one.
+// readable, and no two things share one. What strangers can cause most of has digests in its keys, so that it takes
+// little memory: first attempts, and triplets with long addresses.
 
 import { hash } from 'node:crypto'
 import type { Address } from '../address.ts'
@@ -8,6 +9,14 @@ import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 
 /** Longest key, in UTF-16 units of 3 bytes of UTF-8 at most; LMDB takes 1978 bytes. */
 const MAX_KEY = 600
+
+/** Longest key of a triplet, in UTF-16 units. */
+const MAX_TRIPLET_KEY = 128
+
+/** Characters of a digest in base64url, each of 6 bits. */
+const TRIPLET_DIGEST = 22
+/** With Redis's prefix `greymx:`, a key of so many characters takes 32 bytes. */
+const FIRST_DIGEST = 20
 
 const SEPARATOR = '|'
 /**
@@ -20,24 +29,53 @@ const SAFE_PART = /^[!-[\]-z~]*$/
 
 /**
  * The key of a triplet. `identity` is an identity's `id` or network, `sender` a sender form; `recipient` is absent for
- * keys of client and sender alone.
+ * keys of client and sender alone. A key beyond MAX_TRIPLET_KEY ends in its digest instead.
  */
 export function tripletKey(identity: string, sender: string, recipient: Address | undefined): string {
-  return boundedKey(`t:${escapePart(identity)}`, sender, recipient)
+  return tripletKeys(identity, sender, recipient).key
 }
 
-const LOOP_KEYS = { first: 'f:', spacing: 'g:', counted: 'd:' } as const
+/** The key of a triplet as `tripletKey` returns it, and the key that it had in earlier versions, often the same. */
+export function tripletKeys(
+  identity: string,
+  sender: string,
+  recipient: Address | undefined,
+): { key: string; former: string } {
+  const start = `t:${escapePart(identity)}`
+  const key = joinedKey(start, sender, recipient)
+  if (key.length <= MAX_TRIPLET_KEY) return { key, former: key }
+  const digest = digestOf(key).slice(0, TRIPLET_DIGEST)
+  return { key: `${start}${SEPARATOR}\\${digest}`, former: boundedKey(start, sender, recipient) }
+}
+
+const LOOP_KEYS = { spacing: 'g:', counted: 'd:' } as const
 
 /**
  * A key of the loop breaker for a sender form and a recipient. `first` marks the first attempt, `spacing` exists for a
- * delay after a counted attempt, and `counted` is the number of counted attempts.
+ * delay after a counted attempt, and `counted` is the number of counted attempts. That of the first is always a digest.
  */
 export function loopKey(
-  kind: keyof typeof LOOP_KEYS,
+  kind: 'first' | keyof typeof LOOP_KEYS,
   sender: string,
   recipient: Address | undefined,
 ): string {
-  return boundedKey(LOOP_KEYS[kind], sender, recipient)
+  if (kind !== 'first') return boundedKey(LOOP_KEYS[kind], sender, recipient)
+  return `f:${digestOf(joinedKey('', sender, recipient)).slice(0, FIRST_DIGEST)}`
+}
+
+/** The key that marked the first attempt in earlier versions. */
+export function formerFirstKey(sender: string, recipient: Address | undefined): string {
+  return boundedKey('f:', sender, recipient)
+}
+
+/**
+ * The holder of a first attempt, as the store keeps it: 52 bits for a name of a client, a sender form and a recipient.
+ * Whoever looks for two names that have the same one has to choose sender and recipient. It then has to make the client
+ * of the other name send them, and might as well wait in its place.
+ */
+export function holderOf(name: string, sender: string, recipient: Address | undefined): string {
+  const digits = hash('sha256', joinedKey(escapePart(name), sender, recipient), 'hex').slice(0, 13)
+  return String(Number.parseInt(digits, 16) + 1e15)
 }
 
 /** The key under which the loop breaker counts the attempts of one network. */
@@ -121,9 +159,18 @@ export function witnessKeys(
 
 /** The key of the joined parts; one too long for a store ends in its SHA-256 instead. */
 function boundedKey(start: string, sender: string, recipient: Address | undefined): string {
-  const pair = `${start}${SEPARATOR}${escapePart(sender)}`
-  const key = recipient ? `${pair}${SEPARATOR}${escapePart(recipient.normal)}` : pair
+  const key = joinedKey(start, sender, recipient)
   return key.length <= MAX_KEY ? key : `${start}${SEPARATOR}\\sha256:${hash('sha256', key, 'hex')}`
+}
+
+function joinedKey(start: string, sender: string, recipient: Address | undefined): string {
+  const pair = `${start}${SEPARATOR}${escapePart(sender)}`
+  return recipient ? `${pair}${SEPARATOR}${escapePart(recipient.normal)}` : pair
+}
+
+/** The SHA-256 of a key, in base64url. */
+function digestOf(key: string): string {
+  return hash('sha256', key, 'base64url')
 }
 
 /**

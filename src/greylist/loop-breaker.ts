@@ -1,12 +1,16 @@
 // The loop breaker lets an attempt pass if its sender's retries come from ever new networks, as such a sender would be
 // deferred until it gives up. Strangers who forge one sender look the same, so the loop breaker counts only attempts
 // that are spaced like the retries of a queue. It does not count attempts of a client that is waiting already.
+//
+// The mark of the first attempt is an entry that the greylister finds and writes, as it is also the pending entry of the
+// network that made the attempt (held.ts).
 
 import type { Address } from '../address.ts'
 import type { SpfStanding } from '../identity/spf/standing.ts'
+import type { Entry } from '../store/entry.ts'
 import type { Store } from '../store/store.ts'
 import type { Times } from './decide.ts'
-import { loopKey, loopNetworkKey } from './keys.ts'
+import { formerFirstKey, loopKey, loopNetworkKey } from './keys.ts'
 
 /** Networks from which attempts have to come before the loop breaker lets one through. */
 const MIN_LOOP_NETWORKS = 3
@@ -45,17 +49,20 @@ export class LoopBreaker {
   }
 
   /**
-   * Counts an attempt that is to be deferred, and returns whether it has to pass instead. It counts nothing until a
-   * delay after the first attempt, and then one attempt in each delay. It does not count bounces: everybody's have one
-   * sender form, and a retry from a sister host is known anyway, by the host's name or SPF.
+   * Whether such attempts are counted, and their first one is marked. Bounces are not: everybody's have one sender form,
+   * and a retry from a sister host is known anyway, by the host's name or SPF.
    */
-  async count(store: Store, { form, recipient, network, spf }: LoopAttempt): Promise<boolean> {
-    if (!this.#isOn || form === '' || !COUNTED_STANDINGS.has(spf)) return false
+  isCounted({ form, spf }: LoopAttempt): boolean {
+    return this.#isOn && form !== '' && COUNTED_STANDINGS.has(spf)
+  }
+
+  /**
+   * Counts an attempt that is to be deferred, and returns whether it has to pass instead. It counts nothing until a
+   * delay after the `first` attempt, and then one attempt in each delay. `first` is the entry that marks it.
+   */
+  async count(store: Store, { form, recipient, network }: LoopAttempt, first: Entry): Promise<boolean> {
     const { delay, retryWindow } = this.#times
-    const firstKey = loopKey('first', form, recipient)
-    if (await store.add(firstKey, retryWindow)) return false
-    const [first] = await store.find([firstKey])
-    if (!first || first.age < delay) return false
+    if (first.age < delay) return false
     // The limit precedes the spacing, so that a network beyond its limit does not keep others from being counted.
     const ofNetwork = await store.count(loopNetworkKey(network, form, recipient), retryWindow)
     if (ofNetwork > this.#maxPerNetwork) return false
@@ -63,9 +70,13 @@ export class LoopBreaker {
     return (await store.count(loopKey('counted', form, recipient), retryWindow)) >= this.deferralsNeeded
   }
 
-  /** Makes the next attempt the first one again. */
-  async reset(store: Store, { form, recipient }: LoopAttempt): Promise<void> {
-    const keys = [loopKey('first', form, recipient), loopKey('counted', form, recipient)]
+  /**
+   * Begins the count anew. The next attempt is the first one again, unless a network's wait is in the entry that marks
+   * the `first`: strangers who forge a sender must not end that.
+   */
+  async reset(store: Store, { form, recipient }: LoopAttempt, first: Entry): Promise<void> {
+    const marks = [loopKey('first', form, recipient), formerFirstKey(form, recipient)]
+    const keys = [loopKey('counted', form, recipient), ...(first.holder === undefined ? marks : [])]
     await Promise.all(keys.map((key) => store.forget(key).catch(() => undefined)))
   }
 }

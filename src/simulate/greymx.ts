@@ -33,6 +33,9 @@ export interface GreymxJudge extends Judge {
 /** The instant at which the clock of the parts begins, as an instant of 0 has a meaning of its own for caches. */
 const ORIGIN = 1
 
+/** Any numbers, the same in each run, as a simulation comes out the same again. */
+const SEEDS = new Uint32Array([0x9e3779b9, 0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f])
+
 /** A judge that has seen nothing yet. `identifyBy` finds out who clients are, by a clock. */
 export function createGreymxJudge(
   name: string,
@@ -51,6 +54,8 @@ export function createGreymxJudge(
       identify: identifyBy(settings.identity, now),
     }),
     stores: { store },
+    now,
+    seeds: SEEDS,
   })
   const { judgeAt, nullSenderAt, probeSenders } = settings.milter
   const isProbe = compileProbeSenders(probeSenders)

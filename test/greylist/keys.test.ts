@@ -7,9 +7,12 @@ import fc from 'fast-check'
 import { parseAddress } from '../../src/address.ts'
 import {
   attemptRef,
+  formerFirstKey,
+  holderOf,
   loopKey,
   loopNetworkKey,
   tripletKey,
+  tripletKeys,
   whitelistKeys,
   witnessKeys,
 } from '../../src/greylist/keys.ts'
@@ -81,9 +84,10 @@ test('triplets that only look alike have keys of their own', () => {
 test('nobody can write a sender whose key is the digest of a longer one', () => {
   const long = `${'x'.repeat(700)}@example.org`
   const longKey = key(long)
-  const digest = createHash('sha256').update(`t:${NETWORK}|${long}`).digest('hex')
-  assert.ok(longKey.includes(digest), longKey)
-  assert.notEqual(key(`sha256:${digest}`), longKey)
+  const digest = createHash('sha256').update(`t:${NETWORK}|${long}`).digest('base64url').slice(0, 22)
+  assert.ok(longKey.endsWith(digest), longKey)
+  assert.notEqual(key(digest), longKey)
+  assert.notEqual(key(`\\${digest}`), longKey)
 })
 
 // Separators, escapes and text like digests are mixed with ordinary characters; some texts are very long.
@@ -171,8 +175,39 @@ test('keys fit into every store', () => {
 })
 
 test('the longest key that is not digested fits, and the next is digested', () => {
-  const room = 600 - `t:${NETWORK}|`.length
-  assert.equal(Buffer.byteLength(key('ю'.repeat(room))), 600 + room)
-  assert.equal(Buffer.byteLength(key('\uffee'.repeat(room))), 600 + 2 * room)
-  assert.ok(Buffer.byteLength(key('ю'.repeat(room + 1))) < 150)
+  const room = 128 - `t:${NETWORK}|`.length
+  assert.equal(Buffer.byteLength(key('ю'.repeat(room))), 128 + room)
+  assert.equal(Buffer.byteLength(key('\uffee'.repeat(room))), 128 + 2 * room)
+  assert.equal(Buffer.byteLength(key('ю'.repeat(room + 1))), `t:${NETWORK}|`.length + 23)
+  const count = (length: number) => loopKey('counted', 'ю'.repeat(length), undefined)
+  assert.equal(Buffer.byteLength(count(600 - 'd:|'.length)), 2 * 600 - 'd:|'.length)
+  assert.ok(Buffer.byteLength(count(601 - 'd:|'.length)) < 100)
+})
+
+test('a triplet has the key of earlier versions, unless it is long', () => {
+  const recipient = parseAddress('someone@example.com')
+  const short = 'x'.repeat(80)
+  assert.deepEqual(tripletKeys(NETWORK, short, recipient), {
+    key: `t:${NETWORK}|${short}|someone@example.com`,
+    former: `t:${NETWORK}|${short}|someone@example.com`,
+  })
+  const long = 'x'.repeat(90)
+  const { key: now, former } = tripletKeys(NETWORK, long, recipient)
+  assert.equal(former, `t:${NETWORK}|${long}|someone@example.com`)
+  assert.match(now, /^t:network:198\.51\.100\.0\/24\|\\[\w-]{22}$/)
+  assert.match(tripletKeys(NETWORK, 'x'.repeat(600), recipient).former, /\|\\sha256:[0-9a-f]{64}$/)
+})
+
+// With Redis's prefix, such a key takes 32 bytes, however long the addresses are.
+test('the key of a first attempt is short and none of earlier versions, and so is its holder', () => {
+  for (const sender of ['a@b', '\u001b{x}', `${'x'.repeat(300)}@example.org`]) {
+    const recipient = parseAddress('c@d')
+    assert.match(loopKey('first', sender, recipient), /^f:[\w-]{20}$/)
+    assert.match(formerFirstKey(sender, recipient), /^f:\|/)
+    const holder = holderOf(NETWORK, sender, recipient)
+    assert.match(holder, /^[1-8]\d{15}$/)
+    assert.notEqual(holderOf('network:198.51.101.0/24', sender, recipient), holder)
+    assert.notEqual(holderOf(NETWORK, `${sender}x`, recipient), holder)
+    assert.notEqual(holderOf(NETWORK, sender, undefined), holder)
+  }
 })

@@ -1,5 +1,5 @@
-// Entries that an earlier version stored under another form of the sender: they go on counting after an upgrade, and
-// nothing is written under their keys any more. With the store in memory and with a real Redis.
+// Entries that an earlier version stored under another form of the sender or another key: they go on counting after an
+// upgrade, and nothing is written under their keys any more. With the store in memory, in LMDB and in a real Redis.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -8,11 +8,12 @@ import { createGreylister, type GreylistSettings } from '../../src/greylist/grey
 import type { Identity } from '../../src/identity/identity.ts'
 import { parseIp } from '../../src/ip.ts'
 import type { Outcome } from '../../src/outcome.ts'
+import { openLmdbStore } from '../../src/store/lmdb/lmdb.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import type { Store } from '../../src/store/store.ts'
 import { startRedis } from '../support/redis.ts'
 import { openWatched, redisSettings } from '../support/redis-store.ts'
-import { type Scope, scratch } from '../support/scratch.ts'
+import { endWith, type Scope, scratch } from '../support/scratch.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
@@ -85,6 +86,15 @@ function judging(
 const STORES: Array<[name: string, open: (scope: Scope) => Promise<Store>]> = [
   ['memory', async () => new MemoryStore(() => performance.now())],
   [
+    'LMDB',
+    async (scope) => {
+      const dir = await scratch(scope)
+      const store = await openLmdbStore(dir, Date.now, { onMovedAside() {} })
+      endWith(dir, () => store.close())
+      return store
+    },
+  ],
+  [
     'Redis',
     async (scope) => {
       const redis = await startRedis({ dir: await scratch(scope) })
@@ -117,6 +127,42 @@ for (const [name, open] of STORES) {
       for (const key of keysOf(former)) await store.pass(key, 36 * DAY)
       assert.deepEqual(await reasonsOf(), ['pass', 'known', 0, 'known', 'known'])
     }
+  })
+}
+
+const PLAIN = 'a@example.org'
+const LONG = `${'x'.repeat(120)}@example.org`
+
+for (const [name, open] of STORES) {
+  test(`what the version before has of a triplet, its names and its sender goes on counting, in ${name}`, async (scope) => {
+    const store = await open(scope)
+    // Long keys have become digests, and so has the key of a first attempt.
+    for (const sender of [PLAIN, LONG]) {
+      const former = keysOf(sender)
+      const judge = judging(store, { maxDeferrals: 0 })
+      for (const key of former) await store.add(key, 2 * DAY, MINUTE)
+      const early = await judge(sender)
+      assert.deepEqual([early.reason, Math.floor(early.waited / MINUTE)], ['early', 1])
+      for (const key of former) await store.forget(key)
+      assert.equal((await judge(sender)).reason, sender === LONG ? 'early' : 'new')
+      for (const key of former) await store.pass(key, 36 * DAY)
+      assert.equal((await judge(sender)).reason, 'known')
+      for (const key of former) await store.forget(key)
+      assert.equal((await judge(sender)).reason, sender === LONG ? 'known' : 'new')
+    }
+    // Nothing is known of this one but what the loop breaker has.
+    const looping = 'loop@example.org'
+    await store.add(`f:|${looping}|u@example.com`, 2 * DAY, 10 * MINUTE)
+    await store.count(`d:|${looping}|u@example.com`, 2 * DAY, 2)
+    const outcome = await judging(store, { maxDeferrals: 3 })(looping)
+    assert.deepEqual([outcome.verdict, outcome.reason], ['pass', 'max-deferrals'])
+    // And of its names, what came back and what did not.
+    for (const each of ['host:example.net+network:192.0.2.0/24', 'network:192.0.2.0/24'])
+      await store.count(`o:${each}`, 2 * DAY, 3 * 100_000_000 + 4)
+    const next = await judging(store)('new@example.org')
+    assert.equal(next.reason, 'new')
+    const counts = await store.counts(['o:host:example.net+network:192.0.2.0/24'])
+    assert.ok((counts[0] ?? 0) % 100_000_000 >= 5, String(counts))
   })
 }
 

@@ -14,18 +14,25 @@ async function usedMemory(): Promise<number> {
   return Number(/^used_memory:(\d+)/m.exec(await redis.cli('info', 'memory'))?.[1])
 }
 
-/** Keys as greymx makes them: triplets of many lengths, counters and marks. */
+/** Keys as greymx makes them: triplets of many lengths, counters and marks, and what is one number. */
 function stateOf(count: number): Array<readonly [key: string, text: string]> {
   return Array.from({ length: count }, (_, index) => {
     const network = `network:198.51.${index % 250}.0/24`
     const sender = `${'some.sender'.repeat(1 + (index % 4))}${index}@mail.example.org`
-    switch (index % 4) {
+    switch (index % 6) {
       case 0:
         return [`t:${network}|${sender}|recipient@example.com`, '1:pending:172800000'] as const
       case 1:
         return [`t:spf:example.org|${sender}|recipient@example.com`, '1:passed:3110400000'] as const
       case 2:
         return [`n:${network}|${sender}|recipient@example.com`, '3'] as const
+      case 3:
+        return [
+          `o:${network}`.padEnd(20 + (index % 50), `${index}`) + index,
+          `${(1 + (index % 9)) * 100_000_000}`,
+        ] as const
+      case 4:
+        return [`f:${String(index).padStart(20, 'f')}`, '1234567890123456220'] as const
       default:
         return [`w:${index}`, '1:passed:3110400000'] as const
     }

@@ -75,6 +75,27 @@ test('RedisStore refuses contents that are none of its own, key by key, and keep
   assert.equal(await redis.cli('get', 'greymx:foreign'), 'something else')
 })
 
+test('RedisStore reads what the versions before have written, and goes on counting', async (t) => {
+  const { store } = await openWatched(t, redisSettings(redis.url))
+  const set = (key: string, text: string) => redis.cli('set', `greymx:${key}`, text, 'px', `${DAY / 2}`)
+  await set('t:before', `1:pending:${DAY}`)
+  await set('w:before', `1:passed:${DAY}`)
+  await set('o:before', '300000004')
+  const [waits, passed] = await store.find(['t:before', 'w:before'])
+  assert.deepEqual([waits?.passed, passed?.passed], [false, true])
+  assert.ok(Math.abs((waits?.age ?? 0) - DAY / 2) < 5000)
+  assert.equal(await store.count('o:before', DAY), 300_000_005)
+})
+
+test('RedisStore keeps a holder in a text that takes Redis no more than a number', async (t) => {
+  const { store } = await openWatched(t, redisSettings(redis.url))
+  await store.add('f:held', 20 * 3_600_000, 0, '1234567890123456')
+  assert.equal(await redis.cli('get', 'greymx:f:held'), '1234567890123456220')
+  assert.equal(await redis.cli('object', 'encoding', 'greymx:f:held'), 'int')
+  await store.add('f:odd', 1001, 0, '1234567890123456')
+  assert.equal(await redis.cli('get', 'greymx:f:odd'), '1:pending:1001:1234567890123456')
+})
+
 test('RedisStore takes a pending key without a TTL for one that has waited long enough', async (t) => {
   const { store } = await openWatched(t, redisSettings(redis.url))
   await redis.cli('set', 'greymx:persisted', `1:pending:${DAY}`)

@@ -1,0 +1,74 @@
+// The first attempt of a sender form to a recipient, under one key for two purposes. It is the pending entry of the
+// network that made it, the holder, and it marks the first attempt for the loop breaker. So an attempt of which nothing
+// more comes costs the store one short key. Any other network has a pending entry under its own key.
+//
+// Strangers crowd some networks, whose retries are awaited for a shorter time (evidence.ts), while the mark stays. The
+// holder then says that it was a crowd.
+
+import type { Address } from '../address.ts'
+import type { Entry } from '../store/entry.ts'
+import type { Store } from '../store/store.ts'
+import type { Times } from './decide.ts'
+import { crowdTimes } from './evidence.ts'
+import { holderOf } from './keys.ts'
+
+/** A first attempt as one network makes it. */
+export interface FirstAttempt {
+  /** `network:198.51.100.0/24` */
+  readonly network: string
+  /** The sender form. */
+  readonly form: string
+  readonly recipient: Address | undefined
+}
+
+/**
+ * Whether a network may be a holder. Otherwise a pass could end before the entry of its wait, which would then count
+ * again.
+ */
+export function mayHold({ retryWindow, lifetime }: Times): boolean {
+  return lifetime >= retryWindow
+}
+
+/** The entry of the attempt's network in `first`, if that network is the holder. `times` are those without a crowd. */
+export function heldEntry(
+  first: Entry | undefined,
+  { network, form, recipient }: FirstAttempt,
+  times: Times,
+): Entry | undefined {
+  if (first?.holder === undefined || first.passed) return undefined
+  if (first.holder === holderOf(network, form, recipient)) return first
+  if (first.holder !== holderOf(crowdOf(network), form, recipient)) return undefined
+  return first.age < crowdTimes(times).retryWindow ? first : undefined
+}
+
+/** The keys of a first attempt: the one that marks it, and the network's own, which is kept for `window` milliseconds. */
+export interface FirstKeys {
+  readonly firstKey: string
+  readonly key: string
+  readonly window: number
+}
+
+/**
+ * Makes the attempt's network the holder, or keeps it under its own key if another frontend was faster. Resolves to
+ * whether the network had no entry yet. Takes one round trip, and a second one in that race.
+ */
+export async function hold(
+  store: Store,
+  attempt: FirstAttempt & { readonly isCrowded: boolean },
+  { firstKey, key, window }: FirstKeys,
+  times: Times,
+): Promise<boolean> {
+  const { network, form, recipient, isCrowded } = attempt
+  const holder = holderOf(isCrowded ? crowdOf(network) : network, form, recipient)
+  // The part of the store that has this key may be away while that of the other is not.
+  if (await store.add(firstKey, times.retryWindow, 0, holder).catch(() => false)) return true
+  const [[first], isAdded] = await Promise.all([
+    store.find([firstKey]).catch(() => [undefined]),
+    store.add(key, window),
+  ])
+  return isAdded && !heldEntry(first, attempt, times)
+}
+
+function crowdOf(network: string): string {
+  return `crowd:${network}`
+}
