@@ -68,6 +68,9 @@ const SLOW_ANSWER = 200
 /** How long DNS counts as being in trouble after the root was slow, in milliseconds. */
 const TROUBLE_WINDOW = 3000
 
+/** Delay of the event loop up to which it does not matter to what is slow, in milliseconds. */
+const MAX_LAG = 20
+
 /** Time between questions about the root while DNS is in trouble, in milliseconds. */
 const GAUGE_INTERVAL = 250
 
@@ -331,13 +334,20 @@ export class Dns {
   async #gauge(): Promise<void> {
     if (this.#isGauging || this.#isSilent || this.#isClosed) return
     this.#isGauging = true
+    const startedAt = performance.now()
+    let isOpen = true
+    // A timer that is late says that this process was held up, and an answer may be there by now: neither is slow DNS.
     const slow = setTimeout(() => {
-      this.#troubledUntil = performance.now() + TROUBLE_WINDOW
+      setImmediate(() => {
+        const now = performance.now()
+        if (isOpen && now - startedAt < SLOW_ANSWER + MAX_LAG) this.#troubledUntil = now + TROUBLE_WINDOW
+      })
     }, SLOW_ANSWER)
     await this.#resolve(ROOT, 'NS').then(
       () => this.#noteAnswer(),
       () => undefined,
     )
+    isOpen = false
     clearTimeout(slow)
     this.#isGauging = false
     if (this.#troubledUntil === 0 || this.#isClosed) return
