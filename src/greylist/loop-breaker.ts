@@ -67,16 +67,24 @@ export class LoopBreaker {
     const ofNetwork = await store.count(loopNetworkKey(network, form, recipient), retryWindow)
     if (ofNetwork > this.#maxPerNetwork) return false
     if (!(await store.add(loopKey('spacing', form, recipient), delay))) return false
-    return (await store.count(loopKey('counted', form, recipient), retryWindow)) >= this.deferralsNeeded
+    const counted = await store.count(loopKey('counted', form, recipient), retryWindow)
+    // After a pass the count goes on where the first attempt's mark stays, and the next attempt is one of the deferrals.
+    return (
+      counted >= this.deferralsNeeded && (counted - this.deferralsNeeded) % (this.deferralsNeeded + 1) === 0
+    )
   }
 
   /**
-   * Begins the count anew. The next attempt is the first one again, unless a network's wait is in the entry that marks
-   * the `first`: strangers who forge a sender must not end that.
+   * Makes the next attempt the first one again, unless a network's wait is in the entry that marks the `first`: strangers
+   * who forge a sender must not end that.
    */
   async reset(store: Store, { form, recipient }: LoopAttempt, first: Entry): Promise<void> {
-    const marks = [loopKey('first', form, recipient), formerFirstKey(form, recipient)]
-    const keys = [loopKey('counted', form, recipient), ...(first.holder === undefined ? marks : [])]
+    if (first.holder !== undefined) return
+    const keys = [
+      loopKey('first', form, recipient),
+      formerFirstKey(form, recipient),
+      loopKey('counted', form, recipient),
+    ]
     await Promise.all(keys.map((key) => store.forget(key).catch(() => undefined)))
   }
 }
