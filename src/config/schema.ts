@@ -80,7 +80,11 @@ const YEAR = 366 * 86_400_000
 
 /** Returns all settings that `reader` has. When the reader has faults afterwards, the result must not be used. */
 export function readConfig(reader: ConfigReader): Config {
-  const listen = reader.list('listen', ['inet:8891@127.0.0.1'], expecting(parseSocketSpec, SOCKET_SPEC_FORMS))
+  const listen = reader.list(
+    'listen',
+    ['inet:10891@127.0.0.1'],
+    expecting(parseSocketSpec, SOCKET_SPEC_FORMS),
+  )
   if (listen.length === 0) {
     reader.conflict(['listen'], `Cannot read listen: expected at least one of ${SOCKET_SPEC_FORMS}`)
   }
@@ -165,7 +169,7 @@ export function readConfig(reader: ConfigReader): Config {
     level: reader.choice('log.level', 'info', LOG_LEVELS),
     format: reader.choice('log.format', 'text', ['text', 'json']),
   }
-  const admin = reader.text('admin', '127.0.0.1:8892', expectAdmin)
+  const admin = reader.text('admin', '127.0.0.1:10892', expectAdmin)
   reader.unknownKeys()
   const asksSpf = client.spfDomain || exemptSpf || onlyIf === 'suspicious'
   return {
@@ -363,6 +367,6 @@ function expectAdmin(text: string): AdminAddress | undefined {
   if (text === 'false') return undefined
   const [, host, digits] = /^(\[[^\]]+\]|[^:\s]+):(\d{1,5})$/.exec(text) ?? []
   const port = Number(digits)
-  if (host === undefined || port > 65535) throw new Error('expected HOST:PORT like 127.0.0.1:8892, or false')
+  if (host === undefined || port > 65535) throw new Error('expected HOST:PORT like 127.0.0.1:10892, or false')
   return { host: bareHost(host), port }
 }

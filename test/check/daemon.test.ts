@@ -14,16 +14,16 @@ function specs(texts: readonly string[]): SocketSpec[] {
 
 test('checkListeners() warns of what the daemon does not listen on', () => {
   for (const [listen, listeners, expected] of [
-    ['inet:8891@127.0.0.1', ['inet:8891@127.0.0.1'], []],
-    ['inet:8891@localhost', ['inet:8891@127.0.0.1'], []],
-    ['inet:8891@mx.test', ['inet:8891@192.0.2.7'], []],
+    ['inet:10891@127.0.0.1', ['inet:10891@127.0.0.1'], []],
+    ['inet:10891@localhost', ['inet:10891@127.0.0.1'], []],
+    ['inet:10891@mx.test', ['inet:10891@192.0.2.7'], []],
     ['inet:0@127.0.0.1', ['inet:34567@127.0.0.1'], []],
     [`[${SYSTEMD.join(', ')}]`, SYSTEMD, []],
     [
-      'inet:8891@127.0.0.1',
+      'inet:10891@127.0.0.1',
       SYSTEMD,
       [
-        /^listen inet:8891@127\.0\.0\.1: the running daemon does not listen there, but on unix:\/run\/\S+, unix:\/var/,
+        /^listen inet:10891@127\.0\.0\.1: the running daemon does not listen there, but on unix:\/run\/\S+, unix:\/var/,
       ],
     ],
     ['unix:/run/a', [], [/^listen unix:\/run\/a: .* but on no socket: expected a reload or, /]],

@@ -28,32 +28,32 @@ const SYSTEMD_MILTER = 'smtpd_milters = { unix:greymx/greymx.sock, default_actio
 
 const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?: string, masterCf?: string]> =
   [
-    ['the line of the README', 'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }', []],
-    ['localhost is 127.0.0.1', 'smtpd_milters = { inet:localhost:8891, default_action=accept }', []],
+    ['the line of the README', 'smtpd_milters = { inet:127.0.0.1:10891, default_action=accept }', []],
+    ['localhost is 127.0.0.1', 'smtpd_milters = { inet:localhost:10891, default_action=accept }', []],
     [
       'another default action for all',
-      'milter_default_action = accept\nsmtpd_milters = inet:127.0.0.1:8891',
+      'milter_default_action = accept\nsmtpd_milters = inet:127.0.0.1:10891',
       [],
     ],
     [
       'over several lines, one of many',
-      'smtpd_milters =\n  { inet:127.0.0.1:8891\n    default_action = accept\n   command_timeout=15s },\n  unix:/run/opendkim/s\nnon_smtpd_milters = unix:/run/opendkim/s',
+      'smtpd_milters =\n  { inet:127.0.0.1:10891\n    default_action = accept\n   command_timeout=15s },\n  unix:/run/opendkim/s\nnon_smtpd_milters = unix:/run/opendkim/s',
       [],
     ],
     [
       'by names',
-      'greymx = { inet:127.0.0.1:8891, default_action=accept }\ndkim = unix:/d\nsmtpd_milters = $' +
+      'greymx = { inet:127.0.0.1:10891, default_action=accept }\ndkim = unix:/d\nsmtpd_milters = $' +
         '{greymx}, $(dkim)\nnon_smtpd_milters = $dkim',
       [],
     ],
     [
       'the last one counts',
-      'milter_default_action = reject\nmilter_default_action = accept\nsmtpd_milters = inet:127.0.0.1:8891',
+      'milter_default_action = reject\nmilter_default_action = accept\nsmtpd_milters = inet:127.0.0.1:10891',
       [],
     ],
     [
       'a conditional name',
-      'g = inet:127.0.0.1:8891\nmilter_default_action=accept\nsmtpd_milters = $' +
+      'g = inet:127.0.0.1:10891\nmilter_default_action=accept\nsmtpd_milters = $' +
         '{g?{$g}:{inet:127.0.0.1:1}}, $' +
         '{none?$g}$' +
         '{g:x}',
@@ -62,10 +62,10 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     [
       'none',
       'smtpd_milters = unix:/run/opendkim/s',
-      [/^no milter in smtpd_milters is greymx: expected inet:127\.0\.0\.1:8891, as in listen; /],
+      [/^no milter in smtpd_milters is greymx: expected inet:127\.0\.0\.1:10891, as in listen; /],
     ],
     ['no setting', '', [/^no milter in smtpd_milters is greymx/]],
-    ['another port', 'smtpd_milters = inet:127.0.0.1:8892', [/^no milter/]],
+    ['another port', 'smtpd_milters = inet:127.0.0.1:10892', [/^no milter/]],
     [
       'the line for systemd’s sockets, with and without chroot',
       SYSTEMD_MILTER,
@@ -104,24 +104,24 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     ],
     [
       'Postfix’s own default',
-      'smtpd_milters = inet:127.0.0.1:8891',
+      'smtpd_milters = inet:127.0.0.1:10891',
       [
-        /^milter_default_action is not set for inet:127\.0\.0\.1:8891: while greymx is away, Postfix before 3\.11 defers all mail \(tempfail\), and Postfix 3\.11 and later disconnects every client with 421 \(shutdown\): expected \{ inet:127\.0\.0\.1:8891, default_action=accept \}/,
+        /^milter_default_action is not set for inet:127\.0\.0\.1:10891: while greymx is away, Postfix before 3\.11 defers all mail \(tempfail\), and Postfix 3\.11 and later disconnects every client with 421 \(shutdown\): expected \{ inet:127\.0\.0\.1:10891, default_action=accept \}/,
       ],
     ],
     [
       'the default of a Postfix that must be 3.11 or later',
-      'compatibility_level = 3.11\nsmtpd_milters = inet:127.0.0.1:8891',
+      'compatibility_level = 3.11\nsmtpd_milters = inet:127.0.0.1:10891',
       [
         / while greymx is away, Postfix 3\.11 and later disconnects every client with 421 \(shutdown\): expected /,
       ],
     ],
     [
       'that default, written down',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=shutdown }',
-      [/^default_action shutdown for inet:127\.0\.0\.1:8891 disconnects every client with 421 while /],
+      'smtpd_milters = { inet:127.0.0.1:10891, default_action=shutdown }',
+      [/^default_action shutdown for inet:127\.0\.0\.1:10891 disconnects every client with 421 while /],
     ],
-    ['a port alone is on localhost', 'smtpd_milters = { inet:8891, default_action=accept }', []],
+    ['a port alone is on localhost', 'smtpd_milters = { inet:10891, default_action=accept }', []],
     [
       'another port alone',
       'smtpd_milters = { inet:8890, default_action=accept }',
@@ -135,18 +135,18 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     ],
     [
       'a table with one result for all',
-      'smtpd_milter_maps = static:{{ inet:127.0.0.1:8891, default_action=accept }}',
+      'smtpd_milter_maps = static:{{ inet:127.0.0.1:10891, default_action=accept }}',
       [],
     ],
     [
       'a table within main.cf',
-      'smtpd_milter_maps = inline:{ {192.0.2.1 = DISABLE} {198.51.100.7 = inet:127.0.0.1:8891} }\nmilter_default_action = accept',
+      'smtpd_milter_maps = inline:{ {192.0.2.1 = DISABLE} {198.51.100.7 = inet:127.0.0.1:10891} }\nmilter_default_action = accept',
       [],
     ],
     [
       'a table whose milter defers',
-      'smtpd_milter_maps = static:{{ inet:127.0.0.1:8891, default_action=tempfail }}',
-      [/^default_action tempfail for inet:127\.0\.0\.1:8891 defers all mail/],
+      'smtpd_milter_maps = static:{{ inet:127.0.0.1:10891, default_action=tempfail }}',
+      [/^default_action tempfail for inet:127\.0\.0\.1:10891 defers all mail/],
     ],
     [
       'a table that is elsewhere',
@@ -157,43 +157,43 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     ],
     [
       'one that refuses',
-      'milter_default_action = accept\nsmtpd_milters = { inet:127.0.0.1:8891, default_action=reject }',
-      [/^default_action reject for inet:127\.0\.0\.1:8891 rejects all mail while greymx is away/],
+      'milter_default_action = accept\nsmtpd_milters = { inet:127.0.0.1:10891, default_action=reject }',
+      [/^default_action reject for inet:127\.0\.0\.1:10891 rejects all mail while greymx is away/],
     ],
     [
       'one that holds',
-      'milter_default_action = quarantine\nsmtpd_milters = inet:127.0.0.1:8891',
+      'milter_default_action = quarantine\nsmtpd_milters = inet:127.0.0.1:10891',
       [/ puts all mail on hold /],
     ],
     [
       'impatient by its own setting',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept, command_timeout=2s }',
+      'smtpd_milters = { inet:127.0.0.1:10891, default_action=accept, command_timeout=2s }',
       [/^command_timeout 2s is below 3s: expected more, such as 10s, as a decision takes up to 2s /],
     ],
     [
       'impatient by that of all, without unit',
-      'milter_command_timeout = 2\nsmtpd_milters = { inet:127.0.0.1:8891, default_action=accept }',
+      'milter_command_timeout = 2\nsmtpd_milters = { inet:127.0.0.1:10891, default_action=accept }',
       [/^milter_command_timeout 2s is below 3s/],
     ],
     [
       'patient enough, however slow the store may be',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept, command_timeout=3s }',
+      'smtpd_milters = { inet:127.0.0.1:10891, default_action=accept, command_timeout=3s }',
       [],
       'store_timeout: 10s',
     ],
     [
       'mail that was never sent by a client',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nnon_smtpd_milters = $smtpd_milters',
+      'smtpd_milters = { inet:127.0.0.1:10891, default_action=accept }\nnon_smtpd_milters = $smtpd_milters',
       [/^non_smtpd_milters has greymx: expected it in smtpd_milters alone, /],
     ],
     [
       'macros, which greymx chooses by itself',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nmilter_connect_macros = {daemon_name} v\nmilter_mail_macros = i',
+      'smtpd_milters = { inet:127.0.0.1:10891, default_action=accept }\nmilter_connect_macros = {daemon_name} v\nmilter_mail_macros = i',
       [],
     ],
     [
       'macros of an old protocol',
-      'milter_protocol = 4\nsmtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nmilter_connect_macros = {daemon_name} v\nmilter_mail_macros = i, {auth_type}',
+      'milter_protocol = 4\nsmtpd_milters = { inet:127.0.0.1:10891, default_action=accept }\nmilter_connect_macros = {daemon_name} v\nmilter_mail_macros = i, {auth_type}',
       [
         /^milter_connect_macros lacks j _: expected them, or the MTA's default, /,
         /^milter_mail_macros lacks \{auth_authen\}: /,
@@ -201,13 +201,13 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     ],
     [
       'macros that nobody needs',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nmilter_connect_macros = j _\nmilter_mail_macros = i',
+      'smtpd_milters = { inet:127.0.0.1:10891, default_action=accept }\nmilter_connect_macros = j _\nmilter_mail_macros = i',
       [],
       'exempt: { authenticated: false }',
     ],
     [
       'certificates of which it tells nothing',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }',
+      'smtpd_milters = { inet:127.0.0.1:10891, default_action=accept }',
       [
         /^exempt\.tls_clients fingerprint:0{32} never applies with this MTA: expected subject: and issuer: with common names, /,
         /^exempt\.tls_clients issuer:\/CN=x never applies with this MTA: /,
@@ -217,7 +217,7 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     ],
     [
       'certificates that it asks for',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }\nsmtpd_tls_ask_ccert = yes',
+      'smtpd_milters = { inet:127.0.0.1:10891, default_action=accept }\nsmtpd_tls_ask_ccert = yes',
       [],
       'exempt: { tls_clients: ["subject:x issuer:y"] }',
     ],
@@ -241,43 +241,48 @@ const CASES: Array<[name: string, mainCf: string, expected: RegExp[], settings?:
     ],
     [
       'IPv6',
-      'smtpd_milters = { inet:[2001:db8::1]:8891, default_action=accept }',
+      'smtpd_milters = { inet:[2001:db8::1]:10891, default_action=accept }',
       [],
-      'listen: inet6:8891@2001:db8::1',
+      'listen: inet6:10891@2001:db8::1',
     ],
     [
       'any address',
-      'smtpd_milters = { inet:192.0.2.1:8891, default_action=accept }',
+      'smtpd_milters = { inet:192.0.2.1:10891, default_action=accept }',
       [],
-      'listen: inet:8891@0.0.0.0',
+      'listen: inet:10891@0.0.0.0',
     ],
-    ['another machine', 'smtpd_milters = inet:192.0.2.1:8891', [/^no milter/], 'listen: inet:8891@192.0.2.2'],
+    [
+      'another machine',
+      'smtpd_milters = inet:192.0.2.1:10891',
+      [/^no milter/],
+      'listen: inet:10891@192.0.2.2',
+    ],
     [
       'a name, which may be any',
-      'smtpd_milters = { inet:g.test:8891, default_action=accept }',
+      'smtpd_milters = { inet:g.test:10891, default_action=accept }',
       [],
-      'listen: inet:8891@192.0.2.2',
+      'listen: inet:10891@192.0.2.2',
     ],
     [
       'in master.cf alone',
       '',
       [],
       '',
-      'smtp inet n - y - - smtpd\n  -o smtpd_tls_security_level=may\n  -o { smtpd_milters = { inet:127.0.0.1:8891, default_action=accept } }\n',
+      'smtp inet n - y - - smtpd\n  -o smtpd_tls_security_level=may\n  -o { smtpd_milters = { inet:127.0.0.1:10891, default_action=accept } }\n',
     ],
     [
       'in master.cf, by name',
-      'g = inet:127.0.0.1:8891',
+      'g = inet:127.0.0.1:10891',
       [/^milter_default_action is not set/],
       '',
       'smtp inet n - y - - smtpd -o smtpd_milters=$g\n',
     ],
     [
       'in both',
-      'smtpd_milters = { inet:127.0.0.1:8891, default_action=accept }',
+      'smtpd_milters = { inet:127.0.0.1:10891, default_action=accept }',
       [/^default_action reject/],
       '',
-      'submission inet n - y - - smtpd\n  -o { smtpd_milters = { inet:127.0.0.1:8891, default_action=reject } }\n',
+      'submission inet n - y - - smtpd\n  -o { smtpd_milters = { inet:127.0.0.1:10891, default_action=reject } }\n',
     ],
     ['values that go round in circles', 'a = $b\nb = $a\nsmtpd_milters = $a', [/^no milter/]],
   ]
@@ -331,10 +336,10 @@ test('tables of smtpd_milter_maps are read where they are files of text', () => 
   const mainCf = 'smtpd_milter_maps = cidr:/etc/postfix/milters, hash:/etc/postfix/none\n'
   const tables: Record<string, string> = {
     '/etc/postfix/milters':
-      '# local clients\n127.0.0.0/8 DISABLE\n0.0.0.0/0  { inet:127.0.0.1:8891,\n  default_action=reject }\n',
+      '# local clients\n127.0.0.0/8 DISABLE\n0.0.0.0/0  { inet:127.0.0.1:10891,\n  default_action=reject }\n',
   }
   const readTable = (file: string) => tables[file]
   assertWarnings('a table', checkPostfix({ mainCf, readTable }, configOf('')), [
-    /^default_action reject for inet:127\.0\.0\.1:8891 rejects all mail while greymx is away/,
+    /^default_action reject for inet:127\.0\.0\.1:10891 rejects all mail while greymx is away/,
   ])
 })

@@ -19,7 +19,7 @@ function masterConfig(filters: string): string {
   return `divert(-1)dnl
 include(\`${CF}/m4/cf.m4')
 OSTYPE(\`linux')
-dnl INPUT_MAIL_FILTER(\`old', \`S=inet:8891@127.0.0.1, F=R')
+dnl INPUT_MAIL_FILTER(\`old', \`S=inet:10891@127.0.0.1, F=R')
 define(\`confLOG_LEVEL', \`12')dnl
 ${filters}
 MAILER(\`smtp')
@@ -38,57 +38,57 @@ const CASES: Array<[name: string, filters: string, expected: RegExp[], settings?
   ['local: is unix:', "INPUT_MAIL_FILTER(`greymx', `S=local:/run/greymx/s')", [], UNIX],
   [
     'over TCP, among others',
-    "INPUT_MAIL_FILTER(`dkim', `S=local:/d, F=T')\nINPUT_MAIL_FILTER(`g', `S=inet:8891@localhost')",
+    "INPUT_MAIL_FILTER(`dkim', `S=local:/d, F=T')\nINPUT_MAIL_FILTER(`g', `S=inet:10891@localhost')",
     [],
   ],
   [
     'by a list of its own',
-    "MAIL_FILTER(`dkim', `S=local:/d')\nMAIL_FILTER(`g', `S=inet:8891@127.0.0.1')\ndefine(`confINPUT_MAIL_FILTERS', `g,dkim')",
+    "MAIL_FILTER(`dkim', `S=local:/d')\nMAIL_FILTER(`g', `S=inet:10891@127.0.0.1')\ndefine(`confINPUT_MAIL_FILTERS', `g,dkim')",
     [],
   ],
   [
     'none',
     "INPUT_MAIL_FILTER(`dkim', `S=local:/d')",
-    [/^no mail filter is greymx: expected one with S=inet:8891@127\.0\.0\.1, as in listen/],
+    [/^no mail filter is greymx: expected one with S=inet:10891@127\.0\.0\.1, as in listen/],
   ],
   ['none at all', '', [/^no mail filter is greymx/]],
   [
     'defined, not used',
-    "MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')\nINPUT_MAIL_FILTER(`dkim', `S=local:/d')",
+    "MAIL_FILTER(`g', `S=inet:10891@127.0.0.1')\nINPUT_MAIL_FILTER(`dkim', `S=local:/d')",
     [/^InputMailFilters is dkim, without g, which is greymx: expected it there, /],
   ],
   [
     'tempfails',
-    "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=T')",
+    "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1, F=T')",
     [/^F=T of g defers all mail while greymx is away: expected no F=, /],
   ],
-  ['rejects', "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=R')", [/^F=R of g rejects all mail /]],
-  ['hangs up', "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=4')", [/^F=4 of g defers all mail /]],
+  ['rejects', "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1, F=R')", [/^F=R of g rejects all mail /]],
+  ['hangs up', "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1, F=4')", [/^F=4 of g defers all mail /]],
   [
     'impatient',
-    "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, T=C:1m;S:1s;R:1s;E:5m')",
+    "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1, T=C:1m;S:1s;R:1s;E:5m')",
     [/^T=R: of g, 1s is below 3s: expected more, such as 10s, /],
   ],
-  ['patient by default', "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')", [], 'store_timeout: 10s'],
+  ['patient by default', "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1')", [], 'store_timeout: 10s'],
   [
     'macros, which greymx chooses by itself',
-    "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')\ndefine(`confMILTER_MACROS_CONNECT', `{daemon_name}')\ndefine(`confMILTER_MACROS_ENVFROM', `i, {auth_type}')",
+    "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1')\ndefine(`confMILTER_MACROS_CONNECT', `{daemon_name}')\ndefine(`confMILTER_MACROS_ENVFROM', `i, {auth_type}')",
     [],
   ],
   [
     'macros added',
-    "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')\ndefine(`confMILTER_MACROS_CONNECT', confMILTER_MACROS_CONNECT`, {if_addr}')",
+    "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1')\ndefine(`confMILTER_MACROS_CONNECT', confMILTER_MACROS_CONNECT`, {if_addr}')",
     [],
   ],
   [
     'fingerprints as it tells them by default',
-    "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')",
+    "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1')",
     [/^exempt\.tls_clients fingerprint:0{64} never applies with this MTA: expected the digits of md5, /],
     `exempt: { tls_clients: ["fingerprint:${'0'.repeat(64)}", "fingerprint:${'0'.repeat(32)}", subject:x] }`,
   ],
   [
     'fingerprints of another digest',
-    "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1')\ndefine(`confCERT_FINGERPRINT_ALGORITHM', `sha256')",
+    "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1')\ndefine(`confCERT_FINGERPRINT_ALGORITHM', `sha256')",
     [/^exempt\.tls_clients fingerprint:0{32} never applies with this MTA: expected the digits of sha256, /],
     `exempt: { tls_clients: ["fingerprint:${'0'.repeat(64)}", "fingerprint:${'0'.repeat(32)}", issuer:/CN=x] }`,
   ],
@@ -107,7 +107,7 @@ test('checkSendmail() says what would lose, hold up or never greylist mail', asy
 
 test('before version 8.14, Sendmail sends the macros that sendmail.cf names, and no others', () => {
   const cf =
-    'V10/Berkeley\nDZ8.13.8\nO InputMailFilters=g\nXg, S=inet:8891@127.0.0.1\nO Milter.macros.connect=v\n'
+    'V10/Berkeley\nDZ8.13.8\nO InputMailFilters=g\nXg, S=inet:10891@127.0.0.1\nO Milter.macros.connect=v\n'
   const lacking = [
     /^Milter\.macros\.connect lacks j _: expected them, /,
     /^Milter\.macros\.envfrom lacks \{auth_type\}/,

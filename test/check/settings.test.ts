@@ -47,12 +47,12 @@ const WARNED: Array<[text: string, warnings: RegExp[]]> = [
     ],
   ],
   [
-    'listen: ["inet:8891@0.0.0.0", "inet6:8891@::", "inet:8891@192.0.2.7", "inet:8891@mx1.test", "inet:8891@127.0.0.1"]',
+    'listen: ["inet:10891@0.0.0.0", "inet6:10891@::", "inet:10891@192.0.2.7", "inet:10891@mx1.test", "inet:10891@127.0.0.1"]',
     [
-      /^listen inet:8891@0\.0\.0\.0 can be reached from other machines: expected a unix socket, or a loopback address, /,
-      /^listen inet6:8891@:: can be reached .* have any mail passed/,
-      /^listen inet:8891@192\.0\.2\.7 can be reached /,
-      /^listen inet:8891@mx1\.test can be reached /,
+      /^listen inet:10891@0\.0\.0\.0 can be reached from other machines: expected a unix socket, or a loopback address, /,
+      /^listen inet6:10891@:: can be reached .* have any mail passed/,
+      /^listen inet:10891@192\.0\.2\.7 can be reached /,
+      /^listen inet:10891@mx1\.test can be reached /,
     ],
   ],
   [

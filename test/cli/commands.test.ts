@@ -181,11 +181,11 @@ test('greymx probe says which of its values it cannot read, with status 64', () 
     stdout: '',
     stderr: 'greymx: Cannot read --client "localhost": expected an IP address. Try \'greymx probe --help\'\n',
   })
-  assert.deepEqual(greymx(['probe', '--client', '::1', '--socket', '8891', ...rest]), {
+  assert.deepEqual(greymx(['probe', '--client', '::1', '--socket', '10891', ...rest]), {
     status: 64,
     stdout: '',
     stderr:
-      'greymx: Cannot read --socket "8891": expected inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH. ' +
+      'greymx: Cannot read --socket "10891": expected inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH. ' +
       "Try 'greymx probe --help'\n",
   })
 })
@@ -193,7 +193,7 @@ test('greymx probe says which of its values it cannot read, with status 64', () 
 test('greymx check prints every fault on standard error, with status 78', async (t) => {
   const dir = await scratch(t)
   await writeFile(join(dir, 'good.yaml'), 'header: false\n')
-  await writeFile(join(dir, 'bad.yaml'), 'header: maybe\nadmin: 8892\n')
+  await writeFile(join(dir, 'bad.yaml'), 'header: maybe\nadmin: 10892\n')
   await writeFile(join(dir, 'milter.yaml'), 'header: false\nheader: true\n')
   assert.deepEqual(greymx(['check', '--config', 'good.yaml'], dir), {
     status: 0,
@@ -205,7 +205,7 @@ test('greymx check prints every fault on standard error, with status 78', async 
     stdout: '',
     stderr:
       'bad.yaml:1:9: Cannot read header "maybe": expected true or false\n' +
-      'bad.yaml:2:8: Cannot read admin "8892": expected HOST:PORT like 127.0.0.1:8892, or false\n',
+      'bad.yaml:2:8: Cannot read admin "10892": expected HOST:PORT like 127.0.0.1:10892, or false\n',
   })
   // Without --config, the file in the working directory is read.
   assert.deepEqual(greymx(['check'], dir), {
@@ -246,7 +246,7 @@ test('greymx check --json prints what it finds as one object, and settings with 
   await writeFile(join(dir, 'clients'), 'not a client\n')
   const settings = `admin: false\nexempt: { client_files: [${dir}/clients] }\ngreylist: { lifetime: 12h }\n`
   await writeFile(join(dir, 'milter.yaml'), `${settings}store: redis://somebody:secret@localhost:6379/1\n`)
-  await writeFile(join(dir, 'bad.yaml'), 'header: maybe\nadmin: 8892\n')
+  await writeFile(join(dir, 'bad.yaml'), 'header: maybe\nadmin: 10892\n')
   const { status, stdout, stderr } = greymx(['check', '--json'], dir)
   assert.deepEqual([status, stderr], [0, ''])
   const { faults, warnings, ...rest } = JSON.parse(stdout)
@@ -309,8 +309,8 @@ test('the milter.yaml that comes with greymx is fine, and nothing is to be warne
 test('greymx check warns of what will not do well, with status 0, and reads the configurations of the MTAs', async (t) => {
   const dir = await scratch(t)
   await writeFile(join(dir, 'milter.yaml'), 'greylist: { lifetime: 12h }\n')
-  await writeFile(join(dir, 'main.cf'), 'smtpd_milters = inet:127.0.0.1:8891\n')
-  await writeFile(join(dir, 'sendmail.mc'), "INPUT_MAIL_FILTER(`g', `S=inet:8891@127.0.0.1, F=T')\n")
+  await writeFile(join(dir, 'main.cf'), 'smtpd_milters = inet:127.0.0.1:10891\n')
+  await writeFile(join(dir, 'sendmail.mc'), "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1, F=T')\n")
   const { status, stdout, stderr } = greymx(['check', '--postfix', '.', '--sendmail', 'sendmail.mc'], dir)
   assert.deepEqual([status, stdout], [0, 'configuration is fine, with 3 warnings\n'])
   assert.deepEqual(

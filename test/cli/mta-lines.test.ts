@@ -6,8 +6,8 @@ import { test } from 'node:test'
 import { mtaLines } from '../../src/cli/mta-lines.ts'
 import { parseSocketSpec } from '../../src/sockets/spec.ts'
 
-const TCP = 'inet:8891@127.0.0.1'
-const TCP6 = 'inet6:8891@::1'
+const TCP = 'inet:10891@127.0.0.1'
+const TCP6 = 'inet6:10891@::1'
 const RUN = 'unix:/run/greymx/greymx.sock'
 const QUEUE = 'unix:/var/spool/postfix/greymx/greymx.sock'
 
@@ -17,11 +17,11 @@ const OVER_TCP =
 const CHROOT =
   /^a chrooted Postfix, such as Debian's, needs listen: unix:\/var\/spool\/postfix\/greymx\/greymx\.sock$/
 const CHROOT_OR_TCP =
-  /^a chrooted Postfix, .*greymx\.sock, unless you write inet:127\.0\.0\.1:8891 into the line below$/
+  /^a chrooted Postfix, .*greymx\.sock, unless you write inet:127\.0\.0\.1:10891 into the line below$/
 
 for (const [listen, postfix, sendmail, hint] of [
-  [[TCP], 'inet:127.0.0.1:8891', TCP, OVER_TCP],
-  [[TCP6], 'inet:[::1]:8891', TCP6, OVER_TCP],
+  [[TCP], 'inet:127.0.0.1:10891', TCP, OVER_TCP],
+  [[TCP6], 'inet:[::1]:10891', TCP6, OVER_TCP],
   [[RUN], RUN, RUN, CHROOT],
   [[TCP, RUN], RUN, RUN, CHROOT_OR_TCP],
   [[QUEUE], 'unix:greymx/greymx.sock', QUEUE, NONE],

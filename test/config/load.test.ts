@@ -51,7 +51,7 @@ function comparable(config: Config) {
 
 test('a file without settings is one with all defaults', () => {
   const defaults = configOf('')
-  assert.deepEqual(defaults.listen, [{ kind: 'inet', host: '127.0.0.1', port: 8891 }])
+  assert.deepEqual(defaults.listen, [{ kind: 'inet', host: '127.0.0.1', port: 10891 }])
   assert.equal(defaults.socketMode, 0o660)
   assert.deepEqual(defaults.store, { kind: 'lmdb', directory: './state' })
   assert.equal(defaults.storeTimeout, 250)
@@ -99,7 +99,7 @@ test('a file without settings is one with all defaults', () => {
   })
   assert.deepEqual(defaults.limits, LIMITS)
   assert.deepEqual(defaults.log, { level: 'info', format: 'text' })
-  assert.deepEqual(defaults.admin, { host: '127.0.0.1', port: 8892 })
+  assert.deepEqual(defaults.admin, { host: '127.0.0.1', port: 10892 })
   assert.equal(defaults.exempt.authenticated, true)
   assert.deepEqual(
     [defaults.exempt.clients.length, defaults.exempt.senders, defaults.exempt.recipients],
@@ -329,7 +329,7 @@ test('a dotted name is no setting: it would be overlooked where it stands', () =
 
 test('a value that cannot be read is shown, with its place and what is expected', () => {
   assertFaults([
-    ['listen: 8891\n', `1:9: Cannot read listen "8891": expected ${SOCKETS}`],
+    ['listen: 10891\n', `1:9: Cannot read listen "10891": expected ${SOCKETS}`],
     [
       'listen: [ "inet:1@h", "inet:70000@h" ]\n',
       `1:23: Cannot read listen "inet:70000@h": expected ${SOCKETS}`,
@@ -410,11 +410,11 @@ test('a value that cannot be read is shown, with its place and what is expected'
     ['limits: { idle: 0s }\n', '1:17: Cannot read limits.idle "0s": expected 1s to 30d'],
     ['log: { level: loud }\n', '1:15: Cannot read log.level "loud": expected debug or info or warn or error'],
     ['log: { format: xml }\n', '1:16: Cannot read log.format "xml": expected text or json'],
-    ['admin: 8892\n', '1:8: Cannot read admin "8892": expected HOST:PORT like 127.0.0.1:8892, or false'],
-    ['admin: true\n', '1:8: Cannot read admin "true": expected HOST:PORT like 127.0.0.1:8892, or false'],
+    ['admin: 10892\n', '1:8: Cannot read admin "10892": expected HOST:PORT like 127.0.0.1:10892, or false'],
+    ['admin: true\n', '1:8: Cannot read admin "true": expected HOST:PORT like 127.0.0.1:10892, or false'],
     [
       'admin: h:65536\n',
-      '1:8: Cannot read admin "h:65536": expected HOST:PORT like 127.0.0.1:8892, or false',
+      '1:8: Cannot read admin "h:65536": expected HOST:PORT like 127.0.0.1:10892, or false',
     ],
   ])
 })
@@ -635,7 +635,7 @@ listen: [nowhere, "inet:1@h", neither]
       `milter.yaml:4:13: Cannot read greylist.lifetime "long": ${DURATION}`,
       `milter.yaml:5:10: greylist.delay 3d is not below greylist.retry_window 20h: ${NOT_BELOW}`,
       'milter.yaml:6:3: unknown setting greylist.bar: expected mode, delay, retry_window, lifetime, key, client, normalize_sender, null_sender_at, probe_senders, auto_whitelist, max_deferrals, max_pending, credit, learn_replies',
-      'milter.yaml:7:8: Cannot read admin "off": expected HOST:PORT like 127.0.0.1:8892, or false',
+      'milter.yaml:7:8: Cannot read admin "off": expected HOST:PORT like 127.0.0.1:10892, or false',
       `milter.yaml:8:10: Cannot read listen "nowhere": expected ${SOCKETS}`,
       `milter.yaml:8:31: Cannot read listen "neither": expected ${SOCKETS}`,
     ],

@@ -14,7 +14,7 @@ const run = promisify(execFile)
 
 export interface PostfixOptions {
   /**
-   * The milter as in `smtpd_milters`, like `inet:127.0.0.1:8891`; the user postfix must have access to a unix socket.
+   * The milter as in `smtpd_milters`, like `inet:127.0.0.1:10891`; the user postfix must have access to a unix socket.
    */
   readonly milter: string
   /** A folder of `scratch`. */
