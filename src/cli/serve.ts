@@ -37,10 +37,11 @@ export async function serve(configFile: string | undefined): Promise<ExitStatus>
 /** Ends the process at once, although something still keeps it alive. */
 function endProcess(status: ExitStatus): void {
   // `process.exit` waits for threads, which do not end before a silent name server or a disk has answered. A signal
-  // does not wait; it has no effect on the first process of a container.
+  // does not wait; it has no effect on the first process of a container. systemd takes SIGTERM for a clean end, and
+  // starts a daemon anew that ended by another signal.
   if (process.getActiveResourcesInfo().some((kind) => IN_THREAD.test(kind))) {
     process.removeAllListeners('SIGTERM')
-    process.kill(process.pid, 'SIGTERM')
+    process.kill(process.pid, status === EXIT.ok ? 'SIGTERM' : 'SIGKILL')
   }
   process.exit(status)
 }

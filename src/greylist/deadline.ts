@@ -27,3 +27,13 @@ export async function untilWritten(
   if (!writes.some(Boolean)) return
   await withDeadline(Promise.all(writes), deadline).catch(() => undefined)
 }
+
+/** Resolves when `work` has ended, which never rejects, or after so many milliseconds. */
+export async function settledWithin(milliseconds: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const elapsed = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds)
+  })
+  await Promise.race([work, elapsed])
+  clearTimeout(timer)
+}

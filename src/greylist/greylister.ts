@@ -22,7 +22,7 @@ import {
   type Listing,
   listingsFor,
 } from './auto-whitelist.ts'
-import { DECISION_TIMEOUT, untilWritten, withDeadline } from './deadline.ts'
+import { DECISION_TIMEOUT, settledWithin, untilWritten, withDeadline } from './deadline.ts'
 import { type Decision, decide, isExtensionDue, strongest, type Times } from './decide.ts'
 import {
   crowdTimes,
@@ -127,6 +127,12 @@ export interface Greylister {
 
 /** Part of the decision's time that is kept for the local store, in milliseconds. */
 const LOCAL_STORE_RESERVE = 200
+
+/**
+ * How long a sender that has come back waits for its first pass to be counted, in milliseconds. A store nearby has
+ * counted by then, so that the sender's next message finds it listed.
+ */
+const COUNTING_WAIT = 50
 
 /** How long a retry from another network is awaited, in milliseconds. */
 const ELSEWHERE_WINDOW = 12 * 3_600_000
@@ -238,8 +244,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const listingKeys = listings.map(({ key }) => key)
     const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)
     const firstKeys = firstKeysOf(question)
-    // Nothing is known of keys in a part of the store that is away. Those that matter fail when they are written.
-    const [{ answers }, { answers: counts }] = await Promise.all([
+    const [{ answers, away, error }, { answers: counts }] = await Promise.all([
       readReachable(
         store.find([
           ...keys,
@@ -263,8 +268,12 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       tallied.map((name, index) => (counts[index] ?? 0) + untalliedIn(name)),
     )
     const index = holdingAmong(listings, listed, evidence)
+    // Without the mark of an earlier version, the loop breaker begins anew, and no wait or pass is overlooked.
+    const ownKeys = found.length + Math.min(1, firstKeys.length)
+    const isUnread = !found.some(Boolean) && [...away].some((each) => each < ownKeys)
     return {
       found,
+      unread: isUnread ? error : undefined,
       first,
       names,
       evidence,
@@ -292,7 +301,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   /** The judgement by how long the triplet has waited, under whichever name. */
   async function judgeByWait(question: Question, known: Known): Promise<Judgement> {
     const { attempt, form, identity, keys, store, deadline } = question
-    const { found, evidence, crowd } = known
+    const { found, evidence, crowd, unread } = known
+    // Whether the triplet is new cannot be told while a part of the store is away that may have its wait or its pass.
+    if (unread) throw unread
     const isCrowded = isCrowd(times, identity, evidence.tallyOf(crowd))
     const timesNow = isCrowded ? crowdTimes(times) : times
     const best = strongest(found)
@@ -463,13 +474,15 @@ export function createGreylister(parts: GreylisterParts): Greylister {
 
   /**
    * Notes that a deferred attempt has come back. What its names have shown is written together with the pass. Whether
-   * that is enough for the auto-whitelist takes more round trips, for which the sender does not wait.
+   * that is enough for the auto-whitelist takes more round trips, for which the sender waits COUNTING_WAIT at most.
    */
   async function notePass({ store, attempt, identity }: Question, evidence: Evidence): Promise<void> {
     if (isAnybody(attempt)) return
     const pass = { attempt, identity, evidence, network: countedNetwork(attempt) }
-    if (autoWhitelist) void new FirstPassCounter(store, autoWhitelist).count(pass)
-    await tallyReturn(store, evidence)
+    await Promise.all([
+      tallyReturn(store, evidence),
+      autoWhitelist && settledWithin(COUNTING_WAIT, new FirstPassCounter(store, autoWhitelist).count(pass)),
+    ])
   }
 
   /** Counts a deferral under each name; the first one under a name stays in this process (untallied.ts). */
@@ -552,6 +565,8 @@ interface Known {
    * `first` instead.
    */
   readonly found: ReadonlyArray<Entry | undefined>
+  /** The error of a part of the store that is away, if it may have one of these entries, and none was found. */
+  readonly unread: Error | undefined
   /** The entry that marks the first attempt of the sender to the recipient, from whichever network. */
   readonly first: Entry | undefined
   /** The names under which the client can prove that it retries. */

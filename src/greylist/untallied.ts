@@ -3,7 +3,7 @@
 // under a name is noted in this process only, and the second one writes both.
 //
 // With several MX hosts, and after a restart or reload, a tally may lack one deferral for each host. So it may for a name
-// whose slot another name has taken. A stranger gains nothing by it: where four wait in a crowd, where two may stay away
+// whose slot another name has taken. If the retry passes at another host, the tally may have one too many for two days. A stranger gains nothing by it: where four wait in a crowd, where two may stay away
 // and where 10,000 are kept, there may be one more for each host. Which names share a slot, each process draws by
 // itself. Credit (first-mail.ts) is withheld for one deferral, and therefore does without this table.
 

@@ -71,15 +71,20 @@ export class PartlyAnswered<T> extends Error {
   }
 }
 
-/** The answers to a read of `promise`, and the indexes of keys in parts of the store that are away. */
-export async function readReachable<T>(
-  promise: Promise<T[]>,
-): Promise<{ readonly answers: readonly T[]; readonly away: ReadonlySet<number> }> {
+/** What could be read of a store, and the indexes of keys in parts of it that are away, with the `error` that says so. */
+export interface Reading<T> {
+  readonly answers: readonly T[]
+  readonly away: ReadonlySet<number>
+  readonly error?: Error
+}
+
+/** The answers to a read of `promise`, also if parts of the store are away. */
+export async function readReachable<T>(promise: Promise<T[]>): Promise<Reading<T>> {
   try {
     return { answers: await promise, away: new Set() }
   } catch (error) {
-    if (error instanceof PartlyAnswered) return error
-    throw error
+    if (!(error instanceof PartlyAnswered)) throw error
+    return { answers: error.answers, away: error.away, error }
   }
 }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
-import { DECISION_TIMEOUT, untilWritten, withDeadline } from '../../src/greylist/deadline.ts'
+import { DECISION_TIMEOUT, settledWithin, untilWritten, withDeadline } from '../../src/greylist/deadline.ts'
 
 const never = new Promise<never>(() => undefined)
 
@@ -33,6 +33,20 @@ test('an answer counts until the deadline, and is not waited for any longer', as
     mock.timers.tick(500)
     assert.equal(await isSettled(late), true)
     await rejected
+  } finally {
+    mock.timers.reset()
+  }
+})
+
+test('work is waited for until it has ended, or until the time is over', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  try {
+    await settledWithin(50, Promise.resolve())
+    const waiting = settledWithin(50, never)
+    mock.timers.tick(49)
+    assert.equal(await isSettled(waiting), false)
+    mock.timers.tick(1)
+    await waiting
   } finally {
     mock.timers.reset()
   }

@@ -29,15 +29,26 @@ export function readPasswordFile(path: string): string {
  */
 export function credentialsNow({ username, password, passwordFile }: RedisLogin): Credentials {
   const current = passwordFile === undefined ? password : (passwordIn(passwordFile) ?? password)
+  if (passwordFile !== undefined && current !== undefined) noteGiven(passwordFile, current)
   return {
     ...(username === undefined ? {} : { username }),
     ...(current === undefined ? {} : { password: current }),
   }
 }
 
-/** Returns all passwords of a login that may appear in messages of a server. */
-export function passwordsOf(login: RedisLogin): Array<string | undefined> {
-  return [login.password, credentialsNow(login).password]
+/** Returns all passwords of a login that may appear in messages of a server. Reads no file. */
+export function passwordsOf({ password, passwordFile }: RedisLogin): Array<string | undefined> {
+  return [password, ...(given.get(passwordFile ?? '') ?? [])]
+}
+
+/** The last passwords that connections got from each file. */
+const given = new Map<string, string[]>()
+/** Connections with older ones are gone. */
+const MAX_GIVEN = 8
+
+function noteGiven(file: string, password: string): void {
+  const others = (given.get(file) ?? []).filter((other) => other !== password)
+  given.set(file, [...others, password].slice(-MAX_GIVEN))
 }
 
 function passwordIn(path: string): string | undefined {
