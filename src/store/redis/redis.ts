@@ -390,7 +390,12 @@ function checkName(prefix: string, refused: string, tag: string): string {
 }
 
 /** Sends each command that mail and merges need, so that every missing right shows at once. */
-async function writeReadDelete(redis: RedisClient, name: string, prefix: string): Promise<void> {
+async function writeReadDelete(
+  redis: RedisClient,
+  name: string,
+  prefix: string,
+  isRetry = false,
+): Promise<void> {
   const replies = await Promise.allSettled([
     redis.incrby(name, 1),
     redis.pexpire(name, CHECK_LIFETIME, 'LT'),
@@ -401,8 +406,10 @@ async function writeReadDelete(redis: RedisClient, name: string, prefix: string)
   ])
   const errors = replies.flatMap((reply) => (reply.status === 'rejected' ? [reply.reason] : []))
   if (errors.length > 0) throw foremost(errors, prefix)
-  if (replies[4].status === 'fulfilled' && replies[4].value !== 'written')
-    throw new Error('what was written could not be read back')
+  if (replies[4].status !== 'fulfilled' || replies[4].value === 'written') return
+  if (isRetry) throw new Error('what was written could not be read back')
+  // While a Cluster fails over, commands that are sent again to another node can overtake each other.
+  await writeReadDelete(redis, name, prefix, true)
 }
 
 /** The first of `errors`; where the user lacks rights, an error that names all of them. */
