@@ -141,7 +141,11 @@ test('a Redis that stands still costs one time-out, not one for each RCPT', asyn
     ...metrics.matchAll(/store_operations_total\{operation="(\w+)",result="timeout"\} (\d+)/g),
   ]
   const byMail = timeouts.filter(([, operation]) => operation !== 'check').map(([, , count]) => Number(count))
-  assert.deepEqual(byMail, [1], metrics)
+  assert.deepEqual(
+    byMail.filter((count) => count !== 0),
+    [1],
+    metrics,
+  )
   assert.match(metrics, /^greymx_store_outages_total 1$/m)
   for (const client of clients) client.quit()
 })
