@@ -47,10 +47,6 @@ export class Breaker {
     return this.#isReadable
   }
 
-  get isProbing(): boolean {
-    return this.#isProbing
-  }
-
   /** Opens the circuit, or changes why it is open. */
   open(problem: string, isReadable: boolean): void {
     const wasOpen = this.#problem !== undefined

@@ -51,6 +51,8 @@ const WHOLE = ''
 interface Pending {
   readonly operation: OperationName
   readonly part: string
+  /** Whether it goes on while the circuit is open. */
+  readonly isProbe: boolean
   deadline: number
   readonly reject: (error: Error) => void
 }
@@ -156,10 +158,28 @@ export class GuardedStore implements SharedStore {
 
   /** Probes a part whose circuit is open. A part that is there no more is forgotten. */
   async #probe(part: string): Promise<void> {
-    await this.#withDeadline('check', part, this.#store.check(part))
+    const parts = this.#store.parts?.() ?? []
+    if (part === WHOLE && parts.length > 0) return this.#probeAny(parts)
+    await this.#sendProbe(part)
     if (part === WHOLE || this.#store.parts?.().includes(part)) return
     this.#breakers.get(part)?.end()
     this.#breakers.delete(part)
+  }
+
+  /** Probes the connection to a store with `parts`: it is there as soon as one of them answers. */
+  async #probeAny(parts: readonly string[]): Promise<void> {
+    await Promise.any(
+      parts.map(async (part) => {
+        const breaker = this.#breakerOf(part)
+        if (breaker.problem === undefined) return this.#sendProbe(part)
+        await breaker.probe()
+        if (breaker.problem !== undefined) throw new Error(breaker.problem)
+      }),
+    )
+  }
+
+  #sendProbe(part: string): Promise<void> {
+    return this.#withDeadline('check', part, this.#store.check(part), true)
   }
 
   /** Whether a part of the store can be used. */
@@ -183,8 +203,7 @@ export class GuardedStore implements SharedStore {
     else if (wasReadable && !isReadable) this.#watch.onUnreadable?.(problem)
     for (const pending of this.#pending) {
       const { operation, reject } = pending
-      const isProbe = operation === 'check' && this.#breakerOf(pending.part).isProbing
-      if (this.#problemOf(operation, pending.part) === undefined || isProbe) continue
+      if (pending.isProbe || this.#problemOf(operation, pending.part) === undefined) continue
       this.#pending.delete(pending)
       this.#watch.onOperation(operation, 'refused')
       reject(isReadable ? new StoreFull(problem) : new Error(problem))
@@ -263,10 +282,10 @@ export class GuardedStore implements SharedStore {
     throw new PartlyAnswered(problem.message, answers, away)
   }
 
-  #withDeadline<T>(operation: OperationName, part: string, answer: Promise<T>): Promise<T> {
+  #withDeadline<T>(operation: OperationName, part: string, answer: Promise<T>, isProbe = false): Promise<T> {
     return new Promise((resolve, reject) => {
       const startedAt = performance.now()
-      const pending = { operation, part, deadline: startedAt + this.#timeout, reject }
+      const pending = { operation, part, isProbe, deadline: startedAt + this.#timeout, reject }
       this.#pending.add(pending)
       this.#deadlineTimer ??= this.#rejectOverdueIn(this.#timeout)
       answer.then(

@@ -326,3 +326,28 @@ test('a part of a store that is away keeps nobody from the others, and is forgot
   assert.equal(guarded.state.up, true)
   await guarded.check()
 })
+
+// Regression: the probe of the connection went to the part that had failed last, and the other parts were not probed.
+test('a store that was lost and is back but for one part serves the others', async (t) => {
+  const { guarded, events, store, connection, advance } = setUp(t)
+  let isBack = false
+  const isAway = () => Promise.reject(new StoreUnusable('it is away'))
+  Object.assign(store, {
+    partOf: (key: string) => key.slice(0, 1),
+    parts: () => (isBack ? ['a', 'b', 'c'] : []),
+    check: (part: string) => (part === 'b' || part === 'c' ? answers() : isAway()),
+  })
+  connection.onLost('the connection was closed')
+  await advance(500)
+  await assert.rejects(guarded.find(['b1']), /it is away/)
+  isBack = true
+  connection.onReady()
+  await advance(0)
+  assert.equal(await guarded.add('b1', 1), true)
+  assert.equal(await guarded.add('c1', 1), true)
+  await assert.rejects(guarded.add('a1', 1), /it is away/)
+  await advance(10_000)
+  assert.deepEqual([guarded.state.up, guarded.state.problem], [false, 'it is away'])
+  assert.equal(await guarded.add('b2', 1), true)
+  assert.equal(events.filter((event) => event === 'check refused').length, 0)
+})

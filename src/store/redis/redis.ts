@@ -213,8 +213,9 @@ export class RedisStore implements UnguardedStore {
     return ownerOf(this.#client, this.#settings.prefix + key)
   }
 
+  /** The nodes of a Cluster; none in no Cluster, and while no node is connected. */
   parts(): readonly string[] {
-    return ownersIn(this.#client)
+    return this.#isConnected ? ownersIn(this.#client) : []
   }
 
   /**

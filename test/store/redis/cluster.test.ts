@@ -182,6 +182,36 @@ async function startRedisAgain({ port }: Redis): Promise<void> {
   await startRedis({ dir, port, args: [...config, '--cluster-require-full-coverage', 'no'] })
 }
 
+test('a Cluster that was lost and is back but for one node serves the keys of the others', async (t) => {
+  const cluster = await startPartial()
+  const [lost, ...others] = cluster.masters
+  assert.ok(lost)
+  const { store, events, untilReady } = await openWatched(t, redisSettings(cluster.url), 250)
+  await untilReady()
+  const [away = ''] = await cluster.keysOn(lost, 1)
+  const there = (await Promise.all(others.map((node) => cluster.keysOn(node, 5)))).flat()
+  await lost.kill9()
+  await assert.rejects(store.add(away, DAY))
+  await Promise.all(others.map((node) => node.kill9()))
+  await waitFor('the others to be missed', () =>
+    store.find(there).then(
+      () => false,
+      (error) => !(error instanceof PartlyAnswered),
+    ),
+  )
+  await Promise.all(others.map(startRedisAgain))
+  await waitFor('the others to be served', () =>
+    store.find(there).then(
+      () => true,
+      () => false,
+    ),
+  )
+  await assert.rejects(store.add(away, DAY), new RegExp(`127.0.0.1:${lost.port}`))
+  await startRedisAgain(lost)
+  await untilReady(8000)
+  assert.equal(await store.add(away, DAY), true, events.join('\n'))
+})
+
 test('while one node of a Cluster is lost, mail whose keys are on the others is greylisted', async (t) => {
   const cluster = await startPartial()
   const [lost] = cluster.masters
