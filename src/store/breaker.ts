@@ -47,12 +47,18 @@ export class Breaker {
     return this.#isReadable
   }
 
-  /** Opens the circuit, or changes why it is open. */
+  /** Opens the circuit, or changes why it is open. Probes begin anew when reads fail too, as they hurt more. */
   open(problem: string, isReadable: boolean): void {
     const wasOpen = this.#problem !== undefined
+    const wasReadable = this.#isReadable
     this.#problem = problem // the latest problem is the most useful to the operator
     this.#isReadable = isReadable
-    if (wasOpen) return
+    if (wasOpen) {
+      if (!wasReadable || isReadable) return
+      this.#probeDelay = MIN_PROBE_DELAY
+      this.#probeLater()
+      return
+    }
     const now = performance.now()
     const isRelapse = now - this.#changedAt < Math.max(RELAPSE_WINDOW, 2 * this.#probeDelay)
     this.#relapses = isRelapse ? this.#relapses + 1 : 0
@@ -90,6 +96,7 @@ export class Breaker {
   }
 
   #probeLater(): void {
+    clearTimeout(this.#probeTimer)
     if (this.#isEnded) return
     this.#probeTimer = setTimeout(() => void this.probe(), this.#probeDelay)
   }

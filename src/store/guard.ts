@@ -194,6 +194,7 @@ export class GuardedStore implements SharedStore {
 
   /** Opens the circuit of a part, or changes why it is open. */
   #markDown(part: string, problem: string, isReadable: boolean): void {
+    if (this.#isClosed) return
     const breaker = this.#breakerOf(part)
     const wasReadable = breaker.problem !== undefined && breaker.isReadable
     breaker.open(problem, isReadable)

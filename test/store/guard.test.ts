@@ -351,3 +351,35 @@ test('a store that was lost and is back but for one part serves the others', asy
   assert.equal(await guarded.add('b2', 1), true)
   assert.equal(events.filter((event) => event === 'check refused').length, 0)
 })
+
+// Regression: the long backoff of a full store stayed when it could not be read any more.
+test('a full store whose backoff has grown is probed at once again when it cannot be read either', async (t) => {
+  const { guarded, store, advance } = setUp(t)
+  const { find } = store
+  const check = mock.method(store, 'check', answers)
+  store.add = burns
+  for (let time = 0; time < 40_000; time += 50) {
+    await guarded.add('a', 1).catch(() => undefined)
+    await advance(50)
+  }
+  check.mock.resetCalls()
+  await advance(3000)
+  assert.equal(check.mock.callCount(), 0, 'the backoff has grown')
+  store.find = never
+  await Promise.all([assert.rejects(guarded.find(['a']), /did not answer find/), advance(TIMEOUT)])
+  store.find = find
+  await advance(250)
+  assert.equal(check.mock.callCount(), 1)
+  assert.deepEqual(await guarded.find(['a']), [undefined])
+})
+
+test('a store that is closed reports neither failures nor outages', async (t) => {
+  const { guarded, events, store } = setUp(t)
+  await guarded.check()
+  store.count = () => new Promise((_, reject) => setImmediate(() => reject(new Error('it is closed'))))
+  const counted = assert.rejects(guarded.count('a', 1), /it is closed/)
+  await guarded.close()
+  await counted
+  assert.deepEqual(events, ['check ok', 'up', 'count error'])
+  assert.equal(guarded.state.up, true)
+})
