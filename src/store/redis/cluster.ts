@@ -6,6 +6,8 @@
 /** Number of hash slots of a Cluster. */
 export const SLOTS = 16_384
 
+const SLOT_NUMBERS = Array.from({ length: SLOTS }, (_, slot) => slot)
+
 /** Polynomial of the CRC of the specification: CRC16-CCITT, as XMODEM has it. */
 const POLYNOMIAL = 0x1021
 
@@ -25,6 +27,8 @@ export function slotOf(name: string): number {
 
 /** A hash tag of a key in one of the slots for which `isWanted` holds; `undefined` when there is none. */
 export function tagWithin(isWanted: (slot: number) => boolean): string | undefined {
+  // Asking for each slot is cheap, and hashing is not: a node whose slots another has taken over costs nothing.
+  if (!SLOT_NUMBERS.some(isWanted)) return undefined
   // Few numbers are tried where a node has its share of the slots; all slots have come up after some 200,000.
   for (let number = 0; number < 20 * SLOTS; number += 1) {
     if (isWanted(slotOf(String(number)))) return String(number)

@@ -249,7 +249,7 @@ export class RedisStore implements UnguardedStore {
       if (written.status === 'rejected') throw written.reason
       this.#warn(infos.map(evictionWarning).find((warning) => warning !== undefined) ?? '')
     } catch (error) {
-      if (this.#refusedKey === '') this.#refusedKey = name.slice(prefix.length)
+      if (tag === '' && this.#refusedKey === '') this.#refusedKey = name.slice(prefix.length)
       if (NO_WRITES.test(messageOf(error))) throw new Error(`Redis: ${this.#describe(error)}`)
       throw this.#unusable(error, part)
     }

@@ -8,7 +8,7 @@ import { parseAddress } from '../../../src/address.ts'
 import { createGreylister } from '../../../src/greylist/greylister.ts'
 import { loopKey, tripletKey, whitelistKeys } from '../../../src/greylist/keys.ts'
 import { parseIp } from '../../../src/ip.ts'
-import { slotOf } from '../../../src/store/redis/cluster.ts'
+import { SLOTS, slotOf, tagWithin } from '../../../src/store/redis/cluster.ts'
 import { PartlyAnswered } from '../../../src/store/store.ts'
 import { type Redis, startCluster, startRedis } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
@@ -125,6 +125,17 @@ test('slotOf() is the slot that Redis has for a key', async () => {
     assert.equal(slotOf(name), Number(await node.cli('cluster', 'keyslot', name)), name)
 })
 
+test('a tag for a node without slots is looked for in each slot once at most', () => {
+  const asked: number[] = []
+  const isWanted = (slot: number) => {
+    asked.push(slot)
+    return false
+  }
+  assert.equal(tagWithin(isWanted), undefined)
+  assert.ok(asked.length <= SLOTS, `${asked.length}`)
+  assert.equal(slotOf(tagWithin((slot) => slot === 5000) ?? ''), 5000)
+})
+
 /** A Cluster without replicas, one of whose nodes may be lost while the others serve. */
 async function startPartial() {
   const args = ['--cluster-require-full-coverage', 'no']
@@ -181,6 +192,23 @@ async function startRedisAgain({ port }: Redis): Promise<void> {
   const config = ['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${port}.conf`]
   await startRedis({ dir, port, args: [...config, '--cluster-require-full-coverage', 'no'] })
 }
+
+// Regression: checks of the node that was away wrote to another node after the first.
+test('a Cluster is up at a start only when all of its nodes are there', async (t) => {
+  const cluster = await startPartial()
+  const [lost] = cluster.masters
+  assert.ok(lost)
+  await lost.kill9()
+  for (let round = 0; round < 4; round += 1) {
+    const { store, events } = await openWatched(t, redisSettings(cluster.url), 250)
+    for (let checks = 0; checks < 3; checks += 1) {
+      await assert.rejects(store.check())
+      await sleep(300)
+    }
+    assert.ok(!events.includes('ready', 1), events.join('\n'))
+    await store.close()
+  }
+})
 
 test('a Cluster that was lost and is back but for one node serves the keys of the others', async (t) => {
   const cluster = await startPartial()
