@@ -96,8 +96,7 @@ export class FailoverStore implements Store {
       if (isNew && this.#hears(key)) this.local.added(key, retryWindow, age, holder)
       return isNew
     } catch (error) {
-      this.#throwUnlessOurs(error)
-      return this.local.add(key, retryWindow, age, holder)
+      return this.#learnt(error, () => this.local.add(key, retryWindow, age, holder))
     }
   }
 
@@ -106,8 +105,7 @@ export class FailoverStore implements Store {
       await this.#shared.pass(key, lifetime)
       if (this.#hears(key)) this.local.passed(key, lifetime)
     } catch (error) {
-      this.#throwUnlessOurs(error)
-      await this.local.pass(key, lifetime)
+      await this.#learnt(error, () => this.local.pass(key, lifetime))
     }
   }
 
@@ -116,8 +114,7 @@ export class FailoverStore implements Store {
       const sum = await this.#shared.count(key, window, by)
       return this.#hears(key) ? this.local.counted(key, sum, window) : sum
     } catch (error) {
-      this.#throwUnlessOurs(error)
-      return this.local.count(key, window, by)
+      return this.#learnt(error, () => this.local.count(key, window, by))
     }
   }
 
@@ -152,9 +149,19 @@ export class FailoverStore implements Store {
     return this.#use.whenAway || (key !== undefined && this.local.has(key))
   }
 
-  /** Throws the error of a write for which the local store does not stand in. */
-  #throwUnlessOurs(error: unknown): void {
-    if (!(error instanceof StoreFull ? this.#use.whenFull : this.#use.whenAway)) throw error
+  /**
+   * What the local store makes of a write that the shared one has rejected with `error`, if it stands in. When the
+   * shared store is full and the local one as well, this rejects with `StoreFull`, so that the caller does not take the
+   * two for an outage.
+   */
+  async #learnt<T>(error: unknown, learn: () => Promise<T>): Promise<T> {
+    const isFull = error instanceof StoreFull
+    if (!(isFull ? this.#use.whenFull : this.#use.whenAway)) throw error
+    try {
+      return await learn()
+    } catch (refusal) {
+      throw isFull ? new StoreFull(`${error.message}; ${messageOf(refusal)}`) : refusal
+    }
   }
 
   /**

@@ -5,14 +5,14 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { parseAddress } from '../../../src/address.ts'
-import { createGreylister, type Greylister } from '../../../src/greylist/greylister.ts'
+import { createGreylister, type Greylister, type GreylisterParts } from '../../../src/greylist/greylister.ts'
 import { parseIp } from '../../../src/ip.ts'
 import type { Outcome } from '../../../src/outcome.ts'
 import { UnreadableEntry } from '../../../src/store/encoding.ts'
 import { FailoverStore, type Merge } from '../../../src/store/local/failover.ts'
 import { LocalStore } from '../../../src/store/local/local.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
-import { PartlyAnswered, type SharedStore } from '../../../src/store/store.ts'
+import { PartlyAnswered, type SharedStore, StoreFull } from '../../../src/store/store.ts'
 import { journalIn, steady } from '../../support/journal.ts'
 
 const MINUTE = 60_000
@@ -51,6 +51,28 @@ function over(line: Line, shared: SharedStore): SharedStore {
   }
 }
 
+const SETTINGS = {
+  times: TIMES,
+  widensBySpf: true,
+  prefixes: { ipv4: 24, ipv6: 64 },
+  normalizeSender: false,
+  maxDeferrals: 0,
+  maxPending: 1000,
+  onStoreError: 'local',
+} as const
+
+const FINDINGS: Pick<GreylisterParts, 'exempt' | 'investigate'> = {
+  exempt: () => undefined,
+  // Every second sender has an identity wider than its network, and so a second key.
+  investigate: async (_, sender) => {
+    const network = 'network:192.0.2.0/24'
+    const id = sender.text < 'b' ? network : 'spf:example.org'
+    const names = id === network ? [network] : [id, network]
+    const identity = { id, names, carriers: [], network, spf: 'unknown', isNamed: true } as const
+    return { identity, exemption: undefined }
+  },
+}
+
 interface Frontend {
   readonly line: Line
   readonly merges: Merge[]
@@ -79,24 +101,8 @@ async function newFrontend(
     })
     t?.after(() => store.close())
     const greylister = createGreylister({
-      settings: {
-        times: TIMES,
-        widensBySpf: true,
-        prefixes: { ipv4: 24, ipv6: 64 },
-        normalizeSender: false,
-        maxDeferrals: 0,
-        maxPending: 1000,
-        onStoreError: 'local',
-      },
-      exempt: () => undefined,
-      // Every second sender has an identity wider than its network, and so a second key.
-      investigate: async (_, sender) => {
-        const network = 'network:192.0.2.0/24'
-        const id = sender.text < 'b' ? network : 'spf:example.org'
-        const names = id === network ? [network] : [id, network]
-        const identity = { id, names, carriers: [], network, spf: 'unknown', isNamed: true } as const
-        return { identity, exemption: undefined }
-      },
+      settings: SETTINGS,
+      ...FINDINGS,
       stores: { store, local },
     })
     return { store, greylister }
@@ -110,7 +116,7 @@ async function newFrontend(
   })
 }
 
-function attempt({ greylister }: Frontend, sender: string): Promise<Outcome> {
+function attempt({ greylister }: Pick<Frontend, 'greylister'>, sender: string): Promise<Outcome> {
   return greylister.judge({
     client: { address: parseIp('192.0.2.7') },
     authenticated: false,
@@ -338,4 +344,49 @@ test('for the keys of a part of the shared store that is away, this host goes by
     [true, undefined],
   )
   assert.deepEqual(await store.counts(['n', 'm']), [3, 0])
+})
+
+/** A shared store that can be read and takes no writes while it `isFull`, with a host that has `limit` entries of room. */
+function setUpFull(t: TestContext, onStoreError: 'tempfail' | 'local' = 'tempfail', limit = 1000) {
+  const clock = { now: 0 }
+  const memory = new MemoryStore(() => clock.now)
+  const state = { isFull: true }
+  const write = async <T>(operation: () => Promise<T>): Promise<T> => {
+    if (state.isFull) throw new StoreFull('OOM')
+    return operation()
+  }
+  const shared: SharedStore = {
+    find: (keys) => memory.find(keys),
+    add: (...given) => write(() => memory.add(...given)),
+    pass: (...given) => write(() => memory.pass(...given)),
+    count: (...given) => write(() => memory.count(...given)),
+    counts: (keys) => memory.counts(keys),
+    forget: (key) => memory.forget(key),
+    merge: (...given) => write(() => memory.merge(...given)),
+    check: () => memory.check(),
+    close: () => memory.close(),
+  }
+  const local = new LocalStore(() => clock.now, limit, TIMES)
+  const watch = { onMerged() {}, onMergeFailed() {} }
+  const use = { whenAway: onStoreError === 'local', whenFull: true }
+  const store = new FailoverStore(shared, () => !state.isFull, local, watch, use)
+  t.after(() => store.close())
+  return { clock, memory, shared, state, local, store }
+}
+
+// Regression: all new mail was deferred, as the refusal was taken for an outage.
+test('mail that neither the full store nor the overflow has room for passes, whatever on_store_error says', async (t) => {
+  for (const onStoreError of ['tempfail', 'local'] as const) {
+    const { clock, local, store } = setUpFull(t, onStoreError, 1)
+    const greylister = createGreylister({
+      settings: { ...SETTINGS, onStoreError, onStoreFull: 'local' },
+      ...FINDINGS,
+      now: () => clock.now,
+      stores: { store, local: onStoreError === 'local' ? local : undefined },
+    })
+    assert.equal((await attempt({ greylister }, 'a1@a.test')).reason, 'new')
+    const { verdict, reason, error } = await attempt({ greylister }, 'a2@a.test')
+    assert.deepEqual([verdict, reason], ['pass', 'store-error'])
+    assert.equal(error, 'OOM; the local store is full: of its 1 entries, 1 are not merged yet')
+  }
 })
