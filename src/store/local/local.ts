@@ -41,6 +41,9 @@ export interface Unmerged {
 /** Share of the limit that is reserved for copies of passes, so that known senders go on passing during a flood. */
 const MIN_SHARE_OF_PASSES = 1 / 2
 
+/** When the limit is reached, so many of the entries that are not merged yet are checked for expiry, in turn. */
+const SWEEP_BATCH = 256
+
 /** A copy whose expiry has moved by less than this, in milliseconds, is not written again. */
 const COPY_TOLERANCE = 1000
 
@@ -54,6 +57,8 @@ export class LocalStore implements Store, JournalSource {
   readonly #unmerged = new Map<string, Kept>()
   readonly #passes = new Map<string, Kept>()
   readonly #others = new Map<string, Kept>()
+  /** Goes round `#unmerged` in search of expired entries. */
+  #sweep = this.#unmerged.entries()
   #refused = 0
 
   /** `now` returns milliseconds and never goes back; with a journal, since the epoch. `limit` is in entries. */
@@ -283,8 +288,21 @@ export class LocalStore implements Store, JournalSource {
     if (this.#passes.size > this.#limit * MIN_SHARE_OF_PASSES) return pass
     if (other !== undefined) return other
     if (pass !== undefined && (!kept || this.#mapFor(kept) === this.#passes)) return pass
-    const [oldest] = this.#unmerged
-    return oldest && oldest[1].expiresAt <= this.#now() ? oldest[0] : undefined
+    return this.#expiredKey()
+  }
+
+  /**
+   * An expired key that is not merged yet, if one is among the next ones in turn. Expired waits and passes, which live
+   * longer, stand in any order.
+   */
+  #expiredKey(): string | undefined {
+    const now = this.#now()
+    for (let count = 0; count < Math.min(SWEEP_BATCH, this.#unmerged.size + 1); count += 1) {
+      const next = this.#sweep.next()
+      if (next.done) this.#sweep = this.#unmerged.entries()
+      else if (next.value[1].expiresAt <= now) return next.value[0]
+    }
+    return undefined
   }
 
   #mapFor({ value, unmerged }: Kept): Map<string, Kept> {

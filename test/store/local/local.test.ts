@@ -133,6 +133,25 @@ test('LocalStore holds so many entries; what is to be merged gives way to nothin
   assert.equal(local.size, 100)
 })
 
+// Regression: one long-lived entry in front kept all expired ones behind it, and every new write was refused.
+test('LocalStore makes room of expired entries, wherever they stand among those that are to be merged', async () => {
+  for (const passes of [1, 500]) {
+    const { local, clock } = await setUp(1000)
+    for (let index = 0; index < passes; index += 1) await local.pass(`passed ${index}`, 36 * DAY)
+    for (let index = passes; index < 1000; index += 1) await local.add(`waits ${index}`, DAY)
+    await assert.rejects(local.add('one more', DAY), /the local store is full/)
+    clock.now += DAY
+    let added = 0
+    for (let index = 0; index < 1000; index += 1)
+      if (await local.add(`new ${index}`, DAY).catch(() => false)) added += 1
+    assert.equal(local.size, 1000)
+    // Each write looks at 256 entries at most, so that few are refused until the first expired one is found.
+    assert.ok(added >= 1000 - passes - 2, `added: ${added}`)
+    const found = await local.find(Array.from({ length: passes }, (_, index) => `passed ${index}`))
+    assert.ok(found.every((entry) => entry?.passed))
+  }
+})
+
 test('LocalStore keeps copies of passes for half of its room, whatever floods in', async () => {
   const { local } = await setUp(100)
   for (let index = 0; index < 90; index += 1) local.heard(`known ${index}`, { passed: true, age: 0 })
