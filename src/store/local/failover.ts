@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { UnreadableEntry } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
-import { readReachable, type SharedStore, type Store, StoreFull } from '../store.ts'
+import { PartlyAnswered, readReachable, type SharedStore, type Store, StoreFull } from '../store.ts'
 import type { LocalStore, Unmerged } from './local.ts'
 
 /** The result of a completed merge. */
@@ -37,6 +37,16 @@ export interface FailoverUse {
   /** If false, the local store caches nothing, and has only what the shared store had no room for. */
   readonly whenAway: boolean
   readonly whenFull: boolean
+}
+
+/** A read of both stores. */
+interface Reading<T> {
+  /** The answers of the shared store. */
+  readonly asked: Promise<T[]>
+  /** The answer with what the local store has of `key`. */
+  readonly overlay: (key: string, answer: T) => T
+  /** The answers of the local store. */
+  readonly known: () => Promise<T[]>
 }
 
 /** Number of keys that are merged at once, and the pause after them in milliseconds, so that mail comes first. */
@@ -78,16 +88,12 @@ export class FailoverStore implements Store {
     this.#timer = setInterval(() => this.#mergeOnceSettled(), MERGE_INTERVAL).unref()
   }
 
-  async find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
-    if (!this.#use.whenAway) {
-      const found = await this.#shared.find(keys)
-      return found.map((entry, index) =>
-        this.#hears(keys[index]) ? this.local.heard(keys[index] ?? '', entry) : entry,
-      )
-    }
-    const { answers, away } = await readReachable(this.#shared.find(keys))
-    const known = away.size > 0 ? await this.local.find(keys) : []
-    return keys.map((key, index) => (away.has(index) ? known[index] : this.local.heard(key, answers[index])))
+  find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
+    return this.#read(keys, {
+      asked: this.#shared.find(keys),
+      overlay: (key, entry) => (this.#hears(key) ? this.local.heard(key, entry) : entry),
+      known: () => this.local.find(keys),
+    })
   }
 
   async add(key: string, retryWindow: number, age?: number, holder?: string): Promise<boolean> {
@@ -118,16 +124,12 @@ export class FailoverStore implements Store {
     }
   }
 
-  async counts(keys: readonly string[]): Promise<number[]> {
-    if (!this.#use.whenAway) {
-      const sums = await this.#shared.counts(keys)
-      return sums.map((sum, index) => this.local.heardCount(keys[index] ?? '', sum))
-    }
-    const { answers, away } = await readReachable(this.#shared.counts(keys))
-    const known = away.size > 0 ? await this.local.counts(keys) : []
-    return keys.map((key, index) =>
-      away.has(index) ? (known[index] ?? 0) : this.local.heardCount(key, answers[index] ?? 0),
-    )
+  counts(keys: readonly string[]): Promise<number[]> {
+    return this.#read(keys, {
+      asked: this.#shared.counts(keys),
+      overlay: (key, sum) => this.local.heardCount(key, sum),
+      known: () => this.local.counts(keys),
+    })
   }
 
   async forget(key: string): Promise<void> {
@@ -145,8 +147,25 @@ export class FailoverStore implements Store {
   }
 
   /** Whether the local store is told what the shared one says of a key. */
-  #hears(key: string | undefined): boolean {
-    return this.#use.whenAway || (key !== undefined && this.local.has(key))
+  #hears(key: string): boolean {
+    return this.#use.whenAway || this.local.has(key)
+  }
+
+  /**
+   * What the shared store has `asked`, with what is not merged yet. For keys in a part of it that is away, the local
+   * store stands in, or this rejects with `PartlyAnswered` as well.
+   */
+  async #read<T>(keys: readonly string[], { asked, overlay, known }: Reading<T>): Promise<T[]> {
+    const reached = await readReachable(asked)
+    const { away } = reached
+    const standIns = away.size > 0 && this.#use.whenAway ? await known() : []
+    const answers = keys.map((key, index) => {
+      const answer = reached.answers[index] as T // there is one for each key
+      return away.has(index) ? (standIns[index] ?? answer) : overlay(key, answer)
+    })
+    if (reached instanceof PartlyAnswered && !this.#use.whenAway)
+      throw new PartlyAnswered(reached.message, answers, away)
+    return answers
   }
 
   /**

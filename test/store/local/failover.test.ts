@@ -390,3 +390,20 @@ test('mail that neither the full store nor the overflow has room for passes, wha
     assert.equal(error, 'OOM; the local store is full: of its 1 entries, 1 are not merged yet')
   }
 })
+
+// Regression: who waited in the overflow was deferred as early forever, as such answers passed through as they were.
+test('an overflow counts as well while a part of the full store is away, and the answer says which', async (t) => {
+  const { clock, shared, store } = setUpFull(t)
+  await store.add('waits', DAY)
+  await store.count('n', DAY, 2)
+  clock.now += MINUTE
+  const lost = () => Promise.reject(new PartlyAnswered('gone', [undefined, undefined], new Set([1])))
+  const lostCounts = () => Promise.reject(new PartlyAnswered('gone', [3, 0], new Set([1])))
+  Object.assign(shared, { find: lost, counts: lostCounts })
+  const entries = [{ passed: false, age: MINUTE }, undefined]
+  await assert.rejects(
+    store.find(['waits', 'away']),
+    new PartlyAnswered<unknown>('gone', entries, new Set([1])),
+  )
+  await assert.rejects(store.counts(['n', 'away']), new PartlyAnswered('gone', [5, 0], new Set([1])))
+})
