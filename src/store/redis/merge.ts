@@ -1,6 +1,8 @@
 // Merges an entry into Redis by the rule of ../merge.ts, with the commands that mail needs anyway, so that the user at
-// Redis needs no right to scripts. Each step is safe against other hosts that write the same key meanwhile: a TTL only
-// moves towards the result, by PEXPIRE with LT or GT, and a pass that another host has just written is restored.
+// Redis needs no right to scripts. Each step is safe against another host that writes the same key meanwhile: a TTL only
+// moves towards the result, by PEXPIRE with LT or GT, and what was replaced and should have remained is written again. A
+// pass that is written again has its whole TTL, also where the other host had merged one that was older. Where a third
+// host writes the key within the same round trip, its pending entry may be lost, and that sender waits once more.
 
 import { decodeEntry, encodeEntry, hasTooMuchLeft, type StoredEntry } from '../encoding.ts'
 import { type LearntEntry, mergeEntry } from '../merge.ts'
@@ -42,7 +44,7 @@ async function tryMerge(redis: RedisClient, name: string, learnt: LearntEntry): 
     const [, now] = await Promise.all([redis.pexpire(name, left, 'GT'), redis.get(name)])
     return now !== null
   }
-  return replace(redis, name, text, encodeEntry(next), left)
+  return replace(redis, name, text, { ...next, left })
 }
 
 /**
@@ -73,20 +75,22 @@ export async function shorten(
 }
 
 /**
- * Writes `next` in place of `text`. A pass that another host has written meanwhile is written once more. Returns
- * whether there was still an entry to replace.
+ * Writes `next` in place of `text`. What another host has written or shortened meanwhile is merged with `next` once
+ * more. Returns whether there was still an entry to replace.
  */
-async function replace(
-  redis: RedisClient,
-  name: string,
-  text: string,
-  next: string,
-  left: number,
-): Promise<boolean> {
-  const replaced = await redis.set(name, next, 'PX', left, 'XX', 'GET')
+async function replace(redis: RedisClient, name: string, text: string, next: LearntEntry): Promise<boolean> {
+  const [remaining, replaced] = await Promise.all([
+    redis.pttl(name),
+    redis.set(name, encodeEntry(next), 'PX', next.left, 'XX', 'GET'),
+  ])
   if (replaced === null) return false
-  if (replaced === text) return true
-  const { passed, ttl } = decodeEntry(name, replaced)
-  if (passed) await redis.set(name, replaced, 'PX', ttl)
+  const other = decodeEntry(name, replaced)
+  // A pass that is new may have been written after PTTL.
+  const left = other.passed && replaced !== text ? other.ttl : leftOf(other, remaining)
+  const found = { ...other, left }
+  const kept = mergeEntry(found, next) ?? found
+  if (encodeEntry(kept) !== encodeEntry(next))
+    await redis.set(name, encodeEntry(kept), 'PX', Math.max(1, Math.ceil(kept.left)), 'XX')
+  else if (kept.left < next.left) await redis.pexpire(name, Math.ceil(kept.left), 'LT')
   return true
 }
