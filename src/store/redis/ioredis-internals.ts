@@ -6,8 +6,8 @@
 // | DataHandler: `dispatch` and `shiftCommand`, which ioredis calls for each reply | replies.ts replaces both |
 // | `commandQueue` of a client, with `peekFront` and `shift` | replies.ts |
 // | `options.host` of a client, the address that it asks | replies.ts |
-// | `slots` of a Cluster: by slot, `HOST:PORT` of its master and then of its replicas | redis.ts |
-// | `stream` of a client, its current connection | redis.ts corks it |
+// | `slots` of a Cluster: by slot, `HOST:PORT` of its master and then of its replicas | client.ts |
+// | `stream` of a client, its current connection | client.ts hands it to redis.ts, which corks it |
 // | the option `Connector`; `firstError`, `connecting` and `stream` of one | connector.ts, sentinel.ts |
 
 import { require } from '../../require.ts'
