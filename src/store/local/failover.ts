@@ -102,7 +102,10 @@ export class FailoverStore implements Store {
       if (isNew && this.#hears(key)) this.local.added(key, retryWindow, age, holder)
       return isNew
     } catch (error) {
-      return this.#learnt(error, () => this.local.add(key, retryWindow, age, holder))
+      return this.#learnt(error, async () => {
+        if (await this.#readWhileFull(error, () => this.#shared.find([key]))) return false
+        return this.local.add(key, retryWindow, age, holder)
+      })
     }
   }
 
@@ -120,7 +123,12 @@ export class FailoverStore implements Store {
       const sum = await this.#shared.count(key, window, by)
       return this.#hears(key) ? this.local.counted(key, sum, window) : sum
     } catch (error) {
-      return this.#learnt(error, () => this.local.count(key, window, by))
+      return this.#learnt(error, async () => {
+        const sum = await this.#readWhileFull(error, () => this.#shared.counts([key]))
+        // Nothing is awaited between the two, so that each caller gets a different sum.
+        if (sum !== undefined) this.local.counted(key, sum, window)
+        return this.local.count(key, window, by)
+      })
     }
   }
 
@@ -181,6 +189,13 @@ export class FailoverStore implements Store {
     } catch (refusal) {
       throw isFull ? new StoreFull(`${error.message}; ${messageOf(refusal)}`) : refusal
     }
+  }
+
+  /** The only answer of `read` if a write has failed with `error` because the shared store is full, and it answers. */
+  async #readWhileFull<T>(error: unknown, read: () => Promise<T[]>): Promise<T | undefined> {
+    if (!(error instanceof StoreFull)) return undefined
+    const [answer] = await read().catch(() => []) // what is learnt here is merged all the same
+    return answer
   }
 
   /**

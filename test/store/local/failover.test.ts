@@ -407,3 +407,31 @@ test('an overflow counts as well while a part of the full store is away, and the
   )
   await assert.rejects(store.counts(['n', 'away']), new PartlyAnswered('gone', [5, 0], new Set([1])))
 })
+
+// Regression: the overflow counted from 0 and added every key, so that used-up credit was granted anew.
+test('a full store that can be read counts as well: sums go on from its own, and its keys are not added anew', async (t) => {
+  for (const onStoreError of ['tempfail', 'local'] as const) {
+    const { clock, memory, shared, state, local, store } = setUpFull(t, onStoreError)
+    await memory.count('n', DAY, 2)
+    await memory.add('known', DAY)
+    assert.equal(await store.count('n', DAY), 3)
+    const sums = Array.from({ length: 3 }, () => store.count('n', DAY, 2))
+    assert.deepEqual(await Promise.all(sums), [5, 7, 9])
+    assert.deepEqual(await store.counts(['n']), [9])
+    assert.equal(await store.count('m', DAY), 1)
+    assert.deepEqual([await store.add('known', DAY), await store.add('new', DAY)], [false, true])
+    assert.equal(await store.add('new', DAY), false)
+    assert.deepEqual(await memory.counts(['n', 'm']), [2, 0])
+    clock.now += 1000
+    state.isFull = false
+    await store.merge()
+    assert.deepEqual(await memory.counts(['n', 'm']), [9, 1])
+    assert.equal(local.unmergedSize, 0)
+
+    state.isFull = true
+    const fails = () => Promise.reject(new Error('it is away'))
+    Object.assign(shared, { find: fails, counts: fails })
+    assert.equal(await store.add('new too', DAY), true)
+    assert.equal(await store.count('o', DAY), 1)
+  }
+})
