@@ -12,7 +12,7 @@ import { withHolder } from '../taken-port.ts'
 /** The state of the process, as /healthz shows it. */
 export interface Health {
   readonly store: StoreState & { readonly name: string }
-  /** The fallback for outages of the store; `unmerged` counts its entries that the store does not have yet. */
+  /** What this host keeps beside the store; `unmerged` counts the entries that the store does not have yet. */
   readonly local?: { readonly name: string; readonly entries: number; readonly unmerged: number }
   readonly listeners: readonly string[]
   /** What the operator should look at although greymx is healthy; empty if nothing. */

@@ -164,12 +164,10 @@ async function healthOf(
   warnings: readonly string[],
 ): Promise<Health> {
   await stores.check().catch(() => undefined) // `state` below says whether it failed
-  const { local } = stores
+  const { localFigures: local } = stores
   return {
     store: { name: stores.name, ...stores.state },
-    ...(local
-      ? { local: { name: stores.localName, entries: local.size, unmerged: local.unmergedSize } }
-      : {}),
+    ...(local ? { local: { name: local.name, entries: local.size, unmerged: local.unmergedSize } } : {}),
     listeners: listening.map(formatSocketSpec),
     warnings,
   }

@@ -3,7 +3,7 @@
 // a store keeps entries is left to store/.
 
 import { isDeepStrictEqual } from 'node:util'
-import type { Metrics } from '../admin/metrics.ts'
+import type { LocalFigures, Metrics } from '../admin/metrics.ts'
 import type { Change } from '../change.ts'
 import type { Config } from '../config/schema.ts'
 import { DECISION_TIMEOUT } from '../greylist/deadline.ts'
@@ -34,8 +34,8 @@ export class Stores {
   /** The settings in use. */
   #config: Config
   #shared: SharedStore
-  /** Absent when no local store is in use. */
-  #failover: FailoverStore | undefined
+  /** Joined with the overflow when no local store is in use, also for what that has from before a reload. */
+  #failover: FailoverStore
   /** What the shared store had no room for, with `on_store_full: local`, where there is no local store otherwise. */
   readonly #overflow: LocalStore
   /** Stores that were replaced: a timer each, and the function that it calls to close one. */
@@ -55,26 +55,30 @@ export class Stores {
     this.#overflow = createLocalStore(config.local.entries, config.greylist.times)
     this.#failover = this.#join(local)
     shared.begin()
-    metrics.localStore(() => this.local)
+    metrics.localStore(() => this.localFigures)
   }
 
-  /** The store by which attempts are judged: the shared one, or that with the local one as its fallback. */
+  /** The store by which attempts are judged: the shared one, with the local one or the overflow beside it. */
   get store(): Store {
-    return this.#failover ?? this.#shared.guarded
+    return this.#failover
   }
 
   /** The local store, which decides while the shared store is away, with `on_store_error: local`. */
   get local(): LocalStore | undefined {
-    const local = this.#failover?.local
+    const { local } = this.#failover
     return local === this.#overflow ? undefined : local
+  }
+
+  /** The local store or else the overflow, with its name, for monitoring; absent while neither has anything to tell. */
+  get localFigures(): (LocalFigures & { readonly name: string }) | undefined {
+    const { size, unmergedSize, refused } = this.#failover.local
+    if (!this.local && size === 0 && refused === 0) return undefined
+    const spec = this.local ? this.#config.local.store : ({ kind: 'memory' } as const)
+    return { name: formatStoreSpec(spec), size, unmergedSize, refused }
   }
 
   get name(): string {
     return formatStoreSpec(this.#config.store)
-  }
-
-  get localName(): string {
-    return formatStoreSpec(this.#config.local.store)
   }
 
   get state(): StoreState {
@@ -89,7 +93,7 @@ export class Stores {
   /** Opens the stores that `next` needs. When one cannot be used, it rejects and changes nothing. */
   async prepare(next: Config): Promise<Change> {
     const keepsLocal = isDeepStrictEqual(localSpecOf(next), localSpecOf(this.#config))
-    const unmerged = this.local?.unmergedSize ?? 0
+    const unmerged = this.#failover.local.unmergedSize
     if (!keepsLocal && unmerged > 0) {
       const problem = `Cannot change on_store_error or local_store while not all that this host learnt is merged into ${this.name}`
       throw new Error(`${problem} (unmerged: ${unmerged}): expected a reload once it is, or a restart`)
@@ -125,7 +129,7 @@ export class Stores {
 
   async close(): Promise<void> {
     await Promise.all([...this.#retiring.keys()].map((timer) => this.#end(timer)))
-    await this.#failover?.close()
+    await this.#failover.close()
     await this.#shared.guarded.close()
     await this.local?.close()
   }
@@ -139,7 +143,7 @@ export class Stores {
     this.#overflow.use(config.local.entries, config.greylist.times)
     const isSameUse = config.greylist.onStoreFull === last.greylist.onStoreFull
     if (shared === lastShared && local === lastLocal && isSameUse) return
-    void this.#failover?.close() // ends its merging; decisions that began with it are still answered
+    void this.#failover.close() // ends its merging; decisions that began with it are still answered
     this.#shared = shared
     this.#failover = this.#join(local)
     if (shared !== lastShared) {
@@ -162,9 +166,8 @@ export class Stores {
     await close?.()
   }
 
-  #join(local: LocalStore | undefined): FailoverStore | undefined {
+  #join(local: LocalStore | undefined): FailoverStore {
     const use = { whenAway: local !== undefined, whenFull: this.#config.greylist.onStoreFull === 'local' }
-    if (!use.whenAway && !use.whenFull) return undefined
     const { guarded } = this.#shared
     const watch: FailoverWatch = {
       onMerged: ({ merged, unreadable }) => {

@@ -207,6 +207,34 @@ test('SIGHUP in an outage begins to decide locally; back again only when that wa
   assert.equal(await figures(), null)
 })
 
+// Regression: what the overflow had learnt was neither asked nor merged after such a reload, and nothing showed it.
+test('SIGHUP loses nothing of what a full store had no room for, and /healthz and /metrics tell of it', async (t) => {
+  const dir = await scratch(t)
+  const redis = await startRedis({ dir })
+  const settings = (more: string) => `store: ${redis.url}/0\n${more}${NO_LOOP_BREAKER}`
+  const bench = await setUp(t, dir, settings(''))
+  const shown = async (path: string) =>
+    (await fetch(`http://127.0.0.1:${bench.greymx.adminPort}/${path}`)).text()
+  const health = async () => JSON.parse(await shown('healthz')).local
+  assert.equal(await health(), undefined)
+  await redis.cli('config', 'set', 'maxmemory', '1')
+  assert.equal(await bench.ask('a@a.test'), 'tempfail new')
+  assert.deepEqual(await health(), { name: 'memory:', entries: 1, unmerged: 1 })
+  assert.match(await shown('metrics'), /^greymx_local_entries\{kind="unmerged"\} 1$/m)
+  assert.match(
+    await bench.reload(settings('on_store_error: local\n')),
+    /while not all that this host learnt is merged into redis:\S+ \(unmerged: 1\)/,
+  )
+  assert.match(await bench.reload(settings('on_store_full: accept\n')), TAKEN)
+  assert.equal(await bench.ask('a@a.test'), 'tempfail early')
+  assert.equal(await bench.ask('b@a.test'), 'pass store-error')
+  await redis.cli('config', 'set', 'maxmemory', '0')
+  await waitFor('the merge', () => bench.greymx.log().some((text) => / merged=1$/.test(text)))
+  assert.match(await redis.cli('keys', '*a@a.test*'), /a@a\.test/)
+  assert.match(await bench.reload(settings('on_store_error: local\n')), TAKEN)
+  assert.equal(await bench.ask('a@a.test'), 'tempfail early')
+})
+
 test('a store in memory is kept over a reload', async (t) => {
   const dir = await scratch(t)
   const bench = await setUp(t, dir, `store: "memory:"\n${NO_LOOP_BREAKER}`)
