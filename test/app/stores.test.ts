@@ -231,6 +231,7 @@ test('SIGHUP loses nothing of what a full store had no room for, and /healthz an
   await redis.cli('config', 'set', 'maxmemory', '0')
   await waitFor('the merge', () => bench.greymx.log().some((text) => / merged=1$/.test(text)))
   assert.match(await redis.cli('keys', '*a@a.test*'), /a@a\.test/)
+  assert.equal(await health(), undefined)
   assert.match(await bench.reload(settings('on_store_error: local\n')), TAKEN)
   assert.equal(await bench.ask('a@a.test'), 'tempfail early')
 })

@@ -249,5 +249,6 @@ export class FailoverStore implements Store {
       this.#unreadable += 1
     }
     await this.local.merged(key, kept)
+    if (!this.#use.whenAway) await this.local.forgetCopy(key)
   }
 }

@@ -204,6 +204,11 @@ export class LocalStore implements Store, JournalSource {
       await this.#write(key, { ...kept, unmerged: kept.unmerged - merged.unmerged })
   }
 
+  /** Removes what is under `key`, unless it is not merged yet. */
+  async forgetCopy(key: string): Promise<void> {
+    if (!this.#unmerged.has(key)) await this.#drop(key)
+  }
+
   has(key: string): boolean {
     return this.#unmerged.has(key) || this.#passes.has(key) || this.#others.has(key)
   }
