@@ -89,8 +89,12 @@ async function replace(redis: RedisClient, name: string, text: string, next: Lea
   const left = other.passed && replaced !== text ? other.ttl : leftOf(other, remaining)
   const found = { ...other, left }
   const kept = mergeEntry(found, next) ?? found
-  if (encodeEntry(kept) !== encodeEntry(next))
-    await redis.set(name, encodeEntry(kept), 'PX', Math.max(1, Math.ceil(kept.left)), 'XX')
-  else if (kept.left < next.left) await redis.pexpire(name, Math.ceil(kept.left), 'LT')
+  const keptLeft = Math.max(1, Math.ceil(kept.left))
+  if (encodeEntry(kept) === encodeEntry(next))
+    return kept.left < next.left ? shorten(redis, name, encodeEntry(next), keptLeft) : true
+  const newest = await redis.set(name, encodeEntry(kept), 'PX', keptLeft, 'XX', 'GET')
+  if (newest === null || kept.passed) return newest !== null
+  const { passed, ttl } = decodeEntry(name, newest)
+  if (passed) await redis.set(name, newest, 'PX', ttl)
   return true
 }
