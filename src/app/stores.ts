@@ -248,10 +248,17 @@ async function openShared(
       : 'store is down'
     log.event('error', event, { store: name, problem })
   }
+  const partDown = (part: string, problem: string) => {
+    if (part === '') log.event('error', 'store is down', { store: name, problem })
+    else log.event('error', 'a node of the store is down', { store: name, node: part, problem })
+  }
   const guarded = new GuardedStore(store, config.storeTimeout, {
     onOperation: (operation, result, took) => metrics.storeOperation(operation, result, took),
     onUp: () => isInUse && up(),
     onUnreadable: (problem) => isInUse && log.event('error', 'store is down', { store: name, problem }),
+    onPartDown: (part, problem) => isInUse && partDown(part, problem),
+    onPartUp: (part) =>
+      isInUse && log.event('info', 'a node of the store is up, others are down', { store: name, node: part }),
     onDown: (problem, isReadable) => {
       wasReadable = isReadable
       if (isInUse) down(problem, isReadable)
@@ -263,7 +270,9 @@ async function openShared(
     begin() {
       isInUse = true
       if (guarded.state.up) up()
-      else if (guarded.state.problem !== undefined) down(guarded.state.problem, wasReadable)
+      const [first, ...others] = guarded.downParts
+      if (first) down(first[1], wasReadable)
+      for (const other of others) partDown(...other)
     },
     end() {
       isInUse = false

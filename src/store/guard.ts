@@ -34,6 +34,13 @@ export interface StoreWatch {
   onDown(problem: string, isReadable: boolean): void
   /** Called when a store that was down for writes can no longer be read either. */
   onUnreadable?(problem: string): void
+  /**
+   * Called when a part goes down while the store is down because of others; `part` is '' when the connection to all of
+   * them is lost. Also called for each part that is still away when that connection is back.
+   */
+  onPartDown?(part: string, problem: string): void
+  /** Called when a part comes up while others are still down. */
+  onPartUp?(part: string): void
 }
 
 /** Whether a store is up, and since when. */
@@ -68,6 +75,8 @@ export class GuardedStore implements SharedStore {
   #state: StoreState = { up: false, since: new Date() }
   /** The circuits by part; that of a part is made at its first operation. */
   readonly #breakers = new Map<string, Breaker>()
+  /** Those of `downParts` of which the watch knows. */
+  #toldParts: readonly string[] = []
   #isClosed = false
 
   /** `timeout` is that of each operation, in milliseconds. The state is known once the caller's first `check` ends. */
@@ -86,6 +95,14 @@ export class GuardedStore implements SharedStore {
   /** The state now. */
   get state(): StoreState {
     return this.#state
+  }
+
+  /** The parts that are down and why; one that is '' while the connection to all is lost, or when there are no parts. */
+  get downParts(): ReadonlyArray<readonly [part: string, problem: string]> {
+    const open: Array<readonly [string, string]> = []
+    for (const [part, { problem }] of this.#breakers) if (problem !== undefined) open.push([part, problem])
+    const whole = open.find(([part]) => part === WHOLE)
+    return whole ? [whole] : open
   }
 
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
@@ -202,6 +219,7 @@ export class GuardedStore implements SharedStore {
     this.#state = isFirst ? { up: false, problem, since: new Date() } : { ...this.#state, problem }
     if (isFirst) this.#watch.onDown(problem, isReadable)
     else if (wasReadable && !isReadable) this.#watch.onUnreadable?.(problem)
+    this.#tellParts(isFirst)
     for (const pending of this.#pending) {
       const { operation, reject } = pending
       if (pending.isProbe || this.#problemOf(operation, pending.part) === undefined) continue
@@ -219,10 +237,24 @@ export class GuardedStore implements SharedStore {
     for (const { problem } of this.#breakers.values()) {
       if (problem === undefined) continue
       this.#state = { ...this.#state, problem }
+      this.#tellParts()
       return
     }
     this.#state = { up: true, since: new Date() }
+    this.#toldParts = []
     this.#watch.onUp()
+  }
+
+  /** Tells which parts have gone down or come up since the last call, unless they are `told` of already. */
+  #tellParts(told = false): void {
+    const before = this.#toldParts
+    const down = this.downParts
+    this.#toldParts = down.map(([part]) => part)
+    if (told) return
+    for (const [part, problem] of down) if (!before.includes(part)) this.#watch.onPartDown?.(part, problem)
+    if (this.#toldParts.includes(WHOLE)) return
+    for (const part of before)
+      if (part !== WHOLE && !this.#toldParts.includes(part)) this.#watch.onPartUp?.(part)
   }
 
   /** Why calls to `operation` are refused; `undefined` while they are not. */

@@ -35,6 +35,8 @@ function setUp(t: TestContext): Bench {
     onUp: () => events.push('up'),
     onDown: (problem) => events.push(`down: ${problem}`),
     onUnreadable: (problem) => events.push(`unreadable: ${problem}`),
+    onPartDown: (part, problem) => events.push(`part '${part}' down: ${problem}`),
+    onPartUp: (part) => events.push(`part '${part}' up`),
   })
   const [connection] = watched.mock.calls[0]?.arguments ?? []
   assert.ok(connection)
@@ -382,4 +384,41 @@ test('a store that is closed reports neither failures nor outages', async (t) =>
   await counted
   assert.deepEqual(events, ['check ok', 'up', 'count error'])
   assert.equal(guarded.state.up, true)
+})
+
+// Regression: only the first part that went down was reported.
+test('each part that goes down or comes back while another is down is told of once', async (t) => {
+  const { guarded, events, store, connection, advance } = setUp(t)
+  const away = new Set<string>()
+  const answer = (part: string) =>
+    away.has(part) ? Promise.reject(new StoreUnusable(`${part} is away`)) : answers()
+  Object.assign(store, {
+    partOf: (key: string) => key.slice(0, 1),
+    parts: () => ['a', 'b', 'c'],
+    pass: (key: string) => answer(key.slice(0, 1)),
+    check: answer,
+  })
+  const told = async (milliseconds = 0) => {
+    await advance(milliseconds)
+    return events.splice(0).filter((event) => !/^(check|pass) /.test(event))
+  }
+  await guarded.check()
+  assert.deepEqual(await told(), ['up'])
+  for (const part of ['a', 'b']) {
+    away.add(part)
+    await assert.rejects(guarded.pass(`${part}1`, 1))
+    await assert.rejects(guarded.pass(`${part}2`, 1))
+  }
+  assert.deepEqual(await told(10_000), ['down: a is away', "part 'b' down: b is away"])
+  away.delete('a')
+  assert.deepEqual(await told(2000), ["part 'a' up"])
+  connection.onLost('the connection was closed')
+  for (const part of ['a', 'c']) away.add(part)
+  assert.deepEqual(await told(5000), ["part '' down: the connection was closed"])
+  away.delete('c')
+  assert.deepEqual((await told(2000)).sort(), ["part 'a' down: a is away", "part 'b' down: b is away"])
+  away.clear()
+  const [first = '', ...rest] = await told(2000)
+  assert.match(first, /^part '[ab]' up$/)
+  assert.deepEqual(rest, ['up'])
 })

@@ -10,6 +10,8 @@ import { loopKey, tripletKey, whitelistKeys } from '../../../src/greylist/keys.t
 import { parseIp } from '../../../src/ip.ts'
 import { SLOTS, slotOf, tagWithin } from '../../../src/store/redis/cluster.ts'
 import { PartlyAnswered } from '../../../src/store/store.ts'
+import { type Greymx, startGreymx } from '../../support/greymx.ts'
+import { ask, milterSession } from '../../support/milter.ts'
 import { type Redis, startCluster, startRedis } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
 import { scratch, waitFor } from '../../support/scratch.ts'
@@ -238,6 +240,29 @@ test('a Cluster that was lost and is back but for one node serves the keys of th
   await startRedisAgain(lost)
   await untilReady(8000)
   assert.equal(await store.add(away, DAY), true, events.join('\n'))
+})
+
+test('the log names each node of a Cluster that is away, also at a start', async (t) => {
+  const cluster = await startPartial()
+  const settings = `store: ${cluster.url}`
+  const isTold = (greymx: Greymx, { port }: Redis) =>
+    greymx.log().some((line) => new RegExp(`store is down".*node[ =]127\\.0\\.0\\.1:${port}`).test(line))
+  const [first, second] = cluster.masters
+  assert.ok(first && second)
+  const running = await startGreymx({ dir: await scratch(t), settings })
+  const client = await milterSession(running)
+  for (const node of [first, second]) {
+    await node.kill9()
+    let count = 0
+    await waitFor('the node to be named', async () => {
+      count += 1
+      await ask(client, `${node.port}-${count}@a.test`)
+      return isTold(running, node)
+    })
+  }
+  client.quit()
+  const later = await startGreymx({ dir: await scratch(t), settings })
+  for (const node of [first, second]) await waitFor('the node to be named', () => isTold(later, node))
 })
 
 test('while one node of a Cluster is lost, mail whose keys are on the others is greylisted', async (t) => {
