@@ -264,11 +264,11 @@ async function throughIt(
   assert.deepEqual(tally.wrong.slice(0, 5), [])
   assert.deepEqual(triplets.filter(isWaiting).slice(0, 5), [])
   for (const { greymx } of both) {
-    const events = greymx.log().filter((line) => line.includes(MERGED) || /store is (up|down)/.test(line))
-    assert.ok(events.length <= 4, `the log repeats itself:\n${events.join('\n')}`)
-    // An attempt that was being decided locally when the store came back may be merged by itself.
-    const merges = events.filter((line) => line.includes(MERGED)).length
-    assert.ok(merges === 1 || merges === 2, `${merges} merges:\n${events.join('\n')}`)
+    const states = greymx.log().filter((line) => /store is (up|down)/.test(line))
+    assert.ok(states.length <= 3, `the log repeats itself:\n${states.join('\n')}`)
+    // What changes while it is merged, and an attempt that was being decided locally, are merged by themselves.
+    const merges = greymx.log().filter((line) => line.includes(MERGED))
+    assert.ok(merges.length >= 1 && merges.length <= 4, `the log repeats itself:\n${merges.join('\n')}`)
   }
   const local = b.greymx.log().filter((line) => line.includes(' store=local '))
   assert.ok(local.length >= b.alone, `${local.length} outcomes of ${b.alone} are marked as decided locally`)
