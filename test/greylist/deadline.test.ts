@@ -57,6 +57,7 @@ test('once the answer is there, nothing keeps the process alive until the deadli
   const before = timers()
   await withDeadline(Promise.resolve(), performance.now() + 60_000)
   await assert.rejects(withDeadline(Promise.reject(new Error('gone')), performance.now() + 60_000))
+  await settledWithin(60_000, Promise.resolve())
   await new Promise((resolve) => setImmediate(resolve))
   assert.equal(timers(), before)
 })

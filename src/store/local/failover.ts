@@ -171,8 +171,7 @@ export class FailoverStore implements Store {
       const answer = reached.answers[index] as T // there is one for each key
       return away.has(index) ? (standIns[index] ?? answer) : overlay(key, answer)
     })
-    if (reached instanceof PartlyAnswered && !this.#use.whenAway)
-      throw new PartlyAnswered(reached.message, answers, away)
+    if (reached.error && !this.#use.whenAway) throw new PartlyAnswered(reached.error.message, answers, away)
     return answers
   }
 
