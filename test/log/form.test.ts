@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { fstatSync } from 'node:fs'
 import { open, readFile, writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
@@ -10,7 +11,7 @@ import { formOf } from '../../src/log/form.ts'
 import { createLog } from '../../src/log/log.ts'
 import { PROGRAM } from '../support/greymx.ts'
 import { startJournald } from '../support/journald.ts'
-import { scratch, waitFor } from '../support/scratch.ts'
+import { endWith, scratch, waitFor } from '../support/scratch.ts'
 
 const run = promisify(execFile)
 
@@ -49,17 +50,20 @@ test('an output is the journal if its device and inode are those of JOURNAL_STRE
 test('in a file and on a terminal each line of the log has its time', async (t) => {
   const dir = await scratch(t)
   await writeFile(`${dir}/milter.yaml`, SETTINGS)
-  const serve = `${process.execPath} ${PROGRAM} serve`
+  // script(1) gives greymx a session of its own, so that it is ended by its pid.
+  await writeFile(`${dir}/serve`, `echo $$ > ${dir}/$1.pid; exec ${process.execPath} ${PROGRAM} serve\n`)
   for (const [name, command] of [
-    ['file', `${serve} > ${dir}/file`],
-    ['terminal', `script -qfec '${serve}' ${dir}/terminal`],
+    ['file', `sh ${dir}/serve file > ${dir}/file`],
+    ['terminal', `script -qfec 'sh ${dir}/serve terminal' ${dir}/terminal`],
   ] as const) {
     const child = spawn('timeout', ['-s', 'TERM', '20', 'sh', '-c', `exec ${command}`], {
       cwd: dir,
       stdio: 'ignore',
-      detached: true,
     })
-    t.after(() => process.kill(-(child.pid ?? 0), 'SIGKILL'))
+    endWith(dir, async () => {
+      process.kill(Number(await readFile(`${dir}/${name}.pid`, 'utf8')), 'SIGKILL')
+      if (child.exitCode === null) await once(child, 'exit')
+    })
     const text = await waitFor('the log', async () => {
       const found = await readFile(`${dir}/${name}`, 'utf8').catch(() => '')
       return found.includes('smtpd_milters') ? found : undefined
