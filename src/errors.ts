@@ -1,6 +1,6 @@
 // Turns a caught value into a text for log and operator.
 
-/** What the usual errors of files mean, in words. */
+/** The meanings of the usual errors of files, by their codes. */
 const FILE_PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file',
   ENOTDIR: 'no such file',

@@ -37,8 +37,8 @@ export type Circumstances = Pick<Attempt, 'mta' | 'queueId'>
 export type Answer = { readonly kind: 'pass' } | { readonly kind: 'defer'; readonly reply: SmtpReply }
 
 /**
- * What a deferral for want of a store promises as {seconds}, in milliseconds: how long Postfix waits before it retries
- * (minimal_backoff_time), as nobody knows when the store is back.
+ * The wait that a reply names as {seconds} while the store is down, in milliseconds. Nobody knows when the store is back,
+ * so that this is how long Postfix waits before it retries (postconf(5), minimal_backoff_time).
  */
 const STORE_RETRY = 300_000
 

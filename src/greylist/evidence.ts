@@ -21,9 +21,9 @@ export interface Tally {
 /** How long a tally is kept after its first deferral, in milliseconds. */
 export const TALLY_WINDOW = 2 * 86_400_000
 
-/** What a deferral adds to the count of a tally. */
+/** The number that a deferral adds to the count of a tally. */
 export const DEFERRAL = 1
-/** What a return adds. */
+/** The number that a return adds to the count of a tally. */
 const RETURN = 100_000_000
 
 const NO_TALLY: Tally = { deferred: 0, returned: 0 }

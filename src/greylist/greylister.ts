@@ -512,7 +512,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     await Promise.all(added).catch(() => undefined)
   }
 
-  /** What the tally of a name lacks. */
+  /** The deferrals under a name that this process has noted, and that are not counted in the store yet. */
   function untalliedIn(name: string): number {
     return untallied.ageOf(name) === undefined ? 0 : DEFERRAL
   }

@@ -274,10 +274,9 @@ test('greymx check --json prints what it finds as one object, and settings with 
   assert.deepEqual(JSON.parse(bad.stdout), { faults: text.trimEnd().split('\n'), warnings: [] })
 })
 
-test('greymx serve takes settings from the environment, and again at SIGHUP', async (t) => {
-  const dir = await scratch(t)
+/** Starts the daemon in `dir`, with ports of its own, by what `environment` sets. */
+async function startByEnvironment(dir: string, environment: NodeJS.ProcessEnv) {
   const [port, adminPort] = [await freePort(), await freePort()]
-  await writeFile(join(dir, 'milter.yaml'), '')
   const daemon = await startDaemon({
     command: process.execPath,
     args: [PROGRAM, 'serve'],
@@ -286,11 +285,18 @@ test('greymx serve takes settings from the environment, and again at SIGHUP', as
       ...process.env,
       GREYMX_LISTEN: `inet:${port}@127.0.0.1`,
       GREYMX_ADMIN: `127.0.0.1:${adminPort}`,
-      GREYMX_STORE: 'memory:',
+      ...environment,
     },
     ready: (output) => output.includes('INPUT_MAIL_FILTER'),
   })
   endWith(dir, () => daemon.stop())
+  return { daemon, port, adminPort }
+}
+
+test('greymx serve takes settings from the environment, and again at SIGHUP', async (t) => {
+  const dir = await scratch(t)
+  await writeFile(join(dir, 'milter.yaml'), '')
+  const { daemon, port } = await startByEnvironment(dir, { GREYMX_STORE: 'memory:' })
   assert.ok(daemon.output().includes(`is listening on inet:${port}@127.0.0.1\nstate: memory:\n`))
   daemon.signal('SIGHUP')
   await waitFor('the settings to be read again', () =>
@@ -741,22 +747,11 @@ test('/healthz answers 200 with JSON', async (t) => {
 })
 
 test('without a store, /livez and /readyz answer 200, and /healthz 503', async (t) => {
-  const [dir, port, adminPort] = [await scratch(t), await freePort(), await freePort()]
-  const daemon = await startDaemon({
-    command: process.execPath,
-    args: [PROGRAM, 'serve'],
-    cwd: dir,
-    // Without a file, the environment alone says everything.
-    env: {
-      ...process.env,
-      GREYMX_LISTEN: `inet:${port}@127.0.0.1`,
-      GREYMX_ADMIN: `127.0.0.1:${adminPort}`,
-      GREYMX_STORE: 'redis://127.0.0.1:1/0',
-      GREYMX_DNS_SERVERS: '127.0.0.1:1',
-    },
-    ready: (output) => output.includes('INPUT_MAIL_FILTER'),
+  // Without a file, the environment alone says everything.
+  const { daemon, port, adminPort } = await startByEnvironment(await scratch(t), {
+    GREYMX_STORE: 'redis://127.0.0.1:1/0',
+    GREYMX_DNS_SERVERS: '127.0.0.1:1',
   })
-  endWith(dir, () => daemon.stop())
   const status = async (path: string) => (await fetch(`http://127.0.0.1:${adminPort}${path}`)).status
   assert.equal(await status('/livez'), 200)
   assert.equal(await status('/readyz'), 200)

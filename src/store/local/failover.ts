@@ -6,8 +6,8 @@
 // and only what it has no room for is kept here.
 //
 // When only a part of the shared store is away, such as a node of a Cluster, the local one stands in for its keys.
-// Otherwise `find` rejects when the shared store fails. The caller then asks `local`, and so knows that the answer is that of one
-// host only. Whether the shared store is up, guard.ts decides.
+// Otherwise `find` rejects when the shared store fails. The caller then asks `local`, and so knows that the answer is
+// that of one host only. Whether the shared store is up, guard.ts decides.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
