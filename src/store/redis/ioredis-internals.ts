@@ -4,13 +4,15 @@
 // | what | who uses it |
 // | --- | --- |
 // | DataHandler: `dispatch` and `shiftCommand`, which ioredis calls for each reply | replies.ts replaces both |
-// | `commandQueue` of a client, with `peekFront` and `shift` | replies.ts |
+// | `commandQueue` of a client, with `peekFront`, `shift` and `push` | replies.ts, commands.ts |
+// | `sendCommand` of a client, which sends what `toWritable` returns, and queues the command for its reply | commands.ts |
 // | `options.host` of a client, the address that it asks | replies.ts |
 // | `slots` of a Cluster: by slot, `HOST:PORT` of its master and then of its replicas | client.ts |
-// | `stream` of a client, its current connection | client.ts hands it to redis.ts, which corks it |
+// | `stream` of a client, its current connection | commands.ts |
 // | the option `Connector`; `firstError`, `connecting` and `stream` of one | connector.ts, sentinel.ts |
 
 import { require } from '../../require.ts'
+import type { Cluster, Redis } from './ioredis.ts'
 
 /**
  * The version whose source greymx was written against. test/store/redis/ioredis-internals.test.ts says what to do when
@@ -20,7 +22,36 @@ export const IOREDIS_VERSION = '6.0.0'
 
 /** A command whose reply is awaited. */
 export interface Item {
-  readonly command: { readonly name: string }
+  readonly command: { readonly name: string; readonly replies?: number | undefined }
+}
+
+/** A command that ioredis sends without knowing more of it. */
+export interface SentCommand {
+  readonly name: string
+  /** Told with an error; ioredis reads no more of it for the commands that greymx sends. */
+  readonly args: readonly string[]
+  /** Number of elements of the reply, if it is a list of texts. */
+  readonly replies: number | undefined
+  /** Whether ioredis needs no promise to trace. */
+  readonly isTraced: true
+  readonly inTransaction: false
+  readonly promise: undefined
+  setReplyContext(): void
+  /** The hash slot, for a Cluster. */
+  getSlot(): number
+  toWritable(): string
+  readonly resolve: (reply: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+/** Has a client send a command. */
+export function sendAs(client: Redis | Cluster, command: SentCommand): void {
+  client.sendCommand(command as never)
+}
+
+/** Tells a client that the reply to `command`, which it has sent already, comes next. */
+export function queueReply(client: Redis, command: SentCommand): void {
+  client.commandQueue.push({ command } as never)
 }
 
 /** The part of ioredis's private class DataHandler that greymx uses. */
@@ -59,11 +90,18 @@ const EXPECTED: ReadonlyArray<readonly [what: string, holds: (found: Found) => b
       /\bshiftCommand\(reply\) \{.*?this\.redis\.commandQueue\.shift\(\)/s.test(String(DataHandler)),
   ],
   [
-    'a client has a commandQueue with peekFront() and shift()',
+    'a client has a commandQueue with peekFront(), shift() and push()',
     ({ Redis }) => {
       const { commandQueue } = new Redis({ lazyConnect: true })
-      return hasMethods(commandQueue, ['peekFront', 'shift'])
+      return hasMethods(commandQueue, ['peekFront', 'shift', 'push'])
     },
+  ],
+  [
+    'a client sends the toWritable() of a command, and then pushes it to its commandQueue',
+    ({ Redis }) =>
+      /this\.stream\.write\(command\.toWritable\(this\.stream\)\);.*?this\.commandQueue\.push\(\{\s*command: command,/s.test(
+        String(Redis),
+      ),
   ],
   [
     'a Cluster keeps the nodes of each slot in slots, the master first',

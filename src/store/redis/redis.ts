@@ -29,10 +29,10 @@ import {
   ownersIn,
   type RedisClient,
   serversOf,
-  streamsOf,
   tagOf,
   untilConnected,
 } from './client.ts'
+import { type CommandName, RedisCommands } from './commands.ts'
 import { passwordsOf } from './login.ts'
 import { mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
 import { ExplainedProblem, explainProblem, isFromReplica } from './problem.ts'
@@ -79,6 +79,7 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
  */
 export class RedisStore implements UnguardedStore {
   readonly #client: RedisClient
+  readonly #commands: RedisCommands
   readonly #settings: RedisSettings
   readonly #events: RedisEvents
   #watch = UNWATCHED
@@ -93,7 +94,6 @@ export class RedisStore implements UnguardedStore {
   /** The key that Redis refused last, '' at first: a check has to examine its kind, and in a Cluster its node. */
   #refusedKey = ''
   #warning = ''
-  #isGathering = false
 
   constructor(settings: RedisSettings, events: RedisEvents) {
     this.#settings = settings
@@ -102,6 +102,7 @@ export class RedisStore implements UnguardedStore {
       this.#reconnects += 1
       return retryDelay(this.#reconnects)
     })
+    this.#commands = new RedisCommands(this.#client)
     this.#client.on('error', (error: Error & { command?: { name: string } }) => {
       // ioredis selects the database when it connects, and goes on with another one after a failure.
       if (error.command?.name === 'select') this.#isDatabaseSelected = false
@@ -119,58 +120,65 @@ export class RedisStore implements UnguardedStore {
   }
 
   /**
-   * Sends PTTL before GET, in one pipeline without MULTI. If another host writes between the two, the age is that of
-   * the previous entry, which never turns a first attempt into a pass.
+   * Asks for what is left of each entry before its text. If another host writes between the two, the age is that of the
+   * previous entry, which never turns a first attempt into a pass.
    */
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
     if (!this.#isConnected) return Promise.reject(this.#notConnected())
-    this.#gather()
     // Callbacks instead of promises, as this is most of what an attempt costs.
     return new Promise((resolve, reject) => {
-      const entries: Array<Entry | undefined> = []
+      const entries = keys.map((): Entry | undefined => undefined)
       const overlong: Array<readonly [key: string, found: string]> = []
+      const hidden: number[] = []
       let awaited = keys.length
-      keys.forEach((key, index) => {
+      const lefts = keys.map(() => NO_KEY)
+      const finish = () => {
+        awaited -= 1
+        if (awaited > 0) return
+        if (overlong.length === 0 && hidden.length === 0) resolve(entries)
+        else this.#lookAgain(keys, hidden, overlong).then(() => resolve(entries), reject)
+      }
+      for (const [index, key] of keys.entries()) {
         const name = this.#settings.prefix + key
-        let remaining = NO_KEY
-        let failure: Error | null | undefined
-        this.#client.pttl(name, (error, left = NO_KEY) => {
-          failure = error
-          remaining = left
-        })
-        this.#client.get(name, (error, found) => {
-          try {
-            failure ??= error
-            if (failure) throw this.#explain(failure, name)
-            entries[index] = found == null ? undefined : readEntry(name, found, remaining)
-            if (found != null && isOverlong(found, remaining)) overlong.push([key, found])
-            awaited -= 1
-            if (awaited > 0) return
-            if (overlong.length === 0) resolve(entries)
-            else
-              Promise.all(overlong.map((each) => this.#restartWindow(...each))).then(() => resolve(entries))
-          } catch (failure) {
-            reject(failure)
-          }
-        })
-      })
+        this.#commands.look(
+          name,
+          (error, left) => {
+            if (error) reject(this.#explain(error, name))
+            else lefts[index] = left as number
+          },
+          (error, reply) => {
+            try {
+              if (error) throw this.#explain(error, name)
+              const left = lefts[index] ?? NO_KEY
+              if (reply == null) {
+                if (left !== NO_KEY) hidden.push(index)
+              } else {
+                const found = String(reply)
+                entries[index] = readEntry(name, found, left)
+                if (isOverlong(found, left)) overlong.push([key, found])
+              }
+              finish()
+            } catch (failure) {
+              reject(failure)
+            }
+          },
+        )
+      }
     })
   }
 
   async add(key: string, retryWindow: number, age = 0, holder?: string): Promise<boolean> {
     const entry = { passed: false, ttl: retryWindow }
     const pending = encodeEntry(holder === undefined ? entry : { ...entry, holder })
-    const done = await this.#ask(key, (redis, name) =>
-      redis.set(name, pending, 'PX', retryWindow - age, 'NX'),
-    )
-    if (done === 'OK') return true
+    const done = await this.#ask('set', key, [pending, 'PX', retryWindow - age, 'NX'])
+    if (done != null) return true
     await this.find([key]).catch(() => undefined) // so that its window restarts where it has too much time left
     return false
   }
 
   async pass(key: string, lifetime: number): Promise<void> {
     const passed = encodeEntry({ passed: true, ttl: lifetime })
-    await this.#ask(key, (redis, name) => redis.set(name, passed, 'PX', lifetime))
+    await this.#ask('set', key, [passed, 'PX', lifetime])
   }
 
   /**
@@ -178,34 +186,44 @@ export class RedisStore implements UnguardedStore {
    * and where it is longer than the window, as by a clock that is behind.
    */
   async count(key: string, window: number, by = 1): Promise<number> {
-    const [sum] = await this.#ask(key, (redis, name) =>
-      Promise.all([redis.incrby(name, by), redis.pexpire(name, window, 'LT')]),
-    )
-    return sum
+    const [sum] = await Promise.all([
+      this.#ask('incrby', key, [by]),
+      this.#ask('pexpire', key, [window, 'LT']),
+    ])
+    return sum as number
   }
 
   counts(keys: readonly string[]): Promise<number[]> {
-    return Promise.all(
-      keys.map(async (key) => {
-        const found = await this.#ask(key, (redis, name) => redis.get(name))
-        return found === null ? 0 : decodeCount(this.#settings.prefix + key, found)
-      }),
-    )
+    if (!this.#isConnected) return Promise.reject(this.#notConnected())
+    return new Promise((resolve, reject) => {
+      const sums = keys.map(() => 0)
+      let awaited = keys.length
+      for (const [index, key] of keys.entries()) {
+        const name = this.#settings.prefix + key
+        this.#commands.get(name, (error, reply) => {
+          try {
+            if (error) throw this.#explain(error, name)
+            if (reply != null) sums[index] = decodeCount(name, String(reply))
+            awaited -= 1
+            if (awaited === 0) resolve(sums)
+          } catch (failure) {
+            reject(failure)
+          }
+        })
+      }
+    })
   }
 
   async forget(key: string): Promise<void> {
-    await this.#ask(key, (redis, name) => redis.del(name))
+    await this.#ask('del', key, [])
   }
 
   async merge(key: string, learnt: Learnt): Promise<void> {
     if ('counted' in learnt) {
-      const left = Math.ceil(learnt.left)
-      await this.#ask(key, (redis, name) =>
-        Promise.all([redis.incrby(name, learnt.counted), redis.pexpire(name, left, 'LT')]),
-      )
+      await this.count(key, Math.ceil(learnt.left), learnt.counted)
       return
     }
-    await this.#ask(key, (redis, name) => mergeIntoRedis(redis, name, learnt))
+    await this.#do(key, (redis, name) => mergeIntoRedis(redis, name, learnt))
   }
 
   /** The node of a Cluster that has `key`; '' in no Cluster. */
@@ -232,7 +250,6 @@ export class RedisStore implements UnguardedStore {
     const name = checkName(prefix, refused, tag)
     try {
       if (!this.#isDatabaseSelected) await this.#select()
-      this.#gather()
       const node = part === '' ? undefined : nodeOf(this.#client, part)
       const servers = node ? [node] : serversOf(this.#client)
       const infos = servers.map(() => '')
@@ -263,39 +280,49 @@ export class RedisStore implements UnguardedStore {
   }
 
   /**
+   * Looks at keys that are there and have no text: they have just expired, or have another kind of value, of which GET
+   * tells. Restarts the windows of `overlong` entries.
+   */
+  async #lookAgain(
+    keys: readonly string[],
+    hidden: readonly number[],
+    overlong: ReadonlyArray<readonly [key: string, found: string]>,
+  ): Promise<void> {
+    const again = hidden.map((index) => this.#do(keys[index] ?? '', (redis, name) => redis.get(name)))
+    await Promise.all([...again, ...overlong.map((each) => this.#restartWindow(...each))])
+  }
+
+  /**
    * Restarts the window of an entry that was `found` with more left than it was set with. If another host has written a
    * longer one since, such as a pass, that gets its own TTL back. Never rejects, as the next find retries.
    */
   async #restartWindow(key: string, found: string): Promise<void> {
     const ttl = ttlOf(found) ?? 0 // always an entry
     try {
-      await this.#ask(key, (redis, name) => shorten(redis, name, found, ttl))
+      await this.#do(key, (redis, name) => shorten(redis, name, found, ttl))
     } catch {
       // An operation that mail waits for will meet the same problem.
     }
   }
 
-  /**
-   * Corks the connections until the end of this turn of the event loop, so that all its commands leave in one write:
-   * each write is a system call here and wakes Redis up.
-   */
-  #gather(): void {
-    if (this.#isGathering) return
-    this.#isGathering = true
-    const streams = streamsOf(this.#client)
-    for (const stream of streams) stream.cork()
-    setImmediate(() => {
-      this.#isGathering = false
-      for (const stream of streams) stream.uncork()
+  /** The reply to a command about `key`. */
+  #ask(command: CommandName, key: string, args: ReadonlyArray<string | number>): Promise<unknown> {
+    if (!this.#isConnected) return Promise.reject(this.#notConnected())
+    const name = this.#settings.prefix + key
+    return new Promise((resolve, reject) => {
+      this.#commands.ask(command, name, args, (error, reply) => {
+        if (error) reject(this.#explain(error, name))
+        else resolve(reply)
+      })
     })
   }
 
-  async #ask<T>(key: string, command: (redis: RedisClient, name: string) => Promise<T>): Promise<T> {
+  /** What comes of several commands about `key`, one after the other. */
+  async #do<T>(key: string, commands: (redis: RedisClient, name: string) => Promise<T>): Promise<T> {
     if (!this.#isConnected) throw this.#notConnected()
-    this.#gather()
     const name = this.#settings.prefix + key
     try {
-      return await command(this.#client, name)
+      return await commands(this.#client, name)
     } catch (error) {
       throw this.#explain(error, name)
     }

@@ -16,6 +16,10 @@ type IsOfKind = (reply: unknown) => boolean
 const isNumber: IsOfKind = (reply) => typeof reply === 'number'
 const isText: IsOfKind = (reply) => reply === null || Buffer.isBuffer(reply)
 
+function isListOf(length: number, reply: unknown): boolean {
+  return Array.isArray(reply) && reply.length === length && reply.every(isText)
+}
+
 /** Types of the replies to the commands that mail waits for. */
 const KINDS: ReadonlyMap<string, IsOfKind> = new Map([
   ['pttl', isNumber],
@@ -39,9 +43,10 @@ export function endOnStrayReplies(): void {
     if (!item) throw new ExplainedProblem('it sent a reply that belongs to no command')
     if (item.command.name === 'cluster') fillHosts(reply, options.host ?? '')
     if (reply instanceof Error) reply.message = fillRedirection(reply.message, options.host ?? '')
-    const isOfKind = KINDS.get(item.command.name)
-    if (isOfKind && !isOfKind(reply) && !(reply instanceof Error))
-      throw new ExplainedProblem(`its reply to ${item.command.name} belongs to another command`)
+    const { name, replies } = item.command
+    const isOfKind = replies === undefined ? (KINDS.get(name)?.(reply) ?? true) : isListOf(replies, reply)
+    if (!isOfKind && !(reply instanceof Error))
+      throw new ExplainedProblem(`its reply to ${name} belongs to another command`)
     return commandQueue.shift()
   }
 }

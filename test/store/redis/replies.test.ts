@@ -51,7 +51,8 @@ test('a reply of another kind than its command ends the connection, before anoth
   const { proxy, events, store } = await setUp(t)
   for (const [ask, reply, name] of [
     [() => store.find(['absent']), '+OK\r\n', 'pttl'],
-    [() => store.find(['absent']), ':1\r\n', 'get'],
+    [() => store.find(['absent']), ':1\r\n', 'mget'],
+    [() => store.counts(['absent']), '*2\r\n$-1\r\n$-1\r\n', 'mget'],
     [() => store.add('new', MINUTE), ':1\r\n', 'set'],
     [() => store.pass('new', MINUTE), ':1\r\n', 'set'],
     [() => store.count('sum', MINUTE), '$-1\r\n', 'incrby'],

@@ -1,0 +1,98 @@
+// Tests of how commands reach a real Redis: those of one turn together, and keys one by one where MGET is not possible.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { UnreadableEntry } from '../../../src/store/encoding.ts'
+import { type Redis, startNode, startRedis } from '../../support/redis.ts'
+import { openWatched, redisSettings } from '../../support/redis-store.ts'
+import { scratch, waitFor } from '../../support/scratch.ts'
+
+const DAY = 86_400_000
+
+/** How often Redis has run a command since it was started. */
+async function callsOf(redis: Redis, command: string): Promise<number> {
+  const stats = await redis.cli('info', 'commandstats')
+  return Number(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, 'm').exec(stats)?.[1] ?? 0)
+}
+
+test('all that is read within one turn is one MGET, and each caller gets its own', async (t) => {
+  const redis = await startRedis({ dir: await scratch(t) })
+  const { store } = await openWatched(t, redisSettings(redis.url))
+  await store.check()
+  const names = Array.from({ length: 1500 }, (_, index) => `key${index}`)
+  await Promise.all(names.map((name, index) => (index % 3 === 0 ? store.pass(name, DAY) : undefined)))
+  await Promise.all(names.map((name, index) => (index % 3 === 1 ? store.count(name, DAY, index) : undefined)))
+  const before = await callsOf(redis, 'mget')
+  const [found, ...rest] = await Promise.all([
+    Promise.all(names.filter((_, index) => index % 3 !== 1).map((name) => store.find([name]))),
+    Promise.all(names.filter((_, index) => index % 3 === 1).map((name) => store.counts([name, 'absent']))),
+  ])
+  assert.equal((await callsOf(redis, 'mget')) - before, 2)
+  assert.deepEqual(
+    found.map(([entry]) => entry?.passed),
+    names.flatMap((_, index) => (index % 3 === 1 ? [] : [index % 3 === 0 ? true : undefined])),
+  )
+  assert.deepEqual(
+    rest.flat(),
+    names.flatMap((_, index) => (index % 3 === 1 ? [[index, 0]] : [])),
+  )
+})
+
+test('a value of another kind does not keep other attempts of the turn from theirs', async (t) => {
+  const redis = await startRedis({ dir: await scratch(t) })
+  const { store } = await openWatched(t, redisSettings(redis.url))
+  await redis.cli('lpush', 'greymx:list', 'x')
+  await redis.cli('set', 'greymx:foreign', 'something else')
+  await store.pass('passed', DAY)
+  const [list, foreign, counts, ours] = await Promise.allSettled([
+    store.find(['passed', 'list']),
+    store.find(['foreign']),
+    store.counts(['foreign']),
+    store.find(['passed']),
+  ])
+  for (const result of [list, foreign, counts])
+    assert.ok(result.status === 'rejected' && result.reason instanceof UnreadableEntry)
+  assert.ok(ours.status === 'fulfilled' && ours.value[0]?.passed)
+})
+
+test('keys are read one by one where the user may not MGET, and the start names no missing right', async (t) => {
+  const redis = await startRedis({ dir: await scratch(t) })
+  await redis.cli('acl', 'setuser', 'lesser', 'on', '>s3cret', '~greymx:*', '+@all', '-mget')
+  const { store, events } = await openWatched(t, redisSettings(redis.url.replace('://', '://lesser:s3cret@')))
+  await store.check()
+  await store.pass('passed', DAY)
+  for (let time = 0; time < 2; time += 1) {
+    const [entries, counts] = await Promise.all([store.find(['absent', 'passed']), store.counts(['absent'])])
+    assert.deepEqual([entries.map((entry) => entry?.passed), counts], [[undefined, true], [0]])
+  }
+  assert.match(await redis.cli('info', 'commandstats'), /cmdstat_mget:calls=0,.*rejected_calls=1,/)
+  assert.deepEqual(events, ['ready'])
+})
+
+test('a key that the user may not read fails its own caller only', async (t) => {
+  const redis = await startRedis({ dir: await scratch(t) })
+  await redis.cli('acl', 'setuser', 'lesser', 'on', '>s3cret', '~greymx:a*', '~greymx:*check*', '+@all')
+  const { store } = await openWatched(t, redisSettings(redis.url.replace('://', '://lesser:s3cret@')))
+  await store.pass('allowed', DAY)
+  const [allowed, refused] = await Promise.allSettled([store.counts(['also']), store.counts(['other'])])
+  assert.deepEqual(allowed, { status: 'fulfilled', value: [0] })
+  assert.ok(refused.status === 'rejected')
+  assert.match(String(refused.reason), /lacks a right .*NOPERM/)
+})
+
+test('one node that has all slots of a Cluster serves as a single server', async (t) => {
+  const { redis } = await startNode(await scratch(t))
+  await redis.cli('cluster', 'addslotsrange', '0', '16383')
+  await waitFor('the Cluster', async () => /cluster_state:ok/.test(await redis.cli('cluster', 'info')))
+  const { store } = await openWatched(t, redisSettings(redis.url))
+  await store.check()
+  await store.pass('passed', DAY)
+  const [entries, counts] = await Promise.all([store.find(['absent', 'passed']), store.counts(['a', 'b'])])
+  assert.deepEqual(
+    [entries.map((entry) => entry?.passed), counts],
+    [
+      [undefined, true],
+      [0, 0],
+    ],
+  )
+})
