@@ -6,15 +6,60 @@
  */
 export const DECISION_TIMEOUT = 2000
 
+/** What is waited for. */
+interface Waiting {
+  readonly deadline: number
+  readonly giveUp: (error: Error) => void
+}
+
+const waiting = new Set<Waiting>()
+/** One timer for all that wait, at `firesAt`, the first deadline; a timer for each costs several times as much. */
+let timer: NodeJS.Timeout | undefined
+let firesAt = Number.POSITIVE_INFINITY
+
 /** The value of `promise`, or a rejection at `deadline`, an instant of performance.now(). */
 export function withDeadline<T>(promise: Promise<T>, deadline: number): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`the store took too long: a decision takes ${DECISION_TIMEOUT}ms at most`)),
-      deadline - performance.now(),
+    const wait: Waiting = { deadline, giveUp: reject }
+    waiting.add(wait)
+    if (deadline < firesAt) fireAt(deadline)
+    promise.then(
+      (value) => {
+        endWaiting(wait)
+        resolve(value)
+      },
+      (error) => {
+        endWaiting(wait)
+        reject(error)
+      },
     )
-    promise.then(resolve, reject).then(() => clearTimeout(timer))
   })
+}
+
+function endWaiting(wait: Waiting): void {
+  waiting.delete(wait)
+  if (waiting.size === 0) fireAt(Number.POSITIVE_INFINITY)
+}
+
+function fireAt(deadline: number): void {
+  clearTimeout(timer)
+  firesAt = deadline
+  timer = deadline === Number.POSITIVE_INFINITY ? undefined : setTimeout(giveUp, deadline - performance.now())
+}
+
+/** Gives up what has waited until its deadline. */
+function giveUp(): void {
+  const due = Math.max(firesAt, performance.now())
+  let next = Number.POSITIVE_INFINITY
+  for (const wait of waiting) {
+    if (wait.deadline > due) {
+      next = Math.min(next, wait.deadline)
+      continue
+    }
+    waiting.delete(wait)
+    wait.giveUp(new Error(`the store took too long: a decision takes ${DECISION_TIMEOUT}ms at most`))
+  }
+  fireAt(next)
 }
 
 /**

@@ -172,26 +172,14 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const { identity } = found
     // Mail without a client address was submitted on the MTA's own host; nobody could retry it from elsewhere.
     if (!identity) return exempted(attempt, { reason: 'exempt-client', rule: 'no-address' })
-    const { form, former } = formsOf(attempt)
-    const triplets = tripletsOf(form, attempt, identity)
-    const keys = triplets.map(({ key }) => key)
-    const formerKeys = [...(former === form ? [] : tripletsOf(former, attempt, identity)), ...triplets]
-      .filter((triplet) => triplet.former !== triplet.key || !keys.includes(triplet.key))
-      .map((triplet) => ({ name: triplet.name, key: triplet.former }))
-    const firstKey = loopKey('first', form, attempt.recipient)
-    const subject = { attempt, identity: identity.id, ref: attemptRef(form, attempt.recipient) }
-    const question = { attempt, form, identity, keys, formerKeys, firstKey }
     const { store, local } = stores
     const fallback = settings.onStoreError === 'local' ? local : undefined
-    try {
-      const storeDeadline = fallback ? deadline - LOCAL_STORE_RESERVE : deadline
-      return { ...subject, ...(await judgeByStore({ ...question, store, deadline: storeDeadline })) }
-    } catch (error) {
-      return {
-        ...subject,
-        ...(await judgeWithoutStore(error, { ...question, deadline }, fallback)),
-      }
-    }
+    const storeDeadline = fallback ? deadline - LOCAL_STORE_RESERVE : deadline
+    const question = questionOf(attempt, identity, store, storeDeadline)
+    const judgement = await judgeByStore(question).catch((error) =>
+      judgeWithoutStore(error, { ...question, deadline }, fallback),
+    )
+    return outcomeOf(question, judgement)
   }
 
   function findingsOf({ client, sender }: Attempt, inquiry: Inquiry): Promise<Findings> {
@@ -202,7 +190,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   /** The judgement after the store failed with `error`, by the fallback if there is one. Never rejects. */
   async function judgeWithoutStore(
     failed: unknown,
-    question: Omit<Question, 'store'>,
+    question: Question,
     fallback: Store | undefined,
   ): Promise<Judgement> {
     const error = messageOf(failed)
@@ -217,9 +205,22 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     )
   }
 
-  /** The triplets under all names of the client, so that a retry under any of them is the retry. */
-  function tripletsOf(form: string, { recipient }: Attempt, { names }: Identity) {
-    return names.map((name) => ({ name, ...tripletKeys(name, form, recipient) }))
+  function questionOf(attempt: Attempt, identity: Identity, store: Store, deadline: number): Question {
+    const { form, former } = formsOf(attempt)
+    const { recipient } = attempt
+    const keys: string[] = []
+    const formerKeys: NamedKey[] = []
+    // The client's names are all looked up, so that a retry under any of them is the retry.
+    for (const name of identity.names) {
+      const triplet = tripletKeys(name, form, recipient)
+      keys.push(triplet.key)
+      if (triplet.former !== triplet.key) formerKeys.push({ name, key: triplet.former })
+    }
+    if (former !== form)
+      for (const name of identity.names)
+        formerKeys.push({ name, key: tripletKeys(name, former, recipient).former })
+    const firstKey = loopKey('first', form, recipient)
+    return { store, attempt, form, identity, keys, formerKeys, firstKey, deadline }
   }
 
   function formsOf({ sender, recipient }: Attempt): SenderForms {
@@ -238,39 +239,42 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const { attempt, identity, keys, formerKeys, store } = question
     const names = provableNames(attempt, identity)
     const crowd = crowdName(attempt, identity)
-    const carriers = identity.carriers.map(carrierName)
-    const tallied = [...new Set([...names, crowd, ...carriers])]
-    const listings = autoWhitelist ? listingsFor([...names, ...carriers]) : []
-    const listingKeys = listings.map(({ key }) => key)
+    const tallied = names.includes(crowd) ? [...names] : [...names, crowd]
+    const listings = autoWhitelist ? listingsFor(names) : []
+    for (const carrier of identity.carriers) {
+      const name = carrierName(carrier)
+      tallied.push(name)
+      if (autoWhitelist) listings.push(...listingsFor([name]))
+    }
     const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)
-    const firstKeys = firstKeysOf(question)
+    const entryKeys = [...keys]
+    for (const { key } of formerKeys) entryKeys.push(key)
+    const ownKeys = entryKeys.length
+    for (const key of firstKeysOf(question)) entryKeys.push(key)
+    const listingsAt = entryKeys.length
+    for (const { key } of listings) entryKeys.push(key)
+    if (writtenTo !== undefined) entryKeys.push(writtenTo)
+    const countKeys = tallied.map(tallyKey)
+    for (const key of expectKeys(attempt, identity)) countKeys.push(key)
+
     const [{ answers, away, error }, { answers: counts }] = await Promise.all([
-      readReachable(
-        store.find([
-          ...keys,
-          ...formerKeys.map(({ key }) => key),
-          ...firstKeys,
-          ...listingKeys,
-          ...(writtenTo === undefined ? [] : [writtenTo]),
-        ]),
-      ),
-      readReachable(store.counts([...tallied.map(tallyKey), ...expectKeys(attempt, identity)])),
+      readReachable(store.find(entryKeys)),
+      readReachable(store.counts(countKeys)),
     ])
-    const found = answers.slice(0, keys.length + formerKeys.length)
-    const afterFound = answers.slice(found.length)
-    const first = afterFound.slice(0, firstKeys.length).find((entry) => entry)
-    const listed = afterFound.slice(firstKeys.length, firstKeys.length + listings.length)
-    const held = heldEntry(first, firstAttemptOf(question), times)
+    const found = answers.slice(0, ownKeys)
+    const first = answers.slice(ownKeys, listingsAt).find(Boolean)
+    const held = first && heldEntry(first, firstAttemptOf(question), times)
     const ownIndex = identity.names.indexOf(identity.network)
     if (held && ownIndex !== -1) found[ownIndex] = strongest([found[ownIndex], held])
     const evidence = new Evidence(
       tallied,
       tallied.map((name, index) => (counts[index] ?? 0) + untalliedIn(name)),
     )
+    const listed = answers.slice(listingsAt, listingsAt + listings.length)
     const index = holdingAmong(listings, listed, evidence)
     // Without the mark of an earlier version, the loop breaker begins anew, and no wait or pass is overlooked.
-    const ownKeys = found.length + Math.min(1, firstKeys.length)
-    const isUnread = !found.some(Boolean) && [...away].some((each) => each < ownKeys)
+    const needed = Math.min(ownKeys + 1, listingsAt)
+    const isUnread = away.size > 0 && !found.some(Boolean) && isAnyBelow(away, needed)
     return {
       found,
       unread: isUnread ? error : undefined,
@@ -305,48 +309,54 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     // Whether the triplet is new cannot be told while a part of the store is away that may have its wait or its pass.
     if (unread) throw unread
     const isCrowded = isCrowd(times, identity, evidence.tallyOf(crowd))
-    const timesNow = isCrowded ? crowdTimes(times) : times
+    const terms: Terms = {
+      times: isCrowded ? crowdTimes(times) : times,
+      isCrowded,
+      full: fullAmong(identity.names, crowd, evidence),
+    }
     const best = strongest(found)
-    const foundNames = [...identity.names, ...question.formerKeys.map(({ name }) => name)]
-    const full = fullAmong(identity.names, crowd, evidence)
     const { client, recipient } = attempt
+    const hasNoRoom = terms.full.length === identity.names.length
     const decision =
-      best.added && client.address && full.length === identity.names.length
+      hasNoRoom && best.added && client.address
         ? await withDeadline(
-            decideBySlot(store, { address: client.address, form, recipient }, timesNow),
+            decideBySlot(store, { address: client.address, form, recipient }, terms.times),
             deadline,
           )
-        : decide(best, timesNow)
-    if (decision.verdict === 'tempfail') {
-      const deferred = { ...question, evidence, times: timesNow, isCrowded, full }
-      const judgement = await withDeadline(deferUnlessWelcome(deferred, known, decision), deadline)
-      return judgement.evidence === undefined && isCrowded
-        ? { ...judgement, evidence: `crowd:${evidence.describe(crowd)}` }
-        : judgement
-    }
+        : decide(best, terms.times)
+    if (decision.verdict === 'tempfail')
+      return withDeadline(deferUnlessWelcome(question, known, terms, decision), deadline)
     const { verdict, reason, waited, keep } = decision
     // A pass under one of the keys, or of the former ones, is written under all names.
     const isKept = keep || found.slice(0, keys.length).some((entry) => !entry?.passed)
-    const writes = [
-      isKept && keepPassed(store, keys, times.lifetime),
-      reason === 'retry' && notePass(question, evidence),
-    ]
-    await untilWritten(writes, deadline)
-    const name = foundNames[found.findIndex((entry) => entry?.age === best.age)]
-    return { verdict, reason, waited, retryIn: 0, evidence: evidence.describe(name ?? identity.id) }
+    if (isKept || reason === 'retry') {
+      const writes = [
+        isKept && keepPassed(store, keys, times.lifetime),
+        reason === 'retry' && notePass(question, evidence),
+      ]
+      await untilWritten(writes, deadline)
+    }
+    const index = found.findIndex((entry) => entry?.age === best.age)
+    const name = identity.names[index] ?? question.formerKeys[index - keys.length]?.name ?? identity.id
+    return { verdict, reason, waited, retryIn: 0, evidence: evidence.describe(name) }
   }
 
   /** The pass of a first message that need not wait, or the judgement on one that is deferred. */
   async function deferUnlessWelcome(
-    question: Deferred,
+    question: Question,
     known: Known,
+    terms: Terms,
     deferral: Deferral,
   ): Promise<Judgement> {
-    const { identity, evidence } = question
+    const { evidence, crowd } = known
     const { reason, waited } = deferral
     const welcome = await welcomeFor(question, known, reason === 'new')
-    if (!welcome) return defer(question, known, deferral)
-    return { verdict: 'pass', reason: welcome, waited, retryIn: 0, evidence: evidence.describe(identity.id) }
+    if (welcome) {
+      const name = question.identity.id
+      return { verdict: 'pass', reason: welcome, waited, retryIn: 0, evidence: evidence.describe(name) }
+    }
+    const judgement = await defer(question, known, terms, deferral)
+    return terms.isCrowded ? { ...judgement, evidence: `crowd:${evidence.describe(crowd)}` } : judgement
   }
 
   /** Why an attempt need not wait though nothing has come back yet; only one that is new uses credit up. */
@@ -365,34 +375,38 @@ export function createGreylister(parts: GreylisterParts): Greylister {
 
   /** Records an attempt that is to be deferred, unless the loop breaker lets it through. */
   async function defer(
-    question: Deferred,
-    { found, first: mark }: Known,
+    question: Question,
+    known: Known,
+    terms: Terms,
     { reason, waited, retryIn }: Deferral,
   ): Promise<Judgement> {
-    const { attempt, form, identity, keys, firstKey, store, evidence, full, isCrowded } = question
-    const missing = keys.flatMap((key, index) => {
-      const name = identity.names[index] ?? ''
-      return found[index] || full.includes(name) ? [] : [{ name, key, window: windowOf(name, question) }]
-    })
+    const { attempt, form, identity, keys, firstKey, store } = question
+    const { found, first: mark, evidence } = known
+    const { full } = terms
     const loop = loopOf(attempt, form, identity)
+    const isMissing = (index: number) => !found[index] && !full.includes(identity.names[index] ?? '')
     // What is not kept is not counted either.
-    const isNew = reason === 'new' && missing.length > 0
+    const isNew = reason === 'new' && keys.some((_, index) => isMissing(index))
     const isCounted = isNew && full.length === 0 && loopBreaker.isCounted(loop)
     const isFirst = isCounted && !mark
     const isHolding = isFirst && mayHold(times) && identity.names.includes(identity.network)
-    const first = { ...firstAttemptOf(question), isCrowded }
+    const first = { ...firstAttemptOf(question), isCrowded: terms.isCrowded }
+    const adds: Array<Promise<boolean>> = []
+    for (const [index, key] of keys.entries()) {
+      if (!isMissing(index)) continue
+      const name = identity.names[index]
+      const window = windowOf(name, identity, terms.times)
+      adds.push(
+        isHolding && name === identity.network
+          ? hold(store, first, { firstKey, key, window }, times)
+          : store.add(key, window, Math.min(waited, window - 1)),
+      )
+    }
     const [letsThrough, , , added] = await Promise.all([
       isCounted && mark && loopBreaker.count(store, loop, mark).catch(() => false),
       isFirst && !isHolding && store.add(firstKey, times.retryWindow).catch(() => false),
       isNew && !isAnybody(attempt) && tallyDeferral(store, evidence),
-      addedAny(
-        found.some(Boolean),
-        missing.map(({ name, key, window }) =>
-          isHolding && name === identity.network
-            ? hold(store, first, { firstKey, key, window }, times)
-            : store.add(key, window, Math.min(waited, window - 1)),
-        ),
-      ),
+      addedAny(found.some(Boolean), adds),
     ])
     if (letsThrough && mark) {
       await Promise.all([keepPassed(store, keys, times.lifetime), loopBreaker.reset(store, loop, mark)])
@@ -409,8 +423,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
    * How long a retry under a name is awaited. One from another network has less time than one from the same network: a
    * sender of daily mail that never retries would take tomorrow's for the retry of today's.
    */
-  function windowOf(name: string, { identity, times: { delay, retryWindow } }: Deferred): number {
-    if (name === identity.network) return retryWindow
+  function windowOf(name: string | undefined, { network }: Identity, { delay, retryWindow }: Times): number {
+    if (name === network) return retryWindow
     return Math.max(Math.min(retryWindow, ELSEWHERE_WINDOW), Math.min(2 * delay, retryWindow))
   }
 
@@ -525,6 +539,19 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   }
 }
 
+function outcomeOf({ attempt, identity, form }: Question, judgement: Judgement): Outcome {
+  return Object.assign(judgement, {
+    attempt,
+    identity: identity.id,
+    ref: attemptRef(form, attempt.recipient),
+  })
+}
+
+function isAnyBelow(indexes: ReadonlySet<number>, limit: number): boolean {
+  for (const index of indexes) if (index < limit) return true
+  return false
+}
+
 /**
  * Whether each key that could be added was free. One key is enough to know the retry by, so this rejects only when none
  * could be added, and nothing `isKnown` under another.
@@ -583,10 +610,8 @@ interface Known {
   readonly isWrittenTo: boolean
 }
 
-/** A question whose answer is to wait. */
-interface Deferred extends Question {
-  readonly evidence: Evidence
-  /** The times that hold for this attempt. */
+/** What holds for an attempt because of the clients around it. */
+interface Terms {
   readonly times: Times
   /** Whether strangers crowd the client's network. */
   readonly isCrowded: boolean
