@@ -277,15 +277,24 @@ export class GuardedStore implements SharedStore {
     return Promise.reject(problem)
   }
 
-  /** Reads `keys`, those of each part by themselves. `unknown` stands for what could not be read. */
-  async #read<T>(
+  /** Reads `keys`. `unknown` stands for what could not be read. */
+  #read<T>(
     operation: 'find' | 'counts',
     keys: readonly string[],
     unknown: T,
     read: (keys: readonly string[]) => Promise<T[]>,
   ): Promise<T[]> {
-    const { partOf } = this.#store
-    if (!partOf) return this.#ask(operation, WHOLE, () => read(keys))
+    if (this.#store.partOf) return this.#readParts(operation, keys, unknown, read)
+    return this.#ask(operation, WHOLE, () => read(keys))
+  }
+
+  /** Reads `keys`, those of each part by themselves. */
+  async #readParts<T>(
+    operation: 'find' | 'counts',
+    keys: readonly string[],
+    unknown: T,
+    read: (keys: readonly string[]) => Promise<T[]>,
+  ): Promise<T[]> {
     const byPart = new Map<string, number[]>()
     for (const [index, key] of keys.entries()) {
       const part = this.#partOf(key)

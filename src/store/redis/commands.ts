@@ -13,8 +13,17 @@ import { queueReply, type SentCommand, sendAs } from './ioredis-internals.ts'
 /** Takes a command's error, or its reply as Redis sends it: a number, or bytes. */
 export type TakeReply = (error: Error | undefined, reply?: unknown) => void
 
-/** The commands by name, as replies.ts knows their replies. */
-export type CommandName = 'set' | 'pttl' | 'get' | 'incrby' | 'pexpire' | 'del'
+/** The texts of keys, `null` for those that are absent, and with `find` what is left of them, as PTTL tells it. */
+export interface Reading {
+  readonly texts: ReadonlyArray<string | null>
+  readonly lefts: readonly number[]
+}
+
+/** Takes what was read, or the first error and the name of the key that it is about. */
+export type TakeReading = (reading: Reading, error?: Error, name?: string) => void
+
+/** The commands that are no reads, as replies.ts knows them by name. */
+export type CommandName = 'set' | 'incrby' | 'pexpire' | 'del'
 
 /** Keys of one MGET, so that Redis has time for others in between. */
 const MAX_KEYS = 1000
@@ -28,18 +37,11 @@ const NO_MGET = /^NOPERM .*'mget' command|^CROSSSLOT /
 /** ioredis's own error for a connection that is not there. */
 const CLOSED = 'Connection is closed.'
 
-interface Get {
-  readonly name: string
-  /** The name as a bulk string. */
-  readonly bulk: string
-  readonly take: TakeReply
-}
-
 /** Collects commands until the end of the turn. */
 export class RedisCommands {
   readonly #client: RedisClient
   #commands: Command[] = []
-  #gets: Get[] = []
+  #reads: Read[] = []
   #isCollecting = false
   #mayMget = true
 
@@ -47,16 +49,26 @@ export class RedisCommands {
     this.#client = client
   }
 
-  /** Asks for what is left of a key and then for its text, so that the text is no older than what is left of it. */
-  look(name: string, takeLeft: TakeReply, takeText: TakeReply): void {
-    const bulk = bulkOf(name)
-    this.#add(new Command('pttl', name, `*2\r\n$4\r\nPTTL\r\n${bulk}`, takeLeft))
-    this.#gets.push({ name, bulk, take: takeText })
+  /**
+   * Asks for the texts of keys, and before that for what is left of them, so that a text is no older than what is left of
+   * it. A key of another kind may have none.
+   */
+  find(names: readonly string[], take: TakeReading): void {
+    const read = new Read(names, take)
+    for (const [index, bulk] of read.bulks.entries())
+      this.#commands.push(
+        new Command('pttl', names[index] ?? '', `*2\r\n$4\r\nPTTL\r\n${bulk}`, (error, left) => {
+          if (error) read.fail(index, error)
+          else read.lefts[index] = left as number
+        }),
+      )
+    this.#reads.push(read)
+    this.#collect()
   }
 
-  /** Asks for the text of a key; of one that has another kind of value, there may be none. */
-  get(name: string, take: TakeReply): void {
-    this.#gets.push({ name, bulk: bulkOf(name), take })
+  /** Asks for the texts of keys alone. */
+  get(names: readonly string[], take: TakeReading): void {
+    this.#reads.push(new Read(names, take))
     this.#collect()
   }
 
@@ -64,11 +76,7 @@ export class RedisCommands {
   ask(command: CommandName, name: string, args: ReadonlyArray<string | number>, take: TakeReply): void {
     let text = `*${args.length + 2}\r\n${bulkOf(command)}${bulkOf(name)}`
     for (const arg of args) text += bulkOf(String(arg))
-    this.#add(new Command(command, name, text, take))
-  }
-
-  #add(command: Command): void {
-    this.#commands.push(command)
+    this.#commands.push(new Command(command, name, text, take))
     this.#collect()
   }
 
@@ -80,66 +88,127 @@ export class RedisCommands {
 
   #send(): void {
     const commands = this.#commands
-    const gets = this.#gets
+    const reads = this.#reads
     this.#commands = []
-    this.#gets = []
+    this.#reads = []
     this.#isCollecting = false
     const client = this.#client
     if (client instanceof Cluster) {
-      sendEach(client, [...commands, ...gets.map(commandOf)])
+      for (const read of reads) pushGets(commands, read)
+      sendEach(client, commands)
       return
     }
-    if (!this.#mayMget) for (const get of gets) commands.push(commandOf(get))
-    else
-      for (let start = 0; start < gets.length; start += MAX_KEYS)
-        commands.push(this.#mget(gets.slice(start, start + MAX_KEYS)))
+    this.#pushReads(commands, reads)
     sendTogether(client, commands)
   }
 
-  #mget(gets: readonly Get[]): Command {
-    let text = `*${gets.length + 1}\r\n$4\r\nMGET\r\n`
-    for (const { bulk } of gets) text += bulk
+  #pushReads(commands: Command[], reads: readonly Read[]): void {
+    let together: Read[] = []
+    let keys = 0
+    for (const read of reads) {
+      if (!this.#mayMget) {
+        pushGets(commands, read)
+        continue
+      }
+      if (keys > 0 && keys + read.names.length > MAX_KEYS) {
+        commands.push(this.#mget(together, keys))
+        together = []
+        keys = 0
+      }
+      together.push(read)
+      keys += read.names.length
+    }
+    if (keys > 0) commands.push(this.#mget(together, keys))
+  }
+
+  /** The texts of all `keys` of `reads`. */
+  #mget(reads: readonly Read[], keys: number): Command {
+    let text = `*${keys + 1}\r\n$4\r\nMGET\r\n`
+    for (const { bulks } of reads) for (const bulk of bulks) text += bulk
     const take: TakeReply = (error, reply) => {
       if (error && ONE_BY_ONE.test(error.message)) {
         if (NO_MGET.test(error.message)) this.#mayMget = false
-        for (const get of gets) this.#add(commandOf(get))
+        for (const read of reads) pushGets(this.#commands, read)
+        this.#collect()
         return
       }
-      const texts = reply as readonly unknown[] | undefined // replies.ts has looked at it
-      for (const [index, get] of gets.entries()) get.take(error, texts?.[index])
+      let at = 0
+      for (const read of reads)
+        for (const index of read.names.keys()) {
+          read.takeText(index, error, (reply as readonly unknown[] | undefined)?.[at])
+          at += 1
+        }
     }
-    return new Command('mget', gets[0]?.name ?? '', text, take, gets.length)
+    return new Command('mget', reads[0]?.names[0] ?? '', text, take, keys)
+  }
+}
+
+/** A caller's keys, and what is known of them by now. */
+class Read implements Reading {
+  readonly names: readonly string[]
+  /** The names as bulk strings. */
+  readonly bulks: readonly string[]
+  readonly texts: Array<string | null>
+  readonly lefts: number[] = []
+  readonly #take: TakeReading
+  /** Number of texts that are not there yet. */
+  #awaited: number
+
+  constructor(names: readonly string[], take: TakeReading) {
+    this.names = names
+    this.bulks = names.map(bulkOf)
+    this.texts = names.map(() => null)
+    this.#take = take
+    this.#awaited = names.length
+  }
+
+  takeText(index: number, error: Error | undefined, reply: unknown): void {
+    if (error) this.fail(index, error)
+    else if (reply != null) this.texts[index] = String(reply)
+    this.#awaited -= 1
+    if (this.#awaited === 0) this.#take(this)
+  }
+
+  fail(index: number, error: Error): void {
+    if (this.#awaited === Number.POSITIVE_INFINITY) return
+    this.#awaited = Number.POSITIVE_INFINITY // nobody waits for the others any more
+    this.#take(this, error, this.names[index])
   }
 }
 
 /** One command, with what ioredis needs of those that it sends. */
 class Command implements SentCommand {
   readonly name: string
-  readonly key: string
   readonly args: readonly string[] = NO_ARGS
-  /** Number of texts in the reply, if it is a list. */
   readonly replies: number | undefined
   /** Not traced by ioredis, as it has no promise. */
   readonly isTraced = true
   readonly inTransaction = false
   readonly promise = undefined
-  readonly reject: (error: Error) => void
-  readonly resolve: (reply: unknown) => void
   text: string
+  readonly #key: string
+  readonly #take: TakeReply
 
   constructor(name: string, key: string, text: string, take: TakeReply, replies?: number) {
     this.name = name
-    this.key = key
     this.text = text
     this.replies = replies
-    this.reject = take
-    this.resolve = (reply) => take(undefined, reply)
+    this.#key = key
+    this.#take = take
+  }
+
+  resolve(reply: unknown): void {
+    this.#take(undefined, reply)
+  }
+
+  reject(error: Error): void {
+    this.#take(error)
   }
 
   setReplyContext(): void {}
 
   getSlot(): number {
-    return slotOf(this.key)
+    return slotOf(this.#key)
   }
 
   toWritable(): string {
@@ -154,7 +223,7 @@ function sendTogether(client: Redis, commands: readonly Command[]): void {
   const [first] = commands
   if (!first) return
   if (client.status !== 'ready' || !client.stream.writable) {
-    for (const { reject } of commands) reject(new Error(CLOSED))
+    for (const command of commands) command.reject(new Error(CLOSED))
     return
   }
   let text = ''
@@ -172,8 +241,14 @@ function sendEach(client: Cluster, commands: readonly Command[]): void {
   for (const stream of streams) stream.uncork()
 }
 
-function commandOf({ name, bulk, take }: Get): Command {
-  return new Command('get', name, `*2\r\n$3\r\nGET\r\n${bulk}`, take)
+/** Adds a GET for each key of `read`. */
+function pushGets(commands: Command[], read: Read): void {
+  for (const [index, bulk] of read.bulks.entries())
+    commands.push(
+      new Command('get', read.names[index] ?? '', `*2\r\n$3\r\nGET\r\n${bulk}`, (error, reply) =>
+        read.takeText(index, error, reply),
+      ),
+    )
 }
 
 /** A text as Redis takes it (RESP, bulk strings). */

@@ -32,7 +32,7 @@ import {
   tagOf,
   untilConnected,
 } from './client.ts'
-import { type CommandName, RedisCommands } from './commands.ts'
+import { type CommandName, type Reading, RedisCommands } from './commands.ts'
 import { passwordsOf } from './login.ts'
 import { mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
 import { ExplainedProblem, explainProblem, isFromReplica } from './problem.ts'
@@ -80,6 +80,8 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
 export class RedisStore implements UnguardedStore {
   readonly #client: RedisClient
   readonly #commands: RedisCommands
+  /** The node of a Cluster that has a key; absent in no Cluster. */
+  readonly partOf?: (key: string) => string
   readonly #settings: RedisSettings
   readonly #events: RedisEvents
   #watch = UNWATCHED
@@ -103,6 +105,7 @@ export class RedisStore implements UnguardedStore {
       return retryDelay(this.#reconnects)
     })
     this.#commands = new RedisCommands(this.#client)
+    if (settings.servers.kind === 'cluster') this.partOf = (key) => ownerOf(this.#client, this.#nameOf(key))
     this.#client.on('error', (error: Error & { command?: { name: string } }) => {
       // ioredis selects the database when it connects, and goes on with another one after a failure.
       if (error.command?.name === 'select') this.#isDatabaseSelected = false
@@ -125,45 +128,15 @@ export class RedisStore implements UnguardedStore {
    */
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
     if (!this.#isConnected) return Promise.reject(this.#notConnected())
-    // Callbacks instead of promises, as this is most of what an attempt costs.
     return new Promise((resolve, reject) => {
-      const entries = keys.map((): Entry | undefined => undefined)
-      const overlong: Array<readonly [key: string, found: string]> = []
-      const hidden: number[] = []
-      let awaited = keys.length
-      const lefts = keys.map(() => NO_KEY)
-      const finish = () => {
-        awaited -= 1
-        if (awaited > 0) return
-        if (overlong.length === 0 && hidden.length === 0) resolve(entries)
-        else this.#lookAgain(keys, hidden, overlong).then(() => resolve(entries), reject)
-      }
-      for (const [index, key] of keys.entries()) {
-        const name = this.#settings.prefix + key
-        this.#commands.look(
-          name,
-          (error, left) => {
-            if (error) reject(this.#explain(error, name))
-            else lefts[index] = left as number
-          },
-          (error, reply) => {
-            try {
-              if (error) throw this.#explain(error, name)
-              const left = lefts[index] ?? NO_KEY
-              if (reply == null) {
-                if (left !== NO_KEY) hidden.push(index)
-              } else {
-                const found = String(reply)
-                entries[index] = readEntry(name, found, left)
-                if (isOverlong(found, left)) overlong.push([key, found])
-              }
-              finish()
-            } catch (failure) {
-              reject(failure)
-            }
-          },
-        )
-      }
+      this.#commands.find(keys.map(this.#nameOf), (reading, error, name) => {
+        try {
+          if (error) throw this.#explain(error, name ?? '')
+          resolve(this.#entriesIn(keys, reading))
+        } catch (failure) {
+          reject(failure)
+        }
+      })
     })
   }
 
@@ -196,21 +169,18 @@ export class RedisStore implements UnguardedStore {
   counts(keys: readonly string[]): Promise<number[]> {
     if (!this.#isConnected) return Promise.reject(this.#notConnected())
     return new Promise((resolve, reject) => {
-      const sums = keys.map(() => 0)
-      let awaited = keys.length
-      for (const [index, key] of keys.entries()) {
-        const name = this.#settings.prefix + key
-        this.#commands.get(name, (error, reply) => {
-          try {
-            if (error) throw this.#explain(error, name)
-            if (reply != null) sums[index] = decodeCount(name, String(reply))
-            awaited -= 1
-            if (awaited === 0) resolve(sums)
-          } catch (failure) {
-            reject(failure)
-          }
-        })
-      }
+      this.#commands.get(keys.map(this.#nameOf), ({ texts }, error, name) => {
+        try {
+          if (error) throw this.#explain(error, name ?? '')
+          resolve(
+            texts.map((text, index) =>
+              text === null ? 0 : decodeCount(this.#nameOf(keys[index] ?? ''), text),
+            ),
+          )
+        } catch (failure) {
+          reject(failure)
+        }
+      })
     })
   }
 
@@ -224,11 +194,6 @@ export class RedisStore implements UnguardedStore {
       return
     }
     await this.#do(key, (redis, name) => mergeIntoRedis(redis, name, learnt))
-  }
-
-  /** The node of a Cluster that has `key`; '' in no Cluster. */
-  partOf(key: string): string {
-    return ownerOf(this.#client, this.#settings.prefix + key)
   }
 
   /** The nodes of a Cluster; none in no Cluster, and while no node is connected. */
@@ -245,7 +210,7 @@ export class RedisStore implements UnguardedStore {
     if (!this.#isConnected) throw this.#notConnected()
     const tag = part === '' ? '' : tagOf(this.#client, part)
     if (tag === undefined) return // another node has its slots
-    const refused = part === '' || this.partOf(this.#refusedKey) === part ? this.#refusedKey : ''
+    const refused = part === '' || this.partOf?.(this.#refusedKey) === part ? this.#refusedKey : ''
     const { prefix } = this.#settings
     const name = checkName(prefix, refused, tag)
     try {
@@ -280,16 +245,30 @@ export class RedisStore implements UnguardedStore {
   }
 
   /**
-   * Looks at keys that are there and have no text: they have just expired, or have another kind of value, of which GET
-   * tells. Restarts the windows of `overlong` entries.
+   * The entries that were read. The windows of those with too much time left restart. Keys that are there and have no
+   * text are asked for once more: they have just expired, or have another kind of value, of which GET tells.
    */
-  async #lookAgain(
+  #entriesIn(
     keys: readonly string[],
-    hidden: readonly number[],
-    overlong: ReadonlyArray<readonly [key: string, found: string]>,
-  ): Promise<void> {
-    const again = hidden.map((index) => this.#do(keys[index] ?? '', (redis, name) => redis.get(name)))
-    await Promise.all([...again, ...overlong.map((each) => this.#restartWindow(...each))])
+    { texts, lefts }: Reading,
+  ): Array<Entry | undefined> | Promise<Array<Entry | undefined>> {
+    const hidden: string[] = []
+    const overlong: Array<readonly [key: string, found: string]> = []
+    const entries = keys.map((key, index) => {
+      const text = texts[index] ?? null
+      const left = lefts[index] ?? NO_KEY
+      if (text === null) {
+        if (left !== NO_KEY) hidden.push(key)
+        return undefined
+      }
+      if (isOverlong(text, left)) overlong.push([key, text])
+      return readEntry(this.#nameOf(key), text, left)
+    })
+    if (hidden.length === 0 && overlong.length === 0) return entries
+    const again = hidden.map((key) => this.#do(key, (redis, name) => redis.get(name)))
+    return Promise.all([...again, ...overlong.map((each) => this.#restartWindow(...each))]).then(
+      () => entries,
+    )
   }
 
   /**
@@ -304,6 +283,8 @@ export class RedisStore implements UnguardedStore {
       // An operation that mail waits for will meet the same problem.
     }
   }
+
+  readonly #nameOf = (key: string): string => this.#settings.prefix + key
 
   /** The reply to a command about `key`. */
   #ask(command: CommandName, key: string, args: ReadonlyArray<string | number>): Promise<unknown> {
