@@ -52,23 +52,24 @@ export interface Malformed {
 
 const FAMILIES = { '4': 'inet', '6': 'inet6', L: 'unix', U: 'unknown' } as const
 const FAMILY_CODES = { inet: '4', inet6: '6', unix: 'L', unknown: 'U' } as const
+/** Where the payload of a frame begins, behind the command character. */
+const PAYLOAD = 1
 const OFFER_BYTES = 12
 const PORT_BYTES = 2
 /** Most strings in a command: far above the ESMTP parameters of any MTA, far below what a frame of NULs makes. */
 const MAX_STRINGS = 1024
 
 type Decoded = Command | Malformed
-const DECODERS: { readonly [name in CommandName]: (payload: Buffer, maxMacros: number) => Decoded } = {
+/** Decodes a frame, whose payload begins behind the command character. */
+type Decoder = (frame: Buffer, maxMacros: number) => Decoded
+
+const DECODERS: { readonly [name in CommandName]: Decoder } = {
   OPTNEG: decodeOffer,
   MACRO: decodeMacros,
   CONNECT: decodeConnection,
-  HELO: (payload) => {
-    const strings = readStrings(payload)
-    if (strings?.length !== 1) return malformed('HELO', 'one string that ends in NUL')
-    return { kind: 'HELO', name: text(strings, 0) }
-  },
-  MAIL: (payload) => decodeAddress('MAIL', payload),
-  RCPT: (payload) => decodeAddress('RCPT', payload),
+  HELO: decodeHelo,
+  MAIL: (frame) => decodeAddress('MAIL', frame),
+  RCPT: (frame) => decodeAddress('RCPT', frame),
   DATA: () => ({ kind: 'DATA' }),
   HEADER: () => ({ kind: 'HEADER' }),
   EOH: () => ({ kind: 'EOH' }),
@@ -81,13 +82,10 @@ const DECODERS: { readonly [name in CommandName]: (payload: Buffer, maxMacros: n
 }
 
 /** The decoder for each first byte of a frame; `undefined` for a byte that is no command. */
-const BY_BYTE: ReadonlyArray<((payload: Buffer, maxMacros: number) => Decoded) | undefined> = Array.from(
-  { length: 256 },
-  (_, byte) => {
-    const name = commandName(byte)
-    return name && DECODERS[name]
-  },
-)
+const BY_BYTE: ReadonlyArray<Decoder | undefined> = Array.from({ length: 256 }, (_, byte) => {
+  const name = commandName(byte)
+  return name && DECODERS[name]
+})
 
 /** The command in `frame`, as `FrameReader` returns it: character, then payload. Reads `maxMacros` macros at most. */
 export function decodeCommand(frame: Buffer, maxMacros = MAX_STRINGS): Decoded {
@@ -95,7 +93,7 @@ export function decodeCommand(frame: Buffer, maxMacros = MAX_STRINGS): Decoded {
   if (byte === undefined) return { kind: 'malformed', reason: 'empty frame: expected a command character' }
   const decode = BY_BYTE[byte]
   if (!decode) return { kind: 'malformed', reason: `unknown command 0x${byte.toString(16).padStart(2, '0')}` }
-  return decode(frame.subarray(1), maxMacros)
+  return decode(frame, maxMacros)
 }
 
 /** The frame that an MTA sends for this command, its length included. */
@@ -140,51 +138,54 @@ export function cString(value: string): Buffer {
   return Buffer.concat([encodeText(value), Buffer.of(0)])
 }
 
-function decodeOffer(payload: Buffer): Decoded {
-  if (payload.length < OFFER_BYTES) return malformed('OPTNEG', `${OFFER_BYTES} bytes, got ${payload.length}`)
+function decodeOffer(frame: Buffer): Decoded {
+  const length = frame.length - PAYLOAD
+  if (length < OFFER_BYTES) return malformed('OPTNEG', `${OFFER_BYTES} bytes, got ${length}`)
   return {
     kind: 'OPTNEG',
     offer: {
-      version: payload.readUInt32BE(0),
-      actions: payload.readUInt32BE(4),
-      steps: payload.readUInt32BE(8),
+      version: frame.readUInt32BE(PAYLOAD),
+      actions: frame.readUInt32BE(PAYLOAD + 4),
+      steps: frame.readUInt32BE(PAYLOAD + 8),
     },
   }
 }
 
-function decodeMacros(payload: Buffer, maxMacros: number): Decoded {
-  const stage = commandName(payload[0])
+function decodeMacros(frame: Buffer, maxMacros: number): Decoded {
+  const stage = commandName(frame[PAYLOAD])
   if (!stage) return malformed('MACRO', 'the character of a command first')
   const macros: Array<readonly [string, string]> = []
-  for (let start = 1; start < payload.length; ) {
+  for (let start = PAYLOAD + 1; start < frame.length; ) {
     if (macros.length === maxMacros) return { kind: 'MACRO', stage, macros, isCut: true }
-    const nameEnd = payload.indexOf(0, start)
-    const end = nameEnd === -1 ? -1 : payload.indexOf(0, nameEnd + 1)
+    const nameEnd = frame.indexOf(0, start)
+    const end = nameEnd === -1 ? -1 : frame.indexOf(0, nameEnd + 1)
     if (end === -1) return malformed('MACRO', 'pairs of strings that end in NUL')
-    const name = withoutBraces(decodeText(payload.subarray(start, nameEnd)))
-    macros.push([name, decodeText(payload.subarray(nameEnd + 1, end))])
+    macros.push([withoutBraces(decodeText(frame, start, nameEnd)), decodeText(frame, nameEnd + 1, end)])
     start = end + 1
   }
   return { kind: 'MACRO', stage, macros }
 }
 
-function decodeConnection(payload: Buffer): Decoded {
-  const end = payload.indexOf(0)
+function decodeConnection(frame: Buffer): Decoded {
+  const end = frame.indexOf(0, PAYLOAD)
   if (end === -1) return malformed('CONNECT', 'a host name that ends in NUL')
-  const hostName = decodeText(payload.subarray(0, end))
-  const code = String.fromCharCode(payload[end + 1] ?? 0)
+  const hostName = decodeText(frame, PAYLOAD, end)
+  const code = String.fromCharCode(frame[end + 1] ?? 0)
   if (!isFamilyCode(code))
     return malformed('CONNECT', `an address family of 4, 6, L or U, got ${JSON.stringify(code)}`)
   const family = FAMILIES[code]
-  const rest = payload.subarray(end + 2)
   if (family === 'unknown') return { kind: 'CONNECT', connection: { hostName, family } }
-  if (rest.length < PORT_BYTES) return malformed('CONNECT', 'a port of two bytes after the address family')
-  const address = readStrings(rest.subarray(PORT_BYTES))
-  if (address?.length !== 1) return malformed('CONNECT', 'one address that ends in NUL')
-  return {
-    kind: 'CONNECT',
-    connection: { hostName, family, port: rest.readUInt16BE(0), address: text(address, 0) },
-  }
+  const portAt = end + 2
+  if (frame.length < portAt + PORT_BYTES)
+    return malformed('CONNECT', 'a port of two bytes after the address family')
+  const address = onlyString(frame, portAt + PORT_BYTES)
+  if (address === undefined) return malformed('CONNECT', 'one address that ends in NUL')
+  return { kind: 'CONNECT', connection: { hostName, family, port: frame.readUInt16BE(portAt), address } }
+}
+
+function decodeHelo(frame: Buffer): Decoded {
+  const name = onlyString(frame, PAYLOAD)
+  return name === undefined ? malformed('HELO', 'one string that ends in NUL') : { kind: 'HELO', name }
 }
 
 function encodeConnection({ hostName, family, port, address }: Connection): Buffer {
@@ -195,27 +196,29 @@ function encodeConnection({ hostName, family, port, address }: Connection): Buff
   return Buffer.concat([...start, portBytes, cString(address ?? '')])
 }
 
-function decodeAddress(kind: 'MAIL' | 'RCPT', payload: Buffer): Decoded {
-  const strings = readStrings(payload)
-  if (!strings || strings.length === 0) return malformed(kind, 'an address that ends in NUL')
-  return { kind, address: text(strings, 0), parameters: strings.slice(1).map(decodeText) }
+function decodeAddress(kind: 'MAIL' | 'RCPT', frame: Buffer): Decoded {
+  const strings = readStrings(frame, PAYLOAD)
+  const [address, ...parameters] = strings ?? []
+  if (address === undefined) return malformed(kind, 'an address that ends in NUL')
+  return { kind, address, parameters }
 }
 
-/** The NUL-terminated strings that fill `payload`; `undefined` when the last has no NUL or they are too many. */
-function readStrings(payload: Buffer): Buffer[] | undefined {
-  const strings: Buffer[] = []
-  for (let start = 0; start < payload.length; ) {
-    const end = payload.indexOf(0, start)
+/** The string that fills the frame from `start` on; `undefined` if that is not one string with its NUL. */
+function onlyString(frame: Buffer, start: number): string | undefined {
+  const end = frame.indexOf(0, start)
+  return end !== -1 && end === frame.length - 1 ? decodeText(frame, start, end) : undefined
+}
+
+/** The NUL-terminated strings from `from` on; `undefined` when the last has no NUL or they are too many. */
+function readStrings(frame: Buffer, from: number): string[] | undefined {
+  const strings: string[] = []
+  for (let start = from; start < frame.length; ) {
+    const end = frame.indexOf(0, start)
     if (end === -1 || strings.length === MAX_STRINGS) return undefined
-    strings.push(payload.subarray(start, end))
+    strings.push(decodeText(frame, start, end))
     start = end + 1
   }
   return strings
-}
-
-function text(strings: readonly Buffer[], index: number): string {
-  const bytes = strings[index]
-  return bytes === undefined ? '' : decodeText(bytes)
 }
 
 /** `{mail_addr}` → `mail_addr`; for smfi_getsymval, a one-letter name is the same with and without braces. */

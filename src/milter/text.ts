@@ -9,8 +9,10 @@ const ESCAPE = 0xdc00
 /** Any surrogate, paired or not; text without one has no escaped byte and is encoded as it is. */
 const SURROGATE = /[\ud800-\udfff]/
 
-/** The text for `bytes`; `encodeText` gives the same bytes back. */
-export function decodeText(bytes: Buffer): string {
+/** The text for the bytes from `start` up to `end`; `encodeText` gives the same bytes back. */
+export function decodeText(all: Buffer, start = 0, end = all.length): string {
+  if (isAscii(all, start, end)) return all.toString('latin1', start, end)
+  const bytes = all.subarray(start, end)
   if (isUtf8(bytes)) return bytes.toString('utf8')
   // UTF-16 is filled in directly: built letter by letter, a megabyte would hold up all connections for 100 ms.
   const units = Buffer.alloc(2 * bytes.length)
@@ -19,6 +21,12 @@ export function decodeText(bytes: Buffer): string {
     if (byte >= 0x80) units[2 * index + 1] = ESCAPE >> 8
   }
   return units.toString('utf16le')
+}
+
+/** A loop, as nearly all strings of an MTA are so short that a view of the bytes would cost more. */
+function isAscii(bytes: Buffer, start: number, end: number): boolean {
+  for (let index = start; index < end; index += 1) if ((bytes[index] ?? 0) >= 0x80) return false
+  return true
 }
 
 /** The bytes from which `decodeText` made `text`; lone surrogates that it never makes are written as U+FFFD. */
