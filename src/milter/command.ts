@@ -104,21 +104,16 @@ export function encodeCommand(command: Command): Buffer {
     case 'MACRO':
       return encodeFrame(
         'D',
-        Buffer.concat([
-          Buffer.from(commandCode(command.stage), 'latin1'),
-          ...command.macros.flatMap(([name, value]) => [cString(withBraces(name)), cString(value)]),
-        ]),
+        Buffer.from(commandCode(command.stage), 'latin1'),
+        ...command.macros.flatMap(([name, value]) => [cString(withBraces(name)), cString(value)]),
       )
     case 'CONNECT':
-      return encodeFrame('C', encodeConnection(command.connection))
+      return encodeFrame('C', ...encodeConnection(command.connection))
     case 'HELO':
       return encodeFrame('H', cString(command.name))
     case 'MAIL':
     case 'RCPT':
-      return encodeFrame(
-        commandCode(command.kind),
-        Buffer.concat([command.address, ...command.parameters].map(cString)),
-      )
+      return encodeFrame(commandCode(command.kind), ...[command.address, ...command.parameters].map(cString))
     default:
       return encodeFrame(commandCode(command.kind))
   }
@@ -127,9 +122,8 @@ export function encodeCommand(command: Command): Buffer {
 /** Unsigned 32-bit numbers in network order, as OPTNEG and lists of macros carry them. */
 export function words(...values: readonly number[]): Buffer {
   const bytes = Buffer.allocUnsafe(values.length * 4)
-  values.forEach((value, index) => {
-    bytes.writeUInt32BE(value, index * 4)
-  })
+  let end = 0
+  for (const value of values) end = bytes.writeUInt32BE(value, end)
   return bytes
 }
 
@@ -188,12 +182,12 @@ function decodeHelo(frame: Buffer): Decoded {
   return name === undefined ? malformed('HELO', 'one string that ends in NUL') : { kind: 'HELO', name }
 }
 
-function encodeConnection({ hostName, family, port, address }: Connection): Buffer {
+function encodeConnection({ hostName, family, port, address }: Connection): Buffer[] {
   const start = [cString(hostName), Buffer.from(FAMILY_CODES[family], 'latin1')]
-  if (family === 'unknown') return Buffer.concat(start)
+  if (family === 'unknown') return start
   const portBytes = Buffer.alloc(PORT_BYTES)
   portBytes.writeUInt16BE(port ?? 0)
-  return Buffer.concat([...start, portBytes, cString(address ?? '')])
+  return [...start, portBytes, cString(address ?? '')]
 }
 
 function decodeAddress(kind: 'MAIL' | 'RCPT', frame: Buffer): Decoded {

@@ -86,11 +86,13 @@ export class FrameReader {
   }
 }
 
-/** One frame as it is sent: length, then the character of the command or reply, then the payload. */
-export function encodeFrame(code: string, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const frame = Buffer.allocUnsafe(LENGTH_BYTES + 1 + payload.length)
-  frame.writeUInt32BE(1 + payload.length, 0)
-  frame.write(code, LENGTH_BYTES, 1, 'latin1')
-  payload.copy(frame, LENGTH_BYTES + 1)
+/** One frame as it is sent: length, then the character of the command or reply, then the parts of the payload. */
+export function encodeFrame(code: string, ...payload: readonly Buffer[]): Buffer {
+  let length = 1
+  for (const part of payload) length += part.length
+  const frame = Buffer.allocUnsafe(LENGTH_BYTES + length)
+  let end = frame.writeUInt32BE(length, 0)
+  end = frame.writeUInt8(code.charCodeAt(0), end)
+  for (const part of payload) end += part.copy(frame, end)
   return frame
 }

@@ -65,8 +65,8 @@ export function negotiate(offer: Offer, wants: Wants): Negotiation {
     steps: offer.steps & wantedSteps(wants),
   }
   const lists = agreement.actions & ACTIONS.SETSYMLIST ? macroLists(wants.macros) : NO_LISTS
-  const answer = Buffer.concat([words(agreement.version, agreement.actions, agreement.steps), lists])
-  return { kind: 'agreed', agreement, answer: encodeFrame('O', answer) }
+  const numbers = words(agreement.version, agreement.actions, agreement.steps)
+  return { kind: 'agreed', agreement, answer: encodeFrame('O', numbers, lists) }
 }
 
 function wantedSteps({ stages }: Wants): number {

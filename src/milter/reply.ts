@@ -47,8 +47,10 @@ export function encodeReply(reply: Reply): Buffer {
       return CONTINUE_FRAME
     case 'tempfail':
       return TEMPFAIL_FRAME
-    case 'smtp':
-      return encodeFrame(REPLIES.replyCode, cString(escapePercent(smtpLines(reply.reply).join('\r\n'))))
+    case 'smtp': {
+      const text = escapePercent(smtpLines(reply.reply).join('\r\n'))
+      return encodeFrame(REPLIES.replyCode, Buffer.from(`${text}\0`, 'latin1')) // the lines are ASCII
+    }
   }
 }
 
@@ -68,7 +70,7 @@ export type Header = readonly [name: string, value: string]
 
 /** The frame that adds a header after the message's own (SMFIR_ADDHEADER); the MTA allows it at end of message only. */
 export function encodeAddHeader([name, value]: Header): Buffer {
-  return encodeFrame(REPLIES.addHeader, Buffer.concat([cString(name), cString(value)]))
+  return encodeFrame(REPLIES.addHeader, cString(name), cString(value))
 }
 
 /** Both MTAs read the text as a format: a single `%` makes Sendmail reply a permanent 550, and Postfix drops it. */
