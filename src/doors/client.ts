@@ -27,12 +27,9 @@ export function clientOf(
 ): Client {
   const ip = address === undefined ? undefined : parseIp(address)
   const ipv4 = ip && ipv4Within(ip, nat64Prefixes)
-  const name = asHostName(confirmedName)
-  return {
-    address: ipv4 ?? ip,
-    ...(ipv4 ? { ipv6Form: ip } : {}),
-    name: name === undefined ? undefined : normalDomain(name),
-  }
+  const hostName = asHostName(confirmedName)
+  const name = hostName === undefined ? undefined : normalDomain(hostName)
+  return ipv4 ? { address: ipv4, ipv6Form: ip, name } : { address: ip, name }
 }
 
 /** The text if it can be a host name. */

@@ -154,7 +154,8 @@ export class Message {
   }
 
   #attempt(recipient: Address | undefined, { mta, queueId }: Circumstances): Attempt {
-    return { ...this.#origin, recipient, mta, queueId }
+    const { client, authenticated, certificate, sender } = this.#origin
+    return { client, authenticated, certificate, sender, recipient, mta, queueId }
   }
 
   #note(outcome: Outcome, startedAt: number): void {

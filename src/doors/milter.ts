@@ -113,7 +113,8 @@ class MilterDoor implements Handler {
   }
 
   helo(name: string): Reply {
-    this.#client = { ...this.#client, helo: asHostName(name) }
+    const { address, ipv6Form, name: confirmed } = this.#client
+    this.#client = { address, ipv6Form, name: confirmed, helo: asHostName(name) }
     return CONTINUE
   }
 
@@ -129,7 +130,7 @@ class MilterDoor implements Handler {
       this.#settings.nullSenderAt === 'data' && this.#hasDataStage && this.#isProbe(sender)
     this.#transaction = { isJudgedAtData, message, undecided: [] }
     if (this.#settings.judgeAt === 'rcpt' || isJudgedAtData) return CONTINUE
-    return replyOnce(message.judge(undefined, circumstancesOf(macros)))
+    return message.judge(undefined, circumstancesOf(macros)).then(replyOf)
   }
 
   rcpt(address: string, macros: Macros): Reply | Promise<Reply> {
@@ -137,7 +138,7 @@ class MilterDoor implements Handler {
     if (!transaction || this.#settings.judgeAt === 'mail') return CONTINUE
     const { isJudgedAtData, message, undecided } = transaction
     const recipient = readAddress(address)
-    if (!isJudgedAtData) return replyOnce(message.judge(recipient, circumstancesOf(macros)))
+    if (!isJudgedAtData) return message.judge(recipient, circumstancesOf(macros)).then(replyOf)
     message.prepare(recipient, circumstancesOf(macros))
     undecided.push(recipient)
     this.#held += RECIPIENT_OVERHEAD + FORMS_OF_ADDRESS * recipient.text.length
@@ -153,14 +154,14 @@ class MilterDoor implements Handler {
     if (!this.#transaction || this.#settings.judgeAt === 'mail') return CONTINUE
     const { message } = this.#transaction
     if (message.standingAnswer) return replyOf(message.standingAnswer)
-    return replyOnce(message.judge(readAddress(address), circumstancesOf(macros)))
+    return message.judge(readAddress(address), circumstancesOf(macros)).then(replyOf)
   }
 
   data(macros: Macros): Reply | Promise<Reply> {
     if (!this.#transaction?.isJudgedAtData) return CONTINUE
     const { message, undecided } = this.#transaction
     const recipients = this.#settings.judgeAt === 'mail' ? [undefined] : undecided
-    return replyOnce(message.judgeTogether(recipients, circumstancesOf(macros)))
+    return message.judgeTogether(recipients, circumstancesOf(macros)).then(replyOf)
   }
 
   endOfMessage(macros: Macros): MessageEnd {
@@ -185,10 +186,6 @@ function circumstancesOf(macros: Macros): Circumstances {
 
 function replyOf(answer: Answer): Reply {
   return answer.kind === 'pass' ? CONTINUE : { kind: 'smtp', reply: answer.reply }
-}
-
-async function replyOnce(answer: Promise<Answer>): Promise<Reply> {
-  return replyOf(await answer)
 }
 
 function wantsOf({ judgeAt, nullSenderAt, needsHelo, needsCertificate, header }: MilterSettings): Wants {
