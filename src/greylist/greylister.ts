@@ -110,7 +110,7 @@ export interface GreylisterStores {
 /** The findings on the client and the sender of one transaction, shared by all of its recipients. */
 export interface Inquiry {
   /** Absent until the first attempt needs them. */
-  findings?: Promise<Findings>
+  findings?: Findings | Promise<Findings>
   /** The caller sets it when its transaction is over, so that DNS is not asked any more. */
   isOver: boolean
 }
@@ -182,7 +182,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     return outcomeOf(question, judgement)
   }
 
-  function findingsOf({ client, sender }: Attempt, inquiry: Inquiry): Promise<Findings> {
+  function findingsOf({ client, sender }: Attempt, inquiry: Inquiry): Findings | Promise<Findings> {
     inquiry.findings ??= investigate(client, sender, () => !inquiry.isOver)
     return inquiry.findings
   }

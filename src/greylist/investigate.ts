@@ -29,16 +29,32 @@ export interface Findings {
   readonly exemption: Exemption | undefined
 }
 
-/** The findings. `isWanted` says whether the caller still waits; once it does not, DNS is not asked. Never rejects. */
-export type Investigate = (client: Client, sender: Address, isWanted: () => boolean) => Promise<Findings>
+/**
+ * The findings, at once if DNS need not be asked. `isWanted` says whether the caller still waits; once it does not, DNS
+ * is not asked. Never rejects.
+ */
+export type Investigate = (
+  client: Client,
+  sender: Address,
+  isWanted: () => boolean,
+) => Findings | Promise<Findings>
 
 export function createInvestigate(parts: InvestigateParts): Investigate {
   const { settings, identify, trusted, blocked } = parts
-  return async (client, sender, isWanted) => {
+  return (client, sender, isWanted) => {
     const { address } = client
     const asked = identify(client, sender, isWanted)
-    const listings = address && Promise.all([trusted?.(address), blocked?.(address)])
-    const [identity, [trustedBy, blockedBy] = []] = [await asked, await listings]
+    const listings = address && (trusted || blocked) && Promise.all([trusted?.(address), blocked?.(address)])
+    if (listings)
+      return Promise.all([asked, listings]).then(([identity, listed]) => findingsOf(identity, ...listed))
+    return asked instanceof Promise ? asked.then((identity) => findingsOf(identity)) : findingsOf(asked)
+  }
+
+  function findingsOf(
+    identity: Identity | undefined,
+    trustedBy?: DnsListing,
+    blockedBy?: DnsListing,
+  ): Findings {
     return { identity, exemption: identity && exemption(identity, trustedBy, blockedBy) }
   }
 

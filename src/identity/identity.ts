@@ -4,9 +4,8 @@
 
 import type { Address } from '../address.ts'
 import type { Client } from '../attempt.ts'
-import { formatNetwork, networkOf } from '../ip.ts'
+import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 import { readHostName } from './host.ts'
-import { organisationOf } from './organisation.ts'
 import { type SpfDns, type SpfIdentity, type SpfStanding, SpfStandings } from './spf/standing.ts'
 
 export interface IdentitySettings {
@@ -42,31 +41,38 @@ export interface Identity {
 }
 
 /**
- * The identity, or `undefined` for a client without address. `isWanted` says whether the caller still waits. Takes
- * DNS_TIMEOUT at most, and never rejects.
+ * The identity, at once if DNS need not be asked, or `undefined` for a client without address. `isWanted` says whether
+ * the caller still waits. Takes DNS_TIMEOUT at most, and never rejects.
  */
 export type Identify = (
   client: Client,
   sender: Address,
   isWanted: () => boolean,
-) => Promise<Identity | undefined>
+) => Identity | undefined | Promise<Identity | undefined>
 
 const SPF_UNASKED: SpfIdentity = { standing: 'unasked', carriers: [] }
 
 /** The function that identifies clients. `now` is a monotonic clock in milliseconds, performance.now() by default. */
 export function createIdentify(settings: IdentitySettings, dns: SpfDns, now?: () => number): Identify {
   const standings = new SpfStandings(dns, now)
-  return async (client, sender, isWanted) => {
-    const { address, name, helo } = client
+  return ({ address, name = '', helo }, sender, isWanted) => {
     if (!address) return undefined
+    const spf = settings.asksSpf ? standings.of(address, sender, helo, isWanted) : SPF_UNASKED
+    return spf instanceof Promise
+      ? spf.then((found) => identityOf(address, name, found))
+      : identityOf(address, name, spf)
+  }
+
+  function identityOf(address: IpAddress, name: string, spf: SpfIdentity): Identity {
     const prefix = address.kind === 'ipv4' ? settings.ipv4Prefix : settings.ipv6Prefix
     const network = `network:${formatNetwork(networkOf(address, prefix))}`
-    const spf = settings.asksSpf ? await standings.of(address, sender, helo, isWanted) : SPF_UNASKED
-    const spfDomain = spf.standing === 'pass' ? spf.domain : undefined
-    const { isTelling, isMail, domain } = readHostName(name ?? '', address)
+    const isVouched = spf.standing === 'pass'
+    const spfDomain = isVouched ? spf.domain : undefined
+    const { isTelling, isMail, domain } = readHostName(name, address)
     const host = isTelling && domain !== undefined ? { domain, isMail } : undefined
     const names: string[] = []
-    if (settings.spfDomain && spfDomain !== undefined) names.push(`spf:${organisationOf(spfDomain)}`)
+    if (settings.spfDomain && isVouched && spf.organisation !== undefined)
+      names.push(`spf:${spf.organisation}`)
     if (settings.hostDomain && host) names.push(`host:${host.domain}`)
     names.push(network)
     const carriers = settings.spfDomain ? spf.carriers : []

@@ -109,7 +109,7 @@ async function measure(
   clock.now = 0
 
   if (!asksAnew) {
-    await atOnce(mix, ({ attempt }) => investigate(attempt.client, attempt.sender, () => true))
+    await atOnce(mix, async ({ attempt }) => investigate(attempt.client, attempt.sender, () => true))
     return timed(name, mix, judge, verdicts)
   }
   const dns = newDns(server)

@@ -39,7 +39,12 @@ function open(t: TestContext, settings: Partial<IdentitySettings> = {}, servers 
   const dns = new Dns({ servers }, { onSilent() {}, onAnswering() {} })
   t.after(() => dns.close())
   const identify = createIdentify({ ...SETTINGS, ...settings }, dns)
-  return (sender: string, address: string, name?: string, helo?: string): Promise<Identity | undefined> =>
+  return async (
+    sender: string,
+    address: string,
+    name?: string,
+    helo?: string,
+  ): Promise<Identity | undefined> =>
     identify({ address: parseIp(address), name, helo }, parseAddress(sender), () => true)
 }
 

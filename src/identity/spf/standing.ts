@@ -28,6 +28,8 @@ export interface SpfIdentity {
   readonly standing: SpfStanding
   /** The domain that was evaluated: the sender's, or HELO's for the null sender; absent if there is none. */
   readonly domain?: string
+  /** The registrable domain of `domain`; absent if nothing was evaluated. */
+  readonly organisation?: string
   /** The registrable domains of others whose records the domain includes, and which pass the client by themselves. */
   readonly carriers: readonly string[]
 }
@@ -49,13 +51,14 @@ const UNKNOWN: SpfIdentity = { standing: 'unknown', carriers: NO_CARRIERS }
 const MAX_STATES = 16
 const DAY = 86_400_000
 
-interface Finding {
-  readonly standing: SpfStanding
-  readonly carriers: readonly string[]
+interface Cached {
+  readonly found: SpfIdentity
+  readonly expiresAt: number
 }
 
-interface Cached extends Finding {
-  readonly expiresAt: number
+/** Asks on behalf of a client about the domain of an organisation. */
+interface SpfAsker extends Asker {
+  readonly organisation: string
 }
 
 /** What standings need of DNS. The `expiresAt` of its answers is by the clock of the standings. */
@@ -82,42 +85,45 @@ export class SpfStandings {
   }
 
   /**
-   * The standing of a client. Takes DNS_TIMEOUT at most, and never rejects. `isWanted` says whether the caller still
-   * waits; once it does not, DNS is not asked.
+   * The standing of a client, at once if it is cached. Takes DNS_TIMEOUT at most, and never rejects. `isWanted` says
+   * whether the caller still waits; once it does not, DNS is not asked.
    */
-  async of(
+  of(
     client: IpAddress,
     sender: Address,
     helo: string | undefined,
     isWanted: () => boolean,
-  ): Promise<SpfIdentity> {
+  ): SpfIdentity | Promise<SpfIdentity> {
     // The null sender is judged by HELO (RFC 7208 section 2.4), in which a client may write even a text with a space,
     // which could be another question's key in the cache.
-    const heloDomain = normalDomain(helo ?? '')
-    const domain = sender.text === '' ? heloDomain : sender.domain
+    const domain = sender.text === '' ? normalDomain(helo ?? '') : sender.domain
     if (!isHostName(domain)) return UNKNOWN
     const cached = this.#cached(`${domain} ${client.text}`) ?? this.#cached(domain)
-    if (cached) return { ...cached, domain }
+    if (cached) return cached
+    const local = sender.text === '' || sender.local === '' ? 'postmaster' : sender.local
+    return this.#ask({ client, domain, local, helo: normalDomain(helo ?? '') }, isWanted)
+  }
+
+  #cached(key: string): SpfIdentity | undefined {
+    const cached = this.#cache.get(key)
+    return cached && cached.expiresAt > this.#now() ? cached.found : undefined
+  }
+
+  async #ask(question: SpfQuestion, isWanted: () => boolean): Promise<SpfIdentity> {
+    const { client, domain } = question
     const network = customerNetwork(client)
     if (!this.#evaluations.take([network])) return { ...UNKNOWN, domain }
     const organisation = organisationOf(domain)
-    const asker: Asker = { purpose: 'spf', network, organisation, extraQuestions: 0 }
-    const local = sender.text === '' || sender.local === '' ? 'postmaster' : sender.local
-    const evaluation = this.#evaluate({ client, domain, local, helo: heloDomain }, asker, isWanted).finally(
-      () => this.#evaluations.giveBack([network]),
+    const asker: SpfAsker = { purpose: 'spf', network, organisation, extraQuestions: 0 }
+    const evaluation = this.#evaluate(question, asker, isWanted).finally(() =>
+      this.#evaluations.giveBack([network]),
     )
     // The subject has the network, too, as a client can choose names, as in HELO, that make the record slow for itself.
-    const finding = await this.#dns.withTimeout(`spf ${network} ${organisation}`, evaluation)
-    return { ...(finding ?? UNKNOWN), domain }
+    const found = await this.#dns.withTimeout(`spf ${network} ${organisation}`, evaluation)
+    return found ?? { ...UNKNOWN, domain }
   }
 
-  #cached(key: string): Finding | undefined {
-    const cached = this.#cache.get(key)
-    if (!cached || cached.expiresAt <= this.#now()) return undefined
-    return { standing: cached.standing, carriers: cached.carriers }
-  }
-
-  async #evaluate(question: SpfQuestion, asker: Asker, isWanted: () => boolean): Promise<Finding> {
+  async #evaluate(question: SpfQuestion, asker: SpfAsker, isWanted: () => boolean): Promise<SpfIdentity> {
     const lookups = new Lookups((name, type, isFirst) => this.#dns.ask(name, type, asker, isFirst), isWanted)
     const answer = await checkHost(
       question,
@@ -128,11 +134,12 @@ export class SpfStandings {
     const standing = standingOf(answer.result, this.#isSteady(question, answer.voucher))
     const carriers = standing === 'pass' ? carriersOf(domain, answer.includes) : NO_CARRIERS
     if (standing === 'pass') this.#dns.refund(asker)
+    const found = { standing, carriers, domain, organisation: asker.organisation }
     if (standing !== 'unknown' && answer.isForAllSenders) {
       const key = standing === 'none' ? domain : `${domain} ${client.text}`
-      this.#cache.set(key, { standing, carriers, expiresAt: lookups.expiresAt })
+      this.#cache.set(key, { found, expiresAt: lookups.expiresAt })
     }
-    return { standing, carriers }
+    return found
   }
 
   /** Whether there is a voucher from a domain that does not vouch for ever new clients. */
