@@ -301,15 +301,20 @@ function spellsAddress(text: string, address: IpAddress): boolean {
 /** Whether a text has all four octets, or two neighbouring ones, in either order, decimal or hexadecimal. */
 function spellsIpv4(text: string, bytes: readonly number[]): boolean {
   if (hasNeighbours(text, bytes)) return true
-  const compact = EIGHT_DIGITS.test(text) ? text.replace(/[^a-z0-9]+/g, '') : ''
+  if (!EIGHT_DIGITS.test(text) && !FOUR_DIGITS.test(text)) return false
+  const compact = text.replace(/[^a-z0-9]+/g, '')
   return hasHex(text, compact, hexOf(bytes)) || hasHex(text, compact, hexOf(bytes.toReversed()))
 }
 
-/** Eight places that may hold hexadecimal digits: none is a letter beyond f. */
+/** Fast path: eight places that may hold hexadecimal digits, as none is a letter beyond f. */
 const EIGHT_DIGITS = /[^g-z]{8}/
+/** Fast path: four hexadecimal digits that stand alone. */
+const FOUR_DIGITS = /(?<![a-z0-9])[0-9a-f]{4}(?![a-z0-9])/
 
 function hexOf(bytes: readonly number[]): string {
-  return bytes.reduce((hex, byte) => `${hex}${byte < 16 ? '0' : ''}${byte.toString(16)}`, '')
+  let hex = ''
+  for (const byte of bytes) hex += byte < 16 ? `0${byte.toString(16)}` : byte.toString(16)
+  return hex
 }
 
 /** Eight hexadecimal digits in any place (p578adb1c), or four that stand alone, are no coincidence. */
@@ -329,12 +334,14 @@ function hasWord(text: string, half: string): boolean {
 const NUMBERS = /\d+(?:(?:[^a-z0-9]+|x)\d+)+|\d{6,}/g
 
 function hasNeighbours(text: string, bytes: readonly number[]): boolean {
+  const runs = text.match(NUMBERS)
+  if (!runs) return false
   const isPair = (one: number | undefined, other: number) =>
     bytes.some((byte, index) => {
       const next = bytes[index + 1]
       return (byte === one && next === other) || (byte === other && next === one)
     })
-  return (text.match(NUMBERS) ?? []).some((run) => {
+  return runs.some((run) => {
     const numbers = (run.match(/\d+/g) ?? []).flatMap(octets)
     return numbers.some((number, index) => index > 0 && isPair(numbers[index - 1], number))
   })
@@ -353,7 +360,9 @@ const MIN_GROUPS_TEXT = 8
 
 /** Whether a text has sixteen digits of the address, or four neighbouring groups, in either order. */
 function spellsIpv6(text: string, address: IpAddress): boolean {
-  const digits = address.bytes.map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  // Each of the ways to spell one takes eight digits and hyphens.
+  if (!EIGHT_DIGITS.test(text)) return false
+  const digits = hexOf(address.bytes)
   const compact = text.replace(/[^a-z0-9]+/g, '')
   for (const order of [digits, [...digits].reverse().join('')]) {
     if (compact.includes(order.slice(0, 16)) || compact.includes(order.slice(16))) return true
