@@ -84,12 +84,14 @@ export function crowdTimes({ delay, retryWindow, lifetime }: Times): Times {
  * `host:example.org+network:198.51.100.0/24`, `host:example.org`, `network:198.51.100.0/24`.
  */
 export function provableNames(attempt: Attempt, identity: Identity): string[] {
-  return identity.names.flatMap((name) => {
-    if (!name.startsWith('host:')) return [name]
-    const proven = provenBy(name, attempt, identity)
+  const names: string[] = []
+  for (const name of identity.names) {
+    const isHost = name.startsWith('host:')
+    if (isHost) names.push(provenBy(name, attempt, identity))
     // A host speaks for its whole domain only if it handles mail.
-    return identity.host?.isMail ? [proven, name] : [proven]
-  })
+    if (!isHost || identity.host?.isMail) names.push(name)
+  }
+  return names
 }
 
 /** What the names of a client have shown. */
