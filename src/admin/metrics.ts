@@ -4,6 +4,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { type Outcome, VERDICTS } from '../outcome.ts'
 import { OPERATION_RESULTS, OPERATIONS } from '../store/guard.ts'
+import type { KeyCounts } from '../store/store.ts'
 
 /** Seconds, from an in-memory decision to the longest that a decision may take. */
 const DECISION_BUCKETS = [
@@ -209,6 +210,26 @@ export class Metrics {
       collect() {
         this.reset()
         this.inc(current()?.refused ?? 0)
+      },
+    })
+  }
+
+  /**
+   * Adds the number of keys in the store by kind, which `current` gives at each scrape: `undefined` while it is unknown,
+   * and no series then. `words` has the label's value for each kind of key; all others are counted as `other`.
+   */
+  storeEntries(words: Readonly<Record<string, string>>, current: () => Promise<KeyCounts | undefined>): void {
+    new Gauge({
+      name: 'greymx_store_entries',
+      help: 'Keys in the store by kind, as counted within the last minutes; of Redis an estimate by a sample',
+      labelNames: ['kind'],
+      registers: this.#registers,
+      async collect() {
+        const counts = await current()
+        this.reset()
+        if (!counts) return
+        for (const word of [...Object.values(words), 'other']) this.set({ kind: word }, 0)
+        for (const [kind, keys] of counts) this.inc({ kind: words[kind] ?? 'other' }, keys)
       },
     })
   }

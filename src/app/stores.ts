@@ -7,7 +7,9 @@ import type { LocalFigures, Metrics } from '../admin/metrics.ts'
 import type { Change } from '../change.ts'
 import type { Config } from '../config/schema.ts'
 import { DECISION_TIMEOUT } from '../greylist/deadline.ts'
+import { KEY_KINDS } from '../greylist/keys.ts'
 import type { Log } from '../log/log.ts'
+import { Census } from '../store/census.ts'
 import { GuardedStore, type StoreState } from '../store/guard.ts'
 import { FailoverStore, type FailoverWatch } from '../store/local/failover.ts'
 import type { LocalStore } from '../store/local/local.ts'
@@ -56,6 +58,7 @@ export class Stores {
     this.#failover = this.#join(local)
     shared.begin()
     metrics.localStore(() => this.localFigures)
+    metrics.storeEntries(KEY_KINDS, () => this.#shared.census.counts())
   }
 
   /** The store by which attempts are judged: the shared one, with the local one or the overflow beside it. */
@@ -107,7 +110,7 @@ export class Stores {
       let shared = this.#shared
       if (!isDeepStrictEqual(next.store, this.#config.store)) {
         shared = await openShared(next, this.#log, this.#metrics, reports)
-        opened.push(() => shared.guarded.close())
+        opened.push(() => shared.close())
         const { up, problem } = shared.guarded.state
         if (!up) throw new Error(`Cannot use store ${formatStoreSpec(next.store)}: ${problem}`)
       }
@@ -130,7 +133,7 @@ export class Stores {
   async close(): Promise<void> {
     await Promise.all([...this.#retiring.keys()].map((timer) => this.#end(timer)))
     await this.#failover.close()
-    await this.#shared.guarded.close()
+    await this.#shared.close()
     await this.local?.close()
   }
 
@@ -149,7 +152,7 @@ export class Stores {
     if (shared !== lastShared) {
       lastShared.end()
       shared.begin()
-      this.#retire(() => lastShared.guarded.close())
+      this.#retire(() => lastShared.close())
     }
     if (local !== lastLocal) this.#retire(async () => lastLocal?.close())
   }
@@ -208,8 +211,11 @@ class Reports {
 /** A shared store. Its state is logged and counted between `begin` and `end` only. */
 interface SharedStore {
   readonly guarded: GuardedStore
+  /** Counts keys past the circuit breaker: no mail depends on them. */
+  readonly census: Census
   begin(): void
   end(): void
+  close(): Promise<void>
 }
 
 async function openShared(
@@ -265,8 +271,10 @@ async function openShared(
     },
   })
   await guarded.check().catch(() => undefined) // a failure shows in `state`, and mail flows while it is retried
+  const census = new Census(store, () => performance.now())
   return {
     guarded,
+    census,
     begin() {
       isInUse = true
       if (guarded.state.up) up()
@@ -276,6 +284,10 @@ async function openShared(
     },
     end() {
       isInUse = false
+    },
+    close() {
+      census.close()
+      return guarded.close()
     },
   }
 }

@@ -7,6 +7,28 @@ import { hash } from 'node:crypto'
 import type { Address } from '../address.ts'
 import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 
+/** The word for each kind of key, which begins with its letter, in metrics. */
+export const KEY_KINDS: Readonly<Record<string, string>> = {
+  t: 'triplet',
+  f: 'first',
+  o: 'tally',
+  w: 'listed',
+  p: 'passes',
+  s: 'pass-spacing',
+  m: 'witness',
+  c: 'witness-count',
+  e: 'witness-enough',
+  a: 'slot',
+  b: 'slot-holder',
+  k: 'credit',
+  x: 'expected',
+  y: 'reply',
+  z: 'replies',
+  d: 'deferrals',
+  g: 'deferral-spacing',
+  n: 'network-deferrals',
+}
+
 /** Longest key, in UTF-16 units of 3 bytes of UTF-8 at most; LMDB takes 1978 bytes. */
 const MAX_KEY = 600
 

@@ -1,13 +1,17 @@
 // A store in the memory of this process, for tests and for trying greymx out. Nothing outlives the process.
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ageEntry, encodeCount, encodeEntry, type StoredEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import { type Learnt, mergeEntry } from './merge.ts'
-import type { UnguardedStore } from './store.ts'
+import { type CountedStore, type KeyCounts, kindOf, type UnguardedStore } from './store.ts'
 
 /** Every 64 writes, 256 entries are checked for expiry, so that n entries take n/4 writes. */
 const SWEEP_EVERY = 64
 const SWEEP_BATCH = 256
+
+/** Number of keys that are counted by kind before the event loop goes round. */
+const COUNT_BATCH = 2000
 
 interface Kept {
   readonly value: StoredEntry | number
@@ -15,7 +19,7 @@ interface Kept {
 }
 
 /** Entries and counts in a map, swept a little with each 64th write. */
-export class MemoryStore implements UnguardedStore {
+export class MemoryStore implements UnguardedStore, CountedStore {
   readonly #now: () => number
   readonly #kept = new Map<string, Kept>()
   #writes = 0
@@ -85,6 +89,18 @@ export class MemoryStore implements UnguardedStore {
     for (const [key, { value, expiresAt }] of this.#kept) {
       if (expiresAt > now) yield [key, typeof value === 'number' ? encodeCount(value) : encodeEntry(value)]
     }
+  }
+
+  async countKeys(signal: AbortSignal): Promise<KeyCounts> {
+    const counts = new Map<string, number>()
+    let counted = 0
+    for (const key of this.#kept.keys()) {
+      const kind = kindOf(key)
+      counts.set(kind, (counts.get(kind) ?? 0) + 1)
+      counted += 1
+      if (counted % COUNT_BATCH === 0) await nextTurn(undefined, { signal })
+    }
+    return counts
   }
 
   async check(): Promise<void> {}

@@ -10,7 +10,7 @@ import { MemoryStore } from './memory.ts'
 import type { RedisEvents } from './redis/redis.ts'
 import type { RedisSettings } from './redis/settings.ts'
 import { formatRedisUrl, parseRedisUrl, REDIS_FORMS } from './redis/url.ts'
-import type { UnguardedStore } from './store.ts'
+import type { CountedStore, UnguardedStore } from './store.ts'
 
 /** What the setting `store` names. */
 export type StoreSpec =
@@ -65,7 +65,10 @@ export function formatStoreSpec(spec: StoreSpec): string {
  * The open store. When Redis cannot be reached or the disk is full, it resolves all the same, and the store goes on
  * trying to connect.
  */
-export async function openStore(spec: StoreSpec, events: StoreEvents): Promise<UnguardedStore> {
+export async function openStore(
+  spec: StoreSpec,
+  events: StoreEvents,
+): Promise<UnguardedStore & CountedStore> {
   switch (spec.kind) {
     case 'memory':
       return new MemoryStore(() => performance.now())

@@ -113,3 +113,21 @@ export interface UnguardedStore extends SharedStore {
   /** Calls `watch` from now on, in place of an earlier one. Whether the store is connected by now, `check` tells. */
   watch(watch: ConnectionWatch): void
 }
+
+/** Number of keys by kind (`kindOf`). */
+export type KeyCounts = ReadonlyMap<string, number>
+
+/** The kind of a key: the letters before its first colon, or `other`. */
+export function kindOf(key: string): string {
+  return /^[a-z]+(?=:)/.exec(key)?.[0] ?? 'other'
+}
+
+/** A store whose keys can be counted while it serves mail. */
+export interface CountedStore {
+  /**
+   * About how many keys of each kind there are, with expired ones that are not swept yet. Takes its time, so that mail
+   * does not wait. Resolves with `undefined` when the operator lets greymx have no look at the keys; rejects when the
+   * store cannot be read, and may do so once `signal` is aborted.
+   */
+  countKeys(signal: AbortSignal): Promise<KeyCounts | undefined>
+}

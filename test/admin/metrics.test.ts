@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
+import { KEY_KINDS } from '../../src/greylist/keys.ts'
 import { VERDICTS } from '../../src/outcome.ts'
 import { startDns } from '../support/dns.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
@@ -55,6 +56,7 @@ test('every verdict, reason, operation and result has its series at 0 from the s
     ...['found', 'none', 'failed', 'unanswered', 'not-asked'].map(
       (result) => `greymx_dns_questions_total{result="${result}"}`,
     ),
+    ...[...Object.values(KEY_KINDS), 'other'].map((kind) => `greymx_store_entries{kind="${kind}"}`),
     'greymx_protocol_errors_total{kind="malformed"}',
     'greymx_protocol_errors_total{kind="idle"}',
     'greymx_dns_seconds_count',
@@ -86,4 +88,20 @@ test('a reload and DNS show in the metrics', async (t) => {
   greymx.signal('SIGHUP')
   await waitFor('the refusal', async () => sampleIn(await metricsOf(greymx), `${name}ful`) === 0)
   assert.equal(sampleIn(await metricsOf(greymx), `${name}_timestamp_seconds`), since)
+})
+
+test('entries are counted by kind, in memory and in LMDB', async (t) => {
+  for (const store of ['memory:', `lmdb:${await scratch(t)}/state`]) {
+    const dir = await scratch(t)
+    const greymx = await startGreymx({ dir, settings: `store: "${store}"` })
+    const client = await milterSession(greymx)
+    for (let count = 0; count < 3; count += 1) await ask(client, `s${count}@a.test`)
+    client.quit()
+    const first = await waitFor('the figures', async () => {
+      const metrics = await metricsOf(greymx)
+      return sampleIn(metrics, 'greymx_store_entries{kind="triplet"}') === undefined ? undefined : metrics
+    })
+    const count = (kind: string) => sampleIn(first, `greymx_store_entries{kind="${kind}"}`)
+    assert.deepEqual([count('triplet'), count('tally'), count('listed'), count('other')], [3, 1, 0, 0], store)
+  }
 })

@@ -8,6 +8,7 @@ import {
   creditKey,
   expectKey,
   hostsInNetwork,
+  KEY_KINDS,
   loopKey,
   loopNetworkKey,
   repliesKey,
@@ -28,7 +29,7 @@ function slotsOf(text: string, slot: number) {
   return slotKeys(parseIp(text) ?? assert.fail(text), slot)
 }
 
-test('each kind of key begins with a letter of its own', () => {
+test('each kind of key begins with a letter of its own, and has a word for metrics', () => {
   const kinds: Record<string, readonly string[]> = {
     triplet: [tripletKey(name, sender.normal, recipient), tripletKey(name, '', undefined)],
     first: [loopKey('first', sender.normal, recipient)],
@@ -63,6 +64,8 @@ test('each kind of key begins with a letter of its own', () => {
     }
   }
   assert.equal(letters.size, Object.keys(kinds).length)
+  assert.deepEqual(Object.keys(KEY_KINDS).sort(), [...letters.keys()].sort())
+  assert.equal(new Set(Object.values(KEY_KINDS)).size, letters.size)
 })
 
 test('an IPv4 address has slots of its own, and so have the addresses of one /56 together', () => {

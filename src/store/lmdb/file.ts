@@ -27,6 +27,7 @@ import {
 import type { Entry } from '../entry.ts'
 import type { Text } from '../local/journal.ts'
 import { type Learnt, mergeEntry } from '../merge.ts'
+import { kindOf } from '../store.ts'
 import { LOCK_FILE } from './aside.ts'
 
 const { open } = require('lmdb') as typeof import('lmdb')
@@ -44,6 +45,7 @@ export type Operation =
   | readonly ['forget', key: string]
   | readonly ['merge', key: string, learnt: Learnt]
   | readonly ['check']
+  | readonly ['tally', from: string]
   | readonly ['load', after: string, limit: number]
   | readonly ['put', key: string, text: string]
   | readonly ['remove', key: string]
@@ -51,7 +53,10 @@ export type Operation =
 /** The result of an operation; `isUnreadable` when only this entry cannot be read and the store works. */
 export type Answer = { readonly value: Value } | { readonly error: string; readonly isUnreadable: boolean }
 
-type Value = Found[] | Text[] | number[] | boolean | number
+type Value = Found[] | Text[] | number[] | boolean | number | Tally | null
+
+/** Number of keys of one kind that follow each other, and the key from which to go on. */
+export type Tally = readonly [kind: string, keys: number, next: string]
 
 /** An entry, or `null` where there is none (answers travel as JSON, which has no `undefined`). */
 export type Found = Entry | null
@@ -79,6 +84,9 @@ const SWEEP_BATCH = 256
 
 /** Only greymx's user may read the environment, as it holds mail addresses. */
 const DIRECTORY_MODE = 0o700
+
+/** Number of keys that are counted in one operation, which takes LMDB about a millisecond. */
+const TALLY_BATCH = 5000
 
 const VERSION_KEY = 'version'
 const STATE_VERSION = 1
@@ -261,6 +269,8 @@ export class LmdbFile {
         void this.#database.put(CHECK_KEY, String(now))
         void this.#database.remove(CHECK_KEY)
         return true
+      case 'tally':
+        return this.#tally(operation[1])
       case 'load':
         return this.#load(operation[1], operation[2])
       case 'put':
@@ -286,6 +296,18 @@ export class LmdbFile {
   #find(key: string, now: number): Found {
     const found = this.#alive(key, now)
     return found ? ageEntry(decodeEntry(key, found.text), found.expiresAt - now) : null
+  }
+
+  /** Counts keys of the kind of the first one at or after `from`, without reading them; `null` when there is none. */
+  #tally(from: string): Tally | null {
+    const [first] = this.#database.getKeys({ start: from, limit: 1 })
+    if (first === undefined) return null
+    const kind = kindOf(first)
+    if (!first.startsWith(`${kind}:`)) return [kind, first === VERSION_KEY ? 0 : 1, `${first} `]
+    const range = { start: first, end: `${kind};` } // ; follows : in ASCII
+    const [next] = this.#database.getKeys({ ...range, offset: TALLY_BATCH, limit: 1 })
+    if (next !== undefined) return [kind, TALLY_BATCH, next]
+    return [kind, this.#database.getKeysCount(range), range.end]
   }
 
   #load(after: string, limit: number): Text[] {
@@ -393,7 +415,7 @@ function makeDirectory(directory: string): void {
 }
 
 function isWrite([name]: Operation): boolean {
-  return name !== 'find' && name !== 'counts' && name !== 'load'
+  return name !== 'find' && name !== 'counts' && name !== 'tally' && name !== 'load'
 }
 
 /** Why greymx cannot use an environment of its own with this `version`; `undefined` when it can. */

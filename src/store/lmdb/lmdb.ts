@@ -2,12 +2,16 @@
 // local store, which is in such an environment as well. An answer leaves only after its write is on the way to disk, so
 // that a killed process forgets no pass. client.ts runs the process that has the environment open.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Entry } from '../entry.ts'
 import type { Journal, Text } from '../local/journal.ts'
 import type { Learnt } from '../merge.ts'
-import type { ConnectionWatch, UnguardedStore } from '../store.ts'
+import type { ConnectionWatch, CountedStore, KeyCounts, UnguardedStore } from '../store.ts'
 import { LmdbClient, type LmdbEvents } from './client.ts'
-import type { Found } from './file.ts'
+import type { Found, Tally } from './file.ts'
+
+/** Time between two operations that count keys, in milliseconds, so that mail comes first. */
+const TALLY_PAUSE = 5
 
 /**
  * The open store in `directory`. `now` returns milliseconds since the epoch. Rejects, naming the directory, when the
@@ -31,7 +35,7 @@ export async function openLmdbJournal(directory: string, events: LmdbEvents): Pr
 }
 
 /** A store whose operations reject while the environment is not open. */
-export class LmdbStore implements UnguardedStore {
+export class LmdbStore implements UnguardedStore, CountedStore {
   readonly #client: LmdbClient
 
   constructor(client: LmdbClient) {
@@ -70,6 +74,17 @@ export class LmdbStore implements UnguardedStore {
 
   async merge(key: string, learnt: Learnt): Promise<void> {
     await this.#client.ask(['merge', key, learnt])
+  }
+
+  async countKeys(signal: AbortSignal): Promise<KeyCounts> {
+    const counts = new Map<string, number>()
+    for (let from = ''; ; await sleep(TALLY_PAUSE, undefined, { ref: false, signal })) {
+      const tally = (await this.#client.ask(['tally', from])) as Tally | null
+      if (!tally) return counts
+      const [kind, keys, next] = tally
+      counts.set(kind, (counts.get(kind) ?? 0) + keys)
+      from = next
+    }
   }
 
   /** Writes, as a read would succeed on a full disk as well. */

@@ -21,7 +21,14 @@ import {
 } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
-import { type ConnectionWatch, StoreUnusable, UNWATCHED, type UnguardedStore } from '../store.ts'
+import {
+  type ConnectionWatch,
+  type CountedStore,
+  type KeyCounts,
+  StoreUnusable,
+  UNWATCHED,
+  type UnguardedStore,
+} from '../store.ts'
 import {
   createRedisClient,
   nodeOf,
@@ -36,6 +43,7 @@ import { type CommandName, type Reading, RedisCommands } from './commands.ts'
 import { passwordsOf } from './login.ts'
 import { mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
 import { ExplainedProblem, explainProblem, isFromReplica } from './problem.ts'
+import { countRedisKeys } from './sample.ts'
 import { type RedisSettings, retryDelay } from './settings.ts'
 
 /** Callbacks for what a check finds. */
@@ -77,7 +85,7 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
  * nothing by itself. It reconnects by itself after a lost connection, and when a replica has refused a write, as another
  * server is the master then or will be soon.
  */
-export class RedisStore implements UnguardedStore {
+export class RedisStore implements UnguardedStore, CountedStore {
   readonly #client: RedisClient
   readonly #commands: RedisCommands
   /** The node of a Cluster that has a key; absent in no Cluster. */
@@ -237,6 +245,10 @@ export class RedisStore implements UnguardedStore {
     }
     if (part === '') this.#lastError = undefined
     this.#reconnects = 0
+  }
+
+  countKeys(signal: AbortSignal): Promise<KeyCounts | undefined> {
+    return countRedisKeys(this.#settings, signal)
   }
 
   async close(): Promise<void> {

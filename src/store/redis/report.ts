@@ -2,15 +2,12 @@
 // kind, and days until it is full. It reads a sample of the keys and changes nothing.
 
 import { ttlOf } from '../encoding.ts'
-import { createRedisClient, type RedisClient, serversOf, untilConnected } from './client.ts'
 import type { Redis } from './ioredis.ts'
-import { explainProblem } from './problem.ts'
-import { REPLY_TIMEOUT, type RedisSettings } from './settings.ts'
+import { kindOfName, type Pace, sampleOf, totals, withServers } from './sample.ts'
+import type { RedisSettings } from './settings.ts'
 
-/** Keys that are looked at of each server; the others are taken to be like them. */
-const SAMPLE = 20_000
-/** Keys that Redis is asked to look at in one step, so that no other client waits for long. */
-const SCAN_COUNT = 1000
+/** The operator waits for the report, and no other client of Redis for long. */
+const PACE: Pace = { sample: 20_000, step: 1000, pause: 0 }
 
 const DAY = 86_400_000
 
@@ -31,61 +28,34 @@ export interface RedisReport {
 }
 
 /** The report. Rejects with why Redis cannot be asked, such as a right that is missing. */
-export async function reportOnRedis(settings: RedisSettings): Promise<RedisReport> {
-  const client = createRedisClient(settings, () => REPLY_TIMEOUT)
-  const secrets = [settings.login.password, settings.sentinelLogin.password]
-  let lastError: unknown
-  client.on('error', (error) => {
-    lastError = error
-  })
-  client.on('node error', (error) => {
-    lastError = error
-  })
-  try {
-    await untilReady(client)
-    const servers = await Promise.all(serversOf(client).map((server) => examine(server, settings.prefix)))
-    return summary(servers)
-  } catch (error) {
-    throw new Error(`Redis: ${explainProblem(lastError ?? error, secrets)}`)
-  } finally {
-    client.disconnect()
-  }
-}
-
-/** Resolves when the client is connected; rejects when its first attempt has failed. */
-async function untilReady(client: RedisClient): Promise<void> {
-  if (client.status !== 'ready')
-    await new Promise<void>((resolve, reject) => {
-      client.once('ready', resolve)
-      client.once('close', () => reject(new Error('it cannot be reached')))
-    })
-  await untilConnected(client)
+export function reportOnRedis(settings: RedisSettings): Promise<RedisReport> {
+  return withServers(settings, async (servers) =>
+    summary(await Promise.all(servers.map((server) => examine(server, settings.prefix)))),
+  )
 }
 
 interface ServerReport {
   readonly info: ReadonlyMap<string, string>
-  readonly entries: ReadonlyMap<string, number>
+  /** The kind of each sampled key, and how many keys it stands for. */
+  readonly entries: ReadonlyArray<readonly [kind: string, keys: number]>
   /** Keys that were written in the last day, less those that expire within the next one. */
   readonly growth: number
-  /** Number of all keys of greymx, and their mean size in bytes. */
-  readonly keys: number
+  /** Mean size of greymx's keys in bytes. */
   readonly bytesPerKey: number
 }
 
 async function examine(server: Redis, prefix: string): Promise<ServerReport> {
   const info = fieldsOf(await server.info())
-  const [total, sample] = [await server.dbsize(), await sampleOf(server, prefix)]
-  const share = sample.scanned === 0 ? 1 : total / sample.scanned
-  const entries = new Map<string, number>()
+  const look = (names: readonly string[]) => Promise.all(names.map((name) => lookAt(server, name, prefix)))
+  const { found, share } = await sampleOf(server, prefix, PACE, look)
   let growth = 0
   let bytes = 0
-  for (const { kind, age, left, size } of sample.keys) {
-    entries.set(kind, (entries.get(kind) ?? 0) + share)
+  for (const { age, left, size } of found) {
     growth += (age < DAY ? share : 0) - (left < DAY ? share : 0)
     bytes += size
   }
-  const { length } = sample.keys
-  return { info, entries, growth, keys: length * share, bytesPerKey: length === 0 ? 0 : bytes / length }
+  const entries = found.map(({ kind }) => [kind, share] as const)
+  return { info, entries, growth, bytesPerKey: found.length === 0 ? 0 : bytes / found.length }
 }
 
 interface SampledKey {
@@ -97,37 +67,19 @@ interface SampledKey {
   readonly size: number
 }
 
-async function sampleOf(
-  server: Redis,
-  prefix: string,
-): Promise<{ readonly scanned: number; readonly keys: readonly SampledKey[] }> {
-  const keys: SampledKey[] = []
-  let scanned = 0
-  let cursor = '0'
-  do {
-    const [next, names] = await server.scan(cursor, 'COUNT', SCAN_COUNT)
-    cursor = next
-    scanned += names.length
-    keys.push(...(await Promise.all(names.filter((name) => name.startsWith(prefix)).map(lookAt))))
-  } while (cursor !== '0' && scanned < SAMPLE)
-  return { scanned, keys }
-
-  async function lookAt(name: string): Promise<SampledKey> {
-    const [left, text, size] = await Promise.all([
-      server.pttl(name),
-      server.get(name),
-      server.memory('USAGE', name),
-    ])
-    const ttl = ttlOf(text ?? '')
-    const kind = /^[a-z]+(?=:)/.exec(name.slice(prefix.length))?.[0] ?? 'other'
-    return { kind, age: ttl === undefined ? Number.POSITIVE_INFINITY : ttl - left, left, size: size ?? 0 }
-  }
+async function lookAt(server: Redis, name: string, prefix: string): Promise<SampledKey> {
+  const [left, text, size] = await Promise.all([
+    server.pttl(name),
+    server.get(name),
+    server.memory('USAGE', name),
+  ])
+  const ttl = ttlOf(text ?? '')
+  const age = ttl === undefined ? Number.POSITIVE_INFINITY : ttl - left
+  return { kind: kindOfName(name, prefix), age, left, size: size ?? 0 }
 }
 
 function summary(servers: readonly ServerReport[]): RedisReport {
-  const entries: Record<string, number> = {}
-  for (const server of servers)
-    for (const [kind, count] of server.entries) entries[kind] = (entries[kind] ?? 0) + Math.round(count)
+  const entries = Object.fromEntries(totals(servers.flatMap((server) => server.entries)))
   const limits = servers.map(({ info }) => Number(info.get('maxmemory') ?? 0))
   const isLimited = limits.length > 0 && limits.every((limit) => limit > 0)
   const days = servers.map((server, index) => {

@@ -58,6 +58,17 @@ async function openByHand(t: Scope) {
 describeSharedStore('LmdbStore', 0, openByHand)
 describeSetBackStore('LmdbStore', 0, openByHand)
 
+test('LmdbStore counts its keys by kind, also where one kind has more than it counts at once', async (t) => {
+  const { store } = await openByHand(t)
+  const { signal } = new AbortController()
+  assert.deepEqual(await store.countKeys(signal), new Map([['other', 0]]))
+  const adds = [...Array(12_000).keys()].map((index) => store.add(`t:${index}`, DAY))
+  await Promise.all([...adds, store.count('o:a', DAY), store.count('o:b', DAY), store.add('check:x', DAY)])
+  await Promise.all([store.pass('z', DAY), store.pass('w:a', DAY), store.pass('zz:b', DAY)])
+  const expected = { t: 12_000, o: 2, check: 1, other: 1, w: 1, zz: 1 }
+  assert.deepEqual(Object.fromEntries(await store.countKeys(signal)), expected)
+})
+
 test('LmdbStore leaves what it was not asked for while its clock was set back as it is', async (t) => {
   const { store, advance, setBack } = await openByHand(t)
   await store.add('touched', 2 * DAY)

@@ -1,0 +1,127 @@
+// Samples the keys of greymx in Redis, by SCAN and DBSIZE, through a connection of its own: what becomes of it concerns
+// no mail and no circuit breaker. It changes nothing.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../../errors.ts'
+import { type KeyCounts, kindOf } from '../store.ts'
+import { createRedisClient, type RedisClient, serversOf, untilConnected } from './client.ts'
+import type { Redis } from './ioredis.ts'
+import { explainProblem } from './problem.ts'
+import { REPLY_TIMEOUT, type RedisSettings } from './settings.ts'
+
+/** How a sample is taken of each server. */
+export interface Pace {
+  /** Keys that are looked at; the others are taken to be like them. */
+  readonly sample: number
+  /** Keys that Redis is asked to look at in one step, during which no other client is served. */
+  readonly step: number
+  /** Time between two steps, in milliseconds. */
+  readonly pause: number
+}
+
+/** The pace beside mail: a step takes Redis some 0.05 ms, and all steps at least half a second. */
+const BESIDE_MAIL: Pace = { sample: 10_000, step: 100, pause: 5 }
+
+/** Redis's errors for commands that the user may not run, or that the server does not offer. */
+const REFUSED = /^NOPERM |^ERR unknown command/
+
+/** Number of times that a sample may ask for `sample / step` steps, as a table may be mostly empty. */
+const MAX_EMPTINESS = 4
+
+/**
+ * What `use` returns of the servers that take writes, each over a connection of its own. Rejects with why Redis cannot
+ * be asked, such as a right that is missing.
+ */
+export async function withServers<T>(
+  settings: RedisSettings,
+  use: (servers: readonly Redis[]) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const client = createRedisClient(settings, () => REPLY_TIMEOUT)
+  const secrets = [settings.login.password, settings.sentinelLogin.password]
+  let lastError: unknown
+  client.on('error', (error) => {
+    lastError = error
+  })
+  client.on('node error', (error) => {
+    lastError = error
+  })
+  const end = () => client.disconnect()
+  signal?.addEventListener('abort', end)
+  try {
+    await untilReady(client)
+    return await use(serversOf(client))
+  } catch (error) {
+    throw new Error(`Redis: ${explainProblem(lastError ?? error, secrets)}`)
+  } finally {
+    signal?.removeEventListener('abort', end)
+    end()
+  }
+}
+
+/** Resolves when the client is connected; rejects when its first attempt has failed. */
+async function untilReady(client: RedisClient): Promise<void> {
+  if (client.status !== 'ready')
+    await new Promise<void>((resolve, reject) => {
+      client.once('ready', resolve)
+      client.once('close', () => reject(new Error('it cannot be reached')))
+    })
+  await untilConnected(client)
+}
+
+/** What `look` returns of the keys with `prefix` in a sample of `server`, and how many keys each stands for. */
+export async function sampleOf<T>(
+  server: Redis,
+  prefix: string,
+  { sample, step, pause }: Pace,
+  look: (names: readonly string[]) => readonly T[] | Promise<readonly T[]>,
+): Promise<{ readonly found: readonly T[]; readonly share: number }> {
+  const total = await server.dbsize()
+  const found: T[] = []
+  let scanned = 0
+  let cursor = '0'
+  for (let steps = 0; steps < (MAX_EMPTINESS * sample) / step; steps += 1) {
+    const [next, names] = await server.scan(cursor, 'COUNT', step)
+    cursor = next
+    scanned += names.length
+    found.push(...(await look(names.filter((name) => name.startsWith(prefix)))))
+    if (cursor === '0' || scanned >= sample) break
+    if (pause > 0) await sleep(pause, undefined, { ref: false })
+  }
+  return { found, share: cursor === '0' || scanned === 0 ? 1 : total / scanned }
+}
+
+/** The kind of the key `name`, as `kindOf` has it. */
+export function kindOfName(name: string, prefix: string): string {
+  return kindOf(name.slice(prefix.length))
+}
+
+/**
+ * About how many keys of each kind all servers have, by a sample of each. Resolves with `undefined` when the user may
+ * not run SCAN or DBSIZE; rejects when a server cannot be asked, and once `signal` is aborted.
+ */
+export function countRedisKeys(settings: RedisSettings, signal: AbortSignal): Promise<KeyCounts | undefined> {
+  const { prefix } = settings
+  const countOne = async (server: Redis) => {
+    const kinds = (names: readonly string[]) => names.map((name) => kindOfName(name, prefix))
+    const { found, share } = await sampleOf(server, prefix, BESIDE_MAIL, kinds)
+    return found.map((kind) => [kind, share] as const)
+  }
+  const countAll = async (servers: readonly Redis[]) => {
+    try {
+      return totals((await Promise.all(servers.map(countOne))).flat())
+    } catch (error) {
+      if (REFUSED.test(messageOf(error))) return undefined
+      throw error
+    }
+  }
+  return withServers(settings, countAll, signal)
+}
+
+/** The sums by kind, rounded. */
+export function totals(parts: Iterable<readonly [kind: string, keys: number]>): Map<string, number> {
+  const sums = new Map<string, number>()
+  for (const [kind, keys] of parts) sums.set(kind, (sums.get(kind) ?? 0) + keys)
+  for (const [kind, keys] of sums) sums.set(kind, Math.round(keys))
+  return sums
+}
