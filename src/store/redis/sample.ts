@@ -22,6 +22,9 @@ export interface Pace {
 /** The pace beside mail: a step takes Redis some 0.05 ms, and all steps at least half a second. */
 const BESIDE_MAIL: Pace = { sample: 10_000, step: 100, pause: 5 }
 
+/** Longest wait for a connection, in milliseconds. */
+const CONNECT_TIMEOUT = 5 * REPLY_TIMEOUT
+
 /** Redis's errors for commands that the user may not run, or that the server does not offer. */
 const REFUSED = /^NOPERM |^ERR unknown command/
 
@@ -59,12 +62,22 @@ export async function withServers<T>(
   }
 }
 
-/** Resolves when the client is connected; rejects when its first attempt has failed. */
+/**
+ * Resolves when the client is connected. Rejects when its first attempt has failed: while no Sentinel knows a master,
+ * that is not over before CONNECT_TIMEOUT.
+ */
 async function untilReady(client: RedisClient): Promise<void> {
   if (client.status !== 'ready')
     await new Promise<void>((resolve, reject) => {
-      client.once('ready', resolve)
-      client.once('close', () => reject(new Error('it cannot be reached')))
+      const fail = () => reject(new Error('it cannot be reached'))
+      const timer = setTimeout(fail, CONNECT_TIMEOUT)
+      const settle = (act: () => void) => () => {
+        clearTimeout(timer)
+        act()
+      }
+      client.once('ready', settle(resolve))
+      client.once('close', settle(fail))
+      client.once('end', settle(fail))
     })
   await untilConnected(client)
 }

@@ -2,12 +2,14 @@
 // on_store_full decides on all others. Also what `check --redis` says of it.
 
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runGreymx, startGreymx } from '../../support/greymx.ts'
 import { ask, milterSession } from '../../support/milter.ts'
 import { type Redis, startRedis } from '../../support/redis.ts'
-import { scratch, waitFor } from '../../support/scratch.ts'
+import { freePort, scratch, waitFor } from '../../support/scratch.ts'
 
 const DELAY = 1500
 const TIMES = `greylist: { delay: ${DELAY}ms, retry_window: 60s, lifetime: 1h, max_deferrals: 0, auto_whitelist: false }`
@@ -103,6 +105,12 @@ test('check --redis says what it cannot ask', async (t) => {
   assert.equal(away.status, 69)
   assert.match(away.stderr, /Cannot ask redis:.*ECONNREFUSED/)
   const dir = await scratch(t)
+  // Regression: the process ended with status 13 and without a word, as the search for a Sentinel never ended.
+  const withoutSentinels = join(dir, 'sentinels.yaml')
+  await writeFile(withoutSentinels, `store: redis+sentinel://127.0.0.1:${await freePort()}/mymaster\n`)
+  const unknown = await runGreymx(['check', '--redis', '--config', withoutSentinels])
+  assert.equal(unknown.status, 69)
+  assert.match(unknown.stderr, /Cannot ask redis\+sentinel:.*Sentinel 127.0.0.1:\d+: .*ECONNREFUSED/)
   const { configFile } = await startGreymx({ dir, settings: 'store: "memory:"' })
   const other = await runGreymx(['check', '--redis', '--config', configFile])
   assert.equal(other.status, 64)
