@@ -1,9 +1,9 @@
 // Loads the configuration: finds its file and reads it, with the environment, which overrides it. The result is a
 // Config, or every fault in both.
 
-import { readFileSync } from 'node:fs'
 import { fileProblemOf } from '../errors.ts'
 import { type Environment, overrides, VARIABLE_PREFIX } from './environment.ts'
+import { readConfigFile } from './file.ts'
 import { ConfigReader, type Setting } from './reader.ts'
 import { type Config, readConfig } from './schema.ts'
 
@@ -29,7 +29,7 @@ export const DEFAULT_FILES = ['./milter.yaml', '/etc/greymx/milter.yaml'] as con
 export function loadConfig(file: string | undefined, environment: Environment = process.env): Loaded {
   for (const candidate of file === undefined ? DEFAULT_FILES : [file]) {
     try {
-      return parseConfig(candidate.replace(/^\.\//, ''), readFileSync(candidate, 'utf8'), environment)
+      return parseConfig(candidate.replace(/^\.\//, ''), readConfigFile(candidate), environment)
     } catch (error) {
       if (file === undefined && isMissing(error)) continue
       return { kind: 'faults', faults: [`${candidate}: ${fileProblemOf(error)}`] }
