@@ -1,7 +1,7 @@
 // Collects the metrics that Prometheus reads. Their names and labels are a promise to operators; serving them is left
 // to server.ts. Source: Prometheus text exposition format, through prom-client.
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client'
 import { type Outcome, VERDICTS } from '../outcome.ts'
 import { OPERATION_RESULTS, OPERATIONS } from '../store/guard.ts'
 import type { KeyCounts } from '../store/store.ts'
@@ -35,17 +35,15 @@ interface LabelValues {
 export class Metrics {
   readonly #registry = new Registry()
   readonly #registers = [this.#registry]
-  readonly #decisionSeconds = new Histogram({
+  readonly #decisionSeconds = new Distribution(this.#registry, {
     name: 'greymx_decision_seconds',
     help: 'Time that a decision took, with DNS and store',
     buckets: DECISION_BUCKETS,
-    registers: this.#registers,
   })
-  readonly #retryDelay = new Histogram({
+  readonly #retryDelay = new Distribution(this.#registry, {
     name: 'greymx_retry_delay_seconds',
     help: 'Time that triplets had waited when they first passed',
     buckets: RETRY_BUCKETS,
-    registers: this.#registers,
   })
   readonly #storeUp = new Gauge({
     name: 'greymx_store_up',
@@ -73,14 +71,12 @@ export class Metrics {
     labelNames: ['kind'],
     registers: this.#registers,
   })
-  readonly #storeSeconds = new Histogram({
+  readonly #storeSeconds = new Distribution(this.#registry, {
     name: 'greymx_store_seconds',
     help: 'Time that operations on the store took, by operation; those that were refused took none',
-    labelNames: ['operation'],
+    label: { name: 'operation', values: OPERATIONS },
     buckets: STORE_BUCKETS,
-    registers: this.#registers,
   })
-  readonly #storeSecondsOf = new Map<string, Histogram.Internal<'operation'>>()
   readonly #dnsUp = new Gauge({
     name: 'greymx_dns_up',
     help: '1 while DNS answers, 0 while it is silent',
@@ -92,11 +88,10 @@ export class Metrics {
     labelNames: ['result'],
     registers: this.#registers,
   })
-  readonly #dnsSeconds = new Histogram({
+  readonly #dnsSeconds = new Distribution(this.#registry, {
     name: 'greymx_dns_seconds',
     help: 'Time until DNS answered a question, or until it was given up',
     buckets: DNS_BUCKETS,
-    registers: this.#registers,
   })
   readonly #reloadSuccessful = new Gauge({
     name: 'greymx_config_last_reload_successful',
@@ -125,8 +120,6 @@ export class Metrics {
       for (const verdict of verdicts) this.#decisions.count(verdict, reason, 0)
     for (const operation of OPERATIONS) {
       for (const result of OPERATION_RESULTS) this.#storeOperations.count(operation, result, 0)
-      this.#storeSeconds.zero({ operation })
-      this.#storeSecondsOf.set(operation, this.#storeSeconds.labels({ operation }))
     }
     for (const kind of labels.protocolErrors) this.#protocolErrors.inc({ kind }, 0)
     for (const result of labels.dns) this.#dnsQuestions.inc({ result }, 0)
@@ -165,7 +158,7 @@ export class Metrics {
   /** Records one operation; `took` is its time in milliseconds, absent when it was refused. */
   storeOperation(operation: string, result: string, took?: number): void {
     this.#storeOperations.count(operation, result)
-    if (took !== undefined) this.#storeSecondsOf.get(operation)?.observe(took / 1000)
+    if (took !== undefined) this.#storeSeconds.observe(took / 1000, operation)
   }
 
   /** Records one question to DNS; `took` is its time in milliseconds, absent when it was not asked. */
@@ -292,5 +285,62 @@ class Tally {
         }
       },
     })
+  }
+}
+
+interface DistributionDescription {
+  readonly name: string
+  readonly help: string
+  /** Upper bounds in ascending order. */
+  readonly buckets: readonly number[]
+  /** The label and all its values, each of which is a series; without one there is one series. */
+  readonly label?: { readonly name: string; readonly values: readonly string[] }
+}
+
+/**
+ * A histogram that costs next to nothing until a scrape. The library's own checks and hashes the labels with each
+ * observation, and a decision makes several.
+ */
+class Distribution {
+  readonly #description: DistributionDescription
+  /** By the label's value: how many observations are in each bucket and beyond the last, and the sum of all. */
+  readonly #series: ReadonlyMap<string, { readonly counts: number[]; sum: number }>
+
+  constructor(registry: Registry, description: DistributionDescription) {
+    const { name, buckets, label } = description
+    this.#description = description
+    this.#series = new Map(
+      (label?.values ?? ['']).map((value) => [value, { counts: [...buckets, 0].fill(0), sum: 0 }]),
+    )
+    // Of a metric, the registry reads no more than its name and what `get` gives.
+    registry.registerMetric({ name, get: async () => this.#export() } as unknown as Metric)
+  }
+
+  observe(value: number, labelled = ''): void {
+    const series = this.#series.get(labelled)
+    if (!series) return
+    const { buckets } = this.#description
+    let index = 0
+    while (index < buckets.length && value > (buckets[index] ?? 0)) index += 1
+    series.counts[index] = (series.counts[index] ?? 0) + 1
+    series.sum += value
+  }
+
+  #export() {
+    const { name, help, buckets, label } = this.#description
+    const values = [...this.#series].flatMap(([value, { counts, sum }]) => {
+      const labels = label ? { [label.name]: value } : {}
+      let count = 0
+      const cumulative = [...buckets, '+Inf'].map((le, index) => {
+        count += counts[index] ?? 0
+        return { metricName: `${name}_bucket`, labels: { le, ...labels }, value: count }
+      })
+      return [
+        ...cumulative,
+        { metricName: `${name}_sum`, labels, value: sum },
+        { metricName: `${name}_count`, labels, value: count },
+      ]
+    })
+    return { name, help, type: 'histogram', values }
   }
 }
