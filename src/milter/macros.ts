@@ -25,7 +25,10 @@ export class Macros {
     return this.#held
   }
 
-  /** Replaces the macros of `stage`; those of MAIL begin a transaction, with or without an ABORT before it. */
+  /**
+   * Replaces the macros of `stage`; those of MAIL begin a transaction, with or without an ABORT before it. Macros of a
+   * stage that no lookup tries are dropped.
+   */
   set(stage: CommandName, macros: MacroPairs): void {
     if (stage === 'MAIL') this.endTransaction()
     const place = LOOKUP_ORDER.indexOf(stage)

@@ -98,7 +98,8 @@ export class Connections<Fault extends string> {
     const peer: Peer<Fault> = {
       send: (bytes) => socket.write(bytes) || socket.writableLength === 0,
       // We destroy the socket without waiting for the MTA to close its side: MTAs look at this socket only when they
-      // have a command to send, and that may take as long as their client idles. Without a reply under way, that is all.
+      // have a command to send, and that may take as long as their client idles. Only replies that the kernel has not
+      // taken yet have to go out before.
       end: () => {
         if (socket.writableLength === 0) socket.destroy()
         else socket.end(() => socket.destroy())
