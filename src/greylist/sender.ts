@@ -17,6 +17,12 @@ const HOST_NAME = /^(?:[a-z0-9_-]+\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)$/
 
 /** Fast path: most local parts consist of these characters, and none of them varies with the message. */
 const DIGITLESS = /^[a-z._-]*$/
+/** Fast path: most others have numbers as well, but fewer than MANY_NUMBERS. */
+const FEW_NUMBERS = /^[a-z._-]*(?:\d+[a-z._-]+){0,3}\d*$/
+/** Words of bounces, beside which every number may be an id, and the @ of an address within the local part. */
+const BOUNCE_OR_AT = /bounce|bnc|verp|sentto|return|[_-]at[_-]/
+/** Fewest characters of an id in an address without a sign of a bounce. */
+const MIN_ID = 16
 
 /** The forms of one sender. */
 export interface SenderForms {
@@ -36,6 +42,8 @@ export interface SenderForms {
 export function senderForms(sender: Address, recipient: Address | undefined): SenderForms {
   const { local, domain, normal } = sender
   if (DIGITLESS.test(local) && !domain.includes('bounce') && !local.includes('_at_')) return unchanged(normal)
+  const isShort = local.length < MIN_ID && FEW_NUMBERS.test(local)
+  if (isShort && !BOUNCE_OR_AT.test(local) && !mayBeForBounces(domain)) return unchanged(normal)
   if (normal.length > MAX_ADDRESS || local === '' || local.startsWith('"')) return unchanged(normal)
   const forms = partForms(local, domain, recipient)
   if (domain === '') return { form: forms.local, former: forms.former }
@@ -347,6 +355,8 @@ const UUID =
 /** ezmlm's confirmations have the time and a hash in letters. */
 const EZMLM_COOKIE = /(?<![a-z0-9])\d{9,10}\.[a-p]{20}(?![a-z0-9])/g
 const BOUNCE_WORD = /^(?:[a-z]*bounces?|bnc|verp|sentto)$/
+const FIRST_BOUNCE_WORD = /(?<![a-z])(?:[a-z]*bounces?|bnc|verp|sentto)(?![a-z])/
+const FIRST_EZMLM_WORD = /(?<![a-z])(?:[a-z]*bounces?|bnc|verp|sentto|return)(?![a-z])/
 const BOUNCE_LABEL = /(?:^|-)(?:bounces?|bnc)\d*(?:-|$)/
 const EZMLM_BOUNCE = /-return-\d+-$/
 /** Marketo and others write nothing but numbers, at least this many; a date or an IP address has fewer. */
@@ -362,8 +372,8 @@ function withoutIds(local: string, isBounce: boolean, isVerp: boolean): string {
   if (!/\d/.test(local)) return local
   const form = local.replace(UUID, '#').replace(EZMLM_COOKIE, '#')
   const wordEnd = bounceWordEnd(form, isVerp || EZMLM_BOUNCE.test(form))
-  const isNumbers = numbersIn(form).length >= MANY_NUMBERS
-  const idsFrom = wordEnd ?? (isBounce || isNumbers ? 0 : Number.POSITIVE_INFINITY)
+  const idsFrom =
+    wordEnd ?? (isBounce || numbersIn(form).length >= MANY_NUMBERS ? 0 : Number.POSITIVE_INFINITY)
   const elsewhere = isVerp ? 'verp' : 'any'
   // A local part that is one number is an account.
   if (idsFrom > 0 && /^\d+$/.test(form)) return form
@@ -390,10 +400,8 @@ function numbersIn(local: string): string[] {
 
 /** Index behind the first word that only bounce addresses have; `return` is such a word only in ezmlm's addresses. */
 function bounceWordEnd(local: string, isEzmlm: boolean): number | undefined {
-  for (const { 0: word, index } of local.matchAll(/[a-z]+/g)) {
-    if (BOUNCE_WORD.test(word) || (isEzmlm && word === 'return')) return index + word.length
-  }
-  return undefined
+  const found = (isEzmlm ? FIRST_EZMLM_WORD : FIRST_BOUNCE_WORD).exec(local)
+  return found ? found.index + found[0].length : undefined
 }
 
 /** Whether `word`, of 24 letters and digits or more, is no name. */
@@ -403,14 +411,18 @@ function isUnpronounceable(word: string): boolean {
   return changesIn(word) >= 3 && vowels * 4 < letters
 }
 
+/** Fewest characters of an id, by its place. */
+const SHORTEST_ID = { bounce: 1, verp: 5, any: MIN_ID } as const
+
 /** Whether `word`, of letters and digits only, is an id. */
 function isId(word: string, place: Place): boolean {
   const length = word.length
-  if (/^\d+$/.test(word)) return place === 'bounce' || length >= (place === 'verp' ? 5 : 16)
+  if (length < SHORTEST_ID[place]) return false
+  if (/^\d+$/.test(word)) return true
   const isHex = /^[0-9a-f]+$/.test(word)
   const changes = changesIn(word)
   if (changes === 0) return false
-  if (place === 'any') return length >= (isHex ? 16 : 20) && changes * 4 >= length
+  if (place === 'any') return length >= (isHex ? MIN_ID : 20) && changes * 4 >= length
   if (place === 'bounce' && isHex && /^\d/.test(word)) return true
   return length >= 8 && changes >= 2
 }
@@ -422,7 +434,12 @@ function changesIn(word: string): number {
 
 /** Whether a label below the registrable domain says bounces: in `bounce.example.com`, but not in `bounce.com`. */
 function isBounceDomain(domain: string): boolean {
-  if (!domain.includes('bounce') && !domain.includes('bnc')) return false
+  if (!mayBeForBounces(domain)) return false
   const labels = domain.split('.').slice(0, -2)
   return labels.some((label) => BOUNCE_LABEL.test(label))
+}
+
+/** Fast path: a domain for bounces has one of these in it. */
+function mayBeForBounces(domain: string): boolean {
+  return domain.includes('bounce') || domain.includes('bnc')
 }
