@@ -22,3 +22,12 @@ export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   return error.message || (error instanceof AggregateError ? String(error.errors[0]) : error.name)
 }
+
+/** Returns what `act` returns; an error that it throws is prefixed with what was expected. */
+export function explained<T>(expected: string, act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    throw new Error(`${expected}: ${messageOf(error)}`, { cause: error })
+  }
+}

@@ -2,13 +2,13 @@
 // read here too, so that a missing or unusable file is a fault of the configuration like any other.
 
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { messageOf } from '../errors.ts'
+import { explained } from '../errors.ts'
 import { isDomain } from '../exempt/domains.ts'
 import type { StoreSpec } from '../store/open.ts'
 import { readPasswordFile } from '../store/redis/login.ts'
 import type { RedisLogin, RedisTls } from '../store/redis/settings.ts'
+import { readCertificateFile, readKeyFile } from '../store/redis/tls.ts'
 import { DEFAULT_PREFIX } from '../store/redis/url.ts'
 import type { ConfigReader } from './reader.ts'
 
@@ -17,8 +17,6 @@ import type { ConfigReader } from './reader.ts'
  * and those that are hard to type, are left out as well.
  */
 const KEY_PREFIX = /^[\w.:/-]{0,100}$/
-
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 
 /** Reads all settings under `redis` and returns `store` with them; a store elsewhere is returned unchanged. */
 export function readRedisSettings(reader: ConfigReader, store: StoreSpec): StoreSpec {
@@ -73,24 +71,35 @@ function readLogin(reader: ConfigReader, group: string, inUrl: RedisLogin): Redi
 
 /** Returns the settings for TLS, or `undefined` when none is set. */
 function readTls(reader: ConfigReader): RedisTls | undefined {
-  const ca = reader.text('redis.tls.ca', '', readCertificates)
-  const cert = reader.text('redis.tls.cert', '', readCertificates)
-  const key = reader.text('redis.tls.key', '', readKey)
+  const ca = reader.text('redis.tls.ca', '', (path) => readPem(path, readCertificateFile))
+  const cert = reader.text('redis.tls.cert', '', (path) => readPem(path, readCertificateFile))
+  const key = reader.text('redis.tls.key', '', (path) => readPem(path, readKeyFile))
   const serverName = reader.text('redis.tls.server_name', '', expectServerName)
-  if ((cert === '') !== (key === '')) {
+  if ((cert === undefined) !== (key === undefined)) {
     reader.conflict(
       ['redis.tls.cert', 'redis.tls.key'],
       'redis.tls.cert and redis.tls.key belong together: expected both or none',
     )
-  } else if (cert !== '' && !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+  } else if (cert && key && !new X509Certificate(cert.text).checkPrivateKey(createPrivateKey(key.text))) {
     reader.conflict(['redis.tls.key'], 'redis.tls.key is not the key of the certificate in redis.tls.cert')
   }
-  if (!ca && !cert && !key && !serverName) return undefined
+  const name = serverName ? { serverName } : {}
+  const pair = cert && key ? { cert, key } : {}
+  const files = Object.entries({ ...(ca ? { ca } : {}), ...pair })
+  if (files.length === 0) return serverName ? name : undefined
   return {
-    ...(ca ? { ca } : {}),
-    ...(cert && key ? { cert, key } : {}),
-    ...(serverName ? { serverName } : {}),
+    ...Object.fromEntries(files.map(([setting, { text }]) => [setting, text])),
+    files: Object.fromEntries(files.map(([setting, { path }]) => [setting, path])),
+    ...name,
   }
+}
+
+/** Returns the file with its text, or `undefined` without a path. */
+function readPem(
+  path: string,
+  read: (path: string) => string,
+): { readonly path: string; readonly text: string } | undefined {
+  return path === '' ? undefined : { path: resolve(path), text: read(path) }
 }
 
 function expectPrefix(text: string): string {
@@ -109,34 +118,4 @@ function readPassword(path: string): { readonly path: string; readonly password:
   const password = explained('expected a file that can be read', () => readPasswordFile(path))
   if (password === '') throw new Error('expected a file with the password as its first line')
   return { path: resolve(path), password }
-}
-
-function readCertificates(path: string): string {
-  if (path === '') return ''
-  const text = readText(path)
-  const certificates = text.match(CERTIFICATE) ?? []
-  if (certificates.length === 0) throw new Error('expected a file of certificates in PEM')
-  for (const certificate of certificates)
-    explained('expected certificates', () => new X509Certificate(certificate))
-  return text
-}
-
-function readKey(path: string): string {
-  if (path === '') return ''
-  const text = readText(path)
-  explained('expected a file with a private key in PEM, without a passphrase', () => createPrivateKey(text))
-  return text
-}
-
-function readText(path: string): string {
-  return explained('expected a file that can be read', () => readFileSync(path, 'utf8'))
-}
-
-/** Returns what `act` returns; an error that it throws is prefixed with what was expected. */
-function explained<T>(expected: string, act: () => T): T {
-  try {
-    return act()
-  } catch (error) {
-    throw new Error(`${expected}: ${messageOf(error)}`, { cause: error })
-  }
 }

@@ -10,6 +10,7 @@ import { credentialsNow } from './login.ts'
 import { endOnStrayReplies } from './replies.ts'
 import { sentinelConnector } from './sentinel.ts'
 import { REPLY_TIMEOUT, type RedisLogin, type RedisSettings, type RedisTls } from './settings.ts'
+import { freshTls } from './tls.ts'
 
 /** A client of one server, or of a Cluster. */
 export type RedisClient = Redis | Cluster
@@ -24,13 +25,18 @@ const MAX_REDIRECTIONS = 5
 
 /**
  * A client that connects, and reconnects until it is disconnected. `nextDelay` is called before each attempt to
- * reconnect and returns the backoff, in milliseconds.
+ * reconnect and returns the backoff, in milliseconds; `onWarning` is called when a connection goes on with an older
+ * certificate.
  */
-export function createRedisClient(settings: RedisSettings, nextDelay: () => number): RedisClient {
-  const { servers, database, login, sentinelLogin } = settings
-  const anonymous = connectionOptions(settings.tls)
+export function createRedisClient(
+  settings: RedisSettings,
+  nextDelay: () => number,
+  onWarning: (warning: string) => void = () => undefined,
+): RedisClient {
+  const { servers, database, login, sentinelLogin, tls } = settings
+  const anonymous = connectionOptions(tls)
   const common = { ...anonymous, ...credentialsNow(login) }
-  const open = socketOpener(createHostLookup(), anonymous.tls)
+  const open = socketOpener(createHostLookup(), tls && freshTls(tls, onWarning))
   const Connector = hostConnector(open)
   // No offline queue: the MTA is waiting, so a command that cannot be sent now fails now.
   const single = { ...common, db: database, enableOfflineQueue: false }
@@ -141,7 +147,7 @@ export function streamsOf(client: RedisClient): Duplex[] {
 
 function connectionOptions(tls: RedisTls | undefined) {
   return {
-    ...(tls ? { tls: tlsOptions(tls) } : {}),
+    ...(tls ? { tls: {} } : {}), // so that ioredis awaits the handshake; connector.ts has the options
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     connectTimeout: REPLY_TIMEOUT,
@@ -152,8 +158,4 @@ function connectionOptions(tls: RedisTls | undefined) {
     enableReadyCheck: false,
     disableClientInfo: true,
   } satisfies RedisOptions
-}
-
-function tlsOptions({ serverName, ...texts }: RedisTls) {
-  return { ...texts, ...(serverName === undefined ? {} : { servername: serverName }) }
 }

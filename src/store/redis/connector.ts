@@ -9,9 +9,12 @@ import type { ServerAddress } from './settings.ts'
 /** Begins to connect and returns the socket. With TLS, the certificate is checked against `address.host` as it is. */
 export type OpenSocket = (address: ServerAddress) => Socket
 
-/** An `OpenSocket` with TLS if there are options for it, and without otherwise. */
-export function socketOpener(lookup: LookupFunction, tls: ConnectionOptions | undefined): OpenSocket {
-  if (tls) return (address) => connectTls({ ...address, lookup, ...tls })
+/** An `OpenSocket` with TLS if there is a function that returns the options for it, and without otherwise. */
+export function socketOpener(
+  lookup: LookupFunction,
+  tlsNow: (() => ConnectionOptions) | undefined,
+): OpenSocket {
+  if (tlsNow) return (address) => connectTls({ ...address, lookup, ...tlsNow() })
   return (address) => connectTcp({ ...address, lookup })
 }
 

@@ -12,12 +12,17 @@ export interface Credentials {
 
 /** Returns the first line of the file, which is the password; `''` if it is empty. Throws if it cannot be read. */
 export function readPasswordFile(path: string): string {
+  const [password = ''] = readRegularFile(path).split(/\r?\n/, 1)
+  return password
+}
+
+/** Returns the text of the file. Throws if it cannot be read, or is no regular file. */
+export function readRegularFile(path: string): string {
   // A FIFO without a writer would hold the whole process, unless it is opened like this.
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     if (!fstatSync(file).isFile()) throw new Error(`${path} is not a file`)
-    const [password = ''] = readFileSync(file, 'utf8').split(/\r?\n/, 1)
-    return password
+    return readFileSync(file, 'utf8')
   } finally {
     closeSync(file)
   }

@@ -108,10 +108,11 @@ export class RedisStore implements UnguardedStore, CountedStore {
   constructor(settings: RedisSettings, events: RedisEvents) {
     this.#settings = settings
     this.#events = events
-    this.#client = createRedisClient(settings, () => {
+    const nextDelay = () => {
       this.#reconnects += 1
       return retryDelay(this.#reconnects)
-    })
+    }
+    this.#client = createRedisClient(settings, nextDelay, (warning) => events.onWarning(warning))
     this.#commands = new RedisCommands(this.#client)
     if (settings.servers.kind === 'cluster') this.partOf = (key) => ownerOf(this.#client, this.#nameOf(key))
     this.#client.on('error', (error: Error & { command?: { name: string } }) => {

@@ -42,6 +42,8 @@ export interface RedisTls {
   readonly cert?: string
   readonly key?: string
   readonly serverName?: string
+  /** The files that the texts were read from, and are read from anew for each connection. */
+  readonly files?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }
 
 /** Backoff between attempts to connect, in milliseconds: doubles up to a bound, so that recovery is noticed soon. */

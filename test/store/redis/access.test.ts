@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { makeCertificates } from '../../support/certificates.ts'
-import { type Redis, startNode, startRedis, startSentinel } from '../../support/redis.ts'
+import { type Redis, type RedisOptions, startNode, startRedis, startSentinel } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
 import { scratch, waitFor } from '../../support/scratch.ts'
 import { describeStore } from '../conformance.ts'
@@ -163,8 +163,9 @@ async function rotate(server: Pick<Redis, 'cli'>, password: string): Promise<voi
   await server.cli('client', 'kill', 'type', 'normal', 'skipme', 'yes')
 }
 
-async function startNodeOfCluster() {
-  const { redis: node } = await startNode(dir, {})
+async function startNodeOfCluster(tls?: NonNullable<RedisOptions['tls']>) {
+  const options = tls ? { tls, args: ['--tls-cluster', 'yes'] } : {}
+  const { redis: node } = await startNode(dir, options)
   await node.cli('cluster', 'addslotsrange', '0', '16383')
   await waitFor('the cluster', async () => (await node.cli('cluster', 'info')).includes('cluster_state:ok'))
   return node
@@ -204,6 +205,72 @@ for (const [kind, start] of [
     await waitFor('the lost connection to be noticed', () => !store.state.up)
     await writeFile(passwordFile, 'fourth\n')
     await untilReady(5000)
+    await store.check()
+  })
+}
+
+for (const kind of ['a server', 'a Cluster', 'behind Sentinels'] as const) {
+  test(`client certificates that are rotated in their files need no signal: ${kind}`, async (t) => {
+    const server =
+      kind === 'a Cluster'
+        ? await startNodeOfCluster({ certificates, clients: 'all' })
+        : await startRedis({ dir, tls: { certificates, clients: 'all' } })
+    const sentinel =
+      kind === 'behind Sentinels' ? await startSentinel(dir, server.tlsPort, { certificates }) : undefined
+    const folder = await mkdtemp(`${dir}/rotated-`)
+    const files = { ca: certificates.authority, cert: `${folder}/cert`, key: `${folder}/key` }
+    const use = async ({ cert, key }: { cert?: string; key?: string }) => {
+      if (cert !== undefined) await writeFile(files.cert, cert)
+      if (key !== undefined) await writeFile(files.key, key)
+    }
+    await use(certificates.trusted)
+    const urls = {
+      'a server': `rediss://127.0.0.1:${server.tlsPort}`,
+      'a Cluster': `rediss+cluster://127.0.0.1:${server.tlsPort}`,
+      'behind Sentinels': `rediss+sentinel://127.0.0.1:${sentinel?.port}/greymx-test`,
+    }
+    const { store, events, untilReady } = await openWatched(
+      t,
+      redisSettings(urls[kind], { tls: { ca, ...certificates.trusted, files } }),
+    )
+    await store.check()
+    const reconnect = async () => {
+      await server.cli('client', 'kill', 'type', 'normal', 'skipme', 'yes')
+      await waitFor('the lost connection to be noticed', () => !store.state.up)
+    }
+    // A certificate that Redis does not trust shows that the files are read anew.
+    await use(certificates.stranger)
+    await reconnect()
+    await waitFor('the refusal', () =>
+      events.some((event) => event.includes('refuses the client certificate')),
+    )
+    await use(certificates.other)
+    await untilReady(5000)
+    await store.check()
+    // Only one of the two files is new, and then one is no key at all: the connection is made as before, with a word.
+    const before = events.length
+    await use({ cert: certificates.trusted.cert })
+    await reconnect()
+    await untilReady(5000)
+    await use({ key: 'none' })
+    await reconnect()
+    await untilReady(5000)
+    const told = events.slice(before).filter((event) => /connections go on/.test(event))
+    assert.equal(told.length, 1, events.join('\n'))
+    assert.match(
+      told[0] ?? '',
+      /^.*key values mismatch.*: connections go on with the certificates that were there before$/,
+    )
+    await use(certificates.trusted)
+    await reconnect()
+    await untilReady(5000)
+    await use({ key: 'none' })
+    await reconnect()
+    await untilReady(5000)
+    assert.match(
+      events.filter((event) => /connections go on/.test(event))[1] ?? '',
+      /^Cannot read redis\.tls\.key \S+\/key: expected a file with a private key in PEM, .*: connections go on/,
+    )
     await store.check()
   })
 }
