@@ -62,7 +62,7 @@ export class Metrics {
   })
   readonly #merged = new Counter({
     name: 'greymx_local_merged_total',
-    help: 'Keys that this host learnt while the store was down, and that the store has taken in since',
+    help: 'Keys that this host learnt while the store was down or full, and that the store has taken in since',
     registers: this.#registers,
   })
   readonly #protocolErrors = new Counter({

@@ -11,7 +11,7 @@ import { KEY_KINDS } from '../greylist/keys.ts'
 import type { Log } from '../log/log.ts'
 import { Census } from '../store/census.ts'
 import { GuardedStore, type StoreState } from '../store/guard.ts'
-import { FailoverStore, type FailoverWatch } from '../store/local/failover.ts'
+import { FailoverStore, type FailoverWatch, type StandInReason } from '../store/local/failover.ts'
 import type { LocalStore } from '../store/local/local.ts'
 import { createLocalStore, formatStoreSpec, openLocalStore, openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
@@ -173,9 +173,9 @@ export class Stores {
     const use = { whenAway: local !== undefined, whenFull: this.#config.greylist.onStoreFull === 'local' }
     const { guarded } = this.#shared
     const watch: FailoverWatch = {
-      onMerged: ({ merged, unreadable }) => {
+      onMerged: ({ merged, unreadable }, reasons) => {
         this.#metrics.merged(merged)
-        this.#log.event('info', 'the store has taken in what this host learnt while it was down', {
+        this.#log.event('info', `the store has taken in what this host ${learntWhen(reasons)}`, {
           merged,
           unreadable: unreadable || undefined,
         })
@@ -183,7 +183,7 @@ export class Stores {
       onMergeFailed: (problem) =>
         this.#log.event(
           'error',
-          'the store does not take in what this host learnt while it was down: it is kept here, and offered again',
+          'the store does not take in what this host has learnt by itself: it is kept here, and offered again',
           { problem },
         ),
     }
@@ -290,6 +290,12 @@ async function openShared(
       return guarded.close()
     },
   }
+}
+
+function learntWhen(reasons: ReadonlySet<StandInReason>): string {
+  if (reasons.size === 2) return 'learnt while it was down or took no writes'
+  if (reasons.has('full')) return 'learnt while it took no writes'
+  return reasons.has('away') ? 'learnt while it was down' : 'had learnt before it was started or reloaded'
 }
 
 function openLocal({ local, greylist }: Config, log: Log, reports: Reports): Promise<LocalStore> {

@@ -24,10 +24,13 @@ export interface Merge {
   readonly unreadable: number
 }
 
+/** Why the local store stood in for the shared one: that was away, or could only be read. */
+export type StandInReason = 'away' | 'full'
+
 /** Callbacks for the merging. */
 export interface FailoverWatch {
-  /** Called when everything that was learnt is merged. */
-  onMerged(merge: Merge): void
+  /** Called when everything that was learnt is merged; `reasons` is empty when it was learnt before this object was made. */
+  onMerged(merge: Merge, reasons: ReadonlySet<StandInReason>): void
   /** Called when the shared store is up and a merge fails; not again until one has succeeded. */
   onMergeFailed(problem: string): void
 }
@@ -72,6 +75,10 @@ export class FailoverStore implements Store {
   #hasFailed = false
   #merged = 0
   #unreadable = 0
+  /** Why the local store has stood in since the last merge began. */
+  #reasons = new Set<StandInReason>()
+  /** The same of before, for what was being learnt while that merge began. */
+  #formerReasons: ReadonlySet<StandInReason> = new Set()
 
   constructor(
     shared: SharedStore,
@@ -164,8 +171,12 @@ export class FailoverStore implements Store {
    * store stands in, or this rejects with `PartlyAnswered` as well.
    */
   async #read<T>(keys: readonly string[], { asked, overlay, known }: Reading<T>): Promise<T[]> {
-    const reached = await readReachable(asked)
+    const reached = await readReachable(asked).catch((error: unknown) => {
+      if (!(error instanceof UnreadableEntry)) this.#reasons.add('away') // the caller asks `local`, and teaches it
+      throw error
+    })
     const { away } = reached
+    if (away.size > 0) this.#reasons.add('away')
     const standIns = away.size > 0 && this.#use.whenAway ? await known() : []
     const answers = keys.map((key, index) => {
       const answer = reached.answers[index] as T // there is one for each key
@@ -183,6 +194,7 @@ export class FailoverStore implements Store {
   async #learnt<T>(error: unknown, learn: () => Promise<T>): Promise<T> {
     const isFull = error instanceof StoreFull
     if (!(isFull ? this.#use.whenFull : this.#use.whenAway)) throw error
+    this.#reasons.add(isFull ? 'full' : 'away')
     try {
       return await learn()
     } catch (refusal) {
@@ -204,13 +216,18 @@ export class FailoverStore implements Store {
   async merge(): Promise<void> {
     if (this.#isMerging || this.local.unmergedSize === 0 || !this.#isUp()) return
     this.#isMerging = true
+    const reasons = this.#reasons.size > 0 ? this.#reasons : this.#formerReasons
+    this.#formerReasons = reasons
+    this.#reasons = new Set()
     try {
       await this.#mergeAll()
       this.#hasFailed = false
-      if (this.#merged > 0) this.#watch.onMerged({ merged: this.#merged, unreadable: this.#unreadable })
+      if (this.#merged > 0)
+        this.#watch.onMerged({ merged: this.#merged, unreadable: this.#unreadable }, reasons)
       this.#merged = 0
       this.#unreadable = 0
     } catch (error) {
+      for (const reason of reasons) this.#reasons.add(reason)
       if (this.#isUp() && !this.#hasFailed) {
         this.#hasFailed = true
         this.#watch.onMergeFailed(messageOf(error))

@@ -76,6 +76,8 @@ const FINDINGS: Pick<GreylisterParts, 'exempt' | 'investigate'> = {
 interface Frontend {
   readonly line: Line
   readonly merges: Merge[]
+  /** Why what was merged was learnt, for each of `merges`. */
+  readonly reasons: string[]
   readonly problems: string[]
   store: FailoverStore
   greylister: Greylister
@@ -91,12 +93,15 @@ async function newFrontend(
 ): Promise<Frontend> {
   const line = { operations: Number.POSITIVE_INFINITY, losesAnswer: false }
   const kept = new Map<string, string>()
-  const frontend = { line, merges: [] as Merge[], problems: [] as string[] }
+  const frontend = { line, merges: [] as Merge[], reasons: [] as string[], problems: [] as string[] }
   const open = async () => {
     const local = new LocalStore(now, limit, TIMES, steady(journalIn(kept)))
     await local.restore()
     const store = new FailoverStore(over(line, shared), () => line.operations > 0, local, {
-      onMerged: (merge) => frontend.merges.push(merge),
+      onMerged(merge, reasons) {
+        frontend.merges.push(merge)
+        frontend.reasons.push([...reasons].join())
+      },
       onMergeFailed: (problem) => frontend.problems.push(problem),
     })
     t?.after(() => store.close())
@@ -260,6 +265,17 @@ test('a host that is cut off goes on greylisting: who had passed passes, who wai
   assert.equal(await reasonOf(there, 'b1@b.test'), 'known')
   // Each triplet has two keys, that of the identity and that of the network, and each of these names has its tally.
   assert.deepEqual(here.merges, [{ merged: 6, unreadable: 0 }])
+  assert.deepEqual(here.reasons, ['away'])
+})
+
+test('what was learnt before a restart is merged after it, and nobody claims to know why it was learnt', async (t) => {
+  const { here } = await setUp(t)
+  here.line.operations = 0
+  assert.equal(await reasonOf(here, 'a1@a.test'), 'new local')
+  await here.restart()
+  here.line.operations = Number.POSITIVE_INFINITY
+  await here.store.merge()
+  assert.deepEqual(here.reasons, [''])
 })
 
 test('a merge that is cut off goes on where it was, and a store full of what is not merged lets mail pass', async (t) => {
@@ -279,6 +295,7 @@ test('a merge that is cut off goes on where it was, and a store full of what is 
   here.line.operations = Number.POSITIVE_INFINITY
   await here.store.merge()
   assert.deepEqual(here.merges, [{ merged: 301, unreadable: 0 }])
+  assert.deepEqual(here.reasons, ['away'])
   assert.deepEqual(here.problems, [])
   assert.equal((await attempt(there, 'a7@a.test')).waited, MINUTE)
 })

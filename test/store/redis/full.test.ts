@@ -63,7 +63,11 @@ for (const [name, refuse] of [
         () => greymx.log().filter((line) => line.includes('store is up'))[1],
       )
       if (onFull !== 'local') return
-      await waitFor('the merge', () => greymx.log().some((line) => line.includes('merged=')))
+      const merge = await waitFor('the merge', () => greymx.log().find((line) => line.includes('merged=')))
+      assert.match(
+        merge,
+        /msg="the store has taken in what this host learnt while it took no writes" merged=\d+/,
+      )
       assert.equal(await outcome('new0@a.test'), 'pass known')
       assert.match(await redis.cli('get', (await redis.cli('keys', '*new0@a.test*')).trim()), /passed/)
       client.quit()
