@@ -39,7 +39,8 @@ function stateOf(count: number): Array<readonly [key: string, text: string]> {
   })
 }
 
-test('the memory that a state takes in Redis is told to a tenth', async () => {
+test('the memory that a state takes in Redis is told to a tenth; Valkey takes no more', async () => {
+  const isValkey = /^valkey_version:/m.test(await redis.cli('info', 'server'))
   // Just below and just above a power of two, as the tables of Redis double there.
   for (const count of [16_000, 17_000]) {
     const state = stateOf(count)
@@ -55,6 +56,8 @@ test('the memory that a state takes in Redis is told to a tenth', async () => {
     const used = (await usedMemory()) - before
     const told = sizeOf(state)
     assert.equal(told.keys, count)
-    assert.ok(Math.abs(told.bytes / used - 1) < 0.1, `${count} keys: told ${told.bytes}, used ${used}`)
+    const ratio = told.bytes / used
+    // The hash table of Valkey 8.1 has no nodes beside the keys.
+    assert.ok(ratio > 0.9 && (ratio < 1.1 || isValkey), `${count} keys: told ${told.bytes}, used ${used}`)
   }
 })

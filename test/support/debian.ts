@@ -1,17 +1,19 @@
 // Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
 // Postfix, Redis, Knot (a DNS server), systemd's tools, podman, and the shells zsh and fish. Sendmail, which conflicts
-// with Postfix, and Postgrey, sqlgrey and Prometheus, which are not to run as services of the machine, are unpacked
-// below node_modules.
+// with Postfix, and Postgrey, sqlgrey, Prometheus and Valkey, which are not to run as services of the machine, are
+// unpacked below node_modules. Debian 12 has no Valkey; the tests go without it there, and say so.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { libraryPath } from './libraries.ts'
 import { postgreyClients, postgreyRecipients, postgreyRoot } from './postgrey.ts'
 import { prometheusRoot, promtool } from './promtool.ts'
 import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from './sendmail.ts'
 import { sqlgreyProgram, sqlgreyRoot, sqlgreySettings } from './sqlgrey.ts'
+import { valkeyBinary, valkeyRoot, valkeyServer } from './valkey.ts'
 
 const run = promisify(execFile)
 
@@ -84,28 +86,57 @@ const toUnpack: readonly Unpacked[] = [
   },
 ]
 
+/** What the tests can do without: they are left out where apt has none. */
+const ifAvailable: readonly Unpacked[] = [
+  {
+    packages: ['valkey-server', 'valkey-tools'],
+    root: valkeyRoot,
+    files: [valkeyServer],
+    unpack: unpackWithLibraries,
+    prepare: prepareValkey,
+  },
+]
+
 /** The script that invoke-rc.d asks before a package starts its service; Debian ships none. */
 const servicePolicy = '/usr/sbin/policy-rc.d'
 
-await provide()
+if (await provide()) for (const unpacked of ifAvailable) await provideIfAvailable(unpacked)
 
-async function provide(): Promise<void> {
+/** Whether there is all that the tests cannot do without. */
+async function provide(): Promise<boolean> {
   const missing = await notInstalled(toInstall)
   const lacking: Unpacked[] = []
   for (const unpacked of toUnpack) if (!(await allExist(unpacked.files))) lacking.push(unpacked)
   const isRoot = process.getuid?.() === 0
-  if (isRoot && missing.length === 0 && lacking.length === 0) return
+  if (isRoot && missing.length === 0 && lacking.length === 0) return true
 
   if (!isRoot || !(await exists('/usr/bin/apt-get'))) {
     console.error(shortcomings(isRoot, missing, lacking))
     process.exitCode = 1
-    return
+    return false
   }
   const packages = [...missing, ...lacking.flatMap((unpacked) => unpacked.packages)]
   console.log(`Fetching for the tests: ${packages.join(', ')}`)
   await apt(['update'])
   if (missing.length > 0) await install(missing)
   for (const unpacked of lacking) await unpackIntoPlace(unpacked)
+  return true
+}
+
+async function provideIfAvailable(unpacked: Unpacked): Promise<void> {
+  if (await allExist(unpacked.files)) return
+  const names = unpacked.packages.join(', ')
+  const known = await run('apt-cache', ['show', ...unpacked.packages]).catch(() => undefined)
+  if (!known) {
+    console.log(`Left out: the tests with ${names}, which apt does not know here`)
+    return
+  }
+  console.log(`Fetching for the tests: ${names}`)
+  try {
+    await unpackIntoPlace(unpacked)
+  } catch (error) {
+    console.log(`Left out: the tests with ${names}: ${error instanceof Error ? error.message : error}`)
+  }
 }
 
 function shortcomings(isRoot: boolean, missing: readonly string[], lacking: readonly Unpacked[]): string {
@@ -158,6 +189,14 @@ async function prepareSendmail(): Promise<void> {
     const { stdout } = await run('ldd', [program], { env })
     if (stdout.includes('not found')) throw new Error(`Cannot find all libraries of ${program}:\n${stdout}`)
   }
+}
+
+async function prepareValkey(): Promise<void> {
+  const start = `#!/bin/sh\nLD_LIBRARY_PATH='${await libraryPath(valkeyRoot)}' exec '${valkeyBinary}' "$@"\n`
+  const script = `${valkeyServer}.new`
+  await writeFile(script, start, { mode: 0o755 })
+  await run(script, ['--version'])
+  await rename(script, valkeyServer) // once it is there, it works
 }
 
 /** Unpacks packages into `root`, with all libraries that they need and that are not installed. */

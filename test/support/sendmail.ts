@@ -3,11 +3,12 @@
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Certificates } from './certificates.ts'
 import { startDaemon } from './daemon.ts'
+import { libraryPath } from './libraries.ts'
 import type { Mta } from './mta.ts'
 import { endWith, freePort, isListening } from './scratch.ts'
 import { startSink } from './smtp.ts'
@@ -104,13 +105,7 @@ export async function startSendmail(options: SendmailOptions): Promise<Mta> {
 
 /** The environment in which unpacked programs find the libraries that were unpacked with them. */
 export async function unpackedEnvironment(): Promise<NodeJS.ProcessEnv> {
-  const folders = await Promise.all(
-    ['usr/lib', 'lib'].map(async (folder) => {
-      const names = await readdir(join(sendmailRoot, folder)).catch(() => [])
-      return names.filter((name) => name.includes('-linux-')).map((name) => join(sendmailRoot, folder, name))
-    }),
-  )
-  return { ...process.env, LD_LIBRARY_PATH: folders.flat().join(':') }
+  return { ...process.env, LD_LIBRARY_PATH: await libraryPath(sendmailRoot) }
 }
 
 function tlsSettings({ folder, authority, server }: Certificates): string {
