@@ -70,6 +70,7 @@ test('TLS is what rediss asks for, and files add to it', () => {
   assert.match(tls?.cert ?? '', /^-----BEGIN CERTIFICATE-----\n/)
   assert.match(tls?.key ?? '', /^-----BEGIN PRIVATE KEY-----\n/)
   assert.equal(tls?.serverName, 'redis.example.org')
+  assert.deepEqual(tls?.files, { ca: authority, cert: server.cert, key: server.key })
 })
 
 test('the settings may stay while the store is another', () => {

@@ -10,7 +10,8 @@ import type { ConnectionWatch, CountedStore, KeyCounts, UnguardedStore } from '.
 import { LmdbClient, type LmdbEvents } from './client.ts'
 import type { Found, Tally } from './file.ts'
 
-/** Time between two operations that count keys, in milliseconds, so that mail comes first. */
+/** Number of keys that are counted before a pause, so that mail comes first; the pause is in milliseconds. */
+const TALLY_BATCH = 5000
 const TALLY_PAUSE = 5
 
 /**
@@ -78,12 +79,17 @@ export class LmdbStore implements UnguardedStore, CountedStore {
 
   async countKeys(signal: AbortSignal): Promise<KeyCounts> {
     const counts = new Map<string, number>()
-    for (let from = ''; ; await sleep(TALLY_PAUSE, undefined, { ref: false, signal })) {
+    let sincePause = 0
+    for (let from = ''; ; ) {
       const tally = (await this.#client.ask(['tally', from])) as Tally | null
       if (!tally) return counts
       const [kind, keys, next] = tally
       counts.set(kind, (counts.get(kind) ?? 0) + keys)
       from = next
+      sincePause += keys
+      if (sincePause < TALLY_BATCH) continue
+      sincePause = 0
+      await sleep(TALLY_PAUSE, undefined, { ref: false, signal })
     }
   }
 
