@@ -15,6 +15,8 @@ export interface ActivatedOptions {
   /** The sockets, in their order: ports on 127.0.0.1, or paths. */
   readonly sockets: ReadonlyArray<number | string>
   readonly env?: NodeJS.ProcessEnv
+  /** Number of processes that run at once, all with the same sockets; 1 by default. */
+  readonly processes?: number
 }
 
 export interface Activated {
@@ -23,15 +25,21 @@ export interface Activated {
   pids(): number[]
   /** The output of all processes so far. */
   output(): string
-  /** Sends a signal to the running process. */
+  /** Sends a signal to the process that was started last. */
   signal(signal: NodeJS.Signals): void
-  /** Ends the running process by SIGTERM, and resolves when the next one is ready. */
+  /** Ends the process that was started last by SIGTERM, and resolves when the next one is ready. */
   restart(): Promise<void>
   stop(): Promise<void>
 }
 
-/** Resolves when the first process is ready. */
-export async function startActivated({ dir, settings, sockets, env }: ActivatedOptions): Promise<Activated> {
+/** Resolves when the first processes are ready. */
+export async function startActivated({
+  dir,
+  settings,
+  sockets,
+  env,
+  processes = 1,
+}: ActivatedOptions): Promise<Activated> {
   const configFile = join(dir, 'activated.yaml')
   await writeFile(configFile, settings)
   const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
@@ -40,10 +48,10 @@ export async function startActivated({ dir, settings, sockets, env }: ActivatedO
   const readies = (output: string) => output.split('smtpd_milters').length - 1
   const daemon = await startDaemon({
     command: 'perl',
-    args: ['-e', ACTIVATOR, String(sockets.length), ...sockets.map(String), ...serve],
+    args: ['-e', ACTIVATOR, String(processes), String(sockets.length), ...sockets.map(String), ...serve],
     cwd: dir,
     env: { ...process.env, ...env },
-    ready: (output) => readies(output) > 0,
+    ready: (output) => readies(output) >= processes,
   })
   endWith(dir, () => daemon.stop())
   const pids = () => starts(daemon.output())
@@ -66,7 +74,7 @@ export async function startActivated({ dir, settings, sockets, env }: ActivatedO
 // the program, and the sockets begin at descriptor 3, as no other file is open.
 const ACTIVATOR = `
   use strict; use Socket; $^F = 100; $| = 1;
-  my $count = shift;
+  my ($processes, $count) = splice @ARGV, 0, 2;
   my @sockets;
   for my $address (splice @ARGV, 0, $count) {
     my $socket;
@@ -83,17 +91,24 @@ const ACTIVATOR = `
     push @sockets, $socket;
   }
   die "unexpected descriptors" if fileno $sockets[0] != 3;
-  my ($pid, $ends);
-  $SIG{TERM} = sub { $ends = 1; kill 'TERM', $pid if $pid };
-  until ($ends) {
-    $pid = fork;
-    if ($pid == 0) {
-      @ENV{'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'} = ($$, $count, join ':', ('greymx') x $count);
-      $SIG{TERM} = 'DEFAULT';
-      exec @ARGV or die;
+  my ($ends, %running);
+  $SIG{TERM} = sub { $ends = 1; kill 'TERM', keys %running };
+  until ($ends && !%running) {
+    if (!$ends && keys %running < $processes) {
+      my $pid = fork;
+      if ($pid == 0) {
+        @ENV{'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'} = ($$, $count, join ':', ('greymx') x $count);
+        $SIG{TERM} = 'DEFAULT';
+        exec @ARGV or die;
+      }
+      $running{$pid} = 1;
+      print "activator: $pid\\n";
+      kill 'TERM', $pid if $ends;
+      next;
     }
-    print "activator: $pid\\n";
-    1 while waitpid($pid, 0) == -1;
+    my $ended = wait;
+    next if $ended == -1;
+    delete $running{$ended};
     print "activator: status $?\\n";
   }
 `

@@ -5,12 +5,15 @@ import { existsSync, statSync } from 'node:fs'
 import { readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connectToFilter } from '../../src/milter/client.ts'
 import type { SocketSpec } from '../../src/sockets/spec.ts'
 import { inheritedSockets } from '../../src/systemd/activation.ts'
 import { startActivated } from '../support/activation.ts'
 import { startDaemon } from '../support/daemon.ts'
 import { PROGRAM } from '../support/greymx.ts'
+import { ask } from '../support/milter.ts'
+import { startRedis } from '../support/redis.ts'
 import { freePort, scratch, waitFor } from '../support/scratch.ts'
 
 const WITH_TIMEOUT = { timeout: 60_000 }
@@ -98,6 +101,33 @@ test('an MTA that connects while nobody runs waits for the next start', WITH_TIM
   open.quit()
   await restarted
   ;(await waiting).quit()
+})
+
+test('two processes serve the same sockets, with one state in Redis', WITH_TIMEOUT, async (t) => {
+  const dir = await scratch(t)
+  const redis = await startRedis({ dir })
+  const path = join(dir, 'inherited.sock')
+  const settings = `store: "${redis.url}"\nadmin: false\ngreylist: { delay: 1s, lifetime: 1h, retry_window: 1h }`
+  const greymx = await startActivated({ dir, sockets: [path], settings, processes: 2 })
+  const [one = 0, other = 0] = greymx.pids()
+  /** The verdict of one process, while the other one is stopped. */
+  const askWithout = async (pid: number) => {
+    process.kill(pid, 'SIGSTOP')
+    try {
+      const client = await connectToFilter({ kind: 'unix', path }, 10_000)
+      await client.connect({ hostName: '[192.0.2.7]', family: 'inet', port: 25, address: '192.0.2.7' })
+      const verdict = await ask(client, 'a@example.org')
+      client.quit()
+      return verdict
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+  }
+  assert.equal(await askWithout(one), 'tempfail')
+  await sleep(1100)
+  assert.equal(await askWithout(other), 'pass')
+  await greymx.stop()
+  assert.equal(greymx.output().match(/^activator: status 0$/gm)?.length, 2)
 })
 
 test('children of greymx get none of it', WITH_TIMEOUT, async (t) => {

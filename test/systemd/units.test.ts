@@ -40,11 +40,22 @@ test('systemd-analyze verify finds no fault in the units', async (t) => {
   for (const unit of UNITS) await copyFile(join('systemd', unit), join(dir, 'units', unit))
   const service = readFileSync('systemd/greymx.service', 'utf8').replace('/usr/bin/node', process.execPath)
   await writeFile(join(dir, 'units', 'greymx.service'), service)
-  const paths = UNITS.map((unit) => join(dir, 'units', unit))
+  const second = await secondService(join(dir, 'units', 'greymx.service'))
+  await writeFile(join(dir, 'units', 'greymx-2.service'), second)
+  assert.match(second, /^Sockets=greymx\.socket\nEnvironment=GREYMX_ADMIN=127\.0\.0\.1:10893\nExecStart=/m)
+  const paths = [...UNITS, 'greymx-2.service'].map((unit) => join(dir, 'units', unit))
   const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...paths])
   const faults = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('greymx'))
   assert.deepEqual(faults, [])
 })
+
+/** The unit that the README makes of the service's `file`, for another process. */
+async function secondService(file: string): Promise<string> {
+  const readme = readFileSync('systemd/README.md', 'utf8')
+  const [, script = ''] = /^ {4}sed '(s\|\^ExecStart=[^']*)' \\$/m.exec(readme) ?? []
+  const { stdout } = await run('sed', [script, file])
+  return stdout
+}
 
 test('the socket unit listens on unix sockets alone, for the group of the MTA', () => {
   const listen = settings('greymx.socket', 'ListenStream')
