@@ -144,7 +144,9 @@ class Evaluation {
     if (found.kind === 'end') return unmatched(found.end)
     const { mechanisms, redirect } = found.value
     for (const mechanism of mechanisms) {
-      const match = await this.#match(mechanism, domain, found.value)
+      const answer = this.#match(mechanism, domain, found.value)
+      // Records may have dozens of networks, which need no answer of DNS.
+      const match = answer instanceof Promise ? await answer : answer
       if (match.kind === 'end') return unmatched(match.end)
       if (match.kind === 'match') return { ...match, result: mechanism.qualifier }
     }
@@ -162,7 +164,7 @@ class Evaluation {
     }
   }
 
-  async #match(mechanism: Mechanism, domain: string, record: SpfRecord): Promise<Match> {
+  #match(mechanism: Mechanism, domain: string, record: SpfRecord): Match | Promise<Match> {
     const { client } = this.#question
     if (mechanism.kind === 'all') return matchedBy('other')
     if (mechanism.kind === 'ip') {

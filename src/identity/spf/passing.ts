@@ -89,7 +89,8 @@ class Walk {
       if (mechanism.kind === 'all') return
       if (mechanism.kind !== 'ip') count += 1
       if (count > MAX_ASKING_TERMS) return
-      if (mechanism.qualifier === 'pass') await this.#add(mechanism, domain, count)
+      const asking = mechanism.qualifier === 'pass' ? this.#add(mechanism, domain, count) : undefined
+      if (asking) await asking
     }
     const { redirect } = record
     if (redirect && !redirect.isOfClient && count < MAX_ASKING_TERMS)
@@ -103,35 +104,38 @@ class Walk {
   }
 
   /**
-   * Adds the blocks of a mechanism. One that matches by something else than the client's address vouches for nobody.
+   * Adds the blocks of a mechanism, in a promise if DNS has to be asked for them. A mechanism that matches by something
+   * else than the client's address vouches for nobody.
    */
-  async #add(mechanism: Mechanism, domain: string, asked: number): Promise<void> {
+  #add(mechanism: Mechanism, domain: string, asked: number): Promise<void> | undefined {
     switch (mechanism.kind) {
       case 'ip':
         if (mechanism.block.bytes.length === (this.#family === 'ipv4' ? 4 : 16))
           this.#named.push(mechanism.block)
-        return
+        return undefined
       case 'include':
-        if (mechanism.name.isOfClient) return
-        await this.visit(this.#records.nameIn(mechanism.name, domain), asked)
-        return
+        if (mechanism.name.isOfClient) return undefined
+        return this.visit(this.#records.nameIn(mechanism.name, domain), asked)
       case 'a':
-      case 'mx': {
-        if (mechanism.name?.isOfClient) return
-        const prefix = mechanism.prefixes[this.#family]
-        for (const host of await this.#hostsOf(
+      case 'mx':
+        if (mechanism.name?.isOfClient) return undefined
+        return this.#addHosts(
           mechanism.kind,
           this.#records.nameIn(mechanism.name, domain),
-        )) {
-          const lookup = await this.#ask(host, addressTypeOf(this.#family))
-          for (const bytes of addressesIn(valuesOf(lookup))) this.#ofHosts.push({ bytes, prefix })
-          if (this.#ofHosts.length > MAX_ADDRESSES) this.#isKnown = false
-          if (!this.#isKnown) return
-        }
-        return
-      }
+          mechanism.prefixes[this.#family],
+        )
       default:
-        return
+        return undefined
+    }
+  }
+
+  /** Adds the networks of the hosts of an `a` or `mx`. */
+  async #addHosts(kind: 'a' | 'mx', name: string, prefix: number): Promise<void> {
+    for (const host of await this.#hostsOf(kind, name)) {
+      const lookup = await this.#ask(host, addressTypeOf(this.#family))
+      for (const bytes of addressesIn(valuesOf(lookup))) this.#ofHosts.push({ bytes, prefix })
+      if (this.#ofHosts.length > MAX_ADDRESSES) this.#isKnown = false
+      if (!this.#isKnown) return
     }
   }
 
