@@ -58,10 +58,10 @@ export function parseNetwork(text: string): Network | undefined {
 
 /** The network of `prefix` leading bits around an address. */
 export function networkOf(address: IpAddress, prefix: number): Network {
-  const masked = address.bytes.map((byte, index) => {
-    const kept = Math.min(Math.max(prefix - index * 8, 0), 8)
-    return byte & (0xff << (8 - kept))
-  })
+  const masked = address.bytes.slice()
+  const whole = prefix >> 3
+  if (whole < masked.length) masked[whole] = (masked[whole] ?? 0) & (0xff00 >> (prefix & 7))
+  masked.fill(0, whole + 1)
   return { address: ipFromBytes(masked), prefix }
 }
 
