@@ -172,11 +172,12 @@ export class FailoverStore implements Store {
    */
   async #read<T>(keys: readonly string[], { asked, overlay, known }: Reading<T>): Promise<T[]> {
     const reached = await readReachable(asked).catch((error: unknown) => {
-      if (!(error instanceof UnreadableEntry)) this.#reasons.add('away') // the caller asks `local`, and teaches it
+      // The caller asks `local`, and teaches it.
+      if (this.#use.whenAway && !(error instanceof UnreadableEntry)) this.#reasons.add('away')
       throw error
     })
     const { away } = reached
-    if (away.size > 0) this.#reasons.add('away')
+    if (away.size > 0 && this.#use.whenAway) this.#reasons.add('away')
     const standIns = away.size > 0 && this.#use.whenAway ? await known() : []
     const answers = keys.map((key, index) => {
       const answer = reached.answers[index] as T // there is one for each key
