@@ -290,16 +290,28 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   }
 
   /** The pass of a client with a listing that holds. */
-  async function passListed(
-    { store, deadline }: Question,
-    { listing, listedFor, evidence }: Known,
-  ): Promise<Judgement | undefined> {
+  async function passListed(question: Question, known: Known): Promise<Judgement | undefined> {
+    const { listing, listedFor, evidence } = known
     if (!autoWhitelist || !listing) return undefined
+    const { store, deadline, keys } = question
     const { lifetime } = autoWhitelist
     const isKept = isExtensionDue(listedFor, lifetime)
-    await untilWritten([isKept && keepPassed(store, [listing.key], lifetime)], deadline)
+    const isRetry = isListedRetry(question, known)
+    const writes = [
+      isKept && keepPassed(store, [listing.key], lifetime),
+      isRetry && keepPassed(store, keys, times.lifetime),
+      isRetry && notePass(question, evidence),
+    ]
+    await untilWritten(writes, deadline)
     const reason = isCarrier(listing.name) ? 'carrier' : 'auto-whitelist'
     return { verdict: 'pass', reason, waited: 0, retryIn: 0, evidence: evidence.describe(listing.name) }
+  }
+
+  /** Whether a listed client's attempt is the retry of a triplet that was deferred, as when a sister host is listed. */
+  function isListedRetry({ identity }: Question, { found, crowd, evidence }: Known): boolean {
+    const best = strongest(found)
+    const isCrowded = isCrowd(times, identity, evidence.tallyOf(crowd))
+    return !best.added && decide(best, isCrowded ? crowdTimes(times) : times).reason === 'retry'
   }
 
   /** The judgement by how long the triplet has waited, under whichever name. */

@@ -41,6 +41,8 @@ interface From {
   /** The domain of its host name, if `wide` does not say it. */
   readonly host?: string
   readonly isMail?: boolean
+  /** The names before its network's, if there are several. */
+  readonly names?: readonly string[]
   readonly spf?: Identity['spf']
   readonly carriers?: readonly string[]
   readonly sender?: string
@@ -50,13 +52,15 @@ interface From {
 
 function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) => Store = (store) => store) {
   const clock = { now: 0 }
-  const store = wrap(new MemoryStore(() => clock.now))
+  const now = () => clock.now
+  const store = wrap(new MemoryStore(now))
   let identity: Identity | undefined
   const greylister = createGreylister({
     settings: { ...SETTINGS, ...settings },
     exempt: () => undefined,
     investigate: async () => ({ identity, exemption: undefined }),
     stores: { store },
+    now,
   })
   const outcomeOf = (from: From, judge = greylister.judge): Promise<Outcome> => {
     const { address = '192.0.2.7', wide, isNamed = true, isMail = false } = from
@@ -67,7 +71,7 @@ function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) =>
     const network = `network:${formatNetwork(networkOf(client, client.kind === 'ipv4' ? 24 : 64))}`
     const domain = wide?.startsWith('host:') ? wide.slice('host:'.length) : from.host
     const host = domain === undefined ? undefined : { domain, isMail }
-    const names = wide === undefined ? [network] : [wide, network]
+    const names = [...(from.names ?? (wide === undefined ? [] : [wide])), network]
     identity = { id: wide ?? network, names, carriers: from.carriers ?? [], network, spf, host, isNamed }
     const attempt: Attempt = {
       client: { address: client },
@@ -222,6 +226,33 @@ test('a client without a telling name needs five first passes, or more where mor
     }
     assert.equal(await bench.attempt({ isNamed: false, sender: 'x@example.org' }), 'auto-whitelist')
   }
+})
+
+test('a retry that a listing lets pass is counted as what it is, and once', async () => {
+  const bench = setUp({ maxDeferrals: 0, autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY } })
+  const { attempt, outcomeOf, wait } = bench
+  const wide = 'spf:one.test'
+  const out = { host: 'hoster.test', isMail: true } as const
+  await firstPass(bench, { wide: 'host:hoster.test', isMail: true }, 1)
+  // Deferred elsewhere, it comes back from a network where the hoster's mail servers are listed.
+  for (const sender of ['a@one.test', 'b@one.test'])
+    assert.equal(await attempt({ address: '198.51.100.7', wide, sender }), 'new')
+  wait(5 * MINUTE)
+  const names = ['spf:one.test', 'host:hoster.test']
+  const retry = await outcomeOf({ wide, ...out, names, sender: 'a@one.test' })
+  assert.deepEqual(
+    [retry.reason, retry.evidence],
+    ['auto-whitelist', 'host:hoster.test+network:192.0.2.0/24(1/1)'],
+  )
+  assert.equal(
+    (await outcomeOf({ address: '203.0.113.7', wide, sender: 'c@one.test' })).evidence,
+    'spf:one.test(1/2)',
+  )
+  assert.equal(await attempt({ wide, ...out, names, sender: 'a@one.test' }), 'auto-whitelist')
+  assert.equal(
+    (await outcomeOf({ address: '203.0.113.7', wide, sender: 'd@one.test' })).evidence,
+    'spf:one.test(1/2)',
+  )
 })
 
 test('nothing is remembered of the triplets of who is whitelisted', async () => {
