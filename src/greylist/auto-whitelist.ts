@@ -11,6 +11,7 @@ import type { Entry } from '../store/entry.ts'
 import type { Store } from '../store/store.ts'
 import { comesBack, type Evidence, provenBy, type Tally } from './evidence.ts'
 import { whitelistKeys, witnessKeys } from './keys.ts'
+import { isPairOfHosts, pairsOf } from './pairs.ts'
 
 /** When an identity need not wait any more; times in milliseconds. */
 export interface AutoWhitelistSettings {
@@ -93,6 +94,9 @@ export class FirstPassCounter {
     const { attempt, identity, evidence, network } = pass
     const sender = organisationOf(attempt.sender.domain)
     const counted = [
+      ...pairsOf(attempt, identity)
+        .filter((pair) => evidence.isEnough(pair))
+        .map((pair) => this.#countForPair(pair, network)),
       ...identity.names.map((name) => this.#countForName(name, pass)),
       ...identity.carriers
         .map(carrierName)
@@ -127,6 +131,16 @@ export class FirstPassCounter {
       if ((await this.#store.count(keys.passes, lifetime)) < needed) return
     }
     await this.#store.pass(keys.listed, lifetime)
+  }
+
+  /** Counts a first pass for a pair; that with all hosts of a provider needs first passes from several networks. */
+  async #countForPair(pair: string, network: string): Promise<void> {
+    const { after, lifetime } = this.#settings
+    if (!isPairOfHosts(pair)) return this.#countFor(pair, after)
+    const { witness, count } = witnessKeys(pair, 'networks', network)
+    if (!(await this.#store.add(witness, lifetime))) return
+    if ((await this.#store.count(count, lifetime)) >= MIN_WITNESSES)
+      await this.#store.pass(whitelistKeys(pair).listed, lifetime)
   }
 
   /** Counts a first pass for a carrier, once for each sender's domain, and whitelists it after enough of them. */

@@ -10,6 +10,7 @@ import type { Identity } from '../identity/identity.ts'
 import { isPrivate } from '../ranges.ts'
 import type { Times } from './decide.ts'
 import { hostsInNetwork } from './keys.ts'
+import { pairsOf } from './pairs.ts'
 
 /** First attempts that were deferred under one name within `TALLY_WINDOW` of the first of them. */
 export interface Tally {
@@ -81,10 +82,11 @@ export function crowdTimes({ delay, retryWindow, lifetime }: Times): Times {
 
 /**
  * The names under which a client can prove that it retries: `spf:example.org`,
- * `host:example.org+network:198.51.100.0/24`, `host:example.org`, `network:198.51.100.0/24`.
+ * `host:example.org+network:198.51.100.0/24`, `host:example.org`, `network:198.51.100.0/24`, and for a client without
+ * any but the last one its pairs.
  */
 export function provableNames(attempt: Attempt, identity: Identity): string[] {
-  const names: string[] = []
+  const names = pairsOf(attempt, identity)
   for (const name of identity.names) {
     const isHost = name.startsWith('host:')
     if (isHost) names.push(provenBy(name, attempt, identity))

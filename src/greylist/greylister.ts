@@ -49,6 +49,7 @@ import type { Findings, Investigate } from './investigate.ts'
 import { attemptRef, formerFirstKey, loopKey, tallyKey, tripletKeys } from './keys.ts'
 import { type LoopAttempt, LoopBreaker } from './loop-breaker.ts'
 import { decideBySlot } from './overflow.ts'
+import { isPair } from './pairs.ts'
 import { type SenderForms, senderForms } from './sender.ts'
 import { UntalliedNames } from './untallied.ts'
 
@@ -136,6 +137,11 @@ const COUNTING_WAIT = 50
 
 /** How long a retry from another network is awaited, in milliseconds. */
 const ELSEWHERE_WINDOW = 12 * 3_600_000
+
+/** How long a retry from another network is awaited with `times`, in milliseconds. */
+function elsewhereWindow({ delay, retryWindow }: Times): number {
+  return Math.max(Math.min(retryWindow, ELSEWHERE_WINDOW), Math.min(2 * delay, retryWindow))
+}
 
 /** A greylister that learns like the given one and defers nothing; `would` has the reason for a deferral. */
 export function observing({ prepare, judge }: Greylister): Greylister {
@@ -263,7 +269,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     ])
     const found = answers.slice(0, ownKeys)
     const first = answers.slice(ownKeys, listingsAt).find(Boolean)
-    const held = first && heldEntry(first, firstAttemptOf(question), times)
+    const held = first && heldEntry(first, firstAttemptOf(question), times, elsewhereWindow(times))
     const ownIndex = identity.names.indexOf(identity.network)
     if (held && ownIndex !== -1) found[ownIndex] = strongest([found[ownIndex], held])
     const evidence = new Evidence(
@@ -410,7 +416,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       const window = windowOf(name, identity, terms.times)
       adds.push(
         isHolding && name === identity.network
-          ? hold(store, first, { firstKey, key, window }, times)
+          ? hold(store, first, { firstKey, key, window }, times, elsewhereWindow(times))
           : store.add(key, window, Math.min(waited, window - 1)),
       )
     }
@@ -435,9 +441,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
    * How long a retry under a name is awaited. One from another network has less time than one from the same network: a
    * sender of daily mail that never retries would take tomorrow's for the retry of today's.
    */
-  function windowOf(name: string | undefined, { network }: Identity, { delay, retryWindow }: Times): number {
-    if (name === network) return retryWindow
-    return Math.max(Math.min(retryWindow, ELSEWHERE_WINDOW), Math.min(2 * delay, retryWindow))
+  function windowOf(name: string | undefined, { network }: Identity, timesNow: Times): number {
+    return name === network ? timesNow.retryWindow : elsewhereWindow(timesNow)
   }
 
   /** The keys that may mark the first attempt. Earlier versions had another one, whose entries expire after an upgrade. */
@@ -453,8 +458,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     return { form, recipient: attempt.recipient, network: countedNetwork(attempt), spf }
   }
 
-  function firstAttemptOf({ attempt: { recipient }, form, identity: { network } }: Question): FirstAttempt {
-    return { network, form, recipient }
+  function firstAttemptOf({ attempt: { recipient }, form, identity }: Question): FirstAttempt {
+    const { network, provider } = identity
+    return { network, provider, form, recipient }
   }
 
   /** The name whose tally tells whether strangers crowd the client's network, and whether the network has room. */
@@ -514,7 +520,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   /** Counts a deferral under each name; the first one under a name stays in this process (untallied.ts). */
   function tallyDeferral(store: Store, evidence: Evidence): Promise<void> {
     return tally(store, evidence, ({ deferred }, name, age) => {
-      if (deferred > 0 || age !== undefined || settings.credit) return DEFERRAL
+      if (deferred > 0 || age !== undefined || (settings.credit && !isPair(name))) return DEFERRAL
       untallied.note(name)
       return 0
     })

@@ -10,12 +10,14 @@ import type { Entry } from '../store/entry.ts'
 import type { Store } from '../store/store.ts'
 import type { Times } from './decide.ts'
 import { crowdTimes } from './evidence.ts'
-import { holderOf } from './keys.ts'
+import { heldBy, holderOf, holderOfTwo } from './keys.ts'
 
 /** A first attempt as one network makes it. */
 export interface FirstAttempt {
   /** `network:198.51.100.0/24` */
   readonly network: string
+  /** The domain of the client's host name, if that tells nothing else. */
+  readonly provider?: string | undefined
   /** The sender form. */
   readonly form: string
   readonly recipient: Address | undefined
@@ -29,16 +31,22 @@ export function mayHold({ retryWindow, lifetime }: Times): boolean {
   return lifetime >= retryWindow
 }
 
-/** The entry of the attempt's network in `first`, if that network is the holder. `times` are those without a crowd. */
+/**
+ * The entry of the attempt's network in `first`, if that network is the holder, or if it is a host of the same provider
+ * that made the first attempt, within `elsewhereWindow` milliseconds. `times` are those without a crowd.
+ */
 export function heldEntry(
   first: Entry | undefined,
-  { network, form, recipient }: FirstAttempt,
+  { network, provider, form, recipient }: FirstAttempt,
   times: Times,
+  elsewhereWindow: number,
 ): Entry | undefined {
   if (first?.holder === undefined || first.passed) return undefined
-  if (first.holder === holderOf(network, form, recipient)) return first
-  if (first.holder !== holderOf(crowdOf(network), form, recipient)) return undefined
-  return first.age < crowdTimes(times).retryWindow ? first : undefined
+  const { isOne, isOther } = heldBy(first.holder, form, recipient)
+  if (isOne(network)) return first
+  if (isOne(crowdOf(network))) return first.age < crowdTimes(times).retryWindow ? first : undefined
+  const isSister = provider !== undefined && isOther(hostsOf(provider))
+  return isSister && first.age < elsewhereWindow ? first : undefined
 }
 
 /** The keys of a first attempt: the one that marks it, and the network's own, which is kept for `window` milliseconds. */
@@ -57,16 +65,25 @@ export async function hold(
   attempt: FirstAttempt & { readonly isCrowded: boolean },
   { firstKey, key, window }: FirstKeys,
   times: Times,
+  elsewhereWindow: number,
 ): Promise<boolean> {
-  const { network, form, recipient, isCrowded } = attempt
-  const holder = holderOf(isCrowded ? crowdOf(network) : network, form, recipient)
+  const { network, provider, form, recipient, isCrowded } = attempt
+  const name = isCrowded ? crowdOf(network) : network
+  const holder =
+    provider === undefined
+      ? holderOf(name, form, recipient)
+      : holderOfTwo(name, hostsOf(provider), form, recipient)
   // The part of the store that has this key may be away while that of the other is not.
   if (await store.add(firstKey, times.retryWindow, 0, holder).catch(() => false)) return true
   const [[first], isAdded] = await Promise.all([
     store.find([firstKey]).catch(() => [undefined]),
     store.add(key, window),
   ])
-  return isAdded && !heldEntry(first, attempt, times)
+  return isAdded && !heldEntry(first, attempt, times, elsewhereWindow)
+}
+
+function hostsOf(provider: string): string {
+  return `hosts:${provider}`
 }
 
 function crowdOf(network: string): string {

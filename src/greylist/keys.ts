@@ -100,6 +100,49 @@ export function holderOf(name: string, sender: string, recipient: Address | unde
   return String(Number.parseInt(digits, 16) + 1e15)
 }
 
+/** The least holder that tells two names, and the number of digests of the second one. */
+const FIRST_OF_TWO = 6e15
+const SECOND_DIGESTS = 2 ** 25
+
+/**
+ * The holder of a first attempt of a client that has two names: 26 bits for `name`, and 25 for `other`. It is above all
+ * that `holderOf` returns.
+ */
+export function holderOfTwo(
+  name: string,
+  other: string,
+  sender: string,
+  recipient: Address | undefined,
+): string {
+  return String(
+    FIRST_OF_TWO +
+      partOfTwo(name, sender, recipient) * SECOND_DIGESTS +
+      (partOfTwo(other, sender, recipient) % SECOND_DIGESTS),
+  )
+}
+
+/** Which of two names the holder of a first attempt tells: the first one, the other one, or none. */
+export function heldBy(
+  holder: string,
+  sender: string,
+  recipient: Address | undefined,
+): { isOne(name: string): boolean; isOther(name: string): boolean } {
+  const parts = Number(holder) - FIRST_OF_TWO
+  return {
+    isOne: (name) =>
+      parts < 0
+        ? holder === holderOf(name, sender, recipient)
+        : Math.floor(parts / SECOND_DIGESTS) === partOfTwo(name, sender, recipient),
+    isOther: (name) =>
+      parts >= 0 && parts % SECOND_DIGESTS === partOfTwo(name, sender, recipient) % SECOND_DIGESTS,
+  }
+}
+
+/** 26 bits for a name of a client, a sender form and a recipient. */
+function partOfTwo(name: string, sender: string, recipient: Address | undefined): number {
+  return Math.floor((Number(holderOf(name, sender, recipient)) - 1e15) / 2 ** 26)
+}
+
 /** The key under which the loop breaker counts the attempts of one network. */
 export function loopNetworkKey(network: string, sender: string, recipient: Address | undefined): string {
   return boundedKey(`n:${network}`, sender, recipient)

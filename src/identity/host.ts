@@ -44,6 +44,16 @@ export function readHostName(name: string, address: IpAddress): HostName {
   return { isTelling, isMail: isTelling && kind === 'mail', domain }
 }
 
+/**
+ * Whether an untelling name below `domain` is that of a machine at a provider, such as `web13.hoster.example`, rather than
+ * that of a line or one that spells the address. Behind a line may be anybody, and machines are rented one by one.
+ */
+export function isMachineName(name: string, domain: string, address: IpAddress): boolean {
+  const below = name.slice(0, -domain.length - 1)
+  if (below === '' || HAS_LINE.test(below) || spellsAddress(name, address)) return false
+  return !below.split('.').some((label) => kindsOf(label) & LINE)
+}
+
 /** Turns off checks of the library that `readHostName` makes itself. */
 const PARSE_OPTIONS = {
   allowPrivateDomains: true,

@@ -5,7 +5,7 @@
 import type { Address } from '../address.ts'
 import type { Client } from '../attempt.ts'
 import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
-import { readHostName } from './host.ts'
+import { isMachineName, readHostName } from './host.ts'
 import { type SpfDns, type SpfIdentity, type SpfStanding, SpfStandings } from './spf/standing.ts'
 
 export interface IdentitySettings {
@@ -36,6 +36,11 @@ export interface Identity {
   readonly spfDomain?: string | undefined
   /** From a telling, confirmed host name: its registrable domain, and whether it says that the host handles mail. */
   readonly host?: { readonly domain: string; readonly isMail: boolean } | undefined
+  /**
+   * The registrable domain of a confirmed host name that tells no more than that the host is a machine at a provider,
+   * which may have strangers for customers.
+   */
+  readonly provider?: string | undefined
   /** Whether the client has a confirmed host name that is telling. */
   readonly isNamed: boolean
 }
@@ -70,6 +75,9 @@ export function createIdentify(settings: IdentitySettings, dns: SpfDns, now?: ()
     const spfDomain = isVouched ? spf.domain : undefined
     const { isTelling, isMail, domain } = readHostName(name, address)
     const host = isTelling && domain !== undefined ? { domain, isMail } : undefined
+    const isMachine =
+      settings.hostDomain && !isTelling && domain !== undefined && isMachineName(name, domain, address)
+    const provider = isMachine ? domain : undefined
     const names: string[] = []
     if (settings.spfDomain && isVouched && spf.organisation !== undefined)
       names.push(`spf:${spf.organisation}`)
@@ -77,6 +85,7 @@ export function createIdentify(settings: IdentitySettings, dns: SpfDns, now?: ()
     names.push(network)
     const carriers = settings.spfDomain ? spf.carriers : []
     const [id = network] = names
-    return { id, names, network, carriers, spf: spf.standing, spfDomain, host, isNamed: isTelling }
+    const known = { id, names, network, carriers, spf: spf.standing, spfDomain, host, isNamed: isTelling }
+    return provider === undefined ? known : { ...known, provider }
   }
 }

@@ -41,6 +41,8 @@ interface From {
   /** The domain of its host name, if `wide` does not say it. */
   readonly host?: string
   readonly isMail?: boolean
+  /** The domain of a host name that tells nothing else. */
+  readonly provider?: string | undefined
   /** The names before its network's, if there are several. */
   readonly names?: readonly string[]
   readonly spf?: Identity['spf']
@@ -72,7 +74,8 @@ function setUp(settings: Partial<GreylistSettings> = {}, wrap: (store: Store) =>
     const domain = wide?.startsWith('host:') ? wide.slice('host:'.length) : from.host
     const host = domain === undefined ? undefined : { domain, isMail }
     const names = [...(from.names ?? (wide === undefined ? [] : [wide])), network]
-    identity = { id: wide ?? network, names, carriers: from.carriers ?? [], network, spf, host, isNamed }
+    const { carriers = [], provider } = from
+    identity = { id: wide ?? network, names, carriers, network, spf, host, provider, isNamed }
     const attempt: Attempt = {
       client: { address: client },
       authenticated: false,
@@ -221,11 +224,57 @@ test('a client without a telling name needs five first passes, or more where mor
   ] as const) {
     const bench = setUp({ autoWhitelist: { after, spacing: HOUR, lifetime: 36 * DAY } })
     for (let count = 1; count <= needed; count += 1) {
-      await firstPass(bench, { isNamed: false }, count)
+      await firstPass(bench, { isNamed: false, sender: `a@example${count}.org` }, count)
       bench.wait(HOUR)
     }
     assert.equal(await bench.attempt({ isNamed: false, sender: 'x@example.org' }), 'auto-whitelist')
   }
+})
+
+test('a client without a name of its own is whitelisted in its network for the domain whose mail came back', async () => {
+  const bench = setUp({ maxDeferrals: 0, autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY } })
+  const { attempt, outcomeOf } = bench
+  const shop = { isNamed: false, sender: 'shop@mail.one.test' }
+  await firstPass(bench, shop, 1)
+  const listed = await outcomeOf({ ...shop, sender: 'code@one.test', address: '192.0.2.99' })
+  assert.deepEqual(
+    [listed.reason, listed.evidence],
+    ['auto-whitelist', 'from:one.test+network:192.0.2.0/24(1/1)'],
+  )
+  // Neither another domain there, nor that domain elsewhere, nor a forger against whom SPF speaks.
+  assert.equal(await attempt({ ...shop, sender: 'code@two.test' }), 'new')
+  assert.equal(await attempt({ ...shop, sender: 'code@one.test', address: '198.51.100.7' }), 'new')
+  assert.equal(await attempt({ ...shop, sender: 'news@one.test', spf: 'fail' }), 'new')
+  assert.equal(await attempt({ ...shop, sender: 'news@one.test', spf: 'unknown' }), 'early')
+})
+
+test('what a domain does not come back with takes its listing away', async () => {
+  const bench = setUp({ maxDeferrals: 0, autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY } })
+  const from = (user: number): From => ({ isNamed: false, sender: `user${user}@one.test` })
+  for (let user = 0; user < 4; user += 1) assert.equal(await bench.attempt(from(user)), 'new')
+  bench.wait(90 * MINUTE)
+  // With the second return, two of four stay away.
+  assert.equal(await bench.attempt(from(0)), 'retry')
+  assert.equal(await bench.attempt(from(4)), 'new')
+  assert.equal(await bench.attempt(from(1)), 'retry')
+  assert.equal(await bench.attempt(from(2)), 'retry')
+  assert.equal(await bench.attempt(from(5)), 'auto-whitelist')
+})
+
+test('a domain whose mail came back in three networks of a provider is whitelisted at that provider', async () => {
+  const bench = setUp({ maxDeferrals: 0, autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY } })
+  const { attempt } = bench
+  const at = (network: number, provider = 'hoster.test'): From => ({
+    isNamed: false,
+    provider,
+    address: `100.${network}.0.7`,
+    sender: `user${network}@one.test`,
+  })
+  for (const network of [1, 2, 3]) await firstPass(bench, at(network), network)
+  assert.equal(await attempt(at(4)), 'auto-whitelist')
+  assert.equal(await attempt({ ...at(5), sender: 'a@two.test' }), 'new')
+  assert.equal(await attempt(at(6, 'other.test')), 'new')
+  assert.equal(await attempt({ ...at(7), provider: undefined }), 'new')
 })
 
 test('a retry that a listing lets pass is counted as what it is, and once', async () => {

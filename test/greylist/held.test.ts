@@ -26,7 +26,8 @@ const SETTINGS: GreylistSettings = {
   widensBySpf: true,
   prefixes: { ipv4: 24, ipv6: 64 },
   normalizeSender: true,
-  autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY },
+  // So many that no listing lets pass what has to wait.
+  autoWhitelist: { after: 9, spacing: HOUR, lifetime: 36 * DAY },
   maxDeferrals: 4,
   maxPending: 1000,
   onStoreError: 'tempfail',
@@ -42,6 +43,8 @@ interface From {
   readonly spf?: Identity['spf']
   /** The domain of the client's host name. */
   readonly host?: string | undefined
+  /** The same, if the name tells nothing else. */
+  readonly provider?: string | undefined
 }
 
 /** One frontend of a store, which it may share with others. */
@@ -65,6 +68,7 @@ function frontendOf(
       sender = 'a@example.org',
       spf = 'none',
       host,
+      provider,
     } = typeof from === 'string' ? { address: from } : from
     const client = parseIp(address)
     assert.ok(client)
@@ -76,7 +80,16 @@ function frontendOf(
       network,
     ]
     const named = host === undefined ? {} : { host: { domain: host, isMail: true } }
-    identity = { id: names[0] ?? network, names, carriers: [], network, spf, isNamed: false, ...named }
+    identity = {
+      id: names[0] ?? network,
+      names,
+      carriers: [],
+      network,
+      spf,
+      isNamed: false,
+      provider,
+      ...named,
+    }
     return greylister.judge({
       client: { address: client },
       authenticated: false,
@@ -158,6 +171,31 @@ test('what SPF says, and a name that the client has or has not, do not part a ne
   }
 })
 
+test('a retry from another host of the provider is the retry for twelve hours, and adds no key before it passes', async () => {
+  const at = (address: string, provider?: string) => ({ address, provider })
+  const { judge, reason, keys, wait } = setUp()
+  assert.equal(await reason(at(ONE, 'hoster.test')), 'new')
+  wait(3 * MINUTE)
+  const early = await judge(at(TWO, 'hoster.test'))
+  assert.deepEqual([early.reason, early.waited], ['early', 3 * MINUTE])
+  assert.deepEqual(keys(), [FIRST])
+  wait(12 * HOUR - 3 * MINUTE - 1)
+  assert.equal(await reason(at(TWO, 'hoster.test')), 'retry')
+  // The network that made the first attempt is known by it as ever, with the name and without.
+  const first = await judge(ONE)
+  assert.deepEqual([first.reason, first.waited], ['retry', 12 * HOUR - 1])
+  assert.equal(await reason(at(ONE, 'other.test')), 'known')
+
+  const elsewhere = setUp()
+  assert.equal(await elsewhere.reason(at(ONE, 'hoster.test')), 'new')
+  elsewhere.wait(5 * MINUTE)
+  for (const from of [at(TWO, 'other.test'), at('100.1.1.1')])
+    assert.equal(await elsewhere.reason(from), 'new')
+  elsewhere.wait(12 * HOUR - 5 * MINUTE)
+  assert.equal(await elsewhere.reason(at(THREE, 'hoster.test')), 'new')
+  assert.equal(await elsewhere.reason(at(ONE, 'hoster.test')), 'retry')
+})
+
 test('a bounce, what SPF speaks against, and short lifetimes have a key for their network', async () => {
   const short = { times: { ...SETTINGS.times, lifetime: HOUR } }
   for (const [from, settings] of [
@@ -214,9 +252,9 @@ test('in a crowd a first attempt is one key as well, for eight hours', async () 
     assert.equal(await reason({ address: ONE, sender: `bot${bot}@example.org` }), 'new')
   assert.deepEqual(
     keys().filter((key) => !key.startsWith('f:')),
-    ['o:network:192.0.2.0/24'],
+    ['o:from:example.org+network:192.0.2.0/24', 'o:network:192.0.2.0/24'],
   )
-  assert.equal(keys().length, 6)
+  assert.equal(keys().length, 7)
   wait(7 * HOUR)
   assert.equal(await reason({ address: ONE, sender: 'bot5@example.org' }), 'new')
   wait(HOUR)
@@ -291,7 +329,7 @@ test('a look-up is one round trip, and what is written another one; a client wit
     assert.deepEqual(await tripsOf(), ['early', 1])
     clock.now += 4 * MINUTE
     assert.deepEqual(await tripsOf(), ['retry', host === undefined ? 3 : 2])
-    assert.deepEqual(await tripsOf(), [host === undefined ? 'known' : 'auto-whitelist', 1])
+    assert.deepEqual(await tripsOf(), ['auto-whitelist', 1])
   }
 })
 
@@ -464,8 +502,9 @@ const attempts = fc.array(
 test('a key for two purposes says what a key of its own would say of each network', async () => {
   await fc.assert(
     fc.asyncProperty(attempts, fc.constantFrom(3, 1000), async (sequence, maxPending) => {
-      const own = setUp({ maxDeferrals: 0, maxPending })
-      const both = setUp({ maxDeferrals: 1_000_000, maxPending })
+      const autoWhitelist = { after: 1, spacing: HOUR, lifetime: 36 * DAY }
+      const own = setUp({ autoWhitelist, maxDeferrals: 0, maxPending })
+      const both = setUp({ autoWhitelist, maxDeferrals: 1_000_000, maxPending })
       const [owns, boths] = [own, both].map((bench) => [bench.judge, bench.another()])
       for (const [index, { pause, frontend, ...from }] of sequence.entries()) {
         const outcomes = [await owns?.[frontend]?.(from), await boths?.[frontend]?.(from)]

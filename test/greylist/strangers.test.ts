@@ -21,6 +21,8 @@ interface Names {
   /** The domain of its host's name. */
   readonly host?: string | undefined
   readonly isMail?: boolean
+  /** The domain of its host's name, if that tells nothing else. */
+  readonly provider?: string | undefined
   /** Whether SPF passes for the sender's domain. */
   readonly passes?: boolean
   readonly sender: string
@@ -34,6 +36,7 @@ const strange = fc.record({
   address: fc.integer({ min: 0, max: 255 }).map((last) => `192.0.2.${last}`),
   host: fc.constantFrom(undefined, HOSTER, 'own.test', 'proven.test'),
   isMail: fc.boolean(),
+  provider: fc.constantFrom(undefined, HOSTER),
   passes: fc.boolean(),
   sender: fc
     .tuple(
@@ -46,7 +49,7 @@ const strange = fc.record({
   pause: fc.constantFrom(0, MINUTE, 4 * MINUTE, HOUR, 13 * HOUR),
 })
 
-function identityOf({ address, host, isMail = false, passes = false, sender }: Names): Identity {
+function identityOf({ address, host, isMail = false, provider, passes = false, sender }: Names): Identity {
   const client = parseIp(address)
   assert.ok(client)
   const domain = sender.slice(sender.indexOf('@') + 1)
@@ -68,6 +71,7 @@ function identityOf({ address, host, isMail = false, passes = false, sender }: N
     network,
     spf,
     host: named,
+    provider: named ? undefined : provider,
     isNamed: named !== undefined,
   }
 }
@@ -117,6 +121,7 @@ test('strangers of one network let no stranger of another one in, and make nobod
         { address: '198.51.100.1', host: HOSTER, isMail: true, sender: 'a@late.test' },
         { address: '198.51.101.2', host: HOSTER, sender: 'x@own.test' },
         { address: '198.51.102.3', sender: 'a@own.test' },
+        { address: '198.51.103.4', provider: HOSTER, sender: 'x@own.test' },
       ]) {
         const { verdict, retryIn } = await attempt(names)
         assert.deepEqual([verdict, retryIn], ['tempfail', 3 * MINUTE], JSON.stringify(names))

@@ -147,6 +147,25 @@ test('how a client stands to the sender’s domain is told apart', async (t) => 
   }
 })
 
+test('a confirmed name of a numbered machine tells the provider, unless host names are turned off', async (t) => {
+  const [identify, withoutHosts] = [open(t), open(t, { hostDomain: false })]
+  for (const [name, provider] of [
+    ['web13.hoster.test', 'hoster.test'],
+    ['s3.dc2.hoster.test', 'hoster.test'],
+    ['web13.pool.hoster.test', undefined],
+    ['cablemodem13.hoster.test', undefined],
+    ['dsl-198-51-100-7.host.test', undefined],
+    ['ip7-100-51-198.host.test', undefined],
+    ['mx.host.test', undefined],
+    ['com', undefined],
+    [undefined, undefined],
+  ] as const) {
+    const identity = await identify('a@nospf.test', '198.51.100.7', name)
+    assert.equal(identity?.provider, provider, name)
+    assert.equal((await withoutHosts('a@nospf.test', '198.51.100.7', name))?.provider, undefined, name)
+  }
+})
+
 test('a client is named when its name tells of its owner', async (t) => {
   const identify = open(t)
   for (const [name, isNamed] of [
