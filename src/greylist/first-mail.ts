@@ -8,7 +8,7 @@ import type { Identity } from '../identity/identity.ts'
 import { organisationOf } from '../identity/organisation.ts'
 import type { Store } from '../store/store.ts'
 import { type Evidence, waitingIn } from './evidence.ts'
-import { creditKey, expectKey, repliesKey, replyKey } from './keys.ts'
+import { creditKey, creditSinceKey, expectKey, repliesKey, replyKey } from './keys.ts'
 
 /** First messages that pass within a day though their client has not shown that it retries. */
 export interface CreditSettings {
@@ -20,6 +20,10 @@ export interface CreditSettings {
 
 /** How long credit is counted from its first message on, in milliseconds. */
 const CREDIT_WINDOW = 86_400_000
+
+/** How long a client has to have had credit before it gets twice as much, and how long that is kept, in milliseconds. */
+const ESTABLISHED_AFTER = 4 * 3_600_000
+const CREDIT_KEPT = 7 * CREDIT_WINDOW
 
 /** Number of correspondents that are kept of one user, so that a user who writes to everybody fills no store. */
 const MAX_CORRESPONDENTS = 10_000
@@ -67,7 +71,8 @@ export function writtenToKey(attempt: Attempt, identity: Identity): string | und
 
 /**
  * Whether a first message passes on credit. Only a client gets it whose names prove the sender, and under none of whose
- * provable `names` but its network's anything waits or has stayed away. Asking uses it up.
+ * provable `names` but its network's anything waits or has stayed away. Asking uses it up. A client that has had credit
+ * for ESTABLISHED_AFTER without exceeding it gets twice as much. Whoever sends a lot at once has exceeded it by then.
  */
 export async function takeCredit(
   store: Store,
@@ -77,10 +82,19 @@ export async function takeCredit(
   { messages, perNetwork }: CreditSettings,
 ): Promise<boolean> {
   const { id, network } = identity
+  if (id === network || !isAligned(attempt, identity)) return false
+  const sinceKey = creditSinceKey(id)
   const isOwing = names.some((name) => name !== network && waitingIn(evidence.tallyOf(name)) > 0)
-  if (id === network || isOwing || !isAligned(attempt, identity)) return false
-  const [ofName, ofNetwork] = await Promise.all(
-    [id, network].map((name) => store.count(creditKey(name), CREDIT_WINDOW)),
-  )
-  return (ofName ?? 0) <= messages && (ofNetwork ?? 0) <= perNetwork
+  if (!isOwing) {
+    const [ofName, ofNetwork, [since]] = await Promise.all([
+      store.count(creditKey(id), CREDIT_WINDOW),
+      store.count(creditKey(network), CREDIT_WINDOW),
+      store.find([sinceKey]),
+      store.add(sinceKey, CREDIT_KEPT),
+    ])
+    const factor = since && since.age >= ESTABLISHED_AFTER ? 2 : 1
+    if (ofName <= messages * factor && ofNetwork <= perNetwork * factor) return true
+  }
+  await store.forget(sinceKey)
+  return false
 }

@@ -168,6 +168,11 @@ export function creditKey(name: string): string {
   return `k:${escapePart(name)}`
 }
 
+/** The key of the entry that says since when a name has had credit and nothing under it stays away. */
+export function creditSinceKey(name: string): string {
+  return `u:${escapePart(name)}`
+}
+
 /** Leading bits of the addresses that share slots. */
 const SLOT_PREFIX = { ipv4: 32, ipv6: 56 } as const
 

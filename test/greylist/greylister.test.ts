@@ -671,6 +671,30 @@ test('who is proven to be the sender has some messages a day on credit, and a ne
   assert.equal(await attempt(from('four.test', 'b')), 'credit')
 })
 
+test('who has had credit for four hours and has not exceeded it gets twice as much, and its network no more than that', async () => {
+  const { attempt, wait } = setUp({ maxDeferrals: 0, credit: { messages: 2, perNetwork: 2 } })
+  const one = { wide: 'spf:one.test' }
+  assert.equal(await attempt(one), 'credit')
+  wait(4 * HOUR)
+  for (const reason of ['credit', 'credit', 'credit', 'new']) assert.equal(await attempt(one), reason)
+  for (const domain of ['two.test', 'one.test'])
+    assert.equal(await attempt({ wide: `spf:${domain}`, sender: `a@${domain}` }), 'new', domain)
+})
+
+test('who has exceeded its credit begins anew, once that is forgotten', async () => {
+  for (const [early, later] of [
+    [2, 'credit'],
+    [3, 'new'],
+  ] as const) {
+    const { attempt, wait } = setUp({ maxDeferrals: 0, credit: { messages: 2, perNetwork: 2 } })
+    const one = { wide: 'spf:one.test' }
+    for (let count = 1; count <= early; count += 1)
+      assert.equal(await attempt({ ...one, sender: `a${count}@one.test` }), count <= 2 ? 'credit' : 'new')
+    wait(3 * DAY)
+    for (const reason of ['credit', 'credit', later]) assert.equal(await attempt(one), reason)
+  }
+})
+
 test('credit is counted for each name and for each network', async () => {
   const { attempt } = setUp({ maxDeferrals: 0, credit: { messages: 1, perNetwork: 3 } })
   const reasons: string[] = []
@@ -1166,7 +1190,9 @@ test('credit is counted for a day, to the millisecond', async () => {
     const from = (user: string): From => ({ wide: 'spf:one.test', sender: `${user}@one.test` })
     assert.equal(await attempt(from('a')), 'credit')
     wait(elapsed)
-    assert.equal(await attempt(from('b')), expected)
+    // By now, it has twice as much.
+    assert.equal(await attempt(from('b')), 'credit')
+    assert.equal(await attempt(from('c')), expected)
   }
 })
 

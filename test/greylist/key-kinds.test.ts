@@ -6,6 +6,7 @@ import { parseAddress } from '../../src/address.ts'
 import {
   attemptRef,
   creditKey,
+  creditSinceKey,
   expectKey,
   hostsInNetwork,
   KEY_KINDS,
@@ -40,6 +41,7 @@ test('each kind of key begins with a letter of its own, and has a word for metri
     reply: [replyKey(recipient, sender)],
     replies: [repliesKey(recipient)],
     credit: [creditKey(name)],
+    creditSince: [creditSinceKey(name)],
     slot: [slotsOf('192.0.2.7', 3).entry, slotsOf('2001:db8::7', 3).entry],
     holder: [slotsOf('192.0.2.7', 3).holder, slotsOf('2001:db8::7', 3).holder],
     tally: [tallyKey(name), tallyKey(hostsInNetwork(name, network))],
