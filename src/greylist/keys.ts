@@ -21,6 +21,7 @@ export const KEY_KINDS: Readonly<Record<string, string>> = {
   a: 'slot',
   b: 'slot-holder',
   k: 'credit',
+  u: 'credit-kept',
   x: 'expected',
   y: 'reply',
   z: 'replies',
