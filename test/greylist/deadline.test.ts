@@ -38,6 +38,111 @@ test('an answer counts until the deadline, and is not waited for any longer', as
   }
 })
 
+/** A clock for timers and for performance.now(), which the test moves, and what is known of several waits. */
+function setUpClock() {
+  const clock = { now: 0 }
+  mock.timers.enable({ apis: ['setTimeout'] })
+  const { mock: clockMock } = mock.method(performance, 'now', () => clock.now)
+  const over = new Set<string>()
+  return {
+    over: async () => {
+      for (let turn = 0; turn < 10; turn += 1) await undefined
+      return [...over].sort()
+    },
+    /** Waits for an answer that comes when the returned function is called. */
+    wait(name: string, deadline: number): () => void {
+      const { promise, resolve } = withResolvers()
+      const end = () => void over.add(name)
+      withDeadline(promise, deadline).then(end, end)
+      return resolve
+    },
+    /** Moves the timers' clock to an instant, and the other clock to this one or another. */
+    moveTo(instant: number, now = instant): void {
+      const elapsed = instant - clock.now
+      clock.now = now
+      mock.timers.tick(elapsed)
+    },
+    reset() {
+      mock.timers.reset()
+      clockMock.restore()
+    },
+  }
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {}
+  const promise = new Promise<void>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}
+
+test('each of several that wait is given up at its own deadline, whatever becomes of the others', async () => {
+  const { wait, moveTo, over, reset } = setUpClock()
+  try {
+    wait('third', 3000)
+    wait('first', 1000)
+    wait('also first', 1000)
+    const answer = wait('answered', 1500)
+    wait('second', 2000)
+    moveTo(999)
+    assert.deepEqual(await over(), [])
+    moveTo(1000)
+    assert.deepEqual(await over(), ['also first', 'first'])
+    answer()
+    assert.deepEqual(await over(), ['also first', 'answered', 'first'])
+    wait('between', 2500)
+    moveTo(1999)
+    assert.deepEqual(await over(), ['also first', 'answered', 'first'])
+    moveTo(2000)
+    assert.deepEqual(await over(), ['also first', 'answered', 'first', 'second'])
+    moveTo(2500)
+    assert.deepEqual(await over(), ['also first', 'answered', 'between', 'first', 'second'])
+    moveTo(2999)
+    assert.deepEqual(await over(), ['also first', 'answered', 'between', 'first', 'second'])
+    moveTo(3000)
+    assert.deepEqual(await over(), ['also first', 'answered', 'between', 'first', 'second', 'third'])
+    // Once nobody waits any more, the next deadline is the first one again.
+    wait('alone', 9000)
+    moveTo(8999)
+    assert.equal((await over()).includes('alone'), false)
+    moveTo(9000)
+    assert.equal((await over()).includes('alone'), true)
+  } finally {
+    reset()
+  }
+})
+
+test('the deadline of an answer that came in time gives up nobody else', async () => {
+  const { wait, moveTo, over, reset } = setUpClock()
+  try {
+    wait('answered', 1000)()
+    assert.deepEqual(await over(), ['answered'])
+    wait('later', 3000)
+    moveTo(2999)
+    assert.deepEqual(await over(), ['answered'])
+    moveTo(3000)
+    assert.deepEqual(await over(), ['answered', 'later'])
+  } finally {
+    reset()
+  }
+})
+
+test('a timer that fires a little early or much too late gives up all whose deadline it is', async () => {
+  const { wait, moveTo, over, reset } = setUpClock()
+  try {
+    wait('early', 1000)
+    wait('long', 2000)
+    moveTo(1000, 999.5)
+    assert.deepEqual(await over(), ['early'])
+    wait('overdue', 2400)
+    moveTo(2000, 2500)
+    assert.deepEqual(await over(), ['early', 'long', 'overdue'])
+  } finally {
+    reset()
+  }
+})
+
 test('work is waited for until it has ended, or until the time is over', async () => {
   mock.timers.enable({ apis: ['setTimeout'] })
   try {
@@ -55,6 +160,7 @@ test('work is waited for until it has ended, or until the time is over', async (
 test('once the answer is there, nothing keeps the process alive until the deadline', async () => {
   const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
   const before = timers()
+  await assert.rejects(withDeadline(never, performance.now()))
   await withDeadline(Promise.resolve(), performance.now() + 60_000)
   await assert.rejects(withDeadline(Promise.reject(new Error('gone')), performance.now() + 60_000))
   await settledWithin(60_000, Promise.resolve())
