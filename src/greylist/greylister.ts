@@ -269,9 +269,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     ])
     const found = answers.slice(0, ownKeys)
     const first = answers.slice(ownKeys, listingsAt).find(Boolean)
-    const held = first && heldEntry(first, firstAttemptOf(question), times, elsewhereWindow(times))
+    const held = heldEntry(first, firstAttemptOf(question), times, elsewhereWindow(times))
     const ownIndex = identity.names.indexOf(identity.network)
-    if (held && ownIndex !== -1) found[ownIndex] = strongest([found[ownIndex], held])
+    if (held) found[ownIndex] = strongest([found[ownIndex], held])
     const evidence = new Evidence(
       tallied,
       tallied.map((name, index) => (counts[index] ?? 0) + untalliedIn(name)),
@@ -280,7 +280,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const index = holdingAmong(listings, listed, evidence)
     // Without the mark of an earlier version, the loop breaker begins anew, and no wait or pass is overlooked.
     const needed = Math.min(ownKeys + 1, listingsAt)
-    const isUnread = away.size > 0 && !found.some(Boolean) && isAnyBelow(away, needed)
+    const isUnread = isAnyBelow(away, needed) && !found.some(Boolean)
     return {
       found,
       unread: isUnread ? error : undefined,
@@ -347,9 +347,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const { verdict, reason, waited, keep } = decision
     // A pass under one of the keys, or of the former ones, is written under all names.
     const isKept = keep || found.slice(0, keys.length).some((entry) => !entry?.passed)
-    if (isKept || reason === 'retry') {
+    if (isKept) {
       const writes = [
-        isKept && keepPassed(store, keys, times.lifetime),
+        keepPassed(store, keys, times.lifetime),
         reason === 'retry' && notePass(question, evidence),
       ]
       await untilWritten(writes, deadline)
@@ -407,7 +407,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const isNew = reason === 'new' && keys.some((_, index) => isMissing(index))
     const isCounted = isNew && full.length === 0 && loopBreaker.isCounted(loop)
     const isFirst = isCounted && !mark
-    const isHolding = isFirst && mayHold(times) && identity.names.includes(identity.network)
+    const isHolding = isFirst && mayHold(times)
     const first = { ...firstAttemptOf(question), isCrowded: terms.isCrowded }
     const adds: Array<Promise<boolean>> = []
     for (const [index, key] of keys.entries()) {
@@ -417,12 +417,12 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       adds.push(
         isHolding && name === identity.network
           ? hold(store, first, { firstKey, key, window }, times, elsewhereWindow(times))
-          : store.add(key, window, Math.min(waited, window - 1)),
+          : store.add(key, window, waited),
       )
     }
     const [letsThrough, , , added] = await Promise.all([
       isCounted && mark && loopBreaker.count(store, loop, mark).catch(() => false),
-      isFirst && !isHolding && store.add(firstKey, times.retryWindow).catch(() => false),
+      isFirst && !isHolding && store.add(firstKey, times.retryWindow).catch(() => undefined),
       isNew && !isAnybody(attempt) && tallyDeferral(store, evidence),
       addedAny(found.some(Boolean), adds),
     ])
@@ -536,12 +536,13 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     evidence: Evidence,
     by: (tally: Tally, name: string, age: number | undefined) => number,
   ): Promise<void> {
-    const added = evidence.names.map((name) => {
+    const counts: Array<Promise<number>> = []
+    for (const name of evidence.names) {
       const age = untallied.take(name)
       const given = by(evidence.tallyOf(name), name, age) + (age === undefined ? 0 : DEFERRAL)
-      return given === 0 ? 0 : store.count(tallyKey(name), Math.ceil(TALLY_WINDOW - (age ?? 0)), given)
-    })
-    await Promise.all(added).catch(() => undefined)
+      if (given > 0) counts.push(store.count(tallyKey(name), Math.ceil(TALLY_WINDOW - (age ?? 0)), given))
+    }
+    await Promise.all(counts).catch(() => undefined)
   }
 
   /** The deferrals under a name that this process has noted, and that are not counted in the store yet. */

@@ -421,7 +421,6 @@ function isId(word: string, place: Place): boolean {
   if (/^\d+$/.test(word)) return true
   const isHex = /^[0-9a-f]+$/.test(word)
   const changes = changesIn(word)
-  if (changes === 0) return false
   if (place === 'any') return length >= (isHex ? MIN_ID : 20) && changes * 4 >= length
   if (place === 'bounce' && isHex && /^\d/.test(word)) return true
   return length >= 8 && changes >= 2

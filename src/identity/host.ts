@@ -289,7 +289,7 @@ function isSerial(label: string, digits: number): boolean {
     together = Math.max(together, number.length)
   }
   if (together > digits || all > 2 * digits) return true
-  return all > 0 && HEX_WORD.test(label)
+  return HEX_WORD.test(label)
 }
 
 const HEX_WORD = /(?<![a-z0-9])(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{6,}(?![a-z0-9])/

@@ -389,6 +389,8 @@ test('the recipient is taken out wherever it stands and however its @ is spelled
       ['owner-list-user%example.com@example.net', 'user@example.com'],
       ['owner-list-user_at_example.com@example.net', 'user@example.com'],
     ],
+    // Of two, the first one is enough.
+    ['owner-*@example.net', ['owner-user=example.com_user=example.com@example.net', 'user@example.com']],
     [
       'list-bounces@example.net',
       ['list-bounces+user=example.com@example.net', 'user@example.com'],

@@ -31,6 +31,8 @@ test('a mail server has a number of four digits at most, or twice as many in all
     ['mail-12-34-56-78-9.example.org', 'nobody'],
     ['mail-d0669.example.org', 'other'],
     ['mail-d0669a.example.org', 'nobody'],
+    ['mail-abcde1.example.org', 'nobody'],
+    ['mail-abcdef.example.org', 'mail'],
     // Labels before the mailer's are free to number its hosts, those behind it are a customer's.
     ['12345.mail.example.org', 'other'],
     ['mail.k1.example.org', 'mail'],
@@ -119,6 +121,9 @@ test('half of an IPv6 address in a name is enough, in groups of eight characters
     ['deadbeef-cafebab1.example.org', 'nobody', '1:2:3:4:dead:beef:cafe:bab1'],
     ['deadbeef-cafebab1.example.org', 'other', 'dead:beef:cafe:bab2:1:2:3:4'],
     ['eadbeef-cafebab1.example.org', 'other', '1:2:3:4:dead:beef:cafe:bab1'],
+    ['eadbeef-cafebab1.example.org', 'other', 'dead:beef:cafe:bab1:1:2:3:4'],
+    ['deadbeef-cafebab.example.org', 'other', 'dead:beef:cafe:bab1:1:2:3:4'],
+    ['deadbeef-cafebab.example.org', 'other', '1:2:3:4:dead:beef:cafe:bab1'],
     ['deadbeefcaf1babe.example.org', 'nobody', 'dead:beef:caf1:babe:1:2:3:4'],
     ['deadbeefcaf1bab.example.org', 'other', 'dead:beef:caf1:babe:1:2:3:4'],
   ])

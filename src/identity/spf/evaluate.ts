@@ -4,7 +4,7 @@
 // from it.
 // Source: RFC 7208 section 4; section 5 for the mechanisms, section 4.6.4 for the limits.
 
-import { haveSamePrefix, type IpAddress } from '../../ip.ts'
+import { ADDRESS_BITS, haveSamePrefix, type IpAddress } from '../../ip.ts'
 import { coverageOf } from './coverage.ts'
 import {
   type AddressType,
@@ -268,10 +268,9 @@ class Evaluation {
     const lookup = await this.#lookups.ask(host, this.#addressType)
     this.#lacksAnswers ||= lookup.kind === 'refused'
     if (lookup.kind !== 'found') return false
-    const { bytes } = this.#question.client
-    const prefix = bytes.length * 8
+    const { bytes, kind } = this.#question.client
     const addresses = addressesIn(lookup.values.slice(0, MAX_ADDRESSES))
-    return addresses.some((address) => haveSamePrefix(bytes, address, prefix))
+    return addresses.some((address) => haveSamePrefix(bytes, address, ADDRESS_BITS[kind]))
   }
 
   /** The value of `%{p}`: the domain itself, else a name below it, else any name of the client (section 7.3). */

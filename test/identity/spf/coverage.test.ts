@@ -49,6 +49,15 @@ test('a record may pass in 150 regions, /16 of IPv4 or /32 of IPv6, however few 
   }
   assert.equal(coverage('ipv4', ...hosts(400, (n) => `10.${n % 2}.${n >> 1}.1/32`)).isTooMuch, false)
   assert.equal(coverage('ipv6', ...hosts(400, (n) => `2a00:1:${n.toString(16)}::1/128`)).isTooMuch, false)
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    const region = (n: number) => (family === 'ipv4' ? `10.${n}` : `2a00:${n}`)
+    const at = (n: number, half: number) =>
+      family === 'ipv4' ? `${region(n)}.${128 * half}.1/32` : `${region(n)}:${half === 0 ? 0 : '8000'}::1/128`
+    // Both halves of a region are one region, and two neighbours are two.
+    const halves = [0, 1].flatMap((half) => hosts(150, (n) => at(n, half)))
+    assert.equal(coverage(family, ...halves).isTooMuch, false)
+    assert.equal(coverage(family, ...halves, at(150, 1)).isTooMuch, true)
+  }
   // The first region counts as any other.
   assert.equal(coverage('ipv4', '0.0.0.1/32', ...hosts(150, (n) => `10.${n}.0.1/32`)).isTooMuch, true)
 })

@@ -580,6 +580,7 @@ test('an answer is for all senders unless the sender, or HELO, had its part in i
     ['v=spf1 include:%{l}.example.net -all', false],
     ['v=spf1 -exists:%{s}.example.net ip4:192.0.2.7 -all', false],
     ['v=spf1 a:%{h} -all', false],
+    ['v=spf1 -exists:%{s}.example.net a:%{d} ip4:192.0.2.7 -all', false],
     ['v=spf1 redirect=%{L}.example.net', false],
   ] as const) {
     const { result, isForAllSenders } = await check(inMemory({ ...zone, 'sender.example.org': txt(record) }))

@@ -128,6 +128,62 @@ test('a label of a name has 63 characters, and a name 253', async () => {
   assert.equal(await resultOf({ 'a..net': record }, { domain: 'a..net' }), 'none')
 })
 
+test('a name that is too long loses no more labels than it has to', async () => {
+  for (const [first, labels, rest, length, left] of [
+    [1, 120, '', 253, 253],
+    [2, 120, '', 254, 251],
+    [1, 121, '', 255, 253],
+    // Behind the first label there are 254 characters, which is one too many.
+    [1, 120, '.yy', 256, 252],
+    [3, 121, '', 257, 253],
+  ] as const) {
+    const local = `${'f'.repeat(first)}${'.x'.repeat(labels)}${rest}`
+    const name = `${local}.example.net`
+    assert.equal(name.length, length)
+    const asked: string[] = []
+    const zone = inMemory({ [DOMAIN]: txt('v=spf1 exists:%{l}.example.net -all') })
+    await check(
+      (name, type) => {
+        asked.push(name)
+        return zone(name, type)
+      },
+      { local },
+    )
+    assert.deepEqual(asked, [DOMAIN, name.slice(length - left)], `${first} ${labels} ${rest}`)
+  }
+})
+
+test('of the names of a client, ten are looked at, and of their addresses all bits', async () => {
+  const names = Array.from({ length: 11 }, (_, n) => `h${n}.example.net`)
+  const zone = (matching: number, address: string): Zone => ({
+    [DOMAIN]: txt('v=spf1 ptr:example.net -all'),
+    '7.2.0.192.in-addr.arpa': { PTR: names },
+    ...Object.fromEntries(names.map((name, n) => [name, { A: [n === matching ? address : '198.51.100.1'] }])),
+  })
+  assert.equal(await resultOf(zone(9, IPV4)), 'pass')
+  assert.equal(await resultOf(zone(10, IPV4)), 'fail')
+  assert.equal(await resultOf(zone(9, '192.0.2.6')), 'fail')
+})
+
+test('where hosts have too many addresses, no further hosts are asked for', async () => {
+  const others = Array.from({ length: 1001 }, (_, n) => `198.51.${n >> 8}.${n & 255}`)
+  const zone = inMemory({
+    [DOMAIN]: {
+      ...txt(`v=spf1 ip4:${IPV4} mx -all`),
+      MX: [mx(1, 'one.example.net'), mx(2, 'two.example.net')],
+    },
+    'one.example.net': { A: others },
+    'two.example.net': { A: [] },
+  })
+  const asked: string[] = []
+  const answer = await check((name, type) => {
+    asked.push(name)
+    return zone(name, type)
+  })
+  assert.equal(answer.result, 'unknown')
+  assert.deepEqual(asked, [DOMAIN, DOMAIN, 'one.example.net'])
+})
+
 test('a record counts once, however its name is written', async () => {
   const zone = {
     [DOMAIN]: txt(`v=spf1 include:LIST.Example.NET include:list.example.net ip4:${IPV4} -all`),

@@ -44,6 +44,10 @@ test('what the terms of a record will need is asked at once, but for names that 
     [`include:a.test ${many(20, 'include')} -all`, ['a.test TXT', ...names(9, 'TXT')]],
     [`include:a.test ${many(9, 'a')} mx:b.test -all`, ['a.test TXT', ...names(2, 'A'), 'b.test MX']],
     [`include:a.test ${many(9, 'exists')} -all`, ['a.test TXT', ...names(2, 'A')]],
+    [
+      `include:a.test a:b.test exists:c.test ${many(9, 'mx')} -all`,
+      ['a.test TXT', 'b.test A', 'c.test A', ...names(7, 'MX')],
+    ],
     [`include:a.test ${many(8, 'mx')} a:b.test a:c.test -all`, ['a.test TXT', ...names(8, 'MX'), 'b.test A']],
   ]
   for (const [terms, asked] of cases)
@@ -66,6 +70,59 @@ test('the records of includes are looked through as soon as they are there', asy
     'host.test A',
   ])
   assert.deepEqual((await askedAtOnce(zone, IPV6)).at(-1), 'host.test AAAA')
+})
+
+test('what stands behind the term that passes is asked at once as well', async () => {
+  const zone = { [DOMAIN]: txt(`v=spf1 ip4:${IPV4} include:a.test include:b.test -all`) }
+  assert.deepEqual(await askedAtOnce(zone), ['a.test TXT', 'b.test TXT'])
+})
+
+test('a long record is parsed when its turn has come', async () => {
+  const text = `${`v=spf1 ip4:${IPV4}`.padEnd(700)} -all`
+  const lookups = new Lookups(
+    async () => ({ value: [[text]], expiresAt: 0 }),
+    () => true,
+  )
+  let isOver = false
+  let begin = () => {}
+  const turn = new Promise<void>((resolve) => {
+    begin = resolve
+  })
+  const question = { client: ip(IPV4), domain: DOMAIN, local: 'bob', helo: '' }
+  const answer = checkHost(question, lookups, () => turn).finally(() => {
+    isOver = true
+  })
+  for (let turns = 0; turns < 5; turns += 1) await nextTurn()
+  assert.equal(isOver, false)
+  begin()
+  assert.equal((await answer).result, 'pass')
+})
+
+test('the terms of records with two mebibytes of text are remembered, those that were used last', async () => {
+  const LIMIT = 2 * 1024 * 1024
+  const recordOf = (number: number, length: number) =>
+    `${`v=spf1 ip4:${IPV4} x=${number}`.padEnd(length - 5)} -all`
+  /** Whether the record of this number and length has to be parsed. */
+  const isParsed = async (number: number, length = 8192) => {
+    const lookups = new Lookups(
+      async () => ({ value: [[recordOf(number, length)]], expiresAt: 0 }),
+      () => true,
+    )
+    let isTaken = false
+    const question = { client: ip(IPV4), domain: DOMAIN, local: 'bob', helo: '' }
+    const { result } = await checkHost(question, lookups, async () => {
+      isTaken = true
+    })
+    assert.equal(result, 'pass')
+    return isTaken
+  }
+  for (let number = 0; number < LIMIT / 8192; number += 1) assert.equal(await isParsed(number), true)
+  assert.equal(await isParsed(0), false)
+  // One that is a little too much takes the place of the one that was not used for the longest time.
+  assert.equal(await isParsed(1000, 513), true)
+  assert.equal(await isParsed(0), false)
+  assert.equal(await isParsed(2), false)
+  assert.equal(await isParsed(1), true)
 })
 
 test('of the hosts of an mx, two are asked for at once', async () => {

@@ -258,6 +258,22 @@ test('an answer that depends on the sender is kept for nobody', async () => {
   assert.equal(count, 4)
 })
 
+test('what a client says in HELO is asked for as it says it, and as nothing if it says nothing', async () => {
+  for (const [helo, asked] of [
+    ['MX.Example.Net', 'mx.example.net.h.test'],
+    [undefined, undefined],
+  ] as const) {
+    const names: string[] = []
+    const standings = standingsWith((name) => {
+      names.push(name)
+      return record('v=spf1 exists:%{h}.h.test -all')
+    })
+    await standings.of(ip('192.0.2.7'), parseAddress('a@sender.example.org'), helo, () => true)
+    // A name with an empty label is none.
+    assert.deepEqual(names, ['sender.example.org', ...(asked === undefined ? [] : [asked])])
+  }
+})
+
 test('a domain whose DNS fails is asked again at once', async () => {
   let count = 0
   const standings = standingsWith(
