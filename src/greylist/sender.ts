@@ -131,7 +131,7 @@ function parseSrs(local: string): Srs | undefined {
   if (forwarder === undefined || rest === undefined) return undefined
   const first = parseSrs(`srs0${rest}`)
   // The first forwarder has a scheme of its own that nobody else can read.
-  if (!first?.before.startsWith('srs0')) return { before: 'srs1=#=', domain: forwarder, local: rest }
+  if (!first) return { before: 'srs1=#=', domain: forwarder, local: rest }
   return { ...first, before: `srs1=#=${forwarder}=${first.before.slice('srs0'.length)}` }
 }
 

@@ -28,6 +28,20 @@ function setUp(maxDeferrals = 4) {
   }
 }
 
+test('bounces and what SPF speaks against are not counted, nor anything if it is off', () => {
+  for (const [attempt, maxDeferrals, isCounted] of [
+    [{}, 1, true],
+    [{}, 0, false],
+    [{ form: '' }, 4, false],
+    [{ spf: 'pass' }, 4, true],
+    [{ spf: 'open' }, 4, true],
+    [{ spf: 'unasked' }, 4, true],
+    [{ spf: 'fail' }, 4, false],
+    [{ spf: 'unknown' }, 4, false],
+  ] as const)
+    assert.equal(setUp(maxDeferrals).breaker.isCounted({ ...LOOP, ...attempt }), isCounted)
+})
+
 test('once it has let a sender through, its marks and its count are gone, unless a network waits by the mark', async () => {
   for (const holder of [undefined, '1234567890123456']) {
     const { store, breaker, keys } = setUp()

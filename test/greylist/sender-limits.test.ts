@@ -46,6 +46,8 @@ test('a number of 16 digits is an id beside something else, of five beside an ad
 
 test('letters and digits are an id by their length and by how often they take turns', () => {
   assertForms([
+    itself('aa1bb2cc3ddd444'),
+    ['aa1bb2cc3ddd4444', '#'],
     itself('joe-a1b2c3d4e5f6a7b'),
     ['joe-a1b2c3d4e5f6a7b8', 'joe-#'],
     itself('joe-x1y2z3x1y2z3x1y2z3x'),

@@ -6,7 +6,9 @@ import { promises } from 'node:dns'
 import { mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
-import type { SpfAnswer } from '../../../src/identity/spf/evaluate.ts'
+import { NOT_ASKED } from '../../../src/dns.ts'
+import { checkHost, type SpfAnswer } from '../../../src/identity/spf/evaluate.ts'
+import { Lookups } from '../../../src/identity/spf/lookups.ts'
 import { startDns } from '../../support/dns.ts'
 import { scratch } from '../../support/scratch.ts'
 import {
@@ -16,6 +18,7 @@ import {
   IPV4,
   IPV6,
   inMemory,
+  ip,
   mx,
   type Question,
   txt,
@@ -539,12 +542,46 @@ test('a term behind the one that passes costs half a second at most, and no vouc
   const resolve: AskResolver = (name, type) =>
     name.startsWith('dead') ? new Promise(() => undefined) : zone(name, type)
   mock.timers.enable({ apis: ['setTimeout'] })
-  const answer = check(resolve)
-  for (let turn = 0; turn < 20; turn += 1) await nextTurn()
-  mock.timers.tick(500)
+  let isOver = false
+  const answer = check(resolve).finally(() => {
+    isOver = true
+  })
+  for (const elapsed of [0, 499]) {
+    mock.timers.tick(elapsed)
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn()
+    assert.equal(isOver, false)
+  }
+  mock.timers.tick(1)
   const { result, voucher } = await answer
   mock.timers.reset()
   assert.deepEqual([result, voucher?.kind], ['pass', 'named'])
+})
+
+test('once it is known who passes, nothing keeps the process alive', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  const before = timers()
+  const answer = await check(inMemory({ 'sender.example.org': txt('v=spf1 ip4:192.0.2.7 -all') }))
+  assert.equal(answer.voucher?.kind, 'named')
+  assert.equal(timers(), before)
+})
+
+test('a name of the client that could not be asked for leaves the result unknown, whatever others say', async () => {
+  for (const record of ['v=spf1 ptr:example.net -all', 'v=spf1 ptr:one.example.net ptr:example.test -all']) {
+    const zone = inMemory({
+      'sender.example.org': txt(record),
+      '7.2.0.192.in-addr.arpa': { PTR: ['h.one.example.net', 'h.two.example.net'] },
+      'h.two.example.net': { A: ['198.51.100.1'] },
+    })
+    const lookups = new Lookups(
+      async (name, type) => {
+        if (name === 'h.one.example.net') return NOT_ASKED
+        return { value: await zone(name, type), expiresAt: 0 }
+      },
+      () => true,
+    )
+    const question = { client: ip(IPV4), domain: 'sender.example.org', local: 'bob', helo: '' }
+    assert.equal((await checkHost(question, lookups, async () => undefined)).result, 'unknown', record)
+  }
 })
 
 test('a name that was not asked for is not one that does not match', async () => {

@@ -155,14 +155,21 @@ test('a name that is too long loses no more labels than it has to', async () => 
 
 test('of the names of a client, ten are looked at, and of their addresses all bits', async () => {
   const names = Array.from({ length: 11 }, (_, n) => `h${n}.example.net`)
-  const zone = (matching: number, address: string): Zone => ({
+  const other = '198.51.100.1'
+  const zone = (matching: number, addresses: readonly string[]): Zone => ({
     [DOMAIN]: txt('v=spf1 ptr:example.net -all'),
     '7.2.0.192.in-addr.arpa': { PTR: names },
-    ...Object.fromEntries(names.map((name, n) => [name, { A: [n === matching ? address : '198.51.100.1'] }])),
+    ...Object.fromEntries(names.map((name, n) => [name, { A: n === matching ? addresses : [other] }])),
   })
-  assert.equal(await resultOf(zone(9, IPV4)), 'pass')
-  assert.equal(await resultOf(zone(10, IPV4)), 'fail')
-  assert.equal(await resultOf(zone(9, '192.0.2.6')), 'fail')
+  for (const matching of [0, 9]) assert.equal(await resultOf(zone(matching, [IPV4, other])), 'pass')
+  assert.equal(await resultOf(zone(10, [IPV4])), 'fail')
+  assert.equal(await resultOf(zone(9, ['192.0.2.6'])), 'fail')
+  // Of the addresses of one name, a thousand count.
+  for (const [before, result] of [
+    [999, 'pass'],
+    [1000, 'fail'],
+  ] as const)
+    assert.equal(await resultOf(zone(0, [...new Array<string>(before).fill(other), IPV4])), result)
 })
 
 test('where hosts have too many addresses, no further hosts are asked for', async () => {

@@ -42,6 +42,11 @@ test('what the terms of a record will need is asked at once, but for names that 
     ['include:a.test a mx -all', ['a.test TXT', `${DOMAIN} A`, `${DOMAIN} MX`]],
     ['include:a.test include:a.test -all', ['a.test TXT']],
     [`include:a.test ${many(20, 'include')} -all`, ['a.test TXT', ...names(9, 'TXT')]],
+    // Terms that need no answer take nothing of the limit.
+    [
+      `include:a.test ip4:192.0.2.9 ptr ptr:b.test ${many(20, 'include')} -all`,
+      ['a.test TXT', ...names(9, 'TXT')],
+    ],
     [`include:a.test ${many(9, 'a')} mx:b.test -all`, ['a.test TXT', ...names(2, 'A'), 'b.test MX']],
     [`include:a.test ${many(9, 'exists')} -all`, ['a.test TXT', ...names(2, 'A')]],
     [
@@ -75,6 +80,21 @@ test('the records of includes are looked through as soon as they are there', asy
 test('what stands behind the term that passes is asked at once as well', async () => {
   const zone = { [DOMAIN]: txt(`v=spf1 ip4:${IPV4} include:a.test include:b.test -all`) }
   assert.deepEqual(await askedAtOnce(zone), ['a.test TXT', 'b.test TXT'])
+})
+
+test('what a record needs counts once, however many of its terms are evaluated', async () => {
+  const lists = Array.from({ length: 5 }, (_, n) => `${n}.test`)
+  const hosts = ['one.example', 'two.example'].map((name, index) => mx(index, name))
+  const zone = {
+    [DOMAIN]: { ...txt(`v=spf1 ${many(5, 'include')} mx -all`), MX: hosts },
+    ...Object.fromEntries(lists.map((name) => [name, txt('v=spf1 -all')])),
+  }
+  assert.deepEqual(await askedAtOnce(zone), [
+    ...names(5, 'TXT'),
+    `${DOMAIN} MX`,
+    'one.example A',
+    'two.example A',
+  ])
 })
 
 test('a long record is parsed when its turn has come', async () => {

@@ -274,6 +274,22 @@ test('what a client says in HELO is asked for as it says it, and as nothing if i
   }
 })
 
+test('a sender without a local part is postmaster, and so is a bounce', async () => {
+  for (const [sender, domain] of [
+    ['bob@sender.example.org', 'bob'],
+    ['@sender.example.org', 'postmaster'],
+    ['<>', 'postmaster'],
+  ] as const) {
+    const names: string[] = []
+    const standings = standingsWith((name) => {
+      names.push(name)
+      return record('v=spf1 exists:%{l}.l.test -all')
+    })
+    await standings.of(ip('192.0.2.7'), parseAddress(sender), 'sender.example.org', () => true)
+    assert.deepEqual(names, ['sender.example.org', `${domain}.l.test`])
+  }
+})
+
 test('a domain whose DNS fails is asked again at once', async () => {
   let count = 0
   const standings = standingsWith(
