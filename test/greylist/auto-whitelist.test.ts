@@ -20,7 +20,7 @@ function setUp() {
   return {
     store,
     /** Counts a first pass from the network and from the sender's domain of these numbers, an hour after the last. */
-    async count(network: number, sender: number): Promise<void> {
+    async count(network: number, sender: number | 'bounce'): Promise<void> {
       clock.now += HOUR
       const name = `network:192.0.${network}.0/24`
       const domain = `s${sender}.test`
@@ -28,7 +28,7 @@ function setUp() {
         attempt: {
           client: { address: parseIp(`192.0.${network}.7`) },
           authenticated: false,
-          sender: parseAddress(`a@${domain}`),
+          sender: parseAddress(sender === 'bounce' ? '<>' : `a@${domain}`),
           recipient: undefined,
         },
         identity: {
@@ -57,6 +57,7 @@ test('networks and senders are counted by themselves, each once, and three of bo
     [1, 1, [1, 1]],
     [1, 2, [1, 2]],
     [1, 3, [1, 3]],
+    [5, 'bounce', [1, 3]],
     [2, 1, [2, 3]],
   ] as const) {
     await count(network, sender)

@@ -1047,6 +1047,8 @@ test('the hint names the setting that would have helped, and no domain that nobo
     [{}, {}, undefined],
     [{}, { spf: 'open' }, undefined],
     [{ widensBySpf: false }, { spf: 'pass' }, 'greylist.client.spf_domain'],
+    [{ widensBySpf: false }, {}, undefined],
+    [{}, { spf: 'pass' }, 'exempt.senders: example.org'],
     [{}, { wide: 'host:example.org' }, 'exempt.senders: example.org'],
     [{}, { wide: 'host:example.org', sender: 'a@news.example.org' }, 'exempt.senders: news.example.org'],
     [{}, { wide: 'host:example.net' }, undefined],

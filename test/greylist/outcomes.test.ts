@@ -375,8 +375,8 @@ test('a retry from another network has twelve hours, or two delays if they are l
       ['spf:', window, 0],
       ['host', window, MINUTE],
     ])
-    const [first] = calls.filter(([key]) => key.startsWith('f:'))
-    assert.equal(first?.[1], retryWindow)
+    const first = calls.filter(([key]) => key.startsWith('f:')).map(([, ...rest]) => rest.slice(0, 2))
+    assert.deepEqual(first, [[retryWindow, 0]])
   }
 })
 
@@ -410,6 +410,25 @@ test('what waits or has passed under the keys of earlier versions counts, by the
       const retry = await outcome({ wide, sender })
       assert.deepEqual([retry.reason, retry.evidence], ['retry', name], `${sender} ${name}`)
     }
+})
+
+test('a listing that does not hold is no mark of a first attempt, and no answer to a user', async () => {
+  const { reason, store, keys } = setUp()
+  await store.pass(`w:${NETWORK}`, 36 * DAY)
+  await store.count(`o:${NETWORK}`, DAY, 3)
+  assert.equal(await reason(), 'new')
+  const first = loopKey('first', 'a@example.org', USER)
+  assert.deepEqual(keys(), [first, `o:${NETWORK}`, `w:${NETWORK}`])
+})
+
+test('a bounce, and what SPF speaks against, is no first attempt of a loop', async () => {
+  const { reason, keys } = setUp()
+  await reason({ sender: '<>' })
+  await reason({ spf: 'fail' })
+  assert.deepEqual(
+    keys().filter((key) => !key.startsWith('o:')),
+    [`t:${NETWORK}|a@example.org|u@example.com`, `t:${NETWORK}||u@example.com`],
+  )
 })
 
 test('only what may be there is looked up', async () => {

@@ -118,6 +118,8 @@ test('what a forwarder writes before an address is a person, and what a list wri
     ['news-smith=a.net', 'news-*'],
     ['1b2c3d4e-smith=a.net', '#-*'],
     ['list=joe=a.net', 'list=*'],
+    ['1b-joe-smith=a.net', '1b-*'],
+    itself('xb-joe-smith=a.net'),
   ])
 })
 

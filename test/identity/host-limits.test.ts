@@ -40,6 +40,7 @@ test('a mail server has a number of four digits at most, or twice as many in all
     ['mail.7.example.org', 'nobody'],
     ['mail.k7.x.example.org', 'mail'],
     ['mail.k1.x2.example.org', 'mail'],
+    ['mail.k12.x.example.org', 'nobody'],
   ])
 })
 
@@ -52,6 +53,8 @@ test('below a domain with a word for mail, a host has a number of three digits a
     ['x7k2m9q.mail.ru', 'other'],
     ['x7k2m9qq.mail.ru', 'nobody'],
     ['eu-x7k2m9qq.mail.ru', 'nobody'],
+    ['eu.x7k2m9qq.mail.ru', 'nobody'],
+    ['eu.n1234.mail.ru', 'nobody'],
     ['aaaaaa7k.mail.ru', 'other'],
     ['aaaaa7k2.mail.ru', 'nobody'],
     ['n12.example.org', 'nobody'],
@@ -68,6 +71,8 @@ test('a MAC address has twelve digits, together, in pairs or in fours', () => {
     ['abcd-ab1d.mail.example.org', 'mail'],
     ['abcd-abcd-abcd.mail.example.org', 'mail'],
     ['abcd-ab1d-abcd.mail.ru', 'nobody'],
+    ['ab-c1-ab-cd-ab-cd.mail.ru', 'nobody'],
+    ['abcd-abcd-abcd.ab-c1-ab-cd-ab-cd.mail.ru', 'nobody'],
   ])
 })
 
@@ -100,6 +105,7 @@ test('half of an IPv4 address in a name is enough, as numbers or hexadecimal dig
     ['mail-c6-33-64-08.example.org', 'mail', '198.51.100.7'],
     ['mail-1020.example.org', 'nobody', '16.32.1.2'],
     ['mail-0f20.example.org', 'nobody', '15.32.1.2'],
+    ['mail-0f10.example.org', 'nobody', '15.16.1.2'],
   ])
 })
 
@@ -147,6 +153,7 @@ test('a customer below a company’s suffix is known by a name of its own, and n
     ['ac7.blogspot.com', 'nobody'],
     ['server-acme-of-7.blogspot.com', 'nobody'],
     ['order-of-acme7.blogspot.com', 'nobody'],
+    ['servers-of-acme7.blogspot.com', 'other'],
   ])
 })
 
@@ -165,6 +172,9 @@ test('a word for a machine tells nothing with a number, and a hyphen is none', (
     ['server-7.example.org', 'nobody'],
     ['order-desk.example.org', 'other'],
     ['order-7.example.org', 'nobody'],
+    ['mailserver-vm.example.org', 'nobody'],
+    ['mail.vm7.example.org', 'nobody'],
+    ['mail.worker.example.org', 'mail'],
     // A word is a whole run of letters, from a to z.
     ['pool.example.org', 'nobody'],
     ['poolz.example.org', 'other'],

@@ -193,7 +193,7 @@ function changesOf(node: Node, source: SourceFile): Change[] {
   if (isCallExpression(node) && isPropertyAccessExpression(node.expression)) {
     const { expression, name } = node.expression
     const method = textOf(name)
-    const other = METHODS[method]
+    const other = Object.hasOwn(METHODS, method) ? METHODS[method] : undefined
     return [
       ...(other === undefined ? [] : replaced(name, other)),
       ...(REMOVED_METHODS.includes(method) ? replaced(node, textOf(expression)) : []),

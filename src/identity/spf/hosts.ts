@@ -18,7 +18,7 @@ export function addressTypeOf(family: IpAddress['kind']): AddressType {
   return family === 'ipv4' ? 'A' : 'AAAA'
 }
 
-/** The host names in the answer to an `MX` question, in lower case; a null MX (RFC 7505) has none. */
+/** The host names in the answer to an `MX` question; a null MX (RFC 7505) has none. */
 export function exchangesIn(values: readonly unknown[]): string[] {
   return values.map(exchangeOf).filter((host) => host !== '')
 }
@@ -36,7 +36,7 @@ export function valuesOf(lookup: Lookup | undefined): readonly unknown[] {
 function exchangeOf(record: unknown): string {
   const exchange =
     typeof record === 'object' && record !== null && 'exchange' in record ? record.exchange : ''
-  return withoutFinalDot(String(exchange).toLowerCase())
+  return withoutFinalDot(String(exchange))
 }
 
 export function withoutFinalDot(name: string): string {

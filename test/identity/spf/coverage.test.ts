@@ -55,6 +55,8 @@ test('a record may pass in 150 regions, /16 of IPv4 or /32 of IPv6, however few 
       family === 'ipv4' ? `${region(n)}.${128 * half}.1/32` : `${region(n)}:${half === 0 ? 0 : '8000'}::1/128`
     // Both halves of a region are one region, and two neighbours are two.
     const halves = [0, 1].flatMap((half) => hosts(150, (n) => at(n, half)))
+    const firsts = hosts(150, (n) => (family === 'ipv4' ? `${region(n)}.0.0/32` : `${region(n)}::/128`))
+    assert.equal(coverage(family, ...halves, ...firsts).isTooMuch, false)
     assert.equal(coverage(family, ...halves).isTooMuch, false)
     assert.equal(coverage(family, ...halves, at(150, 1)).isTooMuch, true)
   }
@@ -107,4 +109,7 @@ test('the digest tells networks of another size or place apart, in both families
     ...records6.map((networks) => coverage('ipv6', ...networks).digest),
   ]
   assert.equal(new Set(digests).size, digests.length)
+  // Bits behind the prefix say nothing.
+  const [even, odd] = ['192.0.2.6/31', '192.0.2.7/31'].map((network) => coverage('ipv4', network).digest)
+  assert.equal(odd, even)
 })

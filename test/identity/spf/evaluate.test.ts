@@ -407,6 +407,9 @@ test('a pass vouches for a client by its address, and only where few others pass
       IPV4,
       true,
     ],
+    // Terms behind an `all` match nobody.
+    ['v=spf1 ip4:192.0.2.7 -all include:half.example.net ip4:0.0.0.0/1', IPV4, true],
+    ['v=spf1 ip4:192.0.2.7 ?all ip4:0.0.0.0/1', IPV4, true],
     // A pass by a term that passes everybody vouches for nobody.
     ['v=spf1 +all', IPV4, false],
     ['v=spf1 all', IPV6, false],

@@ -128,31 +128,6 @@ test('a label of a name has 63 characters, and a name 253', async () => {
   assert.equal(await resultOf({ 'a..net': record }, { domain: 'a..net' }), 'none')
 })
 
-test('a name that is too long loses no more labels than it has to', async () => {
-  for (const [first, labels, rest, length, left] of [
-    [1, 120, '', 253, 253],
-    [2, 120, '', 254, 251],
-    [1, 121, '', 255, 253],
-    // Behind the first label there are 254 characters, which is one too many.
-    [1, 120, '.yy', 256, 252],
-    [3, 121, '', 257, 253],
-  ] as const) {
-    const local = `${'f'.repeat(first)}${'.x'.repeat(labels)}${rest}`
-    const name = `${local}.example.net`
-    assert.equal(name.length, length)
-    const asked: string[] = []
-    const zone = inMemory({ [DOMAIN]: txt('v=spf1 exists:%{l}.example.net -all') })
-    await check(
-      (name, type) => {
-        asked.push(name)
-        return zone(name, type)
-      },
-      { local },
-    )
-    assert.deepEqual(asked, [DOMAIN, name.slice(length - left)], `${first} ${labels} ${rest}`)
-  }
-})
-
 test('of the names of a client, ten are looked at, and of their addresses all bits', async () => {
   const names = Array.from({ length: 11 }, (_, n) => `h${n}.example.net`)
   const other = '198.51.100.1'

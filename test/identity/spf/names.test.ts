@@ -36,6 +36,8 @@ test('a macro is replaced by what it stands for, with the parts and in the order
     ['%{l1+}', 'b-c', { local: 'a+b-c' }],
     ['%{L}', 'a%21%27%28%29%2ab', { local: "a!'()*b" }],
     ['%{l}', "a!'()*b", { local: "a!'()*b" }],
+    // c-ares reads a backslash as the start of an escape.
+    ['%{l}', 'a\\\\b', { local: 'a\\b' }],
     ['%{L}', '%c3%a9', { local: 'é' }],
     ['%{L}', 'a%ef%bf%bdb', { local: 'a\ud800b' }],
     ['a%%b%-c', 'a%b%20c', {}],
@@ -113,6 +115,12 @@ test('a name that is too long for DNS loses its first labels, and no more of the
     [`a.${longest}`, longest],
     [`a.b.${longest}`, longest],
     [`x${longest}`, longest.slice(64)],
+    // Behind its first label, this one is one character too long.
+    [`f.x${longest}`, longest.slice(64)],
+    // A final dot does not count, and a macro in front does.
+    [`${longest}.`, longest],
+    [`%{v}.${longest}.`, longest],
+    [`%{v}${longest}.`, longest.slice(64)],
   ] as const)
     assert.deepEqual(await askedFor({ [DOMAIN]: txt(`v=spf1 exists:${name} -all`) }), [asked])
 })
@@ -169,6 +177,25 @@ test('a null MX, and an MX record that is none, name no host', async () => {
     'd.test': { MX: [] },
   }
   assert.equal((await check(inMemory(zone))).result, 'pass')
+})
+
+test('hosts of an MX are asked for in lower case', async () => {
+  const zone = { [DOMAIN]: { ...txt('v=spf1 mx -all'), MX: [mx(1, 'MX.Example.NET.')] } }
+  assert.deepEqual(await askedFor(zone), [DOMAIN, 'mx.example.net'])
+})
+
+test('an argument begins with a colon', async () => {
+  for (const term of ['include', 'exists', 'ptr', 'a', 'mx'])
+    for (const [separator, result] of [
+      [':', 'pass'],
+      ['.', 'permerror'],
+      ['-', 'permerror'],
+    ] as const) {
+      const record = txt(`v=spf1 ip4:${IPV4} ${term}${separator}a.test -all`)
+      assert.equal((await check(inMemory({ [DOMAIN]: record }))).result, result, `${term}${separator}`)
+    }
+  for (const term of ['ip4.192.0.2.7', 'ip6-2001:db8::7', 'ip4:192.0.2.7/24/24'])
+    assert.equal((await check(inMemory({ [DOMAIN]: txt(`v=spf1 ${term} -all`) }))).result, 'permerror', term)
 })
 
 test('names that depend on the client are not asked to see who else passes', async () => {
