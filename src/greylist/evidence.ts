@@ -115,7 +115,7 @@ export class Evidence {
   /** Whether what the name has shown, with one more return, is enough to list it. */
   isEnough(name: string): boolean {
     const { deferred, returned } = this.tallyOf(name)
-    return comesBack({ deferred: Math.max(deferred, returned + 1), returned: returned + 1 })
+    return comesBack({ deferred, returned: returned + 1 })
   }
 
   /** The name for the log, with its returns and deferrals: `spf:example.org(3/4)`. */

@@ -68,6 +68,7 @@ test('a word of 24 letters and digits is no name if it has few vowels and three 
   assertForms([
     itself('joe-bcdfghj1klmnpqr2stvwxzb'),
     ['joe-bcdfghj1klmnpqr2stvwxzbc', 'joe-#'],
+    ['bcdfghj1klmnpqr2stvwxzbc', '#'],
     itself('joe-bcdfghjkl1bcdfghjklmnpqr'),
     ['joe-bcdfghjkl1bcdfghjklmnpq2', 'joe-#'],
     // Of twenty letters, five are a quarter.
@@ -82,6 +83,7 @@ test('a telephone number has 15 digits at most, and an address with five numbers
     itself('06.12.34.56.78'),
     itself('123.456.789.012.345'),
     ['list-return-1-2-3-4-5', 'list-return-#'],
+    ['return-06.12.34.56.78', 'return-#'],
     ['123.456.789.012.3456', '#'],
     itself('+12025550123'),
     itself('_+12025550123'),
@@ -103,6 +105,8 @@ test('LISTSERV writes a star behind the list, and stars for dots and @ behind it
     itself('joe**example*-org'),
     itself('list*joe*-example*-org'),
     itself('list*joe**example'),
+    itself('*joe**example*-org'),
+    ['l*joe**example*-org', 'l*'],
   ])
 })
 
@@ -118,6 +122,9 @@ test('what a forwarder writes before an address is a person, and what a list wri
     ['news-smith=a.net', 'news-*'],
     ['1b2c3d4e-smith=a.net', '#-*'],
     ['list=joe=a.net', 'list=*'],
+    ['list=news=joe=a.net', 'list=news=*'],
+    itself('list-===a.net'),
+    itself('news-joe.server.twelve12.com'),
     ['1b-joe-smith=a.net', '1b-*'],
     itself('xb-joe-smith=a.net'),
   ])

@@ -388,6 +388,7 @@ test('the recipient is taken out wherever it stands and however its @ is spelled
       ['owner-list-jean-pierre=example.org@example.net', 'jean-pierre@example.org'],
       ['owner-list-user%example.com@example.net', 'user@example.com'],
       ['owner-list-user_at_example.com@example.net', 'user@example.com'],
+      ['owner-list-user7-at-example.com@example.net', 'user7@example.com'],
     ],
     // Of two, the first one is enough.
     ['owner-*@example.net', ['owner-user=example.com_user=example.com@example.net', 'user@example.com']],
@@ -602,6 +603,7 @@ const SINGLE = [
   'postmaster',
   '12345',
   '@example.com',
+  '@m3kw2wvrgufz5godrsrytgd7.apphosting.bounces.google.com',
   '',
 ]
 

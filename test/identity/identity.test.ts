@@ -16,6 +16,7 @@ const server = await startDns({
     test: `
       sender TXT "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all"
       open   TXT "v=spf1 +all"
+      customer TXT "v=spf1 include:sender.test -all"
       loop   TXT "v=spf1 include:loop.test -all"
       nospf  TXT "hello"
       deep.made-up.sender TXT "v=spf1 include:sender.test -all"
@@ -47,6 +48,16 @@ function open(t: TestContext, settings: Partial<IdentitySettings> = {}, servers 
   ): Promise<Identity | undefined> =>
     identify({ address: parseIp(address), name, helo }, parseAddress(sender), () => true)
 }
+
+test('carriers are those of a domain that may stand for its clients, and nobody’s otherwise', async (t) => {
+  for (const [spfDomain, carriers] of [
+    [true, ['sender.test']],
+    [false, []],
+  ] as const) {
+    const identity = await open(t, { spfDomain })('a@customer.test', '192.0.2.7')
+    assert.deepEqual([identity?.spf, identity?.carriers], ['pass', carriers])
+  }
+})
 
 test('the sender’s domain comes first, then the host’s, then the network', async (t) => {
   const identify = open(t)
