@@ -554,32 +554,6 @@ test('an attempt that another host has just added is early, and not new', async 
   assert.equal((await outcomeOf({})).reason, 'early')
 })
 
-test('of the time of a decision, a part is left for the local store', async () => {
-  const local = new MemoryStore(() => 0)
-  const { find } = local
-  const slow = Object.assign(local, {
-    find: async (keys: readonly string[]) => {
-      await new Promise((resolve) => setTimeout(resolve, 50))
-      return find.call(local, keys)
-    },
-  })
-  const silent = Object.assign(new MemoryStore(() => 0), { find: () => new Promise<never>(() => undefined) })
-  const client = { address: parseIp('192.0.2.7') }
-  const greylister = createGreylister({
-    settings: { ...SETTINGS, maxDeferrals: 0, onStoreError: 'local' },
-    exempt: () => undefined,
-    investigate: async () => ({
-      identity: { id: 'n', names: ['n'], carriers: [], network: 'n', spf: 'none', isNamed: false },
-      exemption: undefined,
-    }),
-    stores: { store: silent, local: slow },
-  })
-  const [sender, recipient] = [parseAddress('a@example.org'), parseAddress('u@example.com')]
-  const attempt = { client, authenticated: false, sender, recipient }
-  const outcome = await greylister.judge(attempt, { isOver: false }, performance.now() + 250)
-  assert.deepEqual([outcome.reason, outcome.store], ['new', 'local'])
-})
-
 test('a name is no longer whitelisted while what is deferred under it stays away', async () => {
   const autoWhitelist = { after: 2, spacing: HOUR, lifetime: 36 * DAY }
   const bench = setUp({ autoWhitelist })

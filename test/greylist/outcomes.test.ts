@@ -230,8 +230,9 @@ test('the local store decides while the shared one fails, unless that is full or
   assert.deepEqual(await isUnused.outcome(), { ...unknown, error: 'gone' })
 })
 
-test('the local store is asked 200 ms before the time of a decision is over', async () => {
+test('the local store is asked 200 ms before the time of a decision is over, and has that time', async () => {
   let asked = 0
+  let answersAfter = 199
   const never = () => new Promise<never>(() => undefined)
   const { judge, attemptOf } = setUp({
     settings: { onStoreError: 'local' },
@@ -240,6 +241,7 @@ test('the local store is asked 200 ms before the time of a decision is over', as
       Object.assign(new MemoryStore(now), {
         find: async (keys: readonly string[]) => {
           asked += 1
+          await new Promise((resolve) => setTimeout(resolve, answersAfter))
           return keys.map(() => undefined)
         },
       }),
@@ -248,6 +250,7 @@ test('the local store is asked 200 ms before the time of a decision is over', as
   mock.timers.enable({ apis: ['setTimeout'] })
   const { mock: clockMock } = mock.method(performance, 'now', () => clock.now)
   const moveTo = async (instant: number) => {
+    await nextTurn()
     const elapsed = instant - clock.now
     clock.now = instant
     mock.timers.tick(elapsed)
@@ -259,17 +262,23 @@ test('the local store is asked 200 ms before the time of a decision is over', as
     assert.equal(asked, 0)
     await moveTo(800)
     assert.equal(asked, 1)
-    assert.equal((await answer).store, 'local')
+    await moveTo(999)
+    const { reason, store } = await answer
+    assert.deepEqual([reason, store], ['new', 'local'])
+    answersAfter = 201
+    const late = judge(attemptOf({}), { isOver: false }, 2000)
+    for (const instant of [1800, 2000]) await moveTo(instant)
+    assert.deepEqual([(await late).reason, (await late).store], ['store-error', undefined])
     // Without another one, the whole time is the store's.
     const alone = setUp({ settings: { onStoreError: 'local' }, operations: () => ({ find: never }) })
     let isOver = false
-    const last = alone.judge(alone.attemptOf({}), { isOver: false }, 2000).then((outcome) => {
+    const last = alone.judge(alone.attemptOf({}), { isOver: false }, 3000).then((outcome) => {
       isOver = true
       return outcome
     })
-    await moveTo(1999)
+    await moveTo(2999)
     assert.equal(isOver, false)
-    await moveTo(2000)
+    await moveTo(3000)
     assert.equal((await last).reason, 'store-error')
   } finally {
     mock.timers.reset()
@@ -533,7 +542,8 @@ test('what has come back is counted before the MTA has its answer, and a listing
   const { reason, store, wait } = setUp({
     operations: (store) => ({
       count: async (key, ...rest) => {
-        await nextTurn()
+        // Counting takes longer than writing passes.
+        for (let turn = 0; turn < 5; turn += 1) await nextTurn()
         written.push(key)
         return store.count(key, ...rest)
       },
