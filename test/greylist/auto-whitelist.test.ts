@@ -1,4 +1,4 @@
-// Tests of what the auto-whitelist writes for a host's domain; whom it lets through is tested in greylister.test.ts.
+// Tests of what the auto-whitelist writes for a host's domain and for a carrier; whom it lets through is tested in greylister.test.ts.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -35,7 +35,7 @@ function setUp() {
           ...{
             id: `spf:${domain}`,
             names: [`spf:${domain}`, name],
-            carriers: [],
+            carriers: ['bulk.example'],
             network: name,
             spf: 'pass',
           },
@@ -66,6 +66,24 @@ test('networks and senders are counted by themselves, each once, and three of bo
   assert.deepEqual(await store.find([`e:${DOMAIN}|networks`]), [undefined])
   await count(3, 1)
   assert.deepEqual([await witnesses(), await listedFor()], [[3, 3], 0])
+})
+
+test('a carrier is listed after two senders, of which a bounce is none', async () => {
+  const { store, count } = setUp()
+  const [senders, listed] = ['c:carrier:bulk.example|senders', 'w:carrier:bulk.example']
+  for (const [sender, counted] of [
+    ['bounce', 0],
+    [1, 1],
+    ['bounce', 1],
+    [1, 1],
+  ] as const) {
+    await count(1, sender)
+    assert.deepEqual(await store.counts([senders]), [counted])
+    assert.deepEqual(await store.find([listed]), [undefined])
+  }
+  await count(1, 2)
+  assert.deepEqual(await store.counts([senders]), [2])
+  assert.equal((await store.find([listed]))[0]?.passed, true)
 })
 
 test('a listing of a domain is extended by new witnesses, and by no others', async () => {

@@ -8,6 +8,7 @@ import {
   creditKey,
   creditSinceKey,
   expectKey,
+  holderOf,
   hostsInNetwork,
   KEY_KINDS,
   loopKey,
@@ -83,4 +84,9 @@ test('references and digests are the same on every host, of whatever version', (
   assert.equal(attemptRef('a@example.org', recipient), '5a46107e') // FNV-1a
   assert.equal(attemptRef('a12@example.org', recipient), '06affc49')
   assert.equal(tripletDigest('a@example.org', recipient), 74180017543453) // the first 48 bits of SHA-256, plus 1
+  // The first 52 bits of SHA-256, plus 10^15; the first 20 and 22 characters of it in base64url.
+  assert.equal(holderOf('network:192.0.2.0/24', 'a@example.org', recipient), '4517852329495970')
+  assert.equal(loopKey('first', 'a@example.org', recipient), 'f:Q3dhmFkclXQFCmfVxsqm')
+  const long = tripletKey('network:192.0.2.0/24', `${'x'.repeat(130)}@example.org`, recipient)
+  assert.equal(long, 't:network:192.0.2.0/24|\\OXPpCMcisXENisz0tP2Lst')
 })

@@ -126,6 +126,7 @@ test('what a forwarder writes before an address is a person, and what a list wri
     itself('list-===a.net'),
     itself('news-joe.server.twelve12.com'),
     ['1b-joe-smith=a.net', '1b-*'],
+    ['my-return-joe-smith=a.net', 'my-return-*'],
     itself('xb-joe-smith=a.net'),
   ])
 })
