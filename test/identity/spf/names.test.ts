@@ -184,6 +184,14 @@ test('hosts of an MX are asked for in lower case', async () => {
   assert.deepEqual(await askedFor(zone), [DOMAIN, 'mx.example.net'])
 })
 
+test('mechanisms and modifiers have names in either case', async () => {
+  const zone: Zone = { 'a.test': txt(`v=spf1 IP4:${IPV4} -ALL`) }
+  for (const terms of ['REDIRECT=a.test', 'Include:a.test -All', 'EXP=a.test Redirect=a.test'])
+    assert.equal((await check(inMemory({ ...zone, [DOMAIN]: txt(`v=spf1 ${terms}`) }))).result, 'pass', terms)
+  const twice = txt('v=spf1 redirect=a.test REDIRECT=a.test')
+  assert.equal((await check(inMemory({ ...zone, [DOMAIN]: twice }))).result, 'permerror')
+})
+
 test('an argument begins with a colon', async () => {
   for (const term of ['include', 'exists', 'ptr', 'a', 'mx'])
     for (const [separator, result] of [
