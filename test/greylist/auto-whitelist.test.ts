@@ -14,7 +14,7 @@ const LIFETIME = 1000 * HOUR
 const DOMAIN = 'host:farm.example'
 const LISTED = `w:${DOMAIN}`
 
-function setUp() {
+function setUp(after = 9) {
   const clock = { now: 1 }
   const memory = new MemoryStore(() => clock.now)
   const pass = memory.pass.bind(memory)
@@ -22,7 +22,7 @@ function setUp() {
   const store = Object.assign(memory, {
     pass: (key: string, lifetime: number) => nextTurn().then(() => pass(key, lifetime)),
   })
-  const counter = new FirstPassCounter(store, { after: 9, spacing: HOUR, lifetime: LIFETIME })
+  const counter = new FirstPassCounter(store, { after, spacing: HOUR, lifetime: LIFETIME })
   return {
     store,
     /** Counts a first pass from the network and from the sender's domain of these numbers, an hour after the last. */
@@ -72,6 +72,17 @@ test('networks and senders are counted by themselves, each once, and three of bo
   assert.deepEqual(await store.find([`e:${DOMAIN}|networks`]), [undefined])
   await count(3, 1)
   assert.deepEqual([await witnesses(), await listedFor()], [[3, 3], 0])
+})
+
+test('a name that has enough first passes is listed once they are counted', async () => {
+  for (const needed of [1, 2]) {
+    const { store, count } = setUp(needed)
+    for (let passes = 1; passes <= needed; passes += 1) {
+      assert.deepEqual(await store.find(['w:spf:s1.test']), [undefined])
+      await count(1, 1)
+    }
+    assert.equal((await store.find(['w:spf:s1.test']))[0]?.passed, true)
+  }
 })
 
 test('a carrier is listed after two senders, of which a bounce is none', async () => {

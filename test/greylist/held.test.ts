@@ -219,6 +219,22 @@ test('a bounce, what SPF speaks against, and short lifetimes have a key for thei
   assert.equal(await reason(ONE), 'new')
 })
 
+test('a first attempt is one key from a lifetime on that is as long as the retry window', async () => {
+  for (const [lifetime, kinds] of [
+    [20 * HOUR - 1, ['f:', 't:']],
+    [20 * HOUR, ['f:']],
+  ] as const) {
+    const { reason, keys } = setUp({ times: { ...SETTINGS.times, lifetime } })
+    assert.equal(await reason(ONE), 'new')
+    assert.deepEqual(
+      keys()
+        .map((key) => key.slice(0, 2))
+        .sort(),
+      kinds,
+    )
+  }
+})
+
 test('the wait ends with the retry window, and with what is forgotten', async () => {
   const { reason, store, wait } = setUp()
   assert.equal(await reason(ONE), 'new')
