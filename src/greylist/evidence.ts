@@ -82,8 +82,8 @@ export function crowdTimes({ delay, retryWindow, lifetime }: Times): Times {
 
 /**
  * The names under which a client can prove that it retries: `spf:example.org`,
- * `host:example.org+network:198.51.100.0/24`, `host:example.org`, `network:198.51.100.0/24`, and for a client without
- * any but the last one its pairs.
+ * `host:example.org+network:198.51.100.0/24`, `host:example.org`, `network:198.51.100.0/24`, and for a machine
+ * at a provider its pairs.
  */
 export function provableNames(attempt: Attempt, identity: Identity): string[] {
   const names = pairsOf(attempt, identity)

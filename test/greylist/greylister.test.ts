@@ -231,10 +231,10 @@ test('a client without a telling name needs five first passes, or more where mor
   }
 })
 
-test('a client without a name of its own is whitelisted in its network for the domain whose mail came back', async () => {
+test('a machine at a provider is whitelisted in its network for the domain whose mail came back', async () => {
   const bench = setUp({ maxDeferrals: 0, autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY } })
   const { attempt, outcomeOf } = bench
-  const shop = { isNamed: false, sender: 'shop@mail.one.test' }
+  const shop = { isNamed: false, provider: 'hoster.test', sender: 'shop@mail.one.test' }
   await firstPass(bench, shop, 1)
   const listed = await outcomeOf({ ...shop, sender: 'code@one.test', address: '192.0.2.99' })
   assert.deepEqual(
@@ -246,11 +246,17 @@ test('a client without a name of its own is whitelisted in its network for the d
   assert.equal(await attempt({ ...shop, sender: 'code@one.test', address: '198.51.100.7' }), 'new')
   assert.equal(await attempt({ ...shop, sender: 'news@one.test', spf: 'fail' }), 'new')
   assert.equal(await attempt({ ...shop, sender: 'news@one.test', spf: 'unknown' }), 'early')
+  // A client of which no more than the address is known has to come back five times.
+  assert.equal(await attempt({ ...shop, sender: 'more@one.test', provider: undefined }), 'new')
 })
 
 test('what a domain does not come back with takes its listing away', async () => {
   const bench = setUp({ maxDeferrals: 0, autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY } })
-  const from = (user: number): From => ({ isNamed: false, sender: `user${user}@one.test` })
+  const from = (user: number): From => ({
+    isNamed: false,
+    provider: 'hoster.test',
+    sender: `user${user}@one.test`,
+  })
   for (let user = 0; user < 4; user += 1) assert.equal(await bench.attempt(from(user)), 'new')
   bench.wait(90 * MINUTE)
   // With the second return, two of four stay away.

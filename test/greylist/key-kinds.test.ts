@@ -42,7 +42,7 @@ test('each kind of key begins with a letter of its own, and metrics call it by i
     reply: [replyKey(recipient, sender)],
     replies: [repliesKey(recipient)],
     credit: [creditKey(name)],
-    creditSince: [creditSinceKey(name)],
+    'credit-kept': [creditSinceKey(name)],
     slot: [slotsOf('192.0.2.7', 3).entry, slotsOf('2001:db8::7', 3).entry],
     'slot-holder': [slotsOf('192.0.2.7', 3).holder, slotsOf('2001:db8::7', 3).holder],
     tally: [tallyKey(name), tallyKey(hostsInNetwork(name, network))],
