@@ -94,9 +94,7 @@ export class FirstPassCounter {
     const { attempt, identity, evidence, network } = pass
     const sender = organisationOf(attempt.sender.domain)
     const counted = [
-      ...pairsOf(attempt, identity)
-        .filter((pair) => evidence.isEnough(pair))
-        .map((pair) => this.#countForPair(pair, network)),
+      this.countForPairs(pass),
       ...identity.names.map((name) => this.#countForName(name, pass)),
       ...identity.carriers
         .map(carrierName)
@@ -105,6 +103,14 @@ export class FirstPassCounter {
     ]
     if (identity.host && identity.spf === 'pass')
       counted.push(this.#countForDomain(`host:${identity.host.domain}`, network, sender))
+    await Promise.all(counted).catch(() => undefined)
+  }
+
+  /** Counts a first pass for what it shows of the sender's domain alone. Never rejects. */
+  async countForPairs({ attempt, identity, evidence, network }: FirstPass): Promise<void> {
+    const counted = pairsOf(attempt, identity)
+      .filter((pair) => evidence.isEnough(pair))
+      .map((pair) => this.#countForPair(pair, network))
     await Promise.all(counted).catch(() => undefined)
   }
 

@@ -84,17 +84,21 @@ export async function takeCredit(
   const { id, network } = identity
   if (id === network || !isAligned(attempt, identity)) return false
   const sinceKey = creditSinceKey(id)
-  const isOwing = names.some((name) => name !== network && waitingIn(evidence.tallyOf(name)) > 0)
-  if (!isOwing) {
-    const [ofName, ofNetwork, [since]] = await Promise.all([
-      store.count(creditKey(id), CREDIT_WINDOW),
-      store.count(creditKey(network), CREDIT_WINDOW),
-      store.find([sinceKey]),
-      store.add(sinceKey, CREDIT_KEPT),
-    ])
-    const factor = since && since.age >= ESTABLISHED_AFTER ? 2 : 1
-    if (ofName <= messages * factor && ofNetwork <= perNetwork * factor) return true
+  const beginAnew = () => void store.forget(sinceKey).catch(() => undefined)
+  if (names.some((name) => name !== network && waitingIn(evidence.tallyOf(name)) > 0)) {
+    beginAnew()
+    return false
   }
-  await store.forget(sinceKey)
-  return false
+  const [ofName, ofNetwork, [since]] = await Promise.all([
+    store.count(creditKey(id), CREDIT_WINDOW),
+    store.count(creditKey(network), CREDIT_WINDOW),
+    store.find([sinceKey]),
+  ])
+  const factor = since && since.age >= ESTABLISHED_AFTER ? 2 : 1
+  if (ofName > messages * factor) {
+    beginAnew()
+    return false
+  }
+  if (!since) void store.add(sinceKey, CREDIT_KEPT).catch(() => undefined)
+  return ofNetwork <= perNetwork * factor
 }

@@ -46,7 +46,7 @@ import {
 } from './first-mail.ts'
 import { type FirstAttempt, heldEntry, hold, mayHold } from './held.ts'
 import type { Findings, Investigate } from './investigate.ts'
-import { attemptRef, formerFirstKey, loopKey, tallyKey, tripletKeys } from './keys.ts'
+import { attemptRef, formerFirstKey, loopKey, tallyKey, tripletKeys, whitelistKeys } from './keys.ts'
 import { type LoopAttempt, LoopBreaker } from './loop-breaker.ts'
 import { decideBySlot } from './overflow.ts'
 import { isPair } from './pairs.ts'
@@ -271,7 +271,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const first = answers.slice(ownKeys, listingsAt).find(Boolean)
     const held = heldEntry(first, firstAttemptOf(question), times, elsewhereWindow(times))
     const ownIndex = identity.names.indexOf(identity.network)
-    if (held) found[ownIndex] = strongest([found[ownIndex], held])
+    const isSisters = held?.isSisters === true && !found.some(Boolean)
+    if (held) found[ownIndex] = strongest([found[ownIndex], held.entry])
     const evidence = new Evidence(
       tallied,
       tallied.map((name, index) => (counts[index] ?? 0) + untalliedIn(name)),
@@ -283,6 +284,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const isUnread = isAnyBelow(away, needed) && !found.some(Boolean)
     return {
       found,
+      isSisters,
       unread: isUnread ? error : undefined,
       first,
       names,
@@ -306,7 +308,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const writes = [
       isKept && keepPassed(store, [listing.key], lifetime),
       isRetry && keepPassed(store, keys, times.lifetime),
-      isRetry && notePass(question, evidence),
+      isRetry && noteReturn(question, known),
     ]
     await untilWritten(writes, deadline)
     const reason = isCarrier(listing.name) ? 'carrier' : 'auto-whitelist'
@@ -350,7 +352,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     if (isKept) {
       const writes = [
         keepPassed(store, keys, times.lifetime),
-        reason === 'retry' && notePass(question, evidence),
+        reason === 'retry' && noteReturn(question, known),
       ]
       await untilWritten(writes, deadline)
     }
@@ -508,12 +510,24 @@ export function createGreylister(parts: GreylisterParts): Greylister {
    * Notes that a deferred attempt has come back. What its names have shown is written together with the pass. Whether
    * that is enough for the auto-whitelist takes more round trips, for which the sender waits COUNTING_WAIT at most.
    */
-  async function notePass({ store, attempt, identity }: Question, evidence: Evidence): Promise<void> {
+  async function noteReturn(question: Question, { evidence, isSisters }: Known): Promise<void> {
+    const { store, attempt, identity, firstKey } = question
     if (isAnybody(attempt)) return
     const pass = { attempt, identity, evidence, network: countedNetwork(attempt) }
+    const counter = autoWhitelist && new FirstPassCounter(store, autoWhitelist)
+    if (!isSisters) {
+      await Promise.all([
+        tally(store, evidence, returnIn),
+        counter && settledWithin(COUNTING_WAIT, counter.count(pass)),
+      ])
+      return
+    }
+    // Nothing was deferred in this network, and one deferral has one return from elsewhere.
+    const { spacing } = whitelistKeys(firstKey)
+    if (!(await store.add(spacing, times.retryWindow).catch(() => false))) return
     await Promise.all([
-      tallyReturn(store, evidence),
-      autoWhitelist && settledWithin(COUNTING_WAIT, new FirstPassCounter(store, autoWhitelist).count(pass)),
+      tally(store, evidence, (shown, name) => (isPair(name) ? returnIn(shown) : 0)),
+      counter && settledWithin(COUNTING_WAIT, counter.countForPairs(pass)),
     ])
   }
 
@@ -524,10 +538,6 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       untallied.note(name)
       return 0
     })
-  }
-
-  function tallyReturn(store: Store, evidence: Evidence): Promise<void> {
-    return tally(store, evidence, returnIn)
   }
 
   /** Adds to the tally of each name, with the deferral of `age` that it lacks. A failed count is lost. */
@@ -611,6 +621,8 @@ interface Known {
    * `first` instead.
    */
   readonly found: ReadonlyArray<Entry | undefined>
+  /** Whether nothing is known but the wait of another machine of the client's provider (held.ts). */
+  readonly isSisters: boolean
   /** The error of a part of the store that is away, if it may have one of these entries, and none was found. */
   readonly unread: Error | undefined
   /** The entry that marks the first attempt of the sender to the recipient, from whichever network. */

@@ -31,22 +31,31 @@ export function mayHold({ retryWindow, lifetime }: Times): boolean {
   return lifetime >= retryWindow
 }
 
+/** What a client may claim of the entry that marks a first attempt. */
+export interface Held {
+  readonly entry: Entry
+  /** Whether another machine of the provider made the attempt, in another network. */
+  readonly isSisters: boolean
+}
+
 /**
- * The entry of the attempt's network in `first`, if that network is the holder, or if it is a host of the same provider
- * that made the first attempt, within `elsewhereWindow` milliseconds. `times` are those without a crowd.
+ * The entry of the attempt's network in `first`, if that network is the holder, or if it is a machine of the same
+ * provider that made the first attempt, within `elsewhereWindow` milliseconds. `times` are those without a crowd. Of a
+ * machine that has waited in the place of a sister, nothing is kept until it passes.
  */
 export function heldEntry(
   first: Entry | undefined,
   { network, provider, form, recipient }: FirstAttempt,
   times: Times,
   elsewhereWindow: number,
-): Entry | undefined {
+): Held | undefined {
   if (first?.holder === undefined || first.passed) return undefined
   const { isOne, isOther } = heldBy(first.holder, form, recipient)
-  if (isOne(network)) return first
-  if (isOne(crowdOf(network))) return first.age < crowdTimes(times).retryWindow ? first : undefined
-  const isSister = provider !== undefined && isOther(hostsOf(provider))
-  return isSister && first.age < elsewhereWindow ? first : undefined
+  const held = { entry: first, isSisters: false }
+  if (isOne(network)) return held
+  if (isOne(crowdOf(network))) return first.age < crowdTimes(times).retryWindow ? held : undefined
+  const isSisters = provider !== undefined && isOther(hostsOf(provider))
+  return isSisters && first.age < elsewhereWindow ? { entry: first, isSisters } : undefined
 }
 
 /** The keys of a first attempt: the one that marks it, and the network's own, which is kept for `window` milliseconds. */
@@ -69,8 +78,9 @@ export async function hold(
 ): Promise<boolean> {
   const { network, provider, form, recipient, isCrowded } = attempt
   const name = isCrowded ? crowdOf(network) : network
+  // A crowd waits for longer, and nobody takes its place from elsewhere.
   const holder =
-    provider === undefined
+    provider === undefined || isCrowded
       ? holderOf(name, form, recipient)
       : holderOfTwo(name, hostsOf(provider), form, recipient)
   // The part of the store that has this key may be away while that of the other is not.

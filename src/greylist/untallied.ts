@@ -2,10 +2,11 @@
 // second one, and a counter for each of them would take more of the store than the triplet itself. So the first deferral
 // under a name is noted in this process only, and the second one writes both.
 //
-// With several MX hosts, and after a restart or reload, a tally may lack one deferral for each host. So it may for a name
-// whose slot another name has taken. If the retry passes at another host, the tally may have one too many for two days. A stranger gains nothing by it: where four wait in a crowd, where two may stay away
-// and where 10,000 are kept, there may be one more for each host. Which names share a slot, each process draws by
-// itself. Credit (first-mail.ts) is withheld for one deferral, and therefore does without this table.
+// With several MX hosts or several processes on one, and after a restart or reload, a tally may lack one deferral for
+// each process. So it may for a name whose slot another name has taken. If the retry passes at another one, the tally
+// may have one too many for two days. A stranger gains nothing by it: where four wait in a crowd, where two may stay
+// away and where 10,000 are kept, there may be one more for each process. Which names share a slot, each process draws
+// by itself. Credit (first-mail.ts) is withheld for one deferral, and therefore does without this table.
 
 import { randomFillSync } from 'node:crypto'
 import { TALLY_WINDOW } from './evidence.ts'

@@ -675,6 +675,18 @@ test('who has exceeded its credit begins anew, once that is forgotten', async ()
   }
 })
 
+test('a neighbour who uses up the credit of the network does not make a name begin anew', async () => {
+  const { attempt, wait } = setUp({ maxDeferrals: 0, credit: { messages: 2, perNetwork: 2 } })
+  const one = { wide: 'spf:one.test' }
+  assert.equal(await attempt(one), 'credit')
+  for (const reason of ['credit', 'new'] as const)
+    assert.equal(await attempt({ wide: 'spf:two.test', sender: 'a@two.test' }), reason)
+  assert.equal(await attempt({ ...one, sender: 'b@one.test' }), 'new')
+  wait(3 * DAY)
+  for (const reason of ['credit', 'credit', 'credit', 'credit'] as const)
+    assert.equal(await attempt(one), reason)
+})
+
 test('credit is counted for each name and for each network', async () => {
   const { attempt } = setUp({ maxDeferrals: 0, credit: { messages: 1, perNetwork: 3 } })
   const reasons: string[] = []

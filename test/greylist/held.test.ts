@@ -195,6 +195,30 @@ test('a retry from another host of the provider is the retry for twelve hours, a
   assert.equal(await elsewhere.reason(at(ONE, 'hoster.test')), 'retry')
 })
 
+test('where strangers crowd the network of the first attempt, nobody takes its place from elsewhere', async () => {
+  const { reason, wait } = setUp()
+  for (let bot = 0; bot < 6; bot += 1)
+    assert.equal(await reason({ address: ONE, sender: `b${bot}@bot.test` }), 'new')
+  const mail = { provider: 'hoster.test', sender: 'z@z.test' }
+  assert.equal(await reason({ ...mail, address: ONE }), 'new')
+  wait(5 * MINUTE)
+  assert.equal(await reason({ ...mail, address: TWO }), 'new')
+})
+
+test('one first attempt is credited with one return from elsewhere, and the network there with none', async () => {
+  const { judge, reason, store, wait } = setUp()
+  const at = (address: string, sender = 'a@x.test') => ({ address, sender, provider: 'hoster.test' })
+  assert.equal(await reason(at(ONE)), 'new')
+  wait(5 * MINUTE)
+  for (let network = 0; network < 4; network += 1)
+    assert.equal(await reason(at(`100.${network}.1.1`)), 'retry')
+  const shown = ['from:x.test+hosts:hoster.test', 'network:100.0.1.0/24', 'from:x.test+network:100.1.1.0/24']
+  assert.deepEqual(await store.counts(shown.map((name) => `o:${name}`)), [100_000_001, 0, 0])
+  // The domain is listed where its mail came back, and nowhere else.
+  assert.equal((await judge(at('100.0.1.9', 'b@x.test'))).reason, 'auto-whitelist')
+  assert.equal((await judge(at('100.9.1.1', 'b@x.test'))).reason, 'new')
+})
+
 test('a bounce, what SPF speaks against, and short lifetimes have a key for their network', async () => {
   const short = { times: { ...SETTINGS.times, lifetime: HOUR } }
   for (const [from, settings] of [

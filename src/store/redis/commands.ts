@@ -28,11 +28,11 @@ export type CommandName = 'set' | 'incrby' | 'pexpire' | 'del'
 /** Keys of one MGET, so that Redis keeps a small buffer for this connection, and has time for others in between. */
 const MAX_KEYS = 100
 
-/** Redis's errors where a command is allowed for one key and not for several: the user's rights, and slots. */
-const ONE_BY_ONE = /^(NOPERM|CROSSSLOT) /
+/** Redis's errors where MGET may fail and GET succeed: the user's rights, slots, and a command that is switched off. */
+const ONE_BY_ONE = /^(NOPERM|CROSSSLOT) |^ERR unknown command/i
 
-/** Redis's errors for a command that the user may never send. */
-const NO_MGET = /^NOPERM .*'mget' command|^CROSSSLOT /
+/** Those of them that come again for whichever keys, until greymx connects again. */
+const NO_MGET = /^NOPERM .*'mget' command|^CROSSSLOT |^ERR unknown command/i
 
 /** ioredis's own error for a connection that is not there. */
 const CLOSED = 'Connection is closed.'
@@ -47,6 +47,9 @@ export class RedisCommands {
 
   constructor(client: RedisClient) {
     this.#client = client
+    client.on('ready', () => {
+      this.#mayMget = true
+    })
   }
 
   /**
@@ -66,7 +69,9 @@ export class RedisCommands {
     this.#collect()
   }
 
-  /** Asks for the texts of keys alone. */
+  /**
+   * Asks for the texts of keys alone. Of a key of another kind, an MGET has none, and the write that follows tells of it.
+   */
   get(names: readonly string[], take: TakeReading): void {
     this.#reads.push(new Read(names, take))
     this.#collect()

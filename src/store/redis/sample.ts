@@ -41,6 +41,7 @@ export async function withServers<T>(
   use: (servers: readonly Redis[]) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
+  signal?.throwIfAborted()
   const client = createRedisClient(settings, () => REPLY_TIMEOUT)
   let lastError: unknown
   client.on('error', (error) => {

@@ -69,6 +69,14 @@ test('keys are read one by one where the user may not MGET, and the start names 
   assert.deepEqual(events, ['ready'])
 })
 
+test('keys are read one by one from a server that has no MGET', async (t) => {
+  const redis = await startRedis({ dir: await scratch(t), args: ['--rename-command', 'MGET', ''] })
+  const { store } = await openWatched(t, redisSettings(redis.url))
+  await store.pass('passed', DAY)
+  const [entries, counts] = await Promise.all([store.find(['absent', 'passed']), store.counts(['absent'])])
+  assert.deepEqual([entries.map((entry) => entry?.passed), counts], [[undefined, true], [0]])
+})
+
 test('a key that the user may not read fails its own caller only', async (t) => {
   const redis = await startRedis({ dir: await scratch(t) })
   await redis.cli('acl', 'setuser', 'lesser', 'on', '>s3cret', '~greymx:a*', '~greymx:*check*', '+@all')
