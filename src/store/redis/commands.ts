@@ -2,8 +2,8 @@
 // write is a system call and wakes Redis up. Texts are asked for by MGET. In a Cluster, each key is asked for by itself,
 // since MGET is for keys of one slot only.
 //
-// ioredis makes a promise, some closures and a list of keys for each command, which took 150 µs of the 180 that an
-// attempt with 8 entries and 8 counts needs; the commands here take 25. ioredis connects, reads and matches replies.
+// ioredis makes a promise, some closures and a list of keys for each command. A look-up of 8 entries and 8 counts took
+// 150 µs of CPU time so, and takes 27 here, measured in one run. ioredis connects, reads, and matches replies.
 
 import { type RedisClient, streamsOf } from './client.ts'
 import { slotOf } from './cluster.ts'
