@@ -2,7 +2,7 @@
 // master and its replica, and a Cluster.
 
 import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Certificates } from './certificates.ts'
@@ -46,6 +46,8 @@ export interface Redis {
 export async function startRedis(options: RedisOptions): Promise<Redis> {
   const { dir, port = await freePort(), tlsPort = await freePort(), args = [] } = options
   const unixSocketPath = options.unixSocket ?? join(dir, `redis-${port}.sock`)
+  // By default, a node's port for other nodes is 10,000 above the one for clients, where another program may have one.
+  const needsBusPort = args.includes('--cluster-enabled') && !args.includes('--cluster-port')
   const daemon = await startDaemon({
     command: SERVER,
     args: [
@@ -57,6 +59,7 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
         ? tlsSettings(options.tls, tlsPort).flatMap(([name, value]) => [`--${name}`, value])
         : []),
       ...args,
+      ...(needsBusPort ? ['--cluster-port', `${await freePort()}`] : []),
     ],
     cwd: dir,
     ready: (output) => output.includes('Ready to accept connections'),
@@ -211,6 +214,13 @@ export async function startNode(
     ],
   })
   return { redis, busPort }
+}
+
+/** The arguments for a node that was ended, with its former port for other nodes. */
+export async function nodeAgain(dir: string, port: number): Promise<string[]> {
+  const file = `nodes-${port}.conf`
+  const busPort = /:\d+@(\d+)\S* myself/.exec(await readFile(join(dir, file), 'utf8'))?.[1] ?? ''
+  return ['--cluster-enabled', 'yes', '--cluster-config-file', file, '--cluster-port', busPort]
 }
 
 async function cli(port: number, ...command: string[]): Promise<string> {

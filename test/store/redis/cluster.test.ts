@@ -12,7 +12,7 @@ import { SLOTS, slotOf, tagWithin } from '../../../src/store/redis/cluster.ts'
 import { PartlyAnswered } from '../../../src/store/store.ts'
 import { type Greymx, startGreymx } from '../../support/greymx.ts'
 import { ask, milterSession } from '../../support/milter.ts'
-import { type Redis, startCluster, startRedis } from '../../support/redis.ts'
+import { nodeAgain, type Redis, startCluster, startRedis } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
 import { scratch, waitFor } from '../../support/scratch.ts'
 import { describeStore } from '../conformance.ts'
@@ -191,8 +191,11 @@ for (const how of ['dies', 'stands still']) {
 
 /** Restarts a node of a Cluster that was killed. */
 async function startRedisAgain({ port }: Redis): Promise<void> {
-  const config = ['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${port}.conf`]
-  await startRedis({ dir, port, args: [...config, '--cluster-require-full-coverage', 'no'] })
+  await startRedis({
+    dir,
+    port,
+    args: [...(await nodeAgain(dir, port)), '--cluster-require-full-coverage', 'no'],
+  })
 }
 
 // Regression: checks of the node that was away wrote to another node after the first.

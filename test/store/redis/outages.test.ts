@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startProxy } from '../../support/proxy.ts'
-import { type Redis, startCluster, startRedis, startSentinel } from '../../support/redis.ts'
+import { nodeAgain, type Redis, startCluster, startRedis, startSentinel } from '../../support/redis.ts'
 import { openWatched, redisSettings, type WatchedStore } from '../../support/redis-store.ts'
 import { scratch, waitFor } from '../../support/scratch.ts'
 
@@ -268,11 +268,7 @@ test('while one node of a Cluster is away, the store does not come and go, as th
     await sleep(20)
   }
   assert.equal(readies(watched), 1, watched.events.join('\n'))
-  await startRedis({
-    dir,
-    port: victim.port,
-    args: ['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${victim.port}.conf`],
-  })
+  await startRedis({ dir, port: victim.port, args: await nodeAgain(dir, victim.port) })
   await watched.untilReady(5000)
   assert.equal(await store.add(key, DAY), true)
   assert.equal(readies(watched), 2)
