@@ -161,13 +161,20 @@ test('where one name stays without answer, all others are waited for as before',
 
 // Regression: c-ares expects all answers to be as fast as earlier ones, and gave a slow domain up after half a second.
 test('an answer that takes its time is waited for, however fast others have been', async (t) => {
-  const { dns } = open(t, [await startResolver('one.test', 1100)])
-  for (let count = 0; count < 20; count += 1) await dns.ask(`n${count}.other.test`, 'A', ASKER, true)
-  const others = setInterval(() => void dns.ask(`n${performance.now()}.other.test`, 'A', ASKER, true), 30)
-  t.after(() => clearInterval(others))
-  const startedAt = performance.now()
-  assert.ok((await dns.withTimeout('one', dns.ask('one.test', 'TXT', ASKER, true)))?.value)
-  assert.ok(performance.now() - startedAt > 1000)
+  // On a machine so busy that the root's answer is late as well, mail waits less, and the trial begins anew.
+  for (let trials = 1; ; trials += 1) {
+    const { dns } = open(t, [await startResolver('one.test', 1100)])
+    for (let count = 0; count < 20; count += 1) await dns.ask(`n${count}.other.test`, 'A', ASKER, true)
+    const others = setInterval(() => void dns.ask(`n${performance.now()}.other.test`, 'A', ASKER, true), 30)
+    t.after(() => clearInterval(others))
+    const startedAt = performance.now()
+    const answer = await dns.withTimeout('one', dns.ask('one.test', 'TXT', ASKER, true))
+    clearInterval(others)
+    if (!answer?.value && trials < 5) continue
+    assert.ok(answer?.value)
+    assert.ok(performance.now() - startedAt > 1000)
+    return
+  }
 })
 
 test('once closed, nothing is asked and nobody is waited for', async (t) => {

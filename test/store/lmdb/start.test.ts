@@ -7,7 +7,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { connectToFilter } from '../../../src/milter/client.ts'
@@ -59,6 +59,14 @@ async function terminate(child: ChildProcess): Promise<number | string> {
   return status ?? signal
 }
 
+/** What a start ends with, and prints how long that took. */
+async function timed<T>(t: TestContext, what: string, end: Promise<T>): Promise<T> {
+  const beganAt = performance.now()
+  const ended = await end
+  t.diagnostic(`${what} after ${(performance.now() - beganAt).toFixed()} ms`)
+  return ended
+}
+
 const STORES = {
   store: (directory: string) => `store: "lmdb:${directory}"`,
   local_store: (directory: string) =>
@@ -91,7 +99,8 @@ for (const [setting, settings] of Object.entries(STORES)) {
       const dir = await scratch(t)
       const directory = await directoryIn(dir)
       const [command, args] = await serving(dir, settings(directory))
-      const failure = await run(command, args, { cwd: dir }).catch((error) => error)
+      const failed = run(command, args, { cwd: dir }).catch((error) => error)
+      const failure = await timed(t, `${setting}, ${name}: status 69`, failed)
       assert.equal(failure.code, 69, failure.stderr)
       assert.ok(failure.stderr.startsWith(`Cannot open the LMDB store in ${directory}: `), failure.stderr)
       assert.match(failure.stderr.trim(), reason)
@@ -104,7 +113,8 @@ for (const [setting, settings] of Object.entries(STORES)) {
     await mkdir(`${dir}/state`, { mode: 0o700 })
     const [command, args] = await serving(dir, settings(`${dir}/state`))
     const asNobody = ['--reuid', NOBODY, '--regid', NOBODY, '--clear-groups', command, ...args]
-    const failure = await run('setpriv', asNobody, { cwd: dir }).catch((error) => error)
+    const failed = run('setpriv', asNobody, { cwd: dir }).catch((error) => error)
+    const failure = await timed(t, `${setting}, without permission: status 69`, failed)
     assert.equal(failure.code, 69, failure.stderr)
     assert.match(failure.stderr, /^Cannot open the LMDB store in \S+\/state: .*denied/i)
   })
@@ -113,7 +123,8 @@ for (const [setting, settings] of Object.entries(STORES)) {
   test(`${setting}: a disk that hangs is named, with status 69`, async (t) => {
     const dir = await scratch(t)
     const [command, args] = await serving(dir, settings(`${dir}/state`))
-    const failure = await run(command, args, { cwd: dir, env: await preloaded(dir) }).catch((error) => error)
+    const failed = run(command, args, { cwd: dir, env: await preloaded(dir) }).catch((error) => error)
+    const failure = await timed(t, `${setting}, a disk that hangs: status 69`, failed)
     assert.equal(failure.code, 69, failure.stderr)
     assert.match(failure.stderr, /^Cannot open the LMDB store in \S+\/state: it is not open after 6 s/)
   })
@@ -129,7 +140,7 @@ for (const [setting, settings] of Object.entries(STORES)) {
         opening && /^State:\tT/m.test(await readFile(`/proc/${opening}/status`, 'latin1').catch(() => ''))
       )
     })
-    assert.equal(await terminate(child), 0)
+    assert.equal(await timed(t, `${setting}, a disk that hangs: ended by SIGTERM`, terminate(child)), 0)
   })
 }
 
@@ -143,7 +154,7 @@ test('SIGTERM ends a start that waits for a silent Redis', async (t) => {
   const [command, args] = await serving(dir, `store: redis://127.0.0.1:${port}/0`)
   const child = spawn(command, args, { cwd: dir, stdio: 'ignore' })
   await once(redis, 'connection')
-  assert.equal(await terminate(child), 0)
+  assert.equal(await timed(t, 'a silent Redis: ended by SIGTERM', terminate(child)), 0)
 })
 
 // Regression: the end of a process waits for its look-ups, which take 20 s and more with several silent servers.
@@ -167,7 +178,7 @@ test('SIGTERM ends a start that waits for a name server', async (t) => {
   )
   await once(server, 'message')
   // A thread that looks up a name ends with the process only by a signal.
-  assert.equal(await terminate(child), 'SIGTERM')
+  assert.equal(await timed(t, 'a silent name server: ended by SIGTERM', terminate(child)), 'SIGTERM')
 })
 
 test('two daemons in PID namespaces of their own, where both have the same PIDs, share a directory', async (t) => {
