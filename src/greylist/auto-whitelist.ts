@@ -143,10 +143,14 @@ export class FirstPassCounter {
   async #countForPair(pair: string, network: string): Promise<void> {
     const { after, lifetime } = this.#settings
     if (!isPairOfHosts(pair)) return this.#countFor(pair, after)
-    const { witness, count } = witnessKeys(pair, 'networks', network)
-    if (!(await this.#store.add(witness, lifetime))) return
-    if ((await this.#store.count(count, lifetime)) >= MIN_WITNESSES)
+    if (await this.#isEnoughWith(witnessKeys(pair, 'networks', network), MIN_WITNESSES))
       await this.#store.pass(whitelistKeys(pair).listed, lifetime)
+  }
+
+  /** Whether a witness that is counted here for the first time makes their number `needed` or more. */
+  async #isEnoughWith({ witness, count }: ReturnType<typeof witnessKeys>, needed: number): Promise<boolean> {
+    const { lifetime } = this.#settings
+    return (await this.#store.add(witness, lifetime)) && (await this.#store.count(count, lifetime)) >= needed
   }
 
   /** Counts a first pass for a carrier, once for each sender's domain, and whitelists it after enough of them. */
@@ -154,9 +158,7 @@ export class FirstPassCounter {
     const { lifetime } = this.#settings
     // A bounce, or a sender without a domain, is no witness.
     if (sender === '') return
-    const { witness, count } = witnessKeys(carrier, 'senders', sender)
-    if (!(await this.#store.add(witness, lifetime))) return
-    if ((await this.#store.count(count, lifetime)) >= MIN_CARRIED)
+    if (await this.#isEnoughWith(witnessKeys(carrier, 'senders', sender), MIN_CARRIED))
       await this.#store.pass(whitelistKeys(carrier).listed, lifetime)
   }
 
@@ -168,10 +170,9 @@ export class FirstPassCounter {
     if (sender === '' || !(await this.#store.add(spacingKey, spacing))) return
     const kinds = [witnessKeys(domain, 'networks', network), witnessKeys(domain, 'senders', sender)]
     const isMore = await Promise.all(
-      kinds.map(async ({ witness, count, enough }) => {
-        if (!(await this.#store.add(witness, lifetime))) return false
-        if ((await this.#store.count(count, lifetime)) < MIN_WITNESSES) return false
-        await this.#store.pass(enough, lifetime)
+      kinds.map(async (keys) => {
+        if (!(await this.#isEnoughWith(keys, MIN_WITNESSES))) return false
+        await this.#store.pass(keys.enough, lifetime)
         return true
       }),
     )

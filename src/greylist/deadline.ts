@@ -6,7 +6,7 @@
  */
 export const DECISION_TIMEOUT = 2000
 
-/** What is waited for. */
+/** A promise that is waited for until its deadline. */
 interface Waiting {
   readonly deadline: number
   readonly giveUp: (error: Error) => void

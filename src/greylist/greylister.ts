@@ -641,7 +641,7 @@ interface Known {
   readonly isWrittenTo: boolean
 }
 
-/** What holds for an attempt because of the clients around it. */
+/** The times of an attempt and the room for it, which depend on the clients around it. */
 interface Terms {
   readonly times: Times
   /** Whether strangers crowd the client's network. */

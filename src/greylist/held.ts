@@ -16,7 +16,7 @@ import { heldBy, holderOf, holderOfTwo } from './keys.ts'
 export interface FirstAttempt {
   /** `network:198.51.100.0/24` */
   readonly network: string
-  /** The domain of the client's host name, if that tells nothing else. */
+  /** The provider of the client, if it is a machine at one. */
   readonly provider?: string | undefined
   /** The sender form. */
   readonly form: string
@@ -31,7 +31,7 @@ export function mayHold({ retryWindow, lifetime }: Times): boolean {
   return lifetime >= retryWindow
 }
 
-/** What a client may claim of the entry that marks a first attempt. */
+/** The entry that marks a first attempt, as the wait of a client that may claim it. */
 export interface Held {
   readonly entry: Entry
   /** Whether another machine of the provider made the attempt, in another network. */
