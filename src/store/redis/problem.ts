@@ -30,7 +30,10 @@ const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [
   ],
   [/alert (unknown ca|bad certificate)/, 'it refuses the client certificate, see redis.tls.cert'],
   [/wrong version number|packet length too long/, 'it does not speak TLS there'],
-  [/^(read ECONNRESET|write (EPIPE|ECONNRESET))$/, 'it closed the connection, as it does when it expects TLS, or ends'],
+  [
+    /^(read ECONNRESET|write (EPIPE|ECONNRESET))$/,
+    'it closed the connection, as it does when it expects TLS, or ends',
+  ],
   [/^Unknown RESP type/, 'it speaks another protocol than Redis'],
   [/^Socket timeout/, 'it does not answer'],
   [/^getaddrinfo ENOTFOUND/, 'there is no such host'],
