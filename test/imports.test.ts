@@ -55,11 +55,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli'],
   cli: [
     ...['admin', 'app', 'check', 'config', 'exempt', 'log', 'milter', 'simulate', 'sockets', 'store'],
-    ...['identity', 'systemd', 'suggestion.ts'],
+    ...['identity', 'operator', 'systemd', 'suggestion.ts'],
   ],
   app: [
     ...['admin', 'config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store'],
-    ...['change.ts', 'dns.ts'],
+    ...['operator', 'change.ts', 'dns.ts'],
   ],
   check: ['config', 'doors', 'exempt', 'greylist', 'sockets', 'store'],
   // Each part states its settings beside its code, and config puts them together.
@@ -73,7 +73,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   identity: ['dns.ts', 'require.ts', 'shares.ts', 'turns.ts'],
   store: ['require.ts'],
   log: ['milter', 'sockets'],
-  admin: ['store', 'change.ts', 'taken-port.ts'],
+  // All that an operator may do is here once; admin/ is the way to it.
+  operator: ['config', 'exempt', 'greylist', 'identity', 'log', 'store'],
+  admin: ['operator', 'sockets', 'store', 'change.ts', 'taken-port.ts'],
   systemd: ['sockets'],
   // What is simulated is what is served: the real parts below the doors, and the reader of settings for worlds. A log is
   // read as a door reads what an MTA says.

@@ -1,0 +1,41 @@
+// The contract for what operators' commands keep in a store beside the entries of mail, such as rules, statistics and
+// who serves. No mail waits for these operations, so they go past the circuit breaker of guard.ts, and the store is not
+// held to be down when one of them fails.
+
+import type { Entry } from './entry.ts'
+
+/** A key of mail with what is under it. */
+export interface KeptKey {
+  readonly key: string
+  /** The entry, or the count. */
+  readonly value: Entry | number
+}
+
+/** A record is a map from fields to short texts. A field is never empty, and neither is the name of a record. */
+export interface RecordStore {
+  /** All fields of a record; none where there is no record. */
+  readRecord(name: string): Promise<Map<string, string>>
+  /** A text that changes with each `changeRecord`, so that readers read again only what has changed. */
+  revisionOf(name: string): Promise<string>
+  /**
+   * Sets fields, and removes those whose text is `undefined`, all at once. With a `lifetime`, the record expires that
+   * many milliseconds after its last change; without one it is kept.
+   */
+  changeRecord(
+    name: string,
+    changes: ReadonlyMap<string, string | undefined>,
+    lifetime?: number,
+  ): Promise<void>
+  /**
+   * Adds to the whole numbers in fields, which are 0 where there is none, and keeps the record for `lifetime`
+   * milliseconds from now. Leaves the revision as it is.
+   */
+  addToRecord(name: string, by: ReadonlyMap<string, number>, lifetime: number): Promise<void>
+  /**
+   * All keys of mail, in any order, a batch at a time, so that neither the store nor this process stops for others
+   * meanwhile. A key that changes meanwhile may come twice or not at all. Values that greymx has not written are left out.
+   */
+  scanKeys(signal: AbortSignal): AsyncIterable<readonly KeptKey[]>
+  /** The store's clock less the clock of this host, in milliseconds, to within the time of a round trip. */
+  clockOffset(): Promise<number>
+}
