@@ -21,9 +21,14 @@ export interface CreditSettings {
 /** How long credit is counted from its first message on, in milliseconds. */
 const CREDIT_WINDOW = 86_400_000
 
-/** How long a client has to have had credit before it gets twice as much, and how long that is kept, in milliseconds. */
-const ESTABLISHED_AFTER = 4 * 3_600_000
-const CREDIT_KEPT = 7 * CREDIT_WINDOW
+/** How much more credit a name gets that has had credit for so long without exceeding it, in milliseconds. */
+const GROWTH = [
+  { after: 24 * 3_600_000, factor: 4 },
+  { after: 4 * 3_600_000, factor: 2 },
+]
+
+/** How long it is kept since when a name has had credit, in milliseconds. */
+const CREDIT_KEPT = 36 * CREDIT_WINDOW
 
 /** Number of correspondents that are kept of one user, so that a user who writes to everybody fills no store. */
 const MAX_CORRESPONDENTS = 10_000
@@ -71,8 +76,8 @@ export function writtenToKey(attempt: Attempt, identity: Identity): string | und
 
 /**
  * Whether a first message passes on credit. Only a client gets it whose names prove the sender, and under none of whose
- * provable `names` but its network's anything waits or has stayed away. Asking uses it up. A client that has had credit
- * for ESTABLISHED_AFTER without exceeding it gets twice as much. Whoever sends a lot at once has exceeded it by then.
+ * provable `names` but its network's anything waits or has stayed away. Asking uses it up. Credit grows with the time for
+ * which a client has had it and has not exceeded it. Whoever sends a lot at once has exceeded it by then.
  */
 export async function takeCredit(
   store: Store,
@@ -94,7 +99,7 @@ export async function takeCredit(
     store.count(creditKey(network), CREDIT_WINDOW),
     store.find([sinceKey]),
   ])
-  const factor = since && since.age >= ESTABLISHED_AFTER ? 2 : 1
+  const factor = GROWTH.find(({ after }) => since && since.age >= after)?.factor ?? 1
   if (ofName > messages * factor) {
     beginAnew()
     return false

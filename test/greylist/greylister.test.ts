@@ -651,14 +651,25 @@ test('who is proven to be the sender has some messages a day on credit, and a ne
   assert.equal(await attempt(from('four.test', 'b')), 'credit')
 })
 
-test('who has had credit for four hours and has not exceeded it gets twice as much, and its network no more than that', async () => {
-  const { attempt, wait } = setUp({ maxDeferrals: 0, credit: { messages: 2, perNetwork: 2 } })
-  const one = { wide: 'spf:one.test' }
-  assert.equal(await attempt(one), 'credit')
-  wait(4 * HOUR)
-  for (const reason of ['credit', 'credit', 'credit', 'new']) assert.equal(await attempt(one), reason)
-  for (const domain of ['two.test', 'one.test'])
-    assert.equal(await attempt({ wide: `spf:${domain}`, sender: `a@${domain}` }), 'new', domain)
+test('who has had credit for four hours without exceeding it gets twice as much, after a day four times, and its network no more than that', async () => {
+  for (const [elapsed, messages] of [
+    [4 * HOUR - 1, 1],
+    [4 * HOUR, 3],
+    [DAY, 8],
+    [35 * DAY, 8],
+    [36 * DAY, 2],
+  ] as const) {
+    const { attempt, wait } = setUp({ maxDeferrals: 0, credit: { messages: 2, perNetwork: 2 } })
+    const one = { wide: 'spf:one.test' }
+    assert.equal(await attempt(one), 'credit')
+    wait(elapsed)
+    const reasons: string[] = []
+    for (let count = 0; count < messages + 1; count += 1)
+      reasons.push(await attempt({ ...one, sender: `a${count}@one.test` }))
+    assert.deepEqual(reasons, [...new Array(messages).fill('credit'), 'new'], `after ${elapsed} ms`)
+    for (const domain of ['two.test', 'one.test'])
+      assert.equal(await attempt({ wide: `spf:${domain}`, sender: `a@${domain}` }), 'new', domain)
+  }
 })
 
 test('who has exceeded its credit begins anew, once that is forgotten', async () => {
@@ -1184,7 +1195,7 @@ test('credit is counted for a day, to the millisecond', async () => {
     const from = (user: string): From => ({ wide: 'spf:one.test', sender: `${user}@one.test` })
     assert.equal(await attempt(from('a')), 'credit')
     wait(elapsed)
-    // By now, it has twice as much.
+    // By now, it has twice or four times as much.
     assert.equal(await attempt(from('b')), 'credit')
     assert.equal(await attempt(from('c')), expected)
   }
