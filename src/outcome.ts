@@ -27,6 +27,7 @@ export type Reason =
   | 'expected'
   | 'written-to'
   | 'max-deferrals'
+  | 'off'
   | ExemptReason
   | 'observe'
   | 'store-error'
@@ -43,6 +44,7 @@ export const VERDICTS: { readonly [reason in Reason]: readonly Verdict[] } = {
   expected: ['pass'],
   'written-to': ['pass'],
   'max-deferrals': ['pass'],
+  off: ['pass'],
   authenticated: ['pass'],
   'exempt-client': ['pass'],
   'exempt-sender': ['pass'],
@@ -65,9 +67,9 @@ export interface Outcome {
    * begins with `crowd:` where the client waits longer because of its network.
    */
   readonly evidence?: string
-  /** With reason `observe`: the reason for which the attempt would have been deferred. */
+  /** With reason `observe` or `off`: the reason for which the attempt would have been deferred. */
   readonly would?: Reason
-  /** The configured rule that exempted the attempt. */
+  /** The rule that exempted the attempt: a configured one, or one that an operator made, such as `allow:4f2a`. */
   readonly rule?: string
   /** Milliseconds since the first attempt. */
   readonly waited: number

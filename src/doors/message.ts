@@ -13,7 +13,7 @@ import type { ReplyTemplate, SmtpReply } from './reply.ts'
 
 /** What the doors share. */
 export interface DoorParts {
-  readonly greylister: Greylister
+  readonly greylister: Pick<Greylister, 'prepare' | 'judge'>
   readonly report: TakeOutcome
   readonly reply: ReplyTemplate
   /** Host name for replies and headers if the MTA does not name itself. */
@@ -51,7 +51,7 @@ const HEADER_TEXTS: Partial<Record<Reason, (outcome: Outcome) => string>> = {
 }
 
 /** Reasons to pass that hold for one recipient and say nothing about the next. */
-const RECIPIENT_REASONS: ReadonlySet<Reason> = new Set(['exempt-recipient', 'not-greylisted'])
+const RECIPIENT_REASONS: ReadonlySet<Reason> = new Set(['exempt-recipient', 'not-greylisted', 'off'])
 
 /** Text that may stand in a header unchanged (RFC 5322 section 2.2); an MTA's name may contain other characters. */
 const HEADER_WORD = /^[!-~]+$/

@@ -39,31 +39,66 @@ export type Exempt = (attempt: Attempt) => Exemption | undefined
 /** Rules from list files, which add to the settings. */
 export type ExemptLists = Pick<ExemptSettings, 'clients' | 'senders' | 'recipients'>
 
+/** A setting that exempts attempts. */
+export interface ExemptStep {
+  /** Its name; `recipients` is the setting of who is greylisted at all. */
+  readonly setting: string
+  readonly exempt: Exempt
+}
+
 /** The function that decides by these settings and lists. */
 export function compileExempt(settings: ExemptSettings, lists: ExemptLists): Exempt {
+  const steps = compileExemptSteps(settings, lists)
+  return (attempt) => {
+    for (const { exempt } of steps) {
+      const exemption = exempt(attempt)
+      if (exemption) return exemption
+    }
+    return undefined
+  }
+}
+
+/** The settings and lists in the order in which they are asked, the first of which that exempts an attempt counts. */
+export function compileExemptSteps(settings: ExemptSettings, lists: ExemptLists): ExemptStep[] {
   const tlsClientRule = compileTlsClients(settings.tlsClients)
   const clientRule = compileClients([...settings.clients, ...settings.trustedRelays, ...lists.clients])
   const senderRule = compileAddresses([...settings.senders, ...lists.senders])
   const recipientRule = compileAddresses([...settings.recipients, ...lists.recipients])
   const exceptRule = compileAddresses(settings.greylisted.except)
   const onlyRule = settings.greylisted.only && compileAddresses(settings.greylisted.only)
-  return ({ authenticated, certificate, client, sender, recipient }) => {
-    if (authenticated && settings.authenticated) return { reason: 'authenticated', rule: 'authenticated' }
-    const tlsClientMatch = certificate && tlsClientRule(certificate)
-    if (tlsClientMatch) return { reason: 'authenticated', rule: tlsClientMatch }
-    const clientMatch = clientRule(client)
-    if (clientMatch) return { reason: 'exempt-client', rule: clientMatch }
-    const senderMatch = senderRule(sender)
-    if (senderMatch) return { reason: 'exempt-sender', rule: senderMatch }
-    if (!recipient) return undefined
-    const recipientMatch = recipientRule(recipient)
-    if (recipientMatch) return { reason: 'exempt-recipient', rule: recipientMatch }
-    const exceptMatch = exceptRule(recipient)
-    if (exceptMatch) return { reason: 'not-greylisted', rule: exceptMatch }
-    // A stranger can spell a recipient so that no list has it and Postfix still delivers to it, so it is greylisted.
-    if (onlyRule && !onlyRule(recipient) && isStandardAddress(recipient)) {
-      return { reason: 'not-greylisted', rule: 'only' }
-    }
-    return undefined
-  }
+  return [
+    {
+      setting: 'exempt.authenticated',
+      exempt: ({ authenticated }) =>
+        authenticated && settings.authenticated
+          ? { reason: 'authenticated', rule: 'authenticated' }
+          : undefined,
+    },
+    {
+      setting: 'exempt.tls_clients',
+      exempt: ({ certificate }) => exemption('authenticated', certificate && tlsClientRule(certificate)),
+    },
+    { setting: 'exempt.clients', exempt: ({ client }) => exemption('exempt-client', clientRule(client)) },
+    { setting: 'exempt.senders', exempt: ({ sender }) => exemption('exempt-sender', senderRule(sender)) },
+    {
+      setting: 'exempt.recipients',
+      exempt: ({ recipient }) => exemption('exempt-recipient', recipient && recipientRule(recipient)),
+    },
+    {
+      setting: 'recipients',
+      exempt: ({ recipient }) => {
+        if (!recipient) return undefined
+        const exceptMatch = exceptRule(recipient)
+        if (exceptMatch) return { reason: 'not-greylisted', rule: exceptMatch }
+        // A stranger can spell a recipient so that no list has it and Postfix still delivers to it, so it is greylisted.
+        if (onlyRule && !onlyRule(recipient) && isStandardAddress(recipient))
+          return { reason: 'not-greylisted', rule: 'only' }
+        return undefined
+      },
+    },
+  ]
+}
+
+function exemption(reason: ExemptReason, rule: string | undefined): Exemption | undefined {
+  return rule ? { reason, rule } : undefined
 }

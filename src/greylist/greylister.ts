@@ -7,6 +7,7 @@
 import type { Attempt } from '../attempt.ts'
 import { messageOf } from '../errors.ts'
 import type { Exempt, Exemption } from '../exempt/exempt.ts'
+import { exemptionBy, type RuntimeRule, type RuntimeRuleFor } from '../exempt/runtime-rules.ts'
 import type { Identity } from '../identity/identity.ts'
 import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 import type { Outcome } from '../outcome.ts'
@@ -51,6 +52,7 @@ import { type LoopAttempt, LoopBreaker } from './loop-breaker.ts'
 import { decideBySlot } from './overflow.ts'
 import { isPair } from './pairs.ts'
 import { type SenderForms, senderForms } from './sender.ts'
+import { type Trial, TrialStore } from './trial.ts'
 import { UntalliedNames } from './untallied.ts'
 
 export interface GreylistSettings {
@@ -93,6 +95,8 @@ export interface GreylistSettings {
 export interface GreylisterParts {
   readonly settings: GreylistSettings
   readonly exempt: Exempt
+  /** The rules that operators have made while greymx runs; none by default. */
+  readonly runtimeRuleFor?: RuntimeRuleFor
   readonly investigate: Investigate
   readonly stores: GreylisterStores
   /** A clock in milliseconds that never goes back, performance.now() by default. The stores have their own. */
@@ -124,6 +128,8 @@ export interface Greylister {
    * `inquiry` belongs to the transaction, if there is one. Never rejects.
    */
   judge(attempt: Attempt, inquiry?: Inquiry, deadline?: number): Promise<Outcome>
+  /** The outcome that the attempt would have; `trial` gets what was found. Writes nothing. Never rejects. */
+  tryOut(attempt: Attempt, trial: Trial): Promise<Outcome>
 }
 
 /** Part of the decision's time that is kept for the local store, in milliseconds. */
@@ -144,20 +150,30 @@ function elsewhereWindow({ delay, retryWindow }: Times): number {
 }
 
 /** A greylister that learns like the given one and defers nothing; `would` has the reason for a deferral. */
-export function observing({ prepare, judge }: Greylister): Greylister {
+export function observing({ prepare, judge, tryOut }: Greylister): Greylister {
   return {
     prepare,
-    async judge(attempt, inquiry, deadline) {
-      const outcome = await judge(attempt, inquiry, deadline)
-      if (outcome.verdict === 'pass') return outcome
-      return { ...outcome, verdict: 'pass', reason: 'observe', would: outcome.reason }
-    },
+    judge: async (attempt, inquiry, deadline) =>
+      letThrough(await judge(attempt, inquiry, deadline), 'observe'),
+    tryOut: async (attempt, trial) => letThrough(await tryOut(attempt, trial), 'observe'),
+  }
+}
+
+/** The outcome with a pass in place of a deferral. */
+function letThrough(outcome: Outcome, reason: 'observe' | 'off', rule?: string): Outcome {
+  if (outcome.verdict === 'pass') return outcome
+  return {
+    ...outcome,
+    verdict: 'pass',
+    reason,
+    would: outcome.reason,
+    ...(rule === undefined ? {} : { rule }),
   }
 }
 
 /** The greylister that every door asks. */
 export function createGreylister(parts: GreylisterParts): Greylister {
-  const { settings, exempt, investigate, stores, now = () => performance.now() } = parts
+  const { settings, exempt, runtimeRuleFor, investigate, stores, now = () => performance.now() } = parts
   const { times, autoWhitelist } = settings
   const loopBreaker = new LoopBreaker(times, settings.maxDeferrals)
   const untallied = new UntalliedNames(now, parts.seeds)
@@ -167,13 +183,18 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     attempt: Attempt,
     inquiry: Inquiry = { isOver: false },
     deadline = performance.now() + DECISION_TIMEOUT,
+    trial?: Trial,
   ): Promise<Outcome> {
     const exemption = exempt(attempt)
     if (exemption) {
-      if (exemption.reason === 'authenticated') noteWrittenTo(attempt)
+      if (exemption.reason === 'authenticated' && !trial) noteWrittenTo(attempt)
       return exempted(attempt, exemption)
     }
+    const rule = runtimeRuleFor?.(attempt)
+    if (trial && rule) trial.rule = rule
+    if (rule?.kind === 'allow') return exempted(attempt, exemptionBy(rule))
     const found = await findingsOf(attempt, inquiry)
+    if (trial) trial.findings = found
     if (found.exemption) return exempted(attempt, found.exemption, found.identity)
     const { identity } = found
     // Mail without a client address was submitted on the MTA's own host; nobody could retry it from elsewhere.
@@ -181,11 +202,16 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const { store, local } = stores
     const fallback = settings.onStoreError === 'local' ? local : undefined
     const storeDeadline = fallback ? deadline - LOCAL_STORE_RESERVE : deadline
-    const question = questionOf(attempt, identity, store, storeDeadline)
+    const question = questionOf(attempt, identity, viewOf(store, trial), storeDeadline, rule, trial)
     const judgement = await judgeByStore(question).catch((error) =>
-      judgeWithoutStore(error, { ...question, deadline }, fallback),
+      judgeWithoutStore(error, { ...question, deadline }, fallback && viewOf(fallback, trial)),
     )
-    return outcomeOf(question, judgement)
+    const outcome = outcomeOf(question, judgement)
+    return rule ? letThrough(outcome, 'off', `off:${rule.id}`) : outcome
+  }
+
+  function viewOf(store: Store, trial: Trial | undefined): Store {
+    return trial ? new TrialStore(store, trial.later, times) : store
   }
 
   function findingsOf({ client, sender }: Attempt, inquiry: Inquiry): Findings | Promise<Findings> {
@@ -211,7 +237,14 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     )
   }
 
-  function questionOf(attempt: Attempt, identity: Identity, store: Store, deadline: number): Question {
+  function questionOf(
+    attempt: Attempt,
+    identity: Identity,
+    store: Store,
+    deadline: number,
+    rule: RuntimeRule | undefined,
+    trial: Trial | undefined,
+  ): Question {
     const { form, former } = formsOf(attempt)
     const { recipient } = attempt
     const keys: string[] = []
@@ -226,7 +259,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       for (const name of identity.names)
         formerKeys.push({ name, key: tripletKeys(name, former, recipient).former })
     const firstKey = loopKey('first', form, recipient)
-    return { store, attempt, form, identity, keys, formerKeys, firstKey, deadline }
+    const isOff = rule !== undefined
+    return { store, attempt, form, identity, keys, formerKeys, firstKey, deadline, isOff, trial }
   }
 
   function formsOf({ sender, recipient }: Attempt): SenderForms {
@@ -237,7 +271,25 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   /** The judgement by what the store knows. Rejects if the store fails or has not answered by `deadline`. */
   async function judgeByStore(question: Question): Promise<Judgement> {
     const known = await withDeadline(lookUp(question), question.deadline)
+    if (question.trial) Object.assign(question.trial, shownOf(question, known))
     return (await passListed(question, known)) ?? judgeByWait(question, known)
+  }
+
+  /** What a trial shows of the look-up. */
+  function shownOf(question: Question, known: Known): Omit<Trial, 'later'> {
+    const { form, identity, keys, formerKeys, firstKey } = question
+    const { found, first, evidence, crowd, listing } = known
+    const named = [...identity.names.map((name, index) => ({ name, key: keys[index] ?? '' })), ...formerKeys]
+    const isCrowded = isCrowd(times, identity, evidence.tallyOf(crowd))
+    return {
+      form,
+      entries: named.map(({ name, key }, index) => ({ name, key, entry: found[index] })),
+      first: { key: firstKey, entry: first },
+      evidence,
+      crowd: { name: crowd, isCrowded },
+      listing: listing?.name,
+      times: isCrowded ? crowdTimes(times) : times,
+    }
   }
 
   /** All that the store knows of an attempt, in one round trip. */
@@ -338,7 +390,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const { client, recipient } = attempt
     const hasNoRoom = terms.full.length === identity.names.length
     const decision =
-      hasNoRoom && best.added && client.address
+      hasNoRoom && best.added && client.address && !question.isOff
         ? await withDeadline(
             decideBySlot(store, { address: client.address, form, recipient }, terms.times),
             deadline,
@@ -370,6 +422,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   ): Promise<Judgement> {
     const { evidence, crowd } = known
     const { reason, waited } = deferral
+    if (question.isOff) return deferral
     const welcome = await welcomeFor(question, known, reason === 'new')
     if (welcome) {
       const name = question.identity.id
@@ -425,7 +478,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const [letsThrough, , , added] = await Promise.all([
       isCounted && mark && loopBreaker.count(store, loop, mark).catch(() => false),
       isFirst && !isHolding && store.add(firstKey, times.retryWindow).catch(() => undefined),
-      isNew && !isAnybody(attempt) && tallyDeferral(store, evidence),
+      isNew && !isAnybody(attempt) && tallyDeferral(question, evidence),
       addedAny(found.some(Boolean), adds),
     ])
     if (letsThrough && mark) {
@@ -517,7 +570,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const counter = autoWhitelist && new FirstPassCounter(store, autoWhitelist)
     if (!isSisters) {
       await Promise.all([
-        tally(store, evidence, returnIn),
+        tally(question, evidence, returnIn),
         counter && settledWithin(COUNTING_WAIT, counter.count(pass)),
       ])
       return
@@ -526,14 +579,14 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const { spacing } = whitelistKeys(firstKey)
     if (!(await store.add(spacing, times.retryWindow).catch(() => false))) return
     await Promise.all([
-      tally(store, evidence, (shown, name) => (isPair(name) ? returnIn(shown) : 0)),
+      tally(question, evidence, (shown, name) => (isPair(name) ? returnIn(shown) : 0)),
       counter && settledWithin(COUNTING_WAIT, counter.countForPairs(pass)),
     ])
   }
 
   /** Counts a deferral under each name; the first one under a name stays in this process (untallied.ts). */
-  function tallyDeferral(store: Store, evidence: Evidence): Promise<void> {
-    return tally(store, evidence, ({ deferred }, name, age) => {
+  function tallyDeferral(question: Question, evidence: Evidence): Promise<void> {
+    return tally(question, evidence, ({ deferred }, name, age) => {
       if (deferred > 0 || age !== undefined || (settings.credit && !isPair(name))) return DEFERRAL
       untallied.note(name)
       return 0
@@ -542,10 +595,11 @@ export function createGreylister(parts: GreylisterParts): Greylister {
 
   /** Adds to the tally of each name, with the deferral of `age` that it lacks. A failed count is lost. */
   async function tally(
-    store: Store,
+    { store, trial }: Question,
     evidence: Evidence,
     by: (tally: Tally, name: string, age: number | undefined) => number,
   ): Promise<void> {
+    if (trial) return
     const counts: Array<Promise<number>> = []
     for (const name of evidence.names) {
       const age = untallied.take(name)
@@ -565,6 +619,11 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       if (!inquiry.findings && !exempt(attempt)) void findingsOf(attempt, inquiry)
     },
     judge,
+    async tryOut(attempt, trial) {
+      const exemption = exempt(attempt)
+      if (exemption) trial.exemption = exemption
+      return judge(attempt, undefined, undefined, trial)
+    },
   }
 }
 
@@ -606,6 +665,10 @@ interface Question {
   /** The key that marks the first attempt of the sender form to the recipient (held.ts). */
   readonly firstKey: string
   readonly deadline: number
+  /** Whether an operator has switched greylisting off for the attempt, so that no first attempt is kept. */
+  readonly isOff: boolean
+  /** What collects the findings, if the attempt is only tried out. */
+  readonly trial: Trial | undefined
 }
 
 /** A key of a triplet, and the name of the client in it. */
