@@ -65,6 +65,8 @@ export interface Config {
   readonly log: LogSettings
   /** Absent when the admin server is turned off. */
   readonly admin?: AdminAddress
+  /** Path of the unix socket for operators' commands; absent when it is turned off. */
+  readonly adminSocket?: string
 }
 
 export interface LocalSettings {
@@ -170,6 +172,7 @@ export function readConfig(reader: ConfigReader): Config {
     format: reader.choice('log.format', 'text', ['text', 'json']),
   }
   const admin = reader.text('admin', '127.0.0.1:10892', expectAdmin)
+  const adminSocket = reader.text('admin_socket', './greymx.sock', expectAdminSocket)
   reader.unknownKeys()
   const asksSpf = client.spfDomain || exemptSpf || onlyIf === 'suspicious'
   return {
@@ -212,6 +215,7 @@ export function readConfig(reader: ConfigReader): Config {
     limits,
     log,
     ...(admin ? { admin } : {}),
+    ...(adminSocket === undefined ? {} : { adminSocket }),
   }
 }
 
@@ -369,4 +373,17 @@ function expectAdmin(text: string): AdminAddress | undefined {
   const port = Number(digits)
   if (host === undefined || port > 65535) throw new Error('expected HOST:PORT like 127.0.0.1:10892, or false')
   return { host: bareHost(host), port }
+}
+
+/** Longest path of a unix socket, in bytes (unix(7), sun_path without its final NUL). */
+const MAX_SOCKET_PATH = 107
+
+function expectAdminSocket(text: string): string | undefined {
+  if (text === 'false') return undefined
+  const path = text.replace(/^unix:(?=\/)/, '')
+  if (path === '' || path.endsWith('/') || /^\w+:/.test(path))
+    throw new Error('expected the path of a unix socket like ./greymx.sock or unix:/PATH, or false')
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+    throw new Error(`expected a path of ${MAX_SOCKET_PATH} bytes at most, as the kernel takes no longer one`)
+  return path
 }

@@ -16,7 +16,7 @@ import { parseNetwork } from '../../src/ip.ts'
 import { LIMITS } from '../milter/recording.ts'
 
 const TOP =
-  'listen, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin'
+  'listen, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -100,6 +100,7 @@ test('a file without settings is one with all defaults', () => {
   assert.deepEqual(defaults.limits, LIMITS)
   assert.deepEqual(defaults.log, { level: 'info', format: 'text' })
   assert.deepEqual(defaults.admin, { host: '127.0.0.1', port: 10892 })
+  assert.equal(defaults.adminSocket, './greymx.sock')
   assert.equal(defaults.exempt.authenticated, true)
   assert.deepEqual(
     [defaults.exempt.clients.length, defaults.exempt.senders, defaults.exempt.recipients],
@@ -178,6 +179,7 @@ limits:
   idle_in_transaction: 1h
 log: { level: warn, format: json }
 admin: "[::1]:80"
+admin_socket: unix:/run/greymx/admin.sock
 `)
   assert.deepEqual(config.listen, [
     { kind: 'inet', host: 'h', port: 1 },
@@ -258,6 +260,27 @@ admin: "[::1]:80"
   })
   assert.deepEqual(config.log, { level: 'warn', format: 'json' })
   assert.deepEqual(config.admin, { host: '::1', port: 80 })
+  assert.equal(config.adminSocket, '/run/greymx/admin.sock')
+})
+
+test('admin_socket is a path that the kernel takes, with or without unix:, or false', () => {
+  for (const path of ['admin.sock', './a/b.sock', '/run/a.sock', `/${'a'.repeat(106)}`])
+    assert.equal(configOf(`admin_socket: ${path}`).adminSocket, path)
+  assert.equal(configOf('admin_socket: unix:/a').adminSocket, '/a')
+  for (const off of ['false', '"false"'])
+    assert.equal(configOf(`admin_socket: ${off}`).adminSocket, undefined, off)
+  const forms = 'expected the path of a unix socket like ./greymx.sock or unix:/PATH, or false'
+  const long = `/${'a'.repeat(107)}`
+  assertFaults([
+    ['admin_socket: inet:1@h\n', `1:15: Cannot read admin_socket "inet:1@h": ${forms}`],
+    ['admin_socket: unix:a\n', `1:15: Cannot read admin_socket "unix:a": ${forms}`],
+    ['admin_socket: /run/\n', `1:15: Cannot read admin_socket "/run/": ${forms}`],
+    ['admin_socket: ""\n', `1:15: Cannot read admin_socket "": ${forms}`],
+    [
+      `admin_socket: ${long}\n`,
+      `1:15: Cannot read admin_socket "${long}": expected a path of 107 bytes at most, as the kernel takes no longer one`,
+    ],
+  ])
 })
 
 test('values are read as an operator writes them, quoted or not', () => {
