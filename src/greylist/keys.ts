@@ -7,7 +7,10 @@ import { hash } from 'node:crypto'
 import type { Address } from '../address.ts'
 import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 
-/** The word for each kind of key, which begins with its letter, in metrics. */
+/**
+ * The word for each kind of key, which begins with its letter, in metrics. Records (store/records.ts) are not of mail, and
+ * no key that is made here begins with their letter.
+ */
 export const KEY_KINDS: Readonly<Record<string, string>> = {
   t: 'triplet',
   f: 'first',
@@ -28,6 +31,7 @@ export const KEY_KINDS: Readonly<Record<string, string>> = {
   d: 'deferrals',
   g: 'deferral-spacing',
   n: 'network-deferrals',
+  r: 'record',
 }
 
 /** Longest key, in UTF-16 units of 3 bytes of UTF-8 at most; LMDB takes 1978 bytes. */

@@ -3,7 +3,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ageEntry, encodeCount, encodeEntry, type StoredEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
+import { addedTo, newRevision, readInPages, requireKeepable } from './fields.ts'
 import { type Learnt, mergeEntry } from './merge.ts'
+import { type KeptKey, RECORD_KIND, type RecordStore } from './records.ts'
 import { type CountedStore, type KeyCounts, kindOf, type UnguardedStore } from './store.ts'
 
 /** Every 64 writes, 256 entries are checked for expiry, so that n entries take n/4 writes. */
@@ -13,15 +15,25 @@ const SWEEP_BATCH = 256
 /** Number of keys that are counted by kind before the event loop goes round. */
 const COUNT_BATCH = 2000
 
+/** Number of keys that a scan looks at before the event loop goes round. */
+const SCAN_BATCH = 1000
+
 interface Kept {
   readonly value: StoredEntry | number
   readonly expiresAt: number
 }
 
-/** Entries and counts in a map, swept a little with each 64th write. */
-export class MemoryStore implements UnguardedStore, CountedStore {
+interface KeptRecord {
+  readonly fields: Map<string, string>
+  readonly revision: string
+  readonly expiresAt: number
+}
+
+/** Entries and counts in a map, swept a little with each 64th write, and records in another. */
+export class MemoryStore implements UnguardedStore, CountedStore, RecordStore {
   readonly #now: () => number
   readonly #kept = new Map<string, Kept>()
+  readonly #records = new Map<string, KeptRecord>()
   #writes = 0
   #sweep = this.#kept.entries()
 
@@ -100,7 +112,64 @@ export class MemoryStore implements UnguardedStore, CountedStore {
       counted += 1
       if (counted % COUNT_BATCH === 0) await nextTurn(undefined, { signal })
     }
+    if (this.#records.size > 0) counts.set(RECORD_KIND, this.#records.size)
     return counts
+  }
+
+  async readRecord(name: string): Promise<Map<string, string>> {
+    requireKeepable(name)
+    const { revision, fields } = this.#record(name) ?? { revision: '', fields: [] }
+    return readInPages(name, async () => ({ revisions: [revision], fields: [...fields] }))
+  }
+
+  async revisionOf(name: string): Promise<string> {
+    requireKeepable(name)
+    return this.#record(name)?.revision ?? ''
+  }
+
+  async changeRecord(
+    name: string,
+    changes: ReadonlyMap<string, string | undefined>,
+    lifetime = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
+    requireKeepable(name, changes)
+    const fields = this.#record(name)?.fields ?? new Map<string, string>()
+    for (const [field, text] of changes) {
+      if (text === undefined) fields.delete(field)
+      else fields.set(field, text)
+    }
+    this.#keepRecord(name, { fields, revision: newRevision(), expiresAt: this.#now() + lifetime })
+  }
+
+  async addToRecord(name: string, by: ReadonlyMap<string, number>, lifetime: number): Promise<void> {
+    requireKeepable(name, by)
+    const { fields, revision } = this.#record(name) ?? { fields: new Map<string, string>(), revision: '' }
+    const sums = [...by].map(
+      ([field, added]) => [field, addedTo(name, field, fields.get(field), added)] as const,
+    )
+    for (const [field, sum] of sums) fields.set(field, sum)
+    this.#keepRecord(name, { fields, revision, expiresAt: this.#now() + lifetime })
+  }
+
+  async *scanKeys(signal: AbortSignal): AsyncGenerator<readonly KeptKey[]> {
+    let batch: KeptKey[] = []
+    let scanned = 0
+    for (const [key, { value, expiresAt }] of this.#kept) {
+      const left = expiresAt - this.#now()
+      if (left > 0) batch.push({ key, value: typeof value === 'number' ? value : ageEntry(value, left) })
+      scanned += 1
+      if (scanned % SCAN_BATCH !== 0) continue
+      signal.throwIfAborted()
+      if (batch.length > 0) yield batch
+      batch = []
+      await nextTurn(undefined, { signal })
+    }
+    signal.throwIfAborted()
+    if (batch.length > 0) yield batch
+  }
+
+  async clockOffset(): Promise<number> {
+    return 0
   }
 
   async check(): Promise<void> {}
@@ -114,6 +183,18 @@ export class MemoryStore implements UnguardedStore, CountedStore {
     const kept = this.#alive(key)
     if (!kept || typeof kept.value === 'number') return undefined
     return ageEntry(kept.value, kept.expiresAt - this.#now())
+  }
+
+  #record(name: string): KeptRecord | undefined {
+    const record = this.#records.get(name)
+    return record && record.expiresAt > this.#now() ? record : undefined
+  }
+
+  /** Drops what has expired of the other records. They are few, and seldom written. */
+  #keepRecord(name: string, record: KeptRecord): void {
+    const now = this.#now()
+    for (const [other, { expiresAt }] of this.#records) if (expiresAt <= now) this.#records.delete(other)
+    this.#records.set(name, record)
   }
 
   #alive(key: string): Kept | undefined {

@@ -1,8 +1,10 @@
-// The conformance suite that every store runs: the promises of src/store/store.ts. Windows are short, as the tests have
+// The conformance suite that every store runs: the promises of src/store/store.ts and records.ts. Windows are short, as the tests have
 // to wait for stores with a clock of their own; they move the clocks of the others.
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
+import type { Entry } from '../../src/store/entry.ts'
+import type { RecordStore } from '../../src/store/records.ts'
 import type { SharedStore, Store } from '../../src/store/store.ts'
 
 export interface StoreUnderTest {
@@ -23,6 +25,12 @@ export interface SetBackStoreUnderTest extends SharedStoreUnderTest {
 export interface SharedStoreUnderTest extends StoreUnderTest {
   readonly store: SharedStore
   readonly other: SharedStore
+}
+
+export interface RecordStoreUnderTest extends Pick<StoreUnderTest, 'store' | 'advance'> {
+  readonly records: RecordStore
+  /** The same state as another host sees it. */
+  readonly otherRecords: RecordStore
 }
 
 const WINDOW = 1000
@@ -464,6 +472,260 @@ export function describeSetBackStore(
         assert.equal(found?.passed, true)
         assertAge(found?.age, 0)
       }
+    })
+  })
+}
+
+/** Defines the promises of a store that keeps records; `tolerance` as for `describeStore`. */
+export function describeRecordStore(
+  name: string,
+  tolerance: number,
+  open: (t: TestContext) => Promise<RecordStoreUnderTest>,
+): void {
+  const assertAge = assertAgeWithin(tolerance)
+  const { signal } = new AbortController()
+  const read = async (records: RecordStore, record: string) =>
+    Object.fromEntries(await records.readRecord(record))
+  const change = (records: RecordStore, record: string, changes: object, lifetime?: number) =>
+    records.changeRecord(record, new Map<string, string | undefined>(Object.entries(changes)), lifetime)
+  const add = (records: RecordStore, record: string, by: object, lifetime = DAY) =>
+    records.addToRecord(record, new Map<string, number>(Object.entries(by)), lifetime)
+  const scan = async (records: RecordStore) => {
+    const found = new Map<string, Entry | number>()
+    for await (const batch of records.scanKeys(signal))
+      for (const { key, value } of batch) found.set(key, value)
+    return found
+  }
+
+  describe(`${name} keeps the promises of a store of records:`, { concurrency: true }, () => {
+    test('fields are set, set again and removed, whoever asks', async (t) => {
+      const { records, otherRecords } = await open(t)
+      assert.deepEqual(await read(records, 'rules'), {})
+      await change(records, 'rules', { a: '1', b: '2', c: '' })
+      assert.deepEqual(await read(otherRecords, 'rules'), { a: '1', b: '2', c: '' })
+      await change(otherRecords, 'rules', { a: 'one', b: undefined, d: '4', absent: undefined })
+      assert.deepEqual(await read(records, 'rules'), { a: 'one', c: '', d: '4' })
+      await change(records, 'rules', { a: undefined, c: undefined, d: undefined })
+      assert.deepEqual(await read(records, 'rules'), {})
+      await change(records, 'rules', {})
+      assert.deepEqual(await read(records, 'rules'), {})
+    })
+
+    test('records are told apart to the last character, whatever their names and fields consist of', async (t) => {
+      const { records } = await open(t)
+      const names = ['a', 'a:', 'a:b', 'a;', '1:a', 'A', '{a}', 'ю', '*', 'a b', 'x'.repeat(900)]
+      for (const record of names) await change(records, record, { a: record, 'a:b': '', [record]: 'it' })
+      for (const record of names) {
+        const expected = { 'a:b': '', ...(record === 'a:b' ? {} : { a: record }), [record]: 'it' }
+        assert.deepEqual(await read(records, record), { a: record, ...expected }, record)
+      }
+      await change(records, 'text', { field: '1:pending:5\nü\u0000 "' })
+      assert.deepEqual(await read(records, 'text'), { field: '1:pending:5\nü\u0000 "' })
+    })
+
+    test('what no store can keep is refused, and says why', async (t) => {
+      const { records } = await open(t)
+      for (const wrong of ['', 'a\nb', 'x'.repeat(1801), 'ü'.repeat(901)]) {
+        const refusal =
+          /^Cannot use ".* as (name of a record|field of the record "a"): expected 1 to 1800 bytes/
+        await assert.rejects(records.readRecord(wrong), { message: refusal })
+        await assert.rejects(records.revisionOf(wrong), { message: refusal })
+        await assert.rejects(change(records, wrong, { a: '1' }), { message: refusal })
+        await assert.rejects(change(records, 'a', { b: '1', [wrong]: '1' }), { message: refusal })
+        await assert.rejects(add(records, 'a', { b: 1, [wrong]: 1 }), { message: refusal })
+      }
+      await assert.rejects(
+        change(records, 'a', { b: 'x'.repeat(65_537) }),
+        /expected 65536 characters at most/,
+      )
+      await assert.rejects(add(records, 'a', { b: 1.5 }), /^Error: Cannot add 1.5 to "b".*whole number/)
+      assert.deepEqual(await read(records, 'a'), {})
+      assert.equal(await records.revisionOf('a'), '')
+    })
+
+    test('each change gives a revision that was not there before, also where nothing differs', async (t) => {
+      const { records, otherRecords, advance } = await open(t)
+      const seen = new Set([await records.revisionOf('rules')])
+      assert.deepEqual([...seen], [''])
+      for (let time = 0; time < 5; time += 1) {
+        await change(time % 2 ? records : otherRecords, 'rules', time === 4 ? { a: undefined } : { a: '1' })
+        const revision = await records.revisionOf('rules')
+        assert.equal(await otherRecords.revisionOf('rules'), revision)
+        assert.ok(!seen.has(revision))
+        seen.add(revision)
+        await add(records, 'rules', { count: 1 }, WINDOW)
+        assert.equal(await records.revisionOf('rules'), revision)
+      }
+      await advance(WINDOW + 100)
+      assert.equal(await records.revisionOf('rules'), '')
+      await change(records, 'rules', { a: '1' })
+      assert.ok(!seen.has(await otherRecords.revisionOf('rules')))
+    })
+
+    test('a change is seen as a whole or not at all, also one of a record of many fields', async (t) => {
+      const { records, otherRecords } = await open(t)
+      for (const size of [3, 5000]) {
+        const changeTo = (text: string) => {
+          const fields = Array.from({ length: size }, (_, index) => [
+            `${text === '0' ? 'x' : 'y'}${index}`,
+            text,
+          ])
+          const gone = Array.from({ length: size }, (_, index) => [
+            `${text === '0' ? 'y' : 'x'}${index}`,
+            undefined,
+          ])
+          return change(records, `size ${size}`, Object.fromEntries([...fields, ...gone]))
+        }
+        await changeTo('0')
+        let isChanging = true
+        const reads = (async () => {
+          let number = 0
+          for (; isChanging; number += 1) {
+            const found = await otherRecords.readRecord(`size ${size}`)
+            assert.equal(found.size, size)
+            assert.equal(new Set(found.values()).size, 1)
+          }
+          return number
+        })()
+        for (let time = 1; time < 20; time += 1) await changeTo(String(time % 2))
+        isChanging = false
+        assert.ok((await reads) > 0)
+      }
+    })
+
+    test('a record expires as a whole, a lifetime after its last change', async (t) => {
+      const { records, otherRecords, advance } = await open(t)
+      await change(records, 'a', { first: '1' }, WINDOW)
+      await advance(WINDOW * 0.6)
+      await change(otherRecords, 'a', { second: '2' }, WINDOW)
+      await advance(WINDOW * 0.6)
+      assert.deepEqual(await read(records, 'a'), { first: '1', second: '2' })
+      await advance(WINDOW * 0.6)
+      assert.deepEqual(await read(records, 'a'), {})
+      await change(records, 'a', { third: '3' })
+      assert.deepEqual(await read(records, 'a'), { third: '3' })
+    })
+
+    test('without a lifetime a record is kept, also one that had a lifetime', async (t) => {
+      const { records, advance } = await open(t)
+      await change(records, 'a', { first: '1' }, WINDOW)
+      await change(records, 'a', { second: '2' })
+      await change(records, 'b', { first: '1' })
+      await change(records, 'b', { second: '2' }, WINDOW)
+      await advance(WINDOW + 200)
+      assert.deepEqual(await read(records, 'a'), { first: '1', second: '2' })
+      assert.deepEqual(await read(records, 'b'), {})
+    })
+
+    test('numbers add up, whoever adds, and are kept for a lifetime after the last time', async (t) => {
+      const { records, otherRecords, advance } = await open(t)
+      await Promise.all(
+        Array.from({ length: 50 }, (_, index) =>
+          add(index % 2 ? records : otherRecords, 'sums', { a: 1, b: 1000, [`c${index % 5}`]: -2 }, WINDOW),
+        ),
+      )
+      const sums = { a: '50', b: '50000', c0: '-20', c1: '-20', c2: '-20', c3: '-20', c4: '-20' }
+      assert.deepEqual(await read(records, 'sums'), sums)
+      assert.equal(await records.revisionOf('sums'), '')
+      await advance(WINDOW * 0.6)
+      await add(records, 'sums', { a: 1_000_000_000_000 }, WINDOW)
+      await advance(WINDOW * 0.6)
+      assert.deepEqual(await read(otherRecords, 'sums'), { ...sums, a: '1000000000050' })
+      await advance(WINDOW * 0.6)
+      assert.deepEqual(await read(otherRecords, 'sums'), {})
+      await add(records, 'sums', { a: 1 }, WINDOW)
+      assert.deepEqual(await read(records, 'sums'), { a: '1' })
+    })
+
+    test('nothing is added to what is no number, and that is said', async (t) => {
+      const { records } = await open(t)
+      await change(records, 'a', { text: 'some text', count: '3' })
+      await assert.rejects(add(records, 'a', { text: 1 }), /record "a".*whole number/)
+      assert.deepEqual(await read(records, 'a'), { text: 'some text', count: '3' })
+      await add(records, 'a', { count: 1 })
+      assert.equal((await read(records, 'a')).count, '4')
+    })
+
+    test('a record larger than any that greymx keeps is refused', async (t) => {
+      const { records } = await open(t)
+      const text = 'x'.repeat(65_000)
+      for (let part = 0; part < 4; part += 1) {
+        const fields = Array.from({ length: 64 }, (_, index) => [`${part} ${index}`, text])
+        await change(records, 'large', Object.fromEntries(fields))
+      }
+      assert.equal((await records.readRecord('large')).size, 256)
+      await change(records, 'large', { a: text, b: text, c: text })
+      await assert.rejects(
+        records.readRecord('large'),
+        /Cannot read the record "large": expected 16777216 characters at most/,
+      )
+      await change(records, 'large', { a: undefined, b: undefined, c: undefined })
+      assert.equal((await records.readRecord('large')).size, 256)
+    })
+
+    test('all keys of mail are scanned, with what is under them now, and records are not', async (t) => {
+      const { store, records, advance } = await open(t)
+      const empty = await scan(records)
+      assert.deepEqual(empty, new Map())
+      await store.add('t:ended', WINDOW / 2)
+      await store.add('t:pending', DAY)
+      await store.add('t:aged', DAY, 5000)
+      await store.add('f:held', 20 * HOUR, 0, HOLDER)
+      await store.pass('w:passed', DAY)
+      await store.count('o:count', DAY, 1_000_000)
+      await store.add('t:ю|*?[x]\\', DAY)
+      await change(records, 'rules', { a: '1' })
+      await add(records, 'sums', { a: 1 })
+      await advance(WINDOW * 0.6)
+      const found = await scan(records)
+      const keys = ['f:held', 'o:count', 't:aged', 't:pending', 't:ю|*?[x]\\', 'w:passed']
+      assert.deepEqual([...found.keys()].sort(), keys)
+      assert.equal(found.get('o:count'), 1_000_000)
+      const entry = (key: string) => found.get(key) as Entry
+      assertAge(entry('t:aged').age, 5000 + WINDOW * 0.6)
+      assertAge(entry('t:pending').age, WINDOW * 0.6)
+      assertAge(entry('w:passed').age, WINDOW * 0.6)
+      assert.deepEqual([entry('t:pending').passed, entry('w:passed').passed], [false, true])
+      assert.deepEqual([entry('f:held').holder, entry('t:pending').holder], [HOLDER, undefined])
+      await store.forget('t:aged')
+      assert.ok(!(await scan(records)).has('t:aged'))
+    })
+
+    test('many keys come in batches, and the caller may leave, or abort, in the middle', async (t) => {
+      const { store, records } = await open(t)
+      const keys = Array.from({ length: 6000 }, (_, index) => `${index % 3 ? 't' : 'q'}:${index}`)
+      for (let from = 0; from < keys.length; from += 500)
+        await Promise.all(keys.slice(from, from + 500).map((key) => store.add(key, DAY)))
+      const sizes: number[] = []
+      const found = new Set<string>()
+      for await (const batch of records.scanKeys(signal)) {
+        sizes.push(batch.length)
+        for (const { key } of batch) found.add(key)
+      }
+      assert.deepEqual([...found].sort(), keys.toSorted())
+      assert.ok(Math.max(...sizes) <= 2000, `${sizes}`)
+      for await (const batch of records.scanKeys(signal)) {
+        assert.ok(batch.length > 0)
+        break
+      }
+      const end = new AbortController()
+      let batches = 0
+      const aborted = async () => {
+        for await (const _ of records.scanKeys(end.signal)) {
+          batches += 1
+          end.abort()
+        }
+      }
+      await assert.rejects(aborted(), { name: 'AbortError' })
+      assert.equal(batches, 1)
+      await assert.rejects(aborted(), { name: 'AbortError' })
+      assert.equal(batches, 1)
+    })
+
+    test('the clock of the store is that of this machine', async (t) => {
+      const { records } = await open(t)
+      const offset = await records.clockOffset()
+      assert.ok(Math.abs(offset) < 500, `${offset}`)
     })
   })
 }

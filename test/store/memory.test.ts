@@ -3,18 +3,36 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MemoryStore } from '../../src/store/memory.ts'
-import { describeSharedStore } from './conformance.ts'
+import { describeRecordStore, describeSharedStore } from './conformance.ts'
 
-describeSharedStore('MemoryStore', 0, async () => {
+async function openEmpty() {
   let now = 0
   const store = new MemoryStore(() => now)
   return {
     store,
     other: store,
-    async advance(milliseconds) {
+    records: store,
+    otherRecords: store,
+    async advance(milliseconds: number) {
       now += milliseconds
     },
   }
+}
+
+describeSharedStore('MemoryStore', 0, openEmpty)
+describeRecordStore('MemoryStore', 0, openEmpty)
+
+test('MemoryStore counts records as a kind of their own, and drops those that have ended', async () => {
+  let now = 0
+  const store = new MemoryStore(() => now)
+  const { signal } = new AbortController()
+  await store.add('t:a', 1000)
+  assert.deepEqual(await store.countKeys(signal), new Map([['t', 1]]))
+  for (let index = 0; index < 100; index += 1) {
+    await store.changeRecord(`stats ${index}`, new Map([['a', '1']]), 1000)
+    now += 500
+  }
+  assert.equal((await store.countKeys(signal)).get('r'), 2)
 })
 
 test('MemoryStore sweeps what has ended as it is written to', async () => {
