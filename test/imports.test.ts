@@ -74,7 +74,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['require.ts'],
   log: ['milter', 'sockets'],
   // All that an operator may do is here once; admin/ is the way to it.
-  operator: ['config', 'exempt', 'greylist', 'identity', 'log', 'store'],
+  operator: ['config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'store'],
   admin: ['operator', 'sockets', 'store', 'change.ts', 'taken-port.ts'],
   systemd: ['sockets'],
   // What is simulated is what is served: the real parts below the doors, and the reader of settings for worlds. A log is

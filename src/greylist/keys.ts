@@ -75,6 +75,41 @@ export function tripletKeys(
   return { key: `${start}${SEPARATOR}\\${digest}`, former: boundedKey(start, sender, recipient) }
 }
 
+/** What the key of a triplet tells; `sender` and `recipient` are absent where it has a digest of them. */
+export interface TripletKeyParts {
+  /** The name of the client. */
+  readonly name: string
+  /** The sender form. */
+  readonly sender?: string
+  /** The recipient in normal form; absent for keys of client and sender alone, too. */
+  readonly recipient?: string
+}
+
+/** The parts of a key that `tripletKeys` has made, in any version; `undefined` for any other key. */
+export function readTripletKey(key: string): TripletKeyParts | undefined {
+  if (!key.startsWith('t:')) return undefined
+  const [name = '', sender, recipient] = key.slice('t:'.length).split(SEPARATOR).map(unescapePart)
+  // A part begins with a backslash only where it has an escaped character, as \u007b.
+  const isDigest = /^\\(sha256:|(?!u[0-9a-f]{4})[\w-]{22}$)/.test(key.split(SEPARATOR)[1] ?? '')
+  if (sender === undefined || isDigest) return { name }
+  return { name, sender, ...(recipient === undefined ? {} : { recipient }) }
+}
+
+/** The addresses, in normal form, in a key of any kind that has them; a key may have digests instead. */
+export function partsOfKey(key: string): string[] {
+  const [, ...parts] = key
+    .slice(key.indexOf(':') + 1)
+    .split(SEPARATOR)
+    .map(unescapePart)
+  return parts
+}
+
+/** The name of a client or of a domain with which a key begins, after its kind. */
+export function nameInKey(key: string): string {
+  const [name = ''] = key.slice(key.indexOf(':') + 1).split(SEPARATOR)
+  return unescapePart(name)
+}
+
 const LOOP_KEYS = { spacing: 'g:', counted: 'd:' } as const
 
 /**
@@ -266,4 +301,8 @@ export function attemptRef(sender: string, recipient: Address | undefined): stri
 function escapePart(part: string): string {
   if (SAFE_PART.test(part)) return part
   return part.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+function unescapePart(part: string): string {
+  return part.replace(/\\u([0-9a-f]{4})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 16)))
 }

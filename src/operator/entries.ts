@@ -1,0 +1,377 @@
+// The calls that list what is kept of triplets, and that forget it (`greymx list`, `greymx forget`). They go through all
+// keys of the store, beside mail. Keys of first attempts are digests, which the ledger tells where it has them.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { type Address, parseAddress } from '../address.ts'
+import { compileAddresses, parseAddressRule } from '../exempt/addresses.ts'
+import { attemptRef, loopKey, nameInKey, partsOfKey, readTripletKey, tripletKey } from '../greylist/keys.ts'
+import { senderForms } from '../greylist/sender.ts'
+import { isInNetwork, parseNetwork } from '../ip.ts'
+import type { KeptKey, RecordStore } from '../store/records.ts'
+import { kindOf, type Store } from '../store/store.ts'
+import { type Call, defineCall, defineStream, Refusal } from './call.ts'
+import { stateOf } from './explain.ts'
+import { type Deferral, forgetDeferrals, LEDGER_LIFETIME, readLedger } from './ledger.ts'
+import { addressRule, duration, recipientAddress, ref } from './params.ts'
+import { unknownRef } from './rules.ts'
+
+export interface EntryParts {
+  readonly records: () => RecordStore
+  readonly store: () => Store
+  /** Whether senders that differ only in what varies with the message are one sender. */
+  readonly normalizeSender: () => boolean
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+/** Most entries that are kept while they are sorted. */
+const MAX_SORTED = 10_000
+
+/** How often `list --follow` looks for what is new, in milliseconds. */
+const FOLLOW_INTERVAL = 1000
+
+/** How long after a deferral its return is still shown by `list --follow`, in milliseconds. */
+const FOLLOWED_BACK = 2 * 3_600_000
+
+const shownEntry = z
+  .object({
+    state: z.enum(['waiting', 'passed']),
+    client: z.string().describe('the name of the client under which it is kept'),
+    sender: z.string().optional().describe('the sender form; absent where the key is a digest'),
+    recipient: z.string().optional(),
+    age: z.number().describe('milliseconds since the first attempt, or since the last pass was written'),
+    ref: z.string().optional(),
+    key: z.string(),
+  })
+  .meta({ id: 'Entry' })
+
+export type ShownEntry = z.infer<typeof shownEntry>
+
+const SORTS = ['age', 'client', 'sender', 'recipient'] as const
+
+const filters = {
+  client: z
+    .string()
+    .max(300)
+    .optional()
+    .describe('an address, a network, a domain or a name like spf:example.org'),
+  sender: addressRule.optional(),
+  recipient: addressRule.optional(),
+}
+
+/** The kinds of keys that have addresses. */
+const KINDS_WITH_ADDRESSES = new Set(['t', 'f', 'd', 'g', 'n', 'x', 'y', 'z'])
+
+/** The kinds of keys of what a name has shown, with the name first. */
+const KINDS_OF_NAMES = new Set(['o', 'w', 'p', 's', 'k', 'u', 'c', 'e', 'm'])
+
+export function entryCalls({ records, store, normalizeSender, now }: EntryParts): Call[] {
+  return [
+    defineStream({
+      name: 'list',
+      summary:
+        'lists what is kept of triplets, as it is found; with follow, what is deferred and returns from now on',
+      changes: false,
+      params: z.strictObject({
+        ...filters,
+        state: z.enum(['waiting', 'passed']).optional(),
+        older: duration.optional().describe('only what is older'),
+        sort: z.enum(SORTS).optional(),
+        limit: z.int().min(1).max(MAX_SORTED).optional(),
+        follow: z.boolean().optional(),
+      }),
+      result: shownEntry,
+      run: (given, _caller, signal) => {
+        const isWanted = filterOf(given)
+        if (given.follow) return follow(isWanted, signal)
+        if (given.sort) return sorted(isWanted, given.sort, given.limit ?? MAX_SORTED, signal)
+        return limited(entries(isWanted, signal), given.limit)
+      },
+    }),
+    defineCall({
+      name: 'forget',
+      summary:
+        'forgets what is kept of a reference, a client, a sender or a recipient, or everything about one address',
+      changes: true,
+      params: z.strictObject({
+        ref: ref.optional(),
+        ...filters,
+        address: recipientAddress
+          .optional()
+          .describe('everything that names this address, as sender or recipient'),
+      }),
+      result: z.strictObject({
+        forgotten: z.number().describe('number of keys'),
+        deferrals: z.number().describe('number of deferrals in the ledger'),
+        unreadable: z
+          .number()
+          .describe('keys with digests in place of addresses, of which nobody can tell whose they are'),
+      }),
+      run: (given, _caller, signal) => forget(given, signal),
+    }),
+  ]
+
+  async function* entries(
+    isWanted: (entry: ShownEntry) => boolean,
+    signal: AbortSignal,
+  ): AsyncGenerator<ShownEntry> {
+    const known = await digestsInLedger()
+    for await (const batch of records().scanKeys(signal))
+      for (const each of batch) {
+        const entry = shownOf(each, known)
+        if (entry && isWanted(entry)) yield entry
+      }
+  }
+
+  /** The deferrals of the ledger by the keys of their first attempts. */
+  async function digestsInLedger(): Promise<Map<string, Deferral>> {
+    const known = new Map<string, Deferral>()
+    for await (const deferrals of readLedger(records(), { since: now() - LEDGER_LIFETIME, now: now() }))
+      for (const deferral of deferrals) known.set(firstKeyOf(deferral), deferral)
+    return known
+  }
+
+  function firstKeyOf({ sender, recipient }: Deferral): string {
+    const to = parseAddress(recipient)
+    return loopKey('first', formOf(parseAddress(sender), to), to)
+  }
+
+  function formOf(sender: Address, recipient: Address | undefined): string {
+    return normalizeSender() ? senderForms(sender, recipient).form : sender.normal
+  }
+
+  async function* follow(
+    isWanted: (entry: ShownEntry) => boolean,
+    signal: AbortSignal,
+  ): AsyncGenerator<ShownEntry> {
+    const begun = now()
+    let seen = new Map<string, number | undefined>()
+    while (!signal.aborted) {
+      const found: Deferral[] = []
+      const since = Math.max(begun, now() - FOLLOWED_BACK)
+      for await (const deferrals of readLedger(records(), { since, now: now() })) found.push(...deferrals)
+      const next = new Map<string, number | undefined>()
+      for (const deferral of found.reverse()) {
+        const id = `${deferral.ref} ${deferral.mx} ${deferral.at}`
+        next.set(id, deferral.returnedAt)
+        if (seen.has(id) && seen.get(id) === deferral.returnedAt) continue
+        const entry = entryOf(deferral)
+        if (isWanted(entry)) yield entry
+      }
+      seen = next
+      await sleep(FOLLOW_INTERVAL, undefined, { signal, ref: false }).catch(() => undefined)
+    }
+  }
+
+  async function* sorted(
+    isWanted: (entry: ShownEntry) => boolean,
+    by: (typeof SORTS)[number],
+    limit: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<ShownEntry> {
+    let best: ShownEntry[] = []
+    const cut = () => {
+      best = best.sort(orderBy(by)).slice(0, limit)
+    }
+    for await (const entry of entries(isWanted, signal)) {
+      best.push(entry)
+      if (best.length >= 2 * limit) cut()
+    }
+    cut()
+    yield* best
+  }
+
+  async function forget(given: ForgetParams, signal: AbortSignal) {
+    const { ref: wanted, address, client, sender, recipient } = given
+    const hasCriteria = client !== undefined || sender !== undefined || recipient !== undefined
+    if ([wanted !== undefined, address !== undefined, hasCriteria].filter(Boolean).length !== 1)
+      throw new Refusal(
+        'unsuited',
+        'expected ref, or address, or one or more of client, sender and recipient',
+      )
+    const about = aboutOf(given)
+    const deferrals = await forgetDeferrals(records(), about.deferral, now())
+    if (wanted !== undefined && deferrals.length === 0) throw new Refusal('unknown', unknownRef(wanted))
+    const pairs = deferrals.map(({ sender: from, recipient: to }) => {
+      const address = parseAddress(to)
+      return { form: formOf(parseAddress(from), address), to: address }
+    })
+    const firsts = new Set(pairs.map(({ form, to }) => loopKey('first', form, to)))
+    const isKnownDigest = (key: string, name: string) =>
+      pairs.some(({ form, to }) => tripletKey(name, form, to) === key)
+    let forgotten = 0
+    let unreadable = 0
+    for await (const batch of records().scanKeys(signal)) {
+      const due: string[] = []
+      for (const { key } of batch) {
+        const triplet = readTripletKey(key)
+        const isDigest = triplet ? triplet.sender === undefined : kindOf(key) === 'f'
+        const isDue =
+          firsts.has(key) || (triplet && isDigest && isKnownDigest(key, triplet.name)) || about.key(key)
+        if (isDue) due.push(key)
+        else if (isDigest) unreadable += 1
+      }
+      await Promise.all(due.map((key) => store().forget(key)))
+      forgotten += due.length
+    }
+    return { forgotten, deferrals: deferrals.length, unreadable }
+  }
+
+  /** The entry of the ledger for a deferral, as `list --follow` shows it. */
+  function entryOf({ at, returnedAt, identity, sender, recipient, ref: name }: Deferral): ShownEntry {
+    const to = parseAddress(recipient)
+    const form = formOf(parseAddress(sender), to)
+    const state = returnedAt === undefined ? 'waiting' : 'passed'
+    const key = tripletKey(identity, form, to)
+    return {
+      state,
+      client: identity,
+      sender: form,
+      recipient,
+      age: now() - (returnedAt ?? at),
+      ref: name,
+      key,
+    }
+  }
+
+  /** What a key of the store tells of a triplet; `undefined` for keys of other things. */
+  function shownOf({ key, value }: KeptKey, known: ReadonlyMap<string, Deferral>): ShownEntry | undefined {
+    if (typeof value === 'number') return undefined
+    const kept = { state: stateOf(value), age: value.age, key }
+    const triplet = readTripletKey(key)
+    if (triplet) {
+      const { name, sender, recipient } = triplet
+      if (sender === undefined) return { ...kept, client: name }
+      const to = recipient === undefined ? undefined : parseAddress(recipient)
+      const shown = { ...kept, client: name, sender, ref: attemptRef(sender, to) }
+      return recipient === undefined ? shown : { ...shown, recipient }
+    }
+    if (kindOf(key) !== 'f') return undefined
+    const deferral = known.get(key)
+    if (!deferral) return { ...kept, client: UNKNOWN_CLIENT }
+    // A client with more names than its network's has a key of its own under each.
+    if (!deferral.identity.startsWith('network:')) return undefined
+    return { ...entryOf(deferral), ...kept }
+  }
+}
+
+/** Stands for the client of a first attempt that the ledger does not have. */
+const UNKNOWN_CLIENT = '(digest)'
+
+interface Filters {
+  readonly client?: string | undefined
+  readonly sender?: string | undefined
+  readonly recipient?: string | undefined
+}
+
+interface ForgetParams extends Filters {
+  readonly ref?: string | undefined
+  readonly address?: string | undefined
+}
+
+type Wanted = (entry: ShownEntry) => boolean
+
+function filterOf(
+  given: Filters & { readonly state?: string | undefined; readonly older?: number | undefined },
+): Wanted {
+  const { state, older } = given
+  const matches = matcherOf(given)
+  return (entry) =>
+    (state === undefined || entry.state === state) &&
+    (older === undefined || entry.age > older) &&
+    matches(entry)
+}
+
+/** Whether what is known of a client, a sender form and a recipient matches all filters that are given. */
+function matcherOf({
+  client,
+  sender,
+  recipient,
+}: Filters): (given: {
+  client: string
+  sender?: string | undefined
+  recipient?: string | undefined
+}) => boolean {
+  const isClient = client === undefined ? undefined : clientMatcher(client)
+  const isSender = sender === undefined ? undefined : compileAddresses([parseAddressRule(sender)])
+  const isRecipient = recipient === undefined ? undefined : compileAddresses([parseAddressRule(recipient)])
+  return (given) =>
+    (!isClient || isClient(given.client)) &&
+    (!isSender || (given.sender !== undefined && isSender(parseAddress(given.sender)) !== undefined)) &&
+    (!isRecipient ||
+      (given.recipient !== undefined && isRecipient(parseAddress(given.recipient)) !== undefined))
+}
+
+/** Whether a name of a client is meant by an address, a network, a domain, or the name itself. */
+function clientMatcher(wanted: string): (name: string) => boolean {
+  const network = parseNetwork(wanted)
+  const domain = wanted.toLowerCase()
+  return (name) => {
+    if (name === wanted) return true
+    const within = /network:([^+]+)/.exec(name)?.[1]
+    const own = within === undefined ? undefined : parseNetwork(within)
+    if (network && own) return isInNetwork(network.address, own) || isInNetwork(own.address, network)
+    return /^(spf|host|carrier):([^+]+)/.exec(name)?.[2] === domain
+  }
+}
+
+/** What is to be forgotten: whether a deferral of the ledger is, and a key of the store. */
+function aboutOf({ ref: wanted, address, ...filters }: ForgetParams): {
+  deferral(deferral: Deferral): boolean
+  key(key: string): boolean
+} {
+  if (wanted !== undefined)
+    return {
+      deferral: (deferral) => deferral.ref === wanted,
+      key: (key) => {
+        const { sender, recipient } = readTripletKey(key) ?? {}
+        if (sender === undefined) return false
+        return attemptRef(sender, recipient === undefined ? undefined : parseAddress(recipient)) === wanted
+      },
+    }
+  if (address !== undefined) {
+    const { normal } = parseAddress(address)
+    return {
+      deferral: ({ sender, recipient }) =>
+        [sender, recipient].some((text) => parseAddress(text).normal === normal),
+      key: (key) =>
+        KINDS_WITH_ADDRESSES.has(kindOf(key)) && partsOfKey(key).some((part) => isOf(part, normal)),
+    }
+  }
+  const matches = matcherOf(filters)
+  const { client, sender, recipient } = filters
+  const isName =
+    client !== undefined && sender === undefined && recipient === undefined
+      ? clientMatcher(client)
+      : undefined
+  return {
+    deferral: ({ identity, sender: from, recipient: to }) =>
+      matches({ client: identity, sender: from, recipient: to }),
+    key: (key) => {
+      const triplet = readTripletKey(key)
+      if (triplet)
+        return matches({ client: triplet.name, sender: triplet.sender, recipient: triplet.recipient })
+      return isName !== undefined && KINDS_OF_NAMES.has(kindOf(key)) && isName(nameInKey(key))
+    },
+  }
+}
+
+/** Whether a part of a key is an address, or its form as a sender, which may lack what varies with the message. */
+function isOf(part: string, normal: string): boolean {
+  return part === normal || part === senderForms(parseAddress(normal), undefined).form
+}
+
+async function* limited<T>(items: AsyncIterable<T>, limit = Number.POSITIVE_INFINITY): AsyncGenerator<T> {
+  let count = 0
+  for await (const item of items) {
+    yield item
+    count += 1
+    if (count >= limit) return
+  }
+}
+
+function orderBy(by: (typeof SORTS)[number]): (one: ShownEntry, other: ShownEntry) => number {
+  if (by === 'age') return (one, other) => other.age - one.age
+  return (one, other) => (one[by] ?? '').localeCompare(other[by] ?? '')
+}

@@ -1,0 +1,105 @@
+// All that operators may do while greymx runs, joined: the rules that they make, the ledger of deferrals, and the table of
+// their calls. How a call arrives, and who may make it, is left to admin/.
+
+import { messageOf } from '../errors.ts'
+import type { RuntimeRuleFor } from '../exempt/runtime-rules.ts'
+import type { Outcome } from '../outcome.ts'
+import type { RecordStore } from '../store/records.ts'
+import type { Store } from '../store/store.ts'
+import type { Call } from './call.ts'
+import { entryCalls } from './entries.ts'
+import { type Deciding, explainCalls } from './explain.ts'
+import { LedgerWriter } from './ledger.ts'
+import { reportCalls } from './report.ts'
+import { RuleBook } from './rulebook.ts'
+import { ruleCalls } from './rules.ts'
+
+export interface OperatorParts {
+  /** The stores in use; both are called anew for each operation, as a reload may change them. */
+  readonly records: () => RecordStore
+  readonly store: () => Store
+  /** Name of this host among the MXs. */
+  readonly host: string
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Called when rules or ledger cannot be read or written; once for each reason. */
+  readonly onProblem: (problem: string) => void
+}
+
+/** What the calls ask by, besides the rules. */
+export type Asked = Omit<Deciding, 'runtimeRuleFor'> & { readonly normalizeSender: boolean }
+
+/** How often deferrals are written to the ledger, in milliseconds. */
+const WRITE_INTERVAL = 1000
+
+export class Operator {
+  readonly calls: readonly Call[]
+  readonly #rules: RuleBook
+  readonly #ledger: LedgerWriter
+  readonly #onProblem: (problem: string) => void
+  #asked: Asked | undefined
+  #timer: NodeJS.Timeout | undefined
+  #problem = ''
+
+  constructor({ records, store, host, now, onProblem }: OperatorParts) {
+    this.#onProblem = onProblem
+    this.#rules = new RuleBook({ records, now, onProblem })
+    this.#ledger = new LedgerWriter(records, now, host)
+    // What this host has noted is part of each answer.
+    const written = (): RecordStore => {
+      void this.#write()
+      return records()
+    }
+    const deciding = (): Deciding => {
+      if (!this.#asked) throw new Error('nothing is decided yet')
+      return { ...this.#asked, runtimeRuleFor: this.#rules.ruleFor }
+    }
+    const normalizeSender = () => this.#asked?.normalizeSender ?? true
+    this.calls = [
+      ...explainCalls({ deciding, records: written, now }),
+      ...entryCalls({ records: written, store, normalizeSender, now }),
+      ...ruleCalls({ rules: this.#rules, records: written, store, now }),
+      ...reportCalls({ records: written, store, now }),
+    ]
+  }
+
+  /** The rule that operators have made for an attempt. */
+  get ruleFor(): RuntimeRuleFor {
+    return this.#rules.ruleFor
+  }
+
+  /** Makes the calls ask by these settings from now on. */
+  use(asked: Asked): void {
+    this.#asked = asked
+  }
+
+  /** Notes an outcome. */
+  take(outcome: Outcome): void {
+    this.#ledger.take(outcome)
+  }
+
+  /** Reads the rules, and begins to write the ledger. */
+  async start(): Promise<void> {
+    await this.#rules.start()
+    this.#timer ??= setInterval(() => void this.#write(), WRITE_INTERVAL)
+    this.#timer.unref()
+  }
+
+  /** Writes what was noted, and ends. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#rules.close()
+    await this.#write()
+  }
+
+  async #write(): Promise<void> {
+    try {
+      await this.#ledger.write()
+      this.#problem = ''
+    } catch (error) {
+      const problem = messageOf(error)
+      if (problem !== this.#problem) this.#onProblem(problem)
+      this.#problem = problem
+    }
+  }
+}

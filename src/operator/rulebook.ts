@@ -1,0 +1,170 @@
+// The rules that operators make while greymx runs. They are in one record of the store, so that every MX has them. Each
+// MX keeps a copy and asks twice a second whether it has changed, so that no RCPT waits for them, and a rule takes effect
+// on all hosts within a second. While the store cannot be read, the copy goes on counting.
+
+import { randomBytes } from 'node:crypto'
+import { messageOf } from '../errors.ts'
+import { compileRuntimeRules, type RuntimeRule, type RuntimeRuleFor } from '../exempt/runtime-rules.ts'
+import type { RecordStore } from '../store/records.ts'
+import { Refusal } from './call.ts'
+
+/** A rule as operators see it. */
+export interface Rule extends RuntimeRule {
+  /** Who made it, as `Caller` has it. */
+  readonly by: string
+  /** Milliseconds since the epoch at which it was made. */
+  readonly madeAt: number
+  /** Why, in the operator's words. */
+  readonly why?: string | undefined
+}
+
+export type NewRule = Omit<Rule, 'id' | 'madeAt'>
+
+export interface RuleBookParts {
+  /** Where the rules are; read anew for each operation, as a reload may change the store. */
+  readonly records: () => RecordStore
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Called when the rules cannot be read, once for each reason, and when one of them is left out. */
+  readonly onProblem: (problem: string) => void
+}
+
+const RECORD = 'rules'
+
+/** How often each MX looks whether the rules have changed, in milliseconds. */
+const POLL_INTERVAL = 500
+
+/** Most rules. An attempt to which any of them may apply is held against each. */
+export const MAX_RULES = 1000
+
+/** How long a rule is still shown after its end, in milliseconds. */
+const SHOWN_AFTER_END = 7 * 86_400_000
+
+/** Bytes of the random name of a rule. */
+const ID_BYTES = 3
+
+export class RuleBook {
+  readonly #parts: RuleBookParts
+  #source: RecordStore | undefined
+  #revision: string | undefined
+  #match: RuntimeRuleFor = () => undefined
+  #timer: NodeJS.Timeout | undefined
+  #problem = ''
+
+  constructor(parts: RuleBookParts) {
+    this.#parts = parts
+  }
+
+  /** The rule for an attempt, by the copy that this host has. */
+  readonly ruleFor: RuntimeRuleFor = (attempt) => this.#match(attempt)
+
+  /** Reads the rules, and from then on whenever they have changed. Never rejects. */
+  async start(): Promise<void> {
+    await this.refresh()
+    if (this.#timer === undefined) this.#schedule()
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** Reads the rules now, if they have changed. Never rejects. */
+  async refresh(): Promise<void> {
+    try {
+      const source = this.#parts.records()
+      const revision = await source.revisionOf(RECORD)
+      if (source === this.#source && revision === this.#revision) return
+      const rules = await this.#read(source)
+      const isDue = ({ until }: Rule) => until === undefined || until > this.#parts.now()
+      this.#match = compileRuntimeRules(rules.filter(isDue), this.#parts.now)
+      this.#source = source
+      this.#revision = revision
+      this.#problem = ''
+    } catch (error) {
+      this.#complain(messageOf(error))
+    }
+  }
+
+  /** All rules, the newest first; those that have ended are among them for a week. Rejects when they cannot be read. */
+  async rules(): Promise<Rule[]> {
+    const rules = await this.#read(this.#parts.records())
+    return rules.sort((one, other) => other.madeAt - one.madeAt)
+  }
+
+  /** Makes a rule, which holds on this host once this resolves, and on all others within a second. */
+  async add(rule: NewRule): Promise<Rule> {
+    const records = this.#parts.records()
+    const now = this.#parts.now()
+    const kept = await this.#read(records)
+    const isOver = ({ until }: Rule) => until !== undefined && until < now - SHOWN_AFTER_END
+    const changes = new Map<string, string | undefined>(kept.filter(isOver).map(({ id }) => [id, undefined]))
+    if (kept.length - changes.size >= MAX_RULES)
+      throw new Refusal('unavailable', `there are ${MAX_RULES} rules already: expected to end some first`)
+    const made: Rule = { ...rule, id: newId(new Set(kept.map(({ id }) => id))), madeAt: now }
+    const { id, ...text } = made
+    changes.set(id, JSON.stringify(text))
+    await records.changeRecord(RECORD, changes)
+    await this.refresh()
+    return made
+  }
+
+  /** Ends rules at once, everywhere within a second. */
+  async remove(ids: readonly string[]): Promise<void> {
+    const changes = new Map<string, string | undefined>(ids.map((id) => [id, undefined]))
+    await this.#parts.records().changeRecord(RECORD, changes)
+    await this.refresh()
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(async () => {
+      await this.refresh()
+      if (this.#timer !== undefined) this.#schedule()
+    }, POLL_INTERVAL)
+    this.#timer.unref()
+  }
+
+  /** The rules that can be read. One that cannot, as of a newer version, is left out and told. */
+  async #read(records: RecordStore): Promise<Rule[]> {
+    const rules: Rule[] = []
+    for (const [id, text] of await records.readRecord(RECORD)) {
+      const rule = readRule(id, text)
+      if (typeof rule === 'string') this.#complain(rule)
+      else rules.push(rule)
+    }
+    return rules
+  }
+
+  #complain(problem: string): void {
+    if (problem === this.#problem) return
+    this.#problem = problem
+    this.#parts.onProblem(problem)
+  }
+}
+
+/** The rule in a field of the record, or why it cannot be used. */
+function readRule(id: string, text: string): Rule | string {
+  try {
+    const { kind, client, sender, recipient, until, by, madeAt, why } = JSON.parse(text)
+    if (kind !== 'allow' && kind !== 'off') throw new Error(`unknown kind ${JSON.stringify(kind)}`)
+    const rule: Rule = { id, kind, client, sender, recipient, until, by, madeAt, why }
+    const texts = [client, sender, recipient, why].filter((part) => part !== undefined)
+    const isReadable =
+      texts.every((part) => typeof part === 'string') &&
+      (until === undefined || Number.isFinite(until)) &&
+      typeof by === 'string' &&
+      Number.isFinite(madeAt)
+    if (!isReadable) throw new Error('expected texts and times')
+    compileRuntimeRules([rule], () => 0) // throws when a criterion cannot be read
+    return rule
+  } catch (error) {
+    return `rule ${id} is left out: ${messageOf(error)}`
+  }
+}
+
+function newId(taken: ReadonlySet<string>): string {
+  for (;;) {
+    const id = randomBytes(ID_BYTES).toString('hex')
+    if (!taken.has(id)) return id
+  }
+}

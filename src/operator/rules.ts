@@ -1,0 +1,213 @@
+// The calls that make, end and list rules at run time (`greymx allow`, `off`, `on`, `rules`), and that let expected mail
+// pass (`greymx expect`).
+
+import { z } from 'zod'
+import { parseAddress } from '../address.ts'
+import { expectKey } from '../greylist/keys.ts'
+import { organisationOf } from '../identity/organisation.ts'
+import type { RecordStore } from '../store/records.ts'
+import type { Store } from '../store/store.ts'
+import { type Call, defineCall, Refusal } from './call.ts'
+import { type Deferral, findDeferrals } from './ledger.ts'
+import { addressRule, clientRule, duration, recipientAddress, ref } from './params.ts'
+import type { Rule, RuleBook } from './rulebook.ts'
+
+export interface RuleCallParts {
+  readonly rules: RuleBook
+  readonly records: () => RecordStore
+  readonly store: () => Store
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+/** Number of messages that one call of `expect` lets pass. */
+const EXPECTED_COUNT = 1
+
+/** How long mail is allowed unless the operator says it, in milliseconds. */
+const ALLOWED_FOR = 30 * 86_400_000
+
+const shownRule = z
+  .object({
+    id: z.string(),
+    kind: z.enum(['allow', 'off']),
+    client: z.string().optional(),
+    sender: z.string().optional(),
+    recipient: z.string().optional(),
+    until: z.iso.datetime().optional().describe('absent if it is for good'),
+    isOver: z.boolean(),
+    by: z.string(),
+    madeAt: z.iso.datetime(),
+    why: z.string().optional(),
+  })
+  .meta({ id: 'Rule' })
+
+export type ShownRule = z.infer<typeof shownRule>
+
+const why = z.string().max(200).optional().describe('why, for those who read the rules later')
+
+export function ruleCalls({ rules, records, store, now }: RuleCallParts): Call[] {
+  const shown = (rule: Rule): ShownRule => showRule(rule, now())
+  return [
+    defineCall({
+      name: 'allow',
+      summary: 'lets mail pass by a rule that holds on every MX, by reference or by what it is from and to',
+      changes: true,
+      params: z.strictObject({
+        ref: ref.optional().describe('the reference in the reply to a deferred message'),
+        client: clientRule.optional(),
+        sender: addressRule.optional(),
+        recipient: addressRule.optional(),
+        for: duration.optional().describe('how long; 30d by default'),
+        why,
+      }),
+      result: shownRule,
+      async run(
+        { ref: wanted, client, sender, recipient, for: time = ALLOWED_FOR, why: reason },
+        { name: by },
+      ) {
+        const given = { client, sender, recipient }
+        const criteria = wanted === undefined ? given : { ...(await criteriaOf(wanted)), ...defined(given) }
+        if (Object.keys(defined(criteria)).length === 0)
+          throw new Refusal('unsuited', 'nothing says which mail: expected ref, client, sender or recipient')
+        const made = await rules.add({ kind: 'allow', ...criteria, until: now() + time, by, why: reason })
+        return shown(made)
+      },
+    }),
+    defineCall({
+      name: 'off',
+      summary: 'switches greylisting off on every MX, for all mail or for a recipient, a sender or both',
+      changes: true,
+      params: z.strictObject({
+        to: addressRule.optional(),
+        from: addressRule.optional(),
+        for: duration.optional().describe('how long; until it is switched on again by default'),
+        why,
+      }),
+      result: shownRule,
+      async run({ to: recipient, from: sender, for: time, why: reason }, { name: by }) {
+        const until = time === undefined ? undefined : now() + time
+        return shown(await rules.add({ kind: 'off', recipient, sender, until, by, why: reason }))
+      },
+    }),
+    defineCall({
+      name: 'on',
+      summary: 'ends rules: those that switch greylisting off for this mail, or the one with this id',
+      changes: true,
+      params: z.strictObject({
+        id: z.string().max(20).optional().describe('the id of a rule of any kind'),
+        to: addressRule.optional(),
+        from: addressRule.optional(),
+      }),
+      result: z.strictObject({ ended: z.array(shownRule) }),
+      async run({ id, to, from }) {
+        if (id !== undefined && (to !== undefined || from !== undefined))
+          throw new Refusal('unsuited', 'expected either id, or to and from')
+        const due = (await rules.rules()).filter((rule) => !isOver(rule, now()))
+        const ended = due.filter((rule) =>
+          id === undefined
+            ? rule.kind === 'off' && isSame(rule.recipient, to) && isSame(rule.sender, from)
+            : rule.id === id,
+        )
+        if (ended.length === 0) throw new Refusal('unknown', noSuchRule(due))
+        await rules.remove(ended.map((rule) => rule.id))
+        return { ended: ended.map(shown) }
+      },
+    }),
+    defineCall({
+      name: 'rules',
+      summary: 'lists the rules that operators have made, with those that ended within a week',
+      changes: false,
+      params: z.strictObject({}),
+      result: z.strictObject({ rules: z.array(shownRule) }),
+      async run() {
+        return { rules: (await rules.rules()).map(shown) }
+      },
+    }),
+    defineCall({
+      name: 'expect',
+      summary:
+        'lets first messages to a recipient pass for a while, as those with a code that a user has asked for',
+      changes: true,
+      params: z.strictObject({
+        to: recipientAddress,
+        from: z
+          .string()
+          .regex(/^[^@\s]+\.[^@\s]+$/, 'expected a domain like example.org')
+          .max(255)
+          .optional()
+          .describe("the sender's domain; from anybody who is no stranger by default"),
+        for: duration,
+      }),
+      result: z.strictObject({ to: z.string(), from: z.string().optional(), until: z.iso.datetime() }),
+      async run({ to, from, for: time }) {
+        const recipient = parseAddress(to)
+        const domain = from === undefined ? undefined : organisationOf(from.toLowerCase())
+        const key = expectKey(recipient, domain)
+        // A count keeps the end that it was begun with, so that a longer wait needs a new one.
+        await store().forget(key)
+        await store().count(key, time, EXPECTED_COUNT)
+        const until = new Date(now() + time).toISOString()
+        return { to: recipient.text, until, ...(domain === undefined ? {} : { from: domain }) }
+      },
+    }),
+  ]
+
+  /** What identifies the mail of a reference: its sender and its recipient. */
+  async function criteriaOf(wanted: string): Promise<Pick<Rule, 'sender' | 'recipient'>> {
+    const found = await findDeferrals(records(), wanted, now())
+    const [deferral] = found
+    if (!deferral) throw new Refusal('unknown', unknownRef(wanted))
+    const { sender, recipient } = deferral
+    if (found.some((other) => other.sender !== sender || other.recipient !== recipient))
+      throw new Refusal(
+        'unsuited',
+        `${wanted} is the reference of several senders, as of ${found.map(pairOf).join(' and ')}: expected sender and recipient`,
+      )
+    return { sender: sender === '' ? '<>' : sender, recipient }
+  }
+}
+
+/** Why nothing is known of a reference, and what the operator can do. */
+export function unknownRef(wanted: string): string {
+  return `nothing is known of ${wanted}: expected the reference of a first deferral of the last week; the log has those that were too many to be kept`
+}
+
+/** Whether a rule has ended. */
+export function isOver({ until }: Rule, now: number): boolean {
+  return until !== undefined && until <= now
+}
+
+export function showRule(rule: Rule, now: number): ShownRule {
+  const { until, madeAt, id, kind, client, sender, recipient, by, why: reason } = rule
+  return {
+    id,
+    kind,
+    ...defined({ client, sender, recipient }),
+    ...(until === undefined ? {} : { until: new Date(until).toISOString() }),
+    isOver: isOver(rule, now),
+    by,
+    madeAt: new Date(madeAt).toISOString(),
+    ...(reason === undefined ? {} : { why: reason }),
+  }
+}
+
+function pairOf({ sender, recipient }: Deferral): string {
+  return `${sender || '<>'} to ${recipient}`
+}
+
+/** Whether two criteria are the same; domains and addresses are compared without regard to case. */
+function isSame(one: string | undefined, other: string | undefined): boolean {
+  return one?.toLowerCase() === other?.toLowerCase()
+}
+
+function noSuchRule(due: readonly Rule[]): string {
+  const known = due.map(({ id, kind, client, sender, recipient }) => {
+    const parts = [client && `client ${client}`, sender && `from ${sender}`, recipient && `to ${recipient}`]
+    return [id, kind, ...parts.filter(Boolean)].join(' ')
+  })
+  return `there is no such rule: ${known.length === 0 ? 'there are none' : `there are ${known.join('; ')}`}`
+}
+
+function defined<T extends object>(values: T): Partial<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>
+}
