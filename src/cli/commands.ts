@@ -20,6 +20,56 @@ export const COMMANDS: readonly Row[] = [
     load: () => import('./commands/probe.ts'),
   },
   {
+    name: 'explain',
+    summary: 'tell what an attempt gets now and later, and by which rule',
+    load: () => import('./commands/explain.ts'),
+  },
+  {
+    name: 'show',
+    summary: 'show what became of the message with a reference',
+    load: () => import('./commands/show.ts'),
+  },
+  {
+    name: 'list',
+    summary: 'list what is kept of triplets',
+    load: () => import('./commands/list.ts'),
+  },
+  {
+    name: 'allow',
+    summary: 'let mail pass on every MX, by its reference or its addresses',
+    load: () => import('./commands/allow.ts'),
+  },
+  {
+    name: 'expect',
+    summary: 'let the first message that a recipient expects pass',
+    load: () => import('./commands/expect.ts'),
+  },
+  {
+    name: 'forget',
+    summary: 'forget a triplet, a client, or everything about one address',
+    load: () => import('./commands/forget.ts'),
+  },
+  {
+    name: 'off',
+    summary: 'switch greylisting off on every MX, for all mail or some',
+    load: () => import('./commands/off.ts'),
+  },
+  {
+    name: 'on',
+    summary: 'switch it on again, or end a rule',
+    load: () => import('./commands/on.ts'),
+  },
+  {
+    name: 'rules',
+    summary: 'list the rules of allow and off',
+    load: () => import('./commands/rules.ts'),
+  },
+  {
+    name: 'report',
+    summary: 'report what was held back, and what never came back',
+    load: () => import('./commands/report.ts'),
+  },
+  {
     name: 'simulate',
     summary: 'print figures of settings in a simulated world, or for logged mail',
     load: () => import('./commands/simulate.ts'),
