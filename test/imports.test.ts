@@ -59,7 +59,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   app: [
     ...['admin', 'config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store'],
-    ...['operator', 'change.ts', 'dns.ts'],
+    ...['operator', 'systemd', 'change.ts', 'dns.ts'],
   ],
   check: ['config', 'doors', 'exempt', 'greylist', 'sockets', 'store'],
   // Each part states its settings beside its code, and config puts them together.

@@ -93,6 +93,12 @@ export class Metrics {
     help: 'Time until DNS answered a question, or until it was given up',
     buckets: DNS_BUCKETS,
   })
+  readonly #adminCalls = new Counter({
+    name: 'greymx_admin_calls_total',
+    help: 'Calls of operators, by result: ok, refused as they could not be done, or failed',
+    labelNames: ['call', 'result'],
+    registers: this.#registers,
+  })
   readonly #reloadSuccessful = new Gauge({
     name: 'greymx_config_last_reload_successful',
     help: '1 if the last reading of the configuration succeeded, 0 if it was refused',
@@ -165,6 +171,15 @@ export class Metrics {
   dnsQuestion(result: string, took?: number): void {
     this.#dnsQuestions.inc({ result })
     if (took !== undefined) this.#dnsSeconds.observe(took / 1000)
+  }
+
+  /** Begins the series of these calls, at 0. */
+  adminCalls(calls: readonly string[], results: readonly string[]): void {
+    for (const call of calls) for (const result of results) this.#adminCalls.inc({ call, result }, 0)
+  }
+
+  adminCall(call: string, result: string): void {
+    this.#adminCalls.inc({ call, result })
   }
 
   dnsUp(isUp: boolean): void {

@@ -1,13 +1,20 @@
-// The admin HTTP server: /healthz for monitoring, /livez and /readyz for probes that restart greymx or keep MTAs away
-// from it, /metrics for Prometheus. It changes nothing; what it shows comes from the caller.
+// The admin HTTP servers: on a TCP port for monitoring, /healthz, /livez, /readyz and /metrics, and for calls with a
+// token; on a unix socket for the commands of operators. What the pages show comes from the caller, what calls do from
+// operator/.
 
-import { createServer, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
-import type { Change } from '../change.ts'
+import { type Change, prepareAll } from '../change.ts'
+import { messageOf } from '../errors.ts'
 import { bracketedHost } from '../ip.ts'
+import type { Call } from '../operator/call.ts'
+import { type InheritedSocket, type Listener, type ListenOn, openListener } from '../sockets/listener.ts'
+import type { SocketSpec } from '../sockets/spec.ts'
 import type { StoreState } from '../store/guard.ts'
 import { withHolder } from '../taken-port.ts'
+import { CALL_PATH, CallDesk, type CallDoor, type CallEvents } from './calls.ts'
+import { type TokenEvents, TokenFile } from './tokens.ts'
 
 /** The state of the process, as /healthz shows it. */
 export interface Health {
@@ -25,6 +32,15 @@ export interface AdminParts {
   readonly health: () => Promise<Health>
   /** Whether the sockets for MTAs listen. */
   readonly isListening: () => boolean
+  /** What operators may ask. */
+  readonly calls: readonly Call[]
+}
+
+/** What the owner is told. */
+export interface AdminEvents extends CallEvents {
+  /** The socket for commands cannot be opened at the start, which goes on without it. */
+  readonly onSocketProblem: (problem: string) => void
+  readonly tokens: TokenEvents
 }
 
 /** Address on which the server listens; port 0 means any free port. */
@@ -33,25 +49,113 @@ export interface AdminAddress {
   readonly port: number
 }
 
-/** The admin server at the address that the settings name, or at none; closed until a change is applied. */
+export interface AdminSettings {
+  /** Absent when the port is turned off. */
+  readonly admin?: AdminAddress
+  /** Path of the unix socket; absent when it is turned off. */
+  readonly adminSocket?: string
+  /** The file with the tokens for calls on the port; without one, none can be made there. */
+  readonly adminTokens?: string
+}
+
+/** The times that a client of the servers has, in milliseconds. */
+export interface AdminTimes {
+  /** For the head of a request. */
+  readonly head: number
+  /** For all of it. */
+  readonly request: number
+  /** Between two requests on one connection. */
+  readonly idle: number
+}
+
+const TIMES: AdminTimes = { head: 10_000, request: 20_000, idle: 5_000 }
+
+/** Open connections of one server. Further ones are closed at once. */
+const MAX_CONNECTIONS = 100
+
+/** Permission bits of the unix socket: who may open it is its group's matter. */
+const SOCKET_MODE = 0o660
+
+/** A server that listens. */
+interface Open {
+  readonly server: Server
+  /** The unix socket that it listens on; absent for TCP. */
+  readonly listener?: Listener
+}
+
+/** The admin servers at the addresses that the settings name; closed until a change is applied. */
 export class Admin {
   readonly #parts: AdminParts
+  readonly #events: AdminEvents
+  readonly #times: AdminTimes
+  readonly #desk: CallDesk
+  /** The socket that the service manager has opened for us, in place of the one in the settings. */
+  readonly #inherited: InheritedSocket | undefined
   #address: AdminAddress | undefined
-  #server: Server | undefined
+  #server: Open | undefined
+  /** Whether settings were applied before. */
+  #hasStarted = false
+  #socketOn: ListenOn | undefined
+  #socket: Open | undefined
+  #socketProblem: string | undefined
+  #tokens: TokenFile | undefined
 
-  constructor(parts: AdminParts) {
+  constructor(parts: AdminParts, events: AdminEvents, inherited?: InheritedSocket, times = TIMES) {
     this.#parts = parts
+    this.#events = events
+    this.#times = times
+    this.#inherited = inherited
+    this.#desk = new CallDesk(parts.calls, events)
   }
 
   /** The port on which it listens, if it does. */
   get port(): number | undefined {
-    return (this.#server?.address() as AddressInfo | undefined)?.port // no path and no null: it listens on TCP
+    // There is no path and no null: it listens on TCP.
+    return (this.#server?.server.address() as AddressInfo | undefined)?.port
   }
 
-  /** Prepares to listen on `address` instead, or nowhere; rejects with the address in the message. */
-  async prepare(address: AdminAddress | undefined): Promise<Change> {
-    if (isDeepStrictEqual(address, this.#address)) return { apply: async () => {}, abandon: async () => {} }
-    const next = address && (await listen(address, this.#parts))
+  /** Where commands reach it, if they do. */
+  get socket(): SocketSpec | undefined {
+    return this.#socket?.listener?.address
+  }
+
+  /** What the operator should look at. */
+  get warnings(): readonly string[] {
+    return this.#socketProblem === undefined ? [] : [`commands cannot reach greymx: ${this.#socketProblem}`]
+  }
+
+  /**
+   * Prepares to listen as `settings` have it; rejects with the address or the file in the message. That the unix socket
+   * cannot be opened at the start is told and not an error: mail does not wait for the operator.
+   */
+  async prepare({ admin, adminSocket, adminTokens }: AdminSettings): Promise<Change> {
+    return prepareAll([
+      () => this.#prepareTokens(adminTokens),
+      () => this.#preparePort(admin),
+      () => this.#prepareSocket(adminSocket),
+    ])
+  }
+
+  /** Ends open connections, too. */
+  async close(): Promise<void> {
+    await Promise.all([closeNow(this.#server), closeNow(this.#socket)])
+  }
+
+  #prepareTokens(path: string | undefined): Change {
+    const next = path === undefined ? undefined : new TokenFile(path, this.#events.tokens)
+    return {
+      apply: async () => {
+        this.#hasStarted = true
+        this.#tokens = next
+        next?.warn()
+      },
+      abandon: async () => {},
+    }
+  }
+
+  async #preparePort(address: AdminAddress | undefined): Promise<Change> {
+    if (isDeepStrictEqual(address, this.#address)) return NO_CHANGE
+    const next = address && (await this.#openPort(address))
     return {
       apply: async () => {
         const last = this.#server
@@ -63,33 +167,100 @@ export class Admin {
     }
   }
 
-  /** Ends open connections, too. */
-  async close(): Promise<void> {
-    await closeNow(this.#server)
+  async #prepareSocket(path: string | undefined): Promise<Change> {
+    const on: ListenOn | undefined =
+      this.#inherited ?? (path === undefined ? undefined : { kind: 'unix', path })
+    const isSame = isDeepStrictEqual(on, this.#socketOn)
+    if (isSame && (on === undefined || this.#socket)) return NO_CHANGE
+    let next: Open | undefined
+    let problem: string | undefined
+    try {
+      next = on && (await this.#openSocket(on))
+    } catch (error) {
+      if (this.#hasStarted && !isSame) throw error
+      problem = messageOf(error)
+    }
+    return {
+      apply: async () => {
+        const last = this.#socket
+        this.#socketOn = on
+        this.#socket = next
+        this.#socketProblem = problem
+        if (problem !== undefined) this.#events.onSocketProblem(problem)
+        await closeNow(last)
+      },
+      abandon: () => closeNow(next),
+    }
+  }
+
+  async #openPort(address: AdminAddress): Promise<Open> {
+    const server = this.#createServer(() => ({ kind: 'tcp', host: address.host, tokens: this.#tokens }))
+    await new Promise<void>((resolve, reject) => {
+      // This handler stays: accept(2) can fail while listening goes on, and unhandled, that ends the process.
+      server.on('error', (error) => {
+        const url = `http://${bracketedHost(address.host)}:${address.port}`
+        reject(new Error(`Cannot listen on ${url}: ${withHolder(error, address.port)}`, { cause: error }))
+      })
+      server.listen(address, resolve)
+    })
+    return { server }
+  }
+
+  async #openSocket(on: ListenOn): Promise<Open> {
+    const server = this.#createServer(() => ({ kind: 'socket' }))
+    const events = { onSocket: () => undefined, onError: () => undefined } // the server has its own
+    return { server, listener: await openListener(on, SOCKET_MODE, events, server) }
+  }
+
+  #createServer(door: () => CallDoor): Server {
+    const { head, request, idle } = this.#times
+    const server = createServer(
+      {
+        headersTimeout: head,
+        requestTimeout: request,
+        keepAliveTimeout: idle,
+        connectionsCheckingInterval: Math.min(1000, head),
+      },
+      (request, response) => void this.#answer(request, response, door()),
+    )
+    server.maxConnections = MAX_CONNECTIONS
+    server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
+      this.#clientError(error, socket),
+    )
+    return server
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse, door: CallDoor): Promise<void> {
+    const { method = '', url = '' } = request
+    if (url.startsWith(CALL_PATH)) return this.#desk.serve(request, response, door)
+    try {
+      await answer(method, url, response, this.#parts)
+    } catch (error) {
+      send(response, 500, 'text/plain; charset=utf-8', `${messageOf(error)}\n`)
+    }
+  }
+
+  /** Answers what is no request of HTTP, or does not become one in time, and closes the connection. */
+  #clientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    const isGone = error.code === 'ECONNRESET' || error.code === 'EPIPE' || !socket.writable
+    if (isGone) return void socket.destroy()
+    const isSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+    this.#desk.refused(isSlow ? 'slow' : 'malformed', { socket })
+    // After the beginning of an answer, these lines would be taken for a part of it.
+    if (socket.bytesWritten > 0) return void socket.destroy()
+    const status = isSlow ? '408 Request Timeout' : '400 Bad Request'
+    socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
   }
 }
 
-async function listen(address: AdminAddress, parts: AdminParts): Promise<Server> {
-  const server = createServer((request, response) => {
-    answer(request.method ?? '', request.url ?? '', response, parts).catch((error: Error) => {
-      send(response, 500, 'text/plain; charset=utf-8', `${error.message}\n`)
-    })
-  })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      const url = `http://${bracketedHost(address.host)}:${address.port}`
-      reject(new Error(`Cannot listen on ${url}: ${withHolder(error, address.port)}`, { cause: error }))
-    })
-    server.listen(address, resolve)
-  })
-  return server
-}
+/** Of a part that stays as it is. */
+const NO_CHANGE: Change = { apply: async () => {}, abandon: async () => {} }
 
-async function closeNow(server: Server | undefined): Promise<void> {
-  if (!server?.listening) return
+async function closeNow(open: Open | undefined): Promise<void> {
+  if (!open?.server.listening) return
   await new Promise((resolve) => {
-    server.close(resolve)
-    server.closeAllConnections()
+    open.server.close(resolve)
+    open.server.closeAllConnections()
   })
 }
 

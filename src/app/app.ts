@@ -3,8 +3,9 @@
 // resolvers.ts.
 
 import { hostname } from 'node:os'
+import { CALL_RESULTS } from '../admin/calls.ts'
 import { Metrics } from '../admin/metrics.ts'
-import { Admin, type Health } from '../admin/server.ts'
+import { Admin, type AdminEvents, type Health } from '../admin/server.ts'
 import { prepareAll } from '../change.ts'
 import type { Config } from '../config/schema.ts'
 import { DNS_RESULTS, type Dns } from '../dns.ts'
@@ -19,11 +20,14 @@ import { createIdentify } from '../identity/identity.ts'
 import { FaultLog, PROTOCOL_ERROR_KINDS, type ProtocolErrorKind } from '../log/faults.ts'
 import type { Log } from '../log/log.ts'
 import { OneAddressWatch } from '../log/one-address.ts'
+import { RefusalLog } from '../log/refusals.ts'
 import { Reporter } from '../log/reporter.ts'
 import type { SessionFault } from '../milter/session.ts'
-import type { InheritedSocket, ListenOn } from '../sockets/listener.ts'
+import type { Call } from '../operator/call.ts'
+import type { ListenOn } from '../sockets/listener.ts'
 import { type Endpoint, Server } from '../sockets/server.ts'
 import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
+import type { InheritedSockets } from '../systemd/activation.ts'
 import { greymxVersion } from '../version.ts'
 import { Resolvers } from './resolvers.ts'
 import { openStores, type Stores } from './stores.ts'
@@ -43,6 +47,8 @@ export interface Listening {
   readonly sockets: readonly SocketSpec[]
   /** Absent when the admin server is turned off. */
   readonly adminPort?: number
+  /** Where commands reach it; absent when that is turned off, or did not succeed. */
+  readonly adminSocket?: SocketSpec
 }
 
 /** The running daemon. */
@@ -60,14 +66,10 @@ export interface App {
 }
 
 /**
- * Starts the daemon. `inherited` sockets, if any, replace the setting `listen`. Rejects when a socket or the store
+ * Starts the daemon. `inherited` sockets, if any, replace the settings `listen` and `admin_socket`. Rejects when a socket or the store
  * cannot be opened; an unreachable Redis is no such failure, and is retried.
  */
-export async function startApp(
-  config: Config,
-  log: Log,
-  inherited: readonly InheritedSocket[],
-): Promise<App> {
+export async function startApp(config: Config, log: Log, inherited: InheritedSockets): Promise<App> {
   const closers: Array<() => Promise<void>> = []
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer()
@@ -85,10 +87,15 @@ export async function startApp(
 async function openParts(
   config: Config,
   log: Log,
-  inherited: readonly InheritedSocket[],
+  inherited: InheritedSockets,
   closers: Array<() => Promise<void>>,
 ): Promise<Omit<App, 'close'>> {
+  const calls: readonly Call[] = []
   const metrics = new Metrics(greymxVersion(), { protocolErrors: PROTOCOL_ERROR_KINDS, dns: DNS_RESULTS })
+  metrics.adminCalls(
+    calls.map(({ name }) => name),
+    CALL_RESULTS,
+  )
   const watch = new OneAddressWatch(
     () => performance.now(),
     ({ client, warning }) => log.event('warn', 'all clients seem to have one address', { client, warning }),
@@ -111,17 +118,24 @@ async function openParts(
       faults.note(kind, reason, peer)
     },
   })
-  const admin = new Admin({
-    metrics() {
-      reporter.handOn()
-      return metrics.exposition()
+  const refusals = new RefusalLog(log)
+  closers.push(async () => refusals.close())
+  const admin: Admin = new Admin(
+    {
+      metrics() {
+        reporter.handOn()
+        return metrics.exposition()
+      },
+      health() {
+        reporter.handOn()
+        return healthOf(stores, server.addresses, [...watch.warnings, ...admin.warnings])
+      },
+      isListening: () => server.addresses.length > 0,
+      calls,
     },
-    health() {
-      reporter.handOn()
-      return healthOf(stores, server.addresses, watch.warnings)
-    },
-    isListening: () => server.addresses.length > 0,
-  })
+    adminEvents(log, metrics, refusals),
+    inherited.admin,
+  )
   closers.push(() => admin.close())
   closers.push(async () => {
     await server.close(SHUTDOWN_GRACE, SHUTDOWN_IDLE_TIMEOUT)
@@ -139,12 +153,12 @@ async function openParts(
       now: () => new Date(),
     }
     const newSession = createMilterDoor(next.milter, next.limits, parts)
-    const listen: readonly ListenOn[] = inherited.length > 0 ? inherited : next.listen
+    const listen: readonly ListenOn[] = inherited.mtas.length > 0 ? inherited.mtas : next.listen
     const endpoints = listen.map((on): Endpoint<SessionFault> => ({ on, newSession }))
     const change = await prepareAll([
       () => resolver,
       () => stores.prepare(next),
-      () => admin.prepare(next.admin),
+      () => admin.prepare(next),
       () => server.prepare({ endpoints, socketMode: next.socketMode, limits: next.limits }),
     ])
     await change.apply()
@@ -152,10 +166,33 @@ async function openParts(
     for (const problem of lists.problems) log.event('warn', 'list entries are left out', { problem })
     for (const problem of lists.warnings)
       log.event('warn', 'list entry may not mean what Postgrey makes of it', { problem })
-    const { port } = admin
-    return { sockets: server.addresses, ...(port === undefined ? {} : { adminPort: port }) }
+    const { port, socket } = admin
+    return {
+      sockets: server.addresses,
+      ...(port === undefined ? {} : { adminPort: port }),
+      ...(socket ? { adminSocket: socket } : {}),
+    }
   }
   return { listening: await use(config), reload: use, reloadRefused: () => metrics.reloaded(false) }
+}
+
+function adminEvents(log: Log, metrics: Metrics, refusals: RefusalLog): AdminEvents {
+  return {
+    onChange: (who, call, params) => log.event('info', 'an operator made a change', { who, call, params }),
+    onFailure: (who, call, params, problem) => {
+      const event = params === undefined ? 'a call failed' : 'a change failed, and may have been made in part'
+      log.event('error', event, { who, call, params, problem })
+    },
+    onRefusal: (reason, peer) => refusals.note(reason, peer),
+    onCall: (call, result) => metrics.adminCall(call, result),
+    onSocketProblem: (problem) =>
+      log.event('error', 'commands of greymx cannot reach it: mail is not affected', { problem }),
+    tokens: {
+      onWarning: (warning) => log.event('warn', 'others may read the tokens of admin_tokens', { warning }),
+      onProblem: (problem) =>
+        log.event('error', 'admin_tokens cannot be read: no token counts until it can', { problem }),
+    },
+  }
 }
 
 async function healthOf(

@@ -132,7 +132,7 @@ function caller(): string {
   const uid = `uid ${process.getuid?.() ?? 'unknown'}`
   const { SUDO_USER: sudo } = process.env
   const names = [userName(), ...(sudo ? [`sudo by ${sudo}`] : [])].filter(Boolean).join(', ')
-  return names === '' ? uid : `${uid} (${names.replace(/[^ -'*-~]/g, '?').slice(0, 80)})`
+  return names === '' ? uid : `${uid} (${names.replace(/[^\w.@$, +-]/g, '?').slice(0, 80)})`
 }
 
 /** The user's name; empty for a user without one, as in a container. */

@@ -69,7 +69,7 @@ async function run(configFile: string | undefined): Promise<ExitStatus> {
       )
       return EXIT.ok
     }
-    const message = startMessage(config, app.listening, inherited.length > 0)
+    const message = startMessage(config, app.listening, inherited.mtas.length > 0)
     if (config.log.format === 'text') output.write(startText(message))
     else log.event('info', `${version()} is listening`, { ...message })
     let { listening } = app
@@ -133,24 +133,27 @@ interface StartMessage extends MtaLines {
   readonly listen: string
   readonly state: string
   readonly admin: string
+  readonly commands: string
 }
 
 function startMessage(config: Config, listening: Listening, isInherited: boolean): StartMessage {
-  const { sockets, adminPort } = listening
+  const { sockets, adminPort, adminSocket } = listening
   const isOn = config.admin && adminPort !== undefined
   return {
     listen: `${socketsOf(listening)}${isInherited ? ' (inherited)' : ''}`,
     state: formatStoreSpec(config.store),
     admin: isOn ? `http://${bracketedHost(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off',
+    commands: adminSocket ? formatSocketSpec(adminSocket) : 'off',
     ...mtaLines(sockets),
   }
 }
 
-function startText({ listen, state, admin, postfix, sendmail, hint }: StartMessage): string {
+function startText({ listen, state, admin, commands, postfix, sendmail, hint }: StartMessage): string {
   const lines = [
     `${version()} is listening on ${listen}`,
     `state: ${state}`,
     `admin: ${admin}`,
+    `commands: ${commands}`,
     ...(hint === undefined ? [] : [`hint: ${hint}`]),
     '',
     `Postfix, in main.cf:    ${postfix}`,

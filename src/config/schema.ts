@@ -2,10 +2,13 @@
 // holds to these defaults; how a value is found and faults are shown is left to reader.ts.
 
 import { isIP, isIPv6 } from 'node:net'
-import type { AdminAddress } from '../admin/server.ts'
+import { resolve } from 'node:path'
+import type { AdminAddress, AdminSettings } from '../admin/server.ts'
+import { readTokens } from '../admin/tokens.ts'
 import type { DnsSettings } from '../dns.ts'
 import type { MilterSettings } from '../doors/milter.ts'
 import { parseReplyTemplate, type ReplyTemplate } from '../doors/reply.ts'
+import { explained } from '../errors.ts'
 import { type AddressRule, parseAddressRule } from '../exempt/addresses.ts'
 import { type ClientRule, parseClientRule } from '../exempt/clients.ts'
 import { type DnsList, parseDnsList } from '../exempt/dnsfilter.ts'
@@ -39,7 +42,7 @@ import { readRedisSettings } from './redis.ts'
 import { formatSize, parseSize, SIZE_FORM } from './size.ts'
 
 /** All settings, each group in the form in which the part that needs it states it. */
-export interface Config {
+export interface Config extends AdminSettings {
   readonly listen: readonly SocketSpec[]
   readonly socketMode: number
   readonly store: StoreSpec
@@ -63,10 +66,6 @@ export interface Config {
   readonly reply: ReplyTemplate
   readonly limits: ConnectionLimits & SessionLimits
   readonly log: LogSettings
-  /** Absent when the admin server is turned off. */
-  readonly admin?: AdminAddress
-  /** Path of the unix socket for operators' commands; absent when it is turned off. */
-  readonly adminSocket?: string
 }
 
 export interface LocalSettings {
@@ -172,7 +171,14 @@ export function readConfig(reader: ConfigReader): Config {
     format: reader.choice('log.format', 'text', ['text', 'json']),
   }
   const admin = reader.text('admin', '127.0.0.1:10892', expectAdmin)
-  const adminSocket = reader.text('admin_socket', './greymx.sock', expectAdminSocket)
+  const adminSocket = reader.text('admin_socket', './admin.sock', expectAdminSocket)
+  if (listen.some((spec) => spec.kind === 'unix' && spec.path === resolve(adminSocket ?? ''))) {
+    reader.conflict(
+      ['admin_socket', 'listen'],
+      'admin_socket and listen have the same path: expected a path of its own for each',
+    )
+  }
+  const adminTokens = reader.text('admin_tokens', '', expectTokens)
   reader.unknownKeys()
   const asksSpf = client.spfDomain || exemptSpf || onlyIf === 'suspicious'
   return {
@@ -216,6 +222,7 @@ export function readConfig(reader: ConfigReader): Config {
     log,
     ...(admin ? { admin } : {}),
     ...(adminSocket === undefined ? {} : { adminSocket }),
+    ...(adminTokens === undefined ? {} : { adminTokens }),
   }
 }
 
@@ -382,8 +389,15 @@ function expectAdminSocket(text: string): string | undefined {
   if (text === 'false') return undefined
   const path = text.replace(/^unix:(?=\/)/, '')
   if (path === '' || path.endsWith('/') || /^\w+:/.test(path))
-    throw new Error('expected the path of a unix socket like ./greymx.sock or unix:/PATH, or false')
+    throw new Error('expected the path of a unix socket like ./admin.sock or unix:/PATH, or false')
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
     throw new Error(`expected a path of ${MAX_SOCKET_PATH} bytes at most, as the kernel takes no longer one`)
   return path
+}
+
+/** Returns the path of a file of tokens that can be read, or `undefined` without one. */
+function expectTokens(text: string): string | undefined {
+  if (text === '') return undefined
+  explained('expected a file of lines NAME TOKEN', () => readTokens(text))
+  return resolve(text)
 }

@@ -46,9 +46,16 @@ export interface ListenerEvents {
  */
 const BACKLOG = 4096
 
-/** A listener on `on`; `mode` is for unix sockets. Rejects with the socket in the message when it cannot be opened. */
-export async function openListener(on: ListenOn, mode: number, events: ListenerEvents): Promise<Listener> {
-  const server = createServer(SOCKET_OPTIONS)
+/**
+ * A listener on `on`; `mode` is for unix sockets. Rejects with the socket in the message when it cannot be opened. A
+ * `server` may be given that handles its connections by itself, such as one of node:http.
+ */
+export async function openListener(
+  on: ListenOn,
+  mode: number,
+  events: ListenerEvents,
+  server: Server = createServer(SOCKET_OPTIONS),
+): Promise<Listener> {
   if (on.kind === 'unix') await removeStaleSocket(on.path)
   const host = on.kind === 'inet' || on.kind === 'inet6' ? await addressOf(on) : undefined
   await new Promise<void>((resolve, reject) => {

@@ -7,20 +7,35 @@ import type { InheritedSocket } from '../sockets/listener.ts'
 /** The first inherited descriptor (SD_LISTEN_FDS_START). */
 const FIRST_DESCRIPTOR = 3
 
+/** The name of the socket for operators' commands, as FileDescriptorName= of its unit has it. */
+const ADMIN_NAME = 'admin'
+
+/** The sockets that we were started with. */
+export interface InheritedSockets {
+  /** For MTAs, in the order of the socket unit. */
+  readonly mtas: readonly InheritedSocket[]
+  /** For operators' commands. */
+  readonly admin?: InheritedSocket
+}
+
 /**
- * The sockets passed to process `pid`, in the order of the socket unit; none if there are none. Removes the variables
- * from `environment`, as they are not meant for our children. Throws when they cannot be read.
+ * The sockets passed to process `pid`; none if there are none. Removes the variables from `environment`, as they are not
+ * meant for our children. Throws when they cannot be read.
  */
-export function inheritedSockets(environment: NodeJS.ProcessEnv, pid: number): InheritedSocket[] {
-  const { LISTEN_PID: forPid, LISTEN_FDS: count = '' } = environment
+export function inheritedSockets(environment: NodeJS.ProcessEnv, pid: number): InheritedSockets {
+  const { LISTEN_PID: forPid, LISTEN_FDS: count = '', LISTEN_FDNAMES: names = '' } = environment
   delete environment.LISTEN_PID
   delete environment.LISTEN_FDS
   delete environment.LISTEN_FDNAMES
   // The variables are meant for our parent, which ought to have removed them; its descriptors need not be ours.
-  if (forPid !== String(pid)) return []
+  if (forPid !== String(pid)) return { mtas: [] }
   if (!/^\d{1,3}$/.test(count)) throw new Error(`Cannot read LISTEN_FDS "${count}": expected a number`)
-  return Array.from({ length: Number(count) }, (_, index) => ({
-    kind: 'inherited',
-    fd: FIRST_DESCRIPTOR + index,
+  const named = names.split(':')
+  const sockets = Array.from({ length: Number(count) }, (_, index) => ({
+    name: named[index],
+    socket: { kind: 'inherited', fd: FIRST_DESCRIPTOR + index } as const,
   }))
+  const admin = sockets.find(({ name }) => name === ADMIN_NAME)
+  const mtas = sockets.filter((each) => each !== admin).map(({ socket }) => socket)
+  return { mtas, ...(admin ? { admin: admin.socket } : {}) }
 }

@@ -393,6 +393,7 @@ test('greymx serve says where it listens and what to write into the MTAs, and en
 greymx ${version} is listening on inet:${port}@127.0.0.1
 state: memory:
 admin: http://127.0.0.1:${adminPort}/healthz and /metrics
+commands: unix:./admin.sock
 hint: anyone who can reach a TCP socket, such as any user of this machine, can have any mail passed; use unix sockets in listen instead: unix:/var/spool/postfix/greymx/greymx.sock for Postfix, unix:/run/greymx/greymx.sock for Sendmail
 
 Postfix, in main.cf:    smtpd_milters = { inet:127.0.0.1:${port}, default_action=accept }

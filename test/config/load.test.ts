@@ -16,7 +16,7 @@ import { parseNetwork } from '../../src/ip.ts'
 import { LIMITS } from '../milter/recording.ts'
 
 const TOP =
-  'listen, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket'
+  'listen, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket, admin_tokens'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -100,7 +100,8 @@ test('a file without settings is one with all defaults', () => {
   assert.deepEqual(defaults.limits, LIMITS)
   assert.deepEqual(defaults.log, { level: 'info', format: 'text' })
   assert.deepEqual(defaults.admin, { host: '127.0.0.1', port: 10892 })
-  assert.equal(defaults.adminSocket, './greymx.sock')
+  assert.equal(defaults.adminSocket, './admin.sock')
+  assert.equal(defaults.adminTokens, undefined)
   assert.equal(defaults.exempt.authenticated, true)
   assert.deepEqual(
     [defaults.exempt.clients.length, defaults.exempt.senders, defaults.exempt.recipients],
@@ -263,15 +264,50 @@ admin_socket: unix:/run/greymx/admin.sock
   assert.equal(config.adminSocket, '/run/greymx/admin.sock')
 })
 
+test('admin_tokens is a file in which each line is NAME TOKEN, and no token is shown', (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'greymx-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const file = join(dir, 'tokens')
+  const secret = 's3cr3t-'.repeat(3)
+  writeFileSync(file, `# who may call\n\n monitoring\t${secret} \n`)
+  assert.equal(configOf(`admin_tokens: ${file}`).adminTokens, file)
+  const cases = [
+    ['', 'there is no token in it'],
+    ['# nothing\n', 'there is no token in it'],
+    [`${secret}\n`, 'line 1: it has 1 words: expected NAME TOKEN'],
+    [`a ${secret} b\n`, 'line 1: it has 3 words: expected NAME TOKEN'],
+    [`a ${secret}\na ${secret}x\n`, 'line 2: there is another token of a'],
+    ['a s3cr3t\n', 'line 1: the token of a has 6 characters: expected 20 or more'],
+    [`a ${secret}\u00e4\n`, 'line 1: the token of a has characters that HTTP cannot carry: expected ASCII'],
+    [`a/b ${secret}\n`, 'line 1: expected a name of at most 64 letters, digits and . _ - @'],
+    [`a ${secret}\n`.repeat(4000), 'it has more than 65536 characters'],
+  ] as const
+  for (const [text, problem] of cases) {
+    writeFileSync(file, text)
+    const fault = `1:15: Cannot read admin_tokens "${file}": expected a file of lines NAME TOKEN: ${problem}`
+    assertFaults([[`admin_tokens: ${file}\n`, fault]])
+    assert.ok(!fault.includes('s3cr3t'))
+  }
+  assertFaults([
+    [
+      `admin_tokens: ${dir}/none\n`,
+      `1:15: Cannot read admin_tokens "${dir}/none": expected a file of lines NAME TOKEN: no such file`,
+    ],
+  ])
+})
+
 test('admin_socket is a path that the kernel takes, with or without unix:, or false', () => {
   for (const path of ['admin.sock', './a/b.sock', '/run/a.sock', `/${'a'.repeat(106)}`])
     assert.equal(configOf(`admin_socket: ${path}`).adminSocket, path)
   assert.equal(configOf('admin_socket: unix:/a').adminSocket, '/a')
   for (const off of ['false', '"false"'])
     assert.equal(configOf(`admin_socket: ${off}`).adminSocket, undefined, off)
-  const forms = 'expected the path of a unix socket like ./greymx.sock or unix:/PATH, or false'
+  const forms = 'expected the path of a unix socket like ./admin.sock or unix:/PATH, or false'
   const long = `/${'a'.repeat(107)}`
+  const same = 'admin_socket and listen have the same path: expected a path of its own for each'
   assertFaults([
+    ['admin_socket: /a\nlisten: [inet:1@h, unix:/a]\n', `1:15: ${same}`],
+    [`listen: unix:${process.cwd()}/admin.sock\n`, `1:9: ${same}`],
     ['admin_socket: inet:1@h\n', `1:15: Cannot read admin_socket "inet:1@h": ${forms}`],
     ['admin_socket: unix:a\n', `1:15: Cannot read admin_socket "unix:a": ${forms}`],
     ['admin_socket: /run/\n', `1:15: Cannot read admin_socket "/run/": ${forms}`],

@@ -31,6 +31,8 @@ export interface GreymxOptions {
 export interface Greymx {
   readonly port: number
   readonly socketPath: string
+  /** Path of the socket for commands, if the settings do not name another. */
+  readonly adminSocket: string
   readonly adminPort: number
   readonly configFile: string
   readonly pid: number
@@ -59,12 +61,14 @@ export async function startGreymx({
 }: GreymxOptions): Promise<Greymx> {
   const [port, adminPort] = [await freePort(), await freePort()]
   const socketPath = join(dir, `${name}.sock`)
+  const adminSocket = join(dir, `${name}-admin.sock`)
   const configFile = join(dir, `${name}.yaml`)
   // This server refuses all questions at once, so that without `dns_servers` no server is asked.
   const dns = /^dns_servers:/m.test(settings) ? '' : 'dns_servers: [127.0.0.1:1]\n'
+  const commands = /^admin_socket:/m.test(settings) ? '' : `admin_socket: ${adminSocket}\n`
   await writeFile(
     configFile,
-    `${dns}listen: ["inet:${port}@127.0.0.1", "unix:${socketPath}"]\nsocket_mode: "0666"\nadmin: 127.0.0.1:${adminPort}\n${settings}\n`,
+    `${dns}${commands}listen: ["inet:${port}@127.0.0.1", "unix:${socketPath}"]\nsocket_mode: "0666"\nadmin: 127.0.0.1:${adminPort}\n${settings}\n`,
   )
   if (disk) await mkdir(disk.path)
   const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
@@ -89,6 +93,7 @@ export async function startGreymx({
   return {
     port,
     socketPath,
+    adminSocket,
     adminPort,
     configFile,
     pid: daemon.pid,
