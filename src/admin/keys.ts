@@ -5,8 +5,11 @@
 /** How far the time of a key may be from our clock, in milliseconds. */
 const MAX_SKEW = 5 * 60_000
 
-/** How long a key is remembered: as long as its time can be near enough, in milliseconds. */
-const REMEMBERED = 2 * MAX_SKEW
+/**
+ * How long a key is remembered, in milliseconds: as long as its time can be near enough, and a minute more, as clocks do
+ * not run alike while one is corrected.
+ */
+const REMEMBERED = 2 * MAX_SKEW + 60_000
 
 /** Number of keys that are remembered. While there are as many, changes are refused. */
 const MAX_KEYS = 10_000
@@ -57,7 +60,7 @@ export class UsedKeys {
     if (this.#expiries.has(key))
       return repeated('this request was made before, and is not done again: expected a new Idempotency-Key')
     if (this.#expiries.size >= MAX_KEYS)
-      return { kind: 'full', message: `more than ${MAX_KEYS} changes within 10 minutes: expected it later` }
+      return { kind: 'full', message: `more than ${MAX_KEYS} changes within 11 minutes: expected it later` }
     this.#expiries.set(key, monotonic + REMEMBERED)
     return undefined
   }

@@ -55,13 +55,14 @@ export function callDaemon(
 
 /**
  * Hands each item of a stream to `take` and returns the exit status, after a problem was printed if there is one. No
- * text of an item has a control character.
+ * text of an item has a control character. The stream ends early when `take` returns false, as `print` does when its
+ * reader has gone.
  */
 export async function streamFromDaemon(
   values: CallValues,
   name: string,
   params: unknown,
-  take: (item: unknown) => void,
+  take: (item: unknown) => unknown,
 ): Promise<ExitStatus> {
   const { status } = await explaining(values, async (path) => {
     const response = await ask(path, name, params)
@@ -183,9 +184,10 @@ function ownerOf(path: string): string {
 }
 
 function refused(status: number, body: string): Problem {
-  const text =
-    errorIn(body) ?? `the answer has the status ${status} of HTTP: expected greymx serve at this socket`
-  return new Problem(MISUSES.includes(status) ? EXIT.usage : EXIT.unavailable, text)
+  const error = errorIn(body)
+  const other = `the answer has the status ${status} of HTTP: expected greymx serve at this socket`
+  const isMisuse = error !== undefined && MISUSES.includes(status)
+  return new Problem(isMisuse ? EXIT.usage : EXIT.unavailable, error ?? other)
 }
 
 /** The error that the daemon gives as JSON; `undefined` when somebody else has answered. */
@@ -207,8 +209,11 @@ async function bodyOf(response: IncomingMessage): Promise<string> {
   return body
 }
 
-/** Hands each item to `take`; resolves to whether the stream was complete. Rejects with the error that ended it. */
-async function readStream(response: IncomingMessage, take: (item: unknown) => void): Promise<boolean> {
+/**
+ * Hands each item to `take`; resolves to whether the stream was complete, or as long as it was wanted. Rejects with the
+ * error that ended it.
+ */
+async function readStream(response: IncomingMessage, take: (item: unknown) => unknown): Promise<boolean> {
   response.socket.setTimeout(0) // a stream may be silent for as long as nothing happens
   let rest = ''
   for await (const text of texts(response)) {
@@ -218,9 +223,9 @@ async function readStream(response: IncomingMessage, take: (item: unknown) => vo
       throw new Problem(EXIT.unavailable, 'a line of the answer does not end')
     for (const line of lines) {
       const { item, end, error, status } = parse(line) as Record<string, unknown>
-      if (item !== undefined) take(item)
-      else if (error !== undefined) throw refused(Number(status), line)
-      else if (end !== undefined) return true
+      if (item !== undefined && take(item) === false) return true
+      if (error !== undefined) throw refused(Number(status), line)
+      if (end !== undefined) return true
     }
   }
   return false

@@ -10,10 +10,13 @@ const FULL_PIPE_BACKOFF = 10
 
 const [STANDARD_OUTPUT, STANDARD_ERROR] = [1, 2]
 
-/** Writes to standard output. A reader that has gone, as in `greymx --help | head -1`, is no fault. */
-export function print(text: string): void {
+/**
+ * Writes to standard output, and returns whether it has a reader. One that has gone, as in `greymx --help | head -1`, is
+ * no fault.
+ */
+export function print(text: string): boolean {
   try {
-    write(STANDARD_OUTPUT, text)
+    return write(STANDARD_OUTPUT, text)
   } catch (error) {
     complain(`Cannot write the output: ${error instanceof Error ? error.message : error}\n`)
     process.exit(EXIT.unavailable)
@@ -30,16 +33,18 @@ export function complain(text: string, level: keyof typeof PRIORITIES = 'error')
   }
 }
 
-function write(file: number, text: string): void {
+/** Returns whether the file has a reader. */
+function write(file: number, text: string): boolean {
   let rest = Buffer.from(text)
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(file, rest))
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : undefined
-      if (code === 'EPIPE') return
+      if (code === 'EPIPE') return false
       if (code !== 'EAGAIN') throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_BACKOFF)
     }
   }
+  return true
 }
