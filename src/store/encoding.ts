@@ -97,6 +97,16 @@ export function ageEntry({ passed, ttl, holder }: StoredEntry, remaining: number
   return holder === undefined ? { passed, age } : { passed, age, holder }
 }
 
+/** What is under a key of mail. */
+export type Kept = Entry | number
+
+/** The entry of which `remaining` milliseconds are left, or the count, in `text`; `undefined` when it has another form. */
+export function readKept(text: string, remaining: number): Kept | undefined {
+  const entry = readEntry(text)
+  if (entry) return ageEntry(entry, remaining)
+  return COUNT.test(text) ? Number(text) : undefined
+}
+
 function unreadable(key: string, text: string, expected: string): UnreadableEntry {
   const found = JSON.stringify(text.slice(0, 60))
   return new UnreadableEntry(

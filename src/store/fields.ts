@@ -16,8 +16,8 @@ export const FIELDS_PER_PAGE = 1000
 /** Largest record that is read, in UTF-16 units of fields and texts: no caller keeps so much. */
 const MAX_RECORD = 16 * 1024 * 1024
 
-/** Number of times that a record is read anew because it has changed in the middle of it. */
-const MAX_TRIES = 10
+/** Number of times that a record is read by pages, if it changes in the middle of it. */
+const MAX_TRIES = 5
 
 const UNSAFE = /[\p{Cc}\p{Cs}]/u
 const WHOLE_NUMBER = /^-?\d{1,15}$/
@@ -81,17 +81,26 @@ export function addedTo(name: string, field: string, text: string | undefined, b
 
 /**
  * All fields of a record as they were at one moment. `readPage` is given '' for the first page, and then the `next` of
- * the one before. A field may come twice. Rejects when the record is larger than any that greymx keeps.
+ * the one before; a field may come twice. A record that changes again and again meanwhile is read by `readWhole`, at
+ * once. Rejects when the record is larger than any that greymx keeps.
  */
 export async function readInPages(
   name: string,
   readPage: (from: string) => Promise<RecordPage>,
+  readWhole: () => Promise<RecordPage['fields']>,
 ): Promise<Map<string, string>> {
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const fields = await tryToRead(name, readPage)
     if (fields) return fields
   }
-  throw new Error(`Cannot read the record ${JSON.stringify(name)}: it changes all the time`)
+  return asRecord(name, await readWhole())
+}
+
+/** The fields as a map. Throws when they are larger than any that greymx keeps. */
+export function asRecord(name: string, fields: RecordPage['fields']): Map<string, string> {
+  const record = new Map<string, string>()
+  addFields(name, record, fields, 0)
+  return record
 }
 
 /** The fields; `undefined` when the record has changed meanwhile. */
@@ -106,16 +115,26 @@ async function tryToRead(
     const page: RecordPage = await readPage(from)
     revision ??= page.revisions[0]
     if (page.revisions.some((other) => other !== revision)) return undefined
-    for (const [field, text] of page.fields) {
-      size += field.length + text.length
-      fields.set(field, text)
-    }
-    if (size > MAX_RECORD) {
-      throw new UnreadableEntry(
-        `Cannot read the record ${JSON.stringify(name)}: expected ${MAX_RECORD} characters at most, found more`,
-      )
-    }
+    size = addFields(name, fields, page.fields, size)
     from = page.next
   }
   return fields
+}
+
+/** Adds fields to a record of which `size` is there already, and returns the new size. */
+function addFields(
+  name: string,
+  record: Map<string, string>,
+  fields: RecordPage['fields'],
+  size: number,
+): number {
+  let sum = size
+  for (const [field, text] of fields) {
+    sum += field.length + text.length
+    record.set(field, text)
+  }
+  if (sum <= MAX_RECORD) return sum
+  throw new UnreadableEntry(
+    `Cannot read the record ${JSON.stringify(name)}: expected ${MAX_RECORD} characters at most, found more`,
+  )
 }

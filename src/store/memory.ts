@@ -3,7 +3,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ageEntry, encodeCount, encodeEntry, type StoredEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
-import { addedTo, newRevision, readInPages, requireKeepable } from './fields.ts'
+import { addedTo, asRecord, newRevision, requireKeepable } from './fields.ts'
 import { type Learnt, mergeEntry } from './merge.ts'
 import { type KeptKey, RECORD_KIND, type RecordStore } from './records.ts'
 import { type CountedStore, type KeyCounts, kindOf, type UnguardedStore } from './store.ts'
@@ -118,8 +118,7 @@ export class MemoryStore implements UnguardedStore, CountedStore, RecordStore {
 
   async readRecord(name: string): Promise<Map<string, string>> {
     requireKeepable(name)
-    const { revision, fields } = this.#record(name) ?? { revision: '', fields: [] }
-    return readInPages(name, async () => ({ revisions: [revision], fields: [...fields] }))
+    return asRecord(name, [...(this.#record(name)?.fields ?? [])])
   }
 
   async revisionOf(name: string): Promise<string> {

@@ -2,7 +2,7 @@
 // who serves. No mail waits for these operations, so they go past the circuit breaker of guard.ts, and the store is not
 // held to be down when one of them fails.
 
-import type { Entry } from './entry.ts'
+import type { Kept } from './encoding.ts'
 
 /** The kind of the keys of records (`kindOf`), which no key of mail has. */
 export const RECORD_KIND = 'r'
@@ -11,7 +11,7 @@ export const RECORD_KIND = 'r'
 export interface KeptKey {
   readonly key: string
   /** The entry, or the count. */
-  readonly value: Entry | number
+  readonly value: Kept
 }
 
 /**

@@ -562,37 +562,6 @@ export function describeRecordStore(
       assert.ok(!seen.has(await otherRecords.revisionOf('rules')))
     })
 
-    test('a change is seen as a whole or not at all, also one of a record of many fields', async (t) => {
-      const { records, otherRecords } = await open(t)
-      for (const size of [3, 5000]) {
-        const changeTo = (text: string) => {
-          const fields = Array.from({ length: size }, (_, index) => [
-            `${text === '0' ? 'x' : 'y'}${index}`,
-            text,
-          ])
-          const gone = Array.from({ length: size }, (_, index) => [
-            `${text === '0' ? 'y' : 'x'}${index}`,
-            undefined,
-          ])
-          return change(records, `size ${size}`, Object.fromEntries([...fields, ...gone]))
-        }
-        await changeTo('0')
-        let isChanging = true
-        const reads = (async () => {
-          let number = 0
-          for (; isChanging; number += 1) {
-            const found = await otherRecords.readRecord(`size ${size}`)
-            assert.equal(found.size, size)
-            assert.equal(new Set(found.values()).size, 1)
-          }
-          return number
-        })()
-        for (let time = 1; time < 20; time += 1) await changeTo(String(time % 2))
-        isChanging = false
-        assert.ok((await reads) > 0)
-      }
-    })
-
     test('a record expires as a whole, a lifetime after its last change', async (t) => {
       const { records, otherRecords, advance } = await open(t)
       await change(records, 'a', { first: '1' }, WINDOW)
@@ -646,23 +615,6 @@ export function describeRecordStore(
       assert.equal((await read(records, 'a')).count, '4')
     })
 
-    test('a record larger than any that greymx keeps is refused', async (t) => {
-      const { records } = await open(t)
-      const text = 'x'.repeat(65_000)
-      for (let part = 0; part < 4; part += 1) {
-        const fields = Array.from({ length: 64 }, (_, index) => [`${part} ${index}`, text])
-        await change(records, 'large', Object.fromEntries(fields))
-      }
-      assert.equal((await records.readRecord('large')).size, 256)
-      await change(records, 'large', { a: text, b: text, c: text })
-      await assert.rejects(
-        records.readRecord('large'),
-        /Cannot read the record "large": expected 16777216 characters at most/,
-      )
-      await change(records, 'large', { a: undefined, b: undefined, c: undefined })
-      assert.equal((await records.readRecord('large')).size, 256)
-    })
-
     test('all keys of mail are scanned, with what is under them now, and records are not', async (t) => {
       const { store, records, advance } = await open(t)
       const empty = await scan(records)
@@ -689,6 +641,63 @@ export function describeRecordStore(
       assert.deepEqual([entry('f:held').holder, entry('t:pending').holder], [HOLDER, undefined])
       await store.forget('t:aged')
       assert.ok(!(await scan(records)).has('t:aged'))
+    })
+
+    test('the clock of the store is that of this machine', async (t) => {
+      const { records } = await open(t)
+      const offset = await records.clockOffset()
+      assert.ok(Math.abs(offset) < 500, `${offset}`)
+    })
+  })
+
+  // One after the other, as they keep this process busy.
+  describe(`${name} keeps the promises for much at once:`, () => {
+    test('a change is seen as a whole or not at all, also one of a record of many fields', async (t) => {
+      const { records, otherRecords } = await open(t)
+      for (const size of [3, 5000]) {
+        const changeTo = (text: string) => {
+          const fields = Array.from({ length: size }, (_, index) => [
+            `${text === '0' ? 'x' : 'y'}${index}`,
+            text,
+          ])
+          const gone = Array.from({ length: size }, (_, index) => [
+            `${text === '0' ? 'y' : 'x'}${index}`,
+            undefined,
+          ])
+          return change(records, `size ${size}`, Object.fromEntries([...fields, ...gone]))
+        }
+        await changeTo('0')
+        let isChanging = true
+        const reads = (async () => {
+          let number = 0
+          for (; isChanging; number += 1) {
+            const found = await otherRecords.readRecord(`size ${size}`)
+            assert.equal(found.size, size)
+            assert.equal(new Set(found.values()).size, 1)
+          }
+          return number
+        })()
+        for (let time = 1; time < 20; time += 1) await changeTo(String(time % 2))
+        isChanging = false
+        assert.ok((await reads) > 0)
+      }
+    })
+
+    test('a record larger than any that greymx keeps is refused', async (t) => {
+      const { records } = await open(t)
+      const text = 'x'.repeat(65_000)
+      for (let part = 0; part < 4; part += 1) {
+        const fields = Array.from({ length: 64 }, (_, index) => [`${part} ${index}`, text])
+        await change(records, 'large', Object.fromEntries(fields))
+      }
+      assert.equal((await records.readRecord('large')).size, 256)
+      await change(records, 'large', { a: text, b: text, c: text })
+      await assert.rejects(
+        records.readRecord('large'),
+        /Cannot read the record "large": expected 16777216 characters at most/,
+      )
+      await change(records, 'large', { a: undefined, b: undefined, c: undefined })
+      assert.equal((await records.readRecord('large')).size, 256)
     })
 
     test('many keys come in batches, and the caller may leave, or abort, in the middle', async (t) => {
@@ -720,12 +729,6 @@ export function describeRecordStore(
       assert.equal(batches, 1)
       await assert.rejects(aborted(), { name: 'AbortError' })
       assert.equal(batches, 1)
-    })
-
-    test('the clock of the store is that of this machine', async (t) => {
-      const { records } = await open(t)
-      const offset = await records.clockOffset()
-      assert.ok(Math.abs(offset) < 500, `${offset}`)
     })
   })
 }

@@ -3,13 +3,17 @@
 
 import assert from 'node:assert/strict'
 import { GuardedStore, type OperationName, type OperationResult } from '../../src/store/guard.ts'
+import type { RecordStore } from '../../src/store/records.ts'
 import { openRedisStore } from '../../src/store/redis/redis.ts'
 import type { RedisSettings } from '../../src/store/redis/settings.ts'
 import { parseRedisUrl } from '../../src/store/redis/url.ts'
+import type { CountedStore } from '../../src/store/store.ts'
 import { type Scope, waitFor } from './scratch.ts'
 
 export interface WatchedStore {
   readonly store: GuardedStore
+  /** The same store as the daemon uses it past the circuit breaker. */
+  readonly records: RecordStore & CountedStore
   /** The events in order: `ready`, problems and warnings. Problems stand without `Redis: `, with which each begins. */
   readonly events: readonly string[]
   /** How the operations on the store have ended, in their order. */
@@ -60,6 +64,7 @@ export async function openWatched(
   await store.check().catch(() => undefined)
   return {
     store,
+    records: redis,
     events,
     operations,
     untilReady: async (timeoutMs = 10_000) => {

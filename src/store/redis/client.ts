@@ -20,6 +20,9 @@ endOnStrayReplies()
 /** Time that a connection gets to close by itself, in milliseconds. */
 const DISCONNECT_TIMEOUT = 100
 
+/** Longest wait for a connection, in milliseconds. */
+const CONNECT_TIMEOUT = 5 * REPLY_TIMEOUT
+
 /** Number of times that a command is redirected between nodes while slots of a Cluster move. */
 const MAX_REDIRECTIONS = 5
 
@@ -129,6 +132,26 @@ export function nodeOf(client: RedisClient, owner: string): Redis | undefined {
  */
 export async function untilConnected(client: RedisClient): Promise<void> {
   await Promise.all(serversOf(client).map(untilSettled))
+}
+
+/**
+ * Resolves when the client is connected. Rejects when its first attempt has failed: while no Sentinel knows a master,
+ * that is not over before CONNECT_TIMEOUT.
+ */
+export async function untilReady(client: RedisClient): Promise<void> {
+  if (client.status !== 'ready')
+    await new Promise<void>((resolve, reject) => {
+      const fail = () => reject(new Error('it cannot be reached'))
+      const timer = setTimeout(fail, CONNECT_TIMEOUT)
+      const settle = (act: () => void) => () => {
+        clearTimeout(timer)
+        act()
+      }
+      client.once('ready', settle(resolve))
+      client.once('close', settle(fail))
+      client.once('end', settle(fail))
+    })
+  await untilConnected(client)
 }
 
 function untilSettled(server: Redis): Promise<void> | undefined {

@@ -5,6 +5,7 @@
 // | --- | --- |
 // | DataHandler: `dispatch` and `shiftCommand`, which ioredis calls for each reply | replies.ts replaces both |
 // | `commandQueue` of a client, with `peekFront`, `shift` and `push` | replies.ts, commands.ts |
+// | `inTransaction` of a command, true from MULTI until EXEC | replies.ts |
 // | `sendCommand` of a client, which sends what `toWritable` returns, and queues the command for its reply | commands.ts |
 // | `options.host` of a client, the address that it asks | replies.ts |
 // | `slots` of a Cluster: by slot, `HOST:PORT` of its master and then of its replicas | client.ts |
@@ -22,7 +23,12 @@ export const IOREDIS_VERSION = '6.0.0'
 
 /** A command whose reply is awaited. */
 export interface Item {
-  readonly command: { readonly name: string; readonly replies?: number | undefined }
+  readonly command: {
+    readonly name: string
+    readonly replies?: number | undefined
+    /** Whether it is MULTI, or queued by Redis until EXEC. */
+    readonly inTransaction: boolean
+  }
 }
 
 /** A command that ioredis sends without knowing more of it. */
@@ -74,6 +80,11 @@ interface Found {
 
 type Constructor = (new (...args: unknown[]) => Record<string, unknown>) & { readonly prototype: object }
 
+/** A client, as far as transactions go, and the commands of one. */
+interface Transactional {
+  multi(): { hget(...args: string[]): { readonly _queue: readonly Item['command'][] } }
+}
+
 /** The conditions on the classes. They look into the source, as replacing a method that is not called has no effect. */
 const EXPECTED: ReadonlyArray<readonly [what: string, holds: (found: Found) => boolean]> = [
   [
@@ -102,6 +113,14 @@ const EXPECTED: ReadonlyArray<readonly [what: string, holds: (found: Found) => b
       /this\.stream\.write\(command\.toWritable\(this\.stream\)\);.*?this\.commandQueue\.push\(\{\s*command: command,/s.test(
         String(Redis),
       ),
+  ],
+  [
+    'a command of a transaction is inTransaction, from MULTI on and without EXEC',
+    ({ Redis }) => {
+      const client = new Redis({ lazyConnect: true }) as unknown as Transactional
+      const { _queue: queued } = client.multi().hget('key', 'field')
+      return queued.length === 2 && queued.every(({ inTransaction }) => inTransaction === true)
+    },
   ],
   [
     'a Cluster keeps the nodes of each slot in slots, the master first',

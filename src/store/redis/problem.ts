@@ -44,6 +44,9 @@ const MEANINGS: ReadonlyArray<readonly [RegExp, string]> = [
 /** OpenSSL's form: `…:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:…/rec_layer.c:…` */
 const OPENSSL = /:SSL routines:[^:]*:([^:]*):/
 
+/** What Redis puts before the error for which it has discarded a transaction. */
+const DISCARDED = /^EXECABORT Transaction discarded because of: /
+
 /** The note that ioredis adds to the message of a protocol error. */
 const BUG_REPORT_NOTE = '. Please report this.'
 
@@ -53,6 +56,13 @@ export class ExplainedProblem extends Error {}
 /** Whether an error reply comes from a replica, so that another server is the master or will be soon. */
 export function isFromReplica(message: string): boolean {
   return /^(READONLY|MASTERDOWN) /.test(message)
+}
+
+/** Whether an error is ioredis's for commands and nodes whose connection is closed, which does not say why. */
+export function isClosed(message: string): boolean {
+  return /^Connection is closed|^Stream isn't writeable|^Command aborted|^Reached the max retries/.test(
+    message,
+  )
 }
 
 /** What `error` means; of a client that has tried all servers, the last one's error. Shows none of `secrets`. */
@@ -65,7 +75,9 @@ export function explainProblem(error: unknown, secrets: ReadonlyArray<string | u
 
 function shortMessage(error: unknown): string {
   const cause = error instanceof Error && 'lastNodeError' in error ? error.lastNodeError : undefined
-  const message = messageOf(cause ?? error).replace(BUG_REPORT_NOTE, '')
+  const message = messageOf(cause ?? error)
+    .replace(BUG_REPORT_NOTE, '')
+    .replace(DISCARDED, '')
   const alert = OPENSSL.exec(message)?.[1]
   return alert === undefined ? message : `TLS: ${alert}`
 }

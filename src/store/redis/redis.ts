@@ -21,6 +21,7 @@ import {
 } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
 import type { Learnt } from '../merge.ts'
+import type { KeptKey, RecordStore } from '../records.ts'
 import {
   type ConnectionWatch,
   type CountedStore,
@@ -42,8 +43,10 @@ import {
 import { type CommandName, type Reading, RedisCommands } from './commands.ts'
 import { passwordsOf } from './login.ts'
 import { mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
-import { ExplainedProblem, explainProblem, isFromReplica } from './problem.ts'
+import { ExplainedProblem, explainProblem, isClosed, isFromReplica } from './problem.ts'
+import { RedisRecords } from './records.ts'
 import { countRedisKeys } from './sample.ts'
+import { scanRedisKeys } from './scan.ts'
 import { type RedisSettings, retryDelay } from './settings.ts'
 
 /** Callbacks for what a check finds. */
@@ -70,9 +73,6 @@ const NO_WRITES = /^(OOM|MISCONF|NOREPLICAS) /
 /** What is said of a connection that was closed without an error. */
 const CLOSED_WITHOUT_ERROR = 'the connection was closed'
 
-/** ioredis's errors for commands and nodes whose connection is closed. */
-const CLOSED = /^Connection is closed|^Stream isn't writeable|^Command aborted|^Reached the max retries/
-
 /** The store, once the first attempt to connect has succeeded or failed; after a failure it retries by itself. */
 export async function openRedisStore(settings: RedisSettings, events: RedisEvents): Promise<RedisStore> {
   const store = new RedisStore(settings, events)
@@ -85,13 +85,14 @@ export async function openRedisStore(settings: RedisSettings, events: RedisEvent
  * nothing by itself. It reconnects by itself after a lost connection, and when a replica has refused a write, as another
  * server is the master then or will be soon.
  */
-export class RedisStore implements UnguardedStore, CountedStore {
+export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
   readonly #client: RedisClient
   readonly #commands: RedisCommands
   /** The node of a Cluster that has a key; absent in no Cluster. */
   readonly partOf?: (key: string) => string
   readonly #settings: RedisSettings
   readonly #events: RedisEvents
+  readonly #records: RedisRecords
   #watch = UNWATCHED
   /** Why the last connection was lost or the last attempt to connect failed; `undefined` once connected again. */
   #lastError: string | undefined
@@ -108,6 +109,7 @@ export class RedisStore implements UnguardedStore, CountedStore {
   constructor(settings: RedisSettings, events: RedisEvents) {
     this.#settings = settings
     this.#events = events
+    this.#records = new RedisRecords(settings)
     const nextDelay = () => {
       this.#reconnects += 1
       return retryDelay(this.#reconnects)
@@ -252,8 +254,37 @@ export class RedisStore implements UnguardedStore, CountedStore {
     return countRedisKeys(this.#settings, signal)
   }
 
+  readRecord(name: string): Promise<Map<string, string>> {
+    return this.#records.readRecord(name)
+  }
+
+  revisionOf(name: string): Promise<string> {
+    return this.#records.revisionOf(name)
+  }
+
+  changeRecord(
+    name: string,
+    changes: ReadonlyMap<string, string | undefined>,
+    lifetime?: number,
+  ): Promise<void> {
+    return this.#records.changeRecord(name, changes, lifetime)
+  }
+
+  addToRecord(name: string, by: ReadonlyMap<string, number>, lifetime: number): Promise<void> {
+    return this.#records.addToRecord(name, by, lifetime)
+  }
+
+  scanKeys(signal: AbortSignal): AsyncIterable<readonly KeptKey[]> {
+    return scanRedisKeys(this.#settings, signal)
+  }
+
+  clockOffset(): Promise<number> {
+    return this.#records.clockOffset()
+  }
+
   async close(): Promise<void> {
     this.watch(UNWATCHED)
+    this.#records.close()
     this.#client.disconnect()
   }
 
@@ -369,7 +400,7 @@ export class RedisStore implements UnguardedStore, CountedStore {
   #describe(error: unknown): string {
     const { login, sentinelLogin } = this.#settings
     const problem = explainProblem(error, [...passwordsOf(login), ...passwordsOf(sentinelLogin)])
-    return CLOSED.test(problem) ? (this.#lastError ?? CLOSED_WITHOUT_ERROR) : problem
+    return isClosed(problem) ? (this.#lastError ?? CLOSED_WITHOUT_ERROR) : problem
   }
 
   #lost(): void {

@@ -43,8 +43,9 @@ export function endOnStrayReplies(): void {
     if (!item) throw new ExplainedProblem('it sent a reply that belongs to no command')
     if (item.command.name === 'cluster') fillHosts(reply, options.host ?? '')
     if (reply instanceof Error) reply.message = fillRedirection(reply.message, options.host ?? '')
-    const { name, replies } = item.command
-    const isOfKind = replies === undefined ? (KINDS.get(name)?.(reply) ?? true) : isListOf(replies, reply)
+    const { name, replies, inTransaction } = item.command
+    const kind = inTransaction ? isText : KINDS.get(name) // within a transaction, Redis says that it is queued
+    const isOfKind = replies === undefined ? (kind?.(reply) ?? true) : isListOf(replies, reply)
     if (!isOfKind && !(reply instanceof Error))
       throw new ExplainedProblem(`its reply to ${name} belongs to another command`)
     return commandQueue.shift()

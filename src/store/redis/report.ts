@@ -2,6 +2,7 @@
 // kind, and days until it is full. It reads a sample of the keys and changes nothing.
 
 import { ttlOf } from '../encoding.ts'
+import { RECORD_KIND } from '../records.ts'
 import type { Redis } from './ioredis.ts'
 import { kindOfName, type Pace, sampleOf, totals, withServers } from './sample.ts'
 import type { RedisSettings } from './settings.ts'
@@ -68,6 +69,12 @@ interface SampledKey {
 }
 
 async function lookAt(server: Redis, name: string, prefix: string): Promise<SampledKey> {
+  const kind = kindOfName(name, prefix)
+  if (kind === RECORD_KIND) {
+    // A record has no text, is changed again and again, and is bounded by what keeps it.
+    const size = await server.memory('USAGE', name)
+    return { kind, age: Number.POSITIVE_INFINITY, left: Number.POSITIVE_INFINITY, size: size ?? 0 }
+  }
   const [left, text, size] = await Promise.all([
     server.pttl(name),
     server.get(name),
@@ -75,7 +82,7 @@ async function lookAt(server: Redis, name: string, prefix: string): Promise<Samp
   ])
   const ttl = ttlOf(text ?? '')
   const age = ttl === undefined ? Number.POSITIVE_INFINITY : ttl - left
-  return { kind: kindOfName(name, prefix), age, left, size: size ?? 0 }
+  return { kind, age, left, size: size ?? 0 }
 }
 
 function summary(servers: readonly ServerReport[]): RedisReport {

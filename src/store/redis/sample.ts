@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { type KeyCounts, kindOf } from '../store.ts'
-import { createRedisClient, type RedisClient, serversOf, untilConnected } from './client.ts'
+import { createRedisClient, serversOf, untilReady } from './client.ts'
 import type { Redis } from './ioredis.ts'
 import { passwordsOf } from './login.ts'
 import { explainProblem } from './problem.ts'
@@ -23,65 +23,75 @@ export interface Pace {
 /** The pace beside mail: a step took Redis 7.0 0.13 ms on a busy machine, and all steps take half a second or more. */
 const BESIDE_MAIL: Pace = { sample: 10_000, step: 100, pause: 5 }
 
-/** Longest wait for a connection, in milliseconds. */
-const CONNECT_TIMEOUT = 5 * REPLY_TIMEOUT
-
 /** Redis's errors for commands that the user may not run, or that the server does not offer. */
 const REFUSED = /^NOPERM |^ERR unknown command/
 
 /** Number of times that a sample may ask for `sample / step` steps, as a table may be mostly empty. */
 const MAX_EMPTINESS = 4
 
+/** The servers that take writes, each over a connection of its own. */
+export interface ServerConnections {
+  readonly servers: readonly Redis[]
+  /** The error for the caller, with why a server could not be asked, such as a right that is missing. */
+  explain(error: unknown): Error
+  end(): void
+}
+
+/**
+ * Connects to the servers that take writes; the caller ends that. Rejects with why they cannot be used. Once `signal` is
+ * aborted, the connections are ended, and whatever is asked rejects.
+ */
+export async function connectServers(
+  settings: RedisSettings,
+  signal?: AbortSignal,
+): Promise<ServerConnections> {
+  signal?.throwIfAborted()
+  const client = createRedisClient(settings, () => REPLY_TIMEOUT)
+  let lastError: unknown
+  const note = (error: unknown) => {
+    lastError = error
+  }
+  client.on('error', note)
+  client.on('node error', note)
+  const end = () => {
+    signal?.removeEventListener('abort', end)
+    client.disconnect()
+  }
+  signal?.addEventListener('abort', end)
+  const explain = (error: unknown) => {
+    if (signal?.aborted) return signal.reason
+    const secrets = [...passwordsOf(settings.login), ...passwordsOf(settings.sentinelLogin)]
+    return new Error(`Redis: ${explainProblem(lastError ?? error, secrets)}`)
+  }
+  try {
+    await untilReady(client)
+    const servers = serversOf(client)
+    // The client has selected the database already, but goes on with another one if it may not.
+    if (settings.database !== 0) await Promise.all(servers.map((server) => server.select(settings.database)))
+    return { servers, explain, end }
+  } catch (error) {
+    end()
+    throw explain(error)
+  }
+}
+
 /**
  * What `use` returns of the servers that take writes, each over a connection of its own. Rejects with why Redis cannot
- * be asked, such as a right that is missing.
+ * be asked, such as a right that is missing, and with its reason once `signal` is aborted.
  */
 export async function withServers<T>(
   settings: RedisSettings,
   use: (servers: readonly Redis[]) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  signal?.throwIfAborted()
-  const client = createRedisClient(settings, () => REPLY_TIMEOUT)
-  let lastError: unknown
-  client.on('error', (error) => {
-    lastError = error
-  })
-  client.on('node error', (error) => {
-    lastError = error
-  })
-  const end = () => client.disconnect()
-  signal?.addEventListener('abort', end)
+  const connection = await connectServers(settings, signal)
   try {
-    await untilReady(client)
-    return await use(serversOf(client))
+    return await use(connection.servers)
   } catch (error) {
-    const secrets = [...passwordsOf(settings.login), ...passwordsOf(settings.sentinelLogin)]
-    throw new Error(`Redis: ${explainProblem(lastError ?? error, secrets)}`)
+    throw connection.explain(error)
   } finally {
-    signal?.removeEventListener('abort', end)
-    end()
+    connection.end()
   }
-}
-
-/**
- * Resolves when the client is connected. Rejects when its first attempt has failed: while no Sentinel knows a master,
- * that is not over before CONNECT_TIMEOUT.
- */
-async function untilReady(client: RedisClient): Promise<void> {
-  if (client.status !== 'ready')
-    await new Promise<void>((resolve, reject) => {
-      const fail = () => reject(new Error('it cannot be reached'))
-      const timer = setTimeout(fail, CONNECT_TIMEOUT)
-      const settle = (act: () => void) => () => {
-        clearTimeout(timer)
-        act()
-      }
-      client.once('ready', settle(resolve))
-      client.once('close', settle(fail))
-      client.once('end', settle(fail))
-    })
-  await untilConnected(client)
 }
 
 /** What `look` returns of the keys with `prefix` in a sample of `server`, and how many keys each stands for. */

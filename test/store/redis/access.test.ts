@@ -9,8 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { makeCertificates } from '../../support/certificates.ts'
 import { type Redis, type RedisOptions, startNode, startRedis, startSentinel } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
-import { scratch, waitFor } from '../../support/scratch.ts'
-import { describeStore } from '../conformance.ts'
+import { type Scope, scratch, waitFor } from '../../support/scratch.ts'
+import { describeRecordStore, describeStore } from '../conformance.ts'
 
 const DAY = 86_400_000
 
@@ -32,13 +32,16 @@ async function allow(server: Redis, rights: string): Promise<void> {
   await server.cli('acl', 'setuser', 'greymx', 'reset', 'on', '>s3cret', ...rights.split(' '))
 }
 
-describeStore('RedisStore over TLS, as the user of the documents,', 250, async (t) => {
+async function openEmpty(t: Scope) {
   prefixes += 1
   const settings = redisSettings(url, { tls, prefix: `greymx:test${prefixes}:` })
-  const { store } = await openWatched(t, settings)
-  const { store: other } = await openWatched(t, settings)
-  return { store, other, advance: (milliseconds) => sleep(milliseconds) }
-})
+  const { store, records } = await openWatched(t, settings)
+  const { store: other, records: otherRecords } = await openWatched(t, settings)
+  return { store, other, records, otherRecords, advance: (milliseconds: number) => sleep(milliseconds) }
+}
+
+describeStore('RedisStore over TLS, as the user of the documents,', 250, openEmpty)
+describeRecordStore('RedisStore over TLS, as the user of the documents,', 250, openEmpty)
 
 test('what the documents grant is enough in any database, and INFO, CONFIG and other keys are not needed', async (t) => {
   const { store, events } = await openWatched(t, redisSettings(`${url}/3`, { tls }))

@@ -14,8 +14,8 @@ import { type Greymx, startGreymx } from '../../support/greymx.ts'
 import { ask, milterSession } from '../../support/milter.ts'
 import { nodeAgain, type Redis, startCluster, startRedis } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
-import { scratch, waitFor } from '../../support/scratch.ts'
-import { describeStore } from '../conformance.ts'
+import { type Scope, scratch, waitFor } from '../../support/scratch.ts'
+import { describeRecordStore, describeStore } from '../conformance.ts'
 
 const DAY = 86_400_000
 
@@ -23,13 +23,16 @@ const dir = await scratch({ after })
 const { url, masters, replicas } = await startCluster({ dir })
 let prefixes = 0
 
-describeStore('RedisStore with a Cluster', 250, async (t) => {
+async function openEmpty(t: Scope) {
   prefixes += 1
   const settings = redisSettings(url, { prefix: `test${prefixes}:` })
-  const { store } = await openWatched(t, settings)
-  const { store: other } = await openWatched(t, settings)
-  return { store, other, advance: (milliseconds) => sleep(milliseconds) }
-})
+  const { store, records } = await openWatched(t, settings)
+  const { store: other, records: otherRecords } = await openWatched(t, settings)
+  return { store, other, records, otherRecords, advance: (milliseconds: number) => sleep(milliseconds) }
+}
+
+describeStore('RedisStore with a Cluster', 250, openEmpty)
+describeRecordStore('RedisStore with a Cluster', 250, openEmpty)
 
 test('keys spread evenly over the nodes, also those of senders that look like hash tags', async (t) => {
   const { store } = await openWatched(t, redisSettings(url))

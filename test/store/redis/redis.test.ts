@@ -11,7 +11,7 @@ import { evictionWarning, unsupportedServer } from '../../../src/store/redis/red
 import { startRedis } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
 import { type Scope, scratch, waitFor } from '../../support/scratch.ts'
-import { describeSetBackStore, describeSharedStore } from '../conformance.ts'
+import { describeRecordStore, describeSetBackStore, describeSharedStore } from '../conformance.ts'
 
 const DAY = 86_400_000
 const dir = await scratch({ after })
@@ -19,15 +19,17 @@ const redis = await startRedis({ dir })
 let databases = 0
 
 async function openEmpty(t: Scope) {
-  databases = (databases + 1) % 16
+  databases = (databases + 1) % 64
   const database = databases
   await redis.cli('-n', `${database}`, 'flushdb')
   const overSocket = `redis+unix://${redis.unixSocketPath}?db=${database}`
-  const { store } = await openWatched(t, redisSettings(`${redis.url}/${database}`))
-  const { store: other } = await openWatched(t, redisSettings(overSocket))
+  const { store, records } = await openWatched(t, redisSettings(`${redis.url}/${database}`))
+  const { store: other, records: otherRecords } = await openWatched(t, redisSettings(overSocket))
   return {
     store,
     other,
+    records,
+    otherRecords,
     advance: (milliseconds: number) => sleep(milliseconds),
     /** Sets TTLs as PTTL would tell them on a replica whose clock is behind that of its master. */
     async setBack(milliseconds: number, keys: readonly string[]) {
@@ -42,6 +44,7 @@ async function openEmpty(t: Scope) {
 
 describeSharedStore('RedisStore', 250, openEmpty)
 describeSetBackStore('RedisStore', 250, openEmpty)
+describeRecordStore('RedisStore', 250, openEmpty)
 
 test('RedisStore keeps each window as the TTL of a readable key', async (t) => {
   const { store } = await openWatched(t, redisSettings(redis.url))

@@ -5,8 +5,8 @@ import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Redis, startRedis, startSentinels } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
-import { scratch, waitFor } from '../../support/scratch.ts'
-import { describeStore } from '../conformance.ts'
+import { type Scope, scratch, waitFor } from '../../support/scratch.ts'
+import { describeRecordStore, describeStore } from '../conformance.ts'
 
 const DAY = 86_400_000
 
@@ -17,13 +17,16 @@ const [{ url, master, replica, sentinels }, other] = await Promise.all([
 ])
 let databases = 0
 
-describeStore('RedisStore with Sentinels', 250, async (t) => {
+async function openEmpty(t: Scope) {
   databases += 1
   const settings = redisSettings(`${url}?db=${databases}`)
-  const { store } = await openWatched(t, settings)
-  const { store: other } = await openWatched(t, settings)
-  return { store, other, advance: (milliseconds) => sleep(milliseconds) }
-})
+  const { store, records } = await openWatched(t, settings)
+  const { store: other, records: otherRecords } = await openWatched(t, settings)
+  return { store, other, records, otherRecords, advance: (milliseconds: number) => sleep(milliseconds) }
+}
+
+describeStore('RedisStore with Sentinels', 250, openEmpty)
+describeRecordStore('RedisStore with Sentinels', 250, openEmpty)
 
 test('a master that the Sentinels do not know is named, and so is a Sentinel that is away', async (t) => {
   const [{ port } = { port: 0 }] = sentinels
