@@ -22,11 +22,14 @@ const MAX_TRIES = 5
 const UNSAFE = /[\p{Cc}\p{Cs}]/u
 const WHOLE_NUMBER = /^-?\d{1,15}$/
 
+/** Fields of a record, with their texts. */
+export type RecordFields = ReadonlyArray<readonly [field: string, text: string]>
+
 /** A page of a record. */
 export interface RecordPage {
   /** The revisions that the record had while the page was read: one, or two when it has changed. */
   readonly revisions: readonly string[]
-  readonly fields: ReadonlyArray<readonly [field: string, text: string]>
+  readonly fields: RecordFields
   /** From where the next page goes on; absent on the last one. */
   readonly next?: string
 }
@@ -87,7 +90,7 @@ export function addedTo(name: string, field: string, text: string | undefined, b
 export async function readInPages(
   name: string,
   readPage: (from: string) => Promise<RecordPage>,
-  readWhole: () => Promise<RecordPage['fields']>,
+  readWhole: () => Promise<RecordFields>,
 ): Promise<Map<string, string>> {
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const fields = await tryToRead(name, readPage)
@@ -97,7 +100,7 @@ export async function readInPages(
 }
 
 /** The fields as a map. Throws when they are larger than any that greymx keeps. */
-export function asRecord(name: string, fields: RecordPage['fields']): Map<string, string> {
+export function asRecord(name: string, fields: RecordFields): Map<string, string> {
   const record = new Map<string, string>()
   addFields(name, record, fields, 0)
   return record
@@ -122,12 +125,7 @@ async function tryToRead(
 }
 
 /** Adds fields to a record of which `size` is there already, and returns the new size. */
-function addFields(
-  name: string,
-  record: Map<string, string>,
-  fields: RecordPage['fields'],
-  size: number,
-): number {
+function addFields(name: string, record: Map<string, string>, fields: RecordFields, size: number): number {
   let sum = size
   for (const [field, text] of fields) {
     sum += field.length + text.length

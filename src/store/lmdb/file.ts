@@ -6,6 +6,8 @@
 // The clock is the date, which the operator may set back: when more is left of an entry than it was set with, its
 // window restarts by the new date, and so does that of a count.
 //
+// The fields of records, and the records themselves, have keys of their own (records.ts).
+//
 // The key `version` tells whose environment it is and in which format. Keys of entries contain a colon.
 
 import { existsSync, lstatSync, mkdirSync, statSync } from 'node:fs'
@@ -21,14 +23,19 @@ import {
   encodeEntry,
   hasTooMuchLeft,
   isStored,
+  type Kept,
+  readKept,
   ttlOf,
   UnreadableEntry,
 } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
+import type { RecordFields, RecordPage } from '../fields.ts'
 import type { Text } from '../local/journal.ts'
 import { type Learnt, mergeEntry } from '../merge.ts'
+import { RECORD_KIND } from '../records.ts'
 import { kindOf } from '../store.ts'
 import { LOCK_FILE } from './aside.ts'
+import { AFTER_RECORDS, LmdbRecords, type RecordChanges } from './records.ts'
 
 const { open } = require('lmdb') as typeof import('lmdb')
 
@@ -46,6 +53,18 @@ export type Operation =
   | readonly ['merge', key: string, learnt: Learnt]
   | readonly ['check']
   | readonly ['tally', from: string]
+  | readonly ['scan', from: string]
+  | readonly ['record', name: string, from: string]
+  | readonly ['record whole', name: string]
+  | readonly ['revision', name: string]
+  | readonly [
+      'change record',
+      name: string,
+      changes: RecordChanges,
+      revision: string,
+      lifetime: number | null,
+    ]
+  | readonly ['add to record', name: string, by: ReadonlyArray<readonly [string, number]>, lifetime: number]
   | readonly ['load', after: string, limit: number]
   | readonly ['put', key: string, text: string]
   | readonly ['remove', key: string]
@@ -53,10 +72,27 @@ export type Operation =
 /** The result of an operation; `isUnreadable` when only this entry cannot be read and the store works. */
 export type Answer = { readonly value: Value } | { readonly error: string; readonly isUnreadable: boolean }
 
-type Value = Found[] | Text[] | number[] | boolean | number | Tally | null
+type Value =
+  | Found[]
+  | Text[]
+  | number[]
+  | boolean
+  | number
+  | string
+  | Tally
+  | Scan
+  | RecordPage
+  | RecordFields
+  | null
 
 /** Number of keys of one kind that follow each other, and the key from which to go on. */
 export type Tally = readonly [kind: string, keys: number, next: string]
+
+/** What was found of the keys of mail in a part of the environment, and the key from which to go on, if there is more. */
+export interface Scan {
+  readonly found: ReadonlyArray<readonly [key: string, value: Kept]>
+  readonly next?: string
+}
 
 /** An entry, or `null` where there is none (answers travel as JSON, which has no `undefined`). */
 export type Found = Entry | null
@@ -88,6 +124,9 @@ const DIRECTORY_MODE = 0o700
 /** Number of keys that are counted in one operation, which takes LMDB about a millisecond. */
 const TALLY_BATCH = 5000
 
+/** Number of keys that are read in one operation of a scan, which takes LMDB about a millisecond. */
+const SCAN_BATCH = 500
+
 const VERSION_KEY = 'version'
 const STATE_VERSION = 1
 /** The prefix of the version, and the setting that names the directory. */
@@ -117,6 +156,7 @@ export class LmdbFile {
   #failed = { problem: '', until: 0 }
   #writes = 0
   #sweptTo = ''
+  readonly #records: LmdbRecords
   /** Keys of entries that were found with more time left than they were set with. */
   readonly #overlong = new Set<string>()
 
@@ -125,6 +165,7 @@ export class LmdbFile {
     try {
       makeDirectory(directory)
       this.#database = open({ path: directory, noSubdir: false, encoding: 'string' })
+      this.#records = new LmdbRecords(this.#database, (key, value, now) => this.#write(key, value, now))
       this.#refuseTakenPid()
       this.#scan()
       this.#claim(contents)
@@ -271,6 +312,24 @@ export class LmdbFile {
         return true
       case 'tally':
         return this.#tally(operation[1])
+      case 'scan':
+        return this.#scanFrom(operation[1], now)
+      case 'record':
+        return this.#records.page(operation[1], operation[2], now)
+      case 'record whole':
+        return this.#records.whole(operation[1], now)
+      case 'revision':
+        return this.#records.revisionOf(operation[1], now)
+      case 'change record': {
+        const [, name, changes, revision, lifetime] = operation
+        this.#records.change(name, changes, revision, lifetime, now)
+        return true
+      }
+      case 'add to record': {
+        const [, name, by, lifetime] = operation
+        this.#records.add(name, by, lifetime, now)
+        return true
+      }
       case 'load':
         return this.#load(operation[1], operation[2])
       case 'put':
@@ -303,11 +362,33 @@ export class LmdbFile {
     const [first] = this.#database.getKeys({ start: from, limit: 1 })
     if (first === undefined) return null
     const kind = kindOf(first)
+    if (kind === RECORD_KIND) {
+      const { records, next } = this.#records.tally(first)
+      return [kind, records, next]
+    }
     if (!first.startsWith(`${kind}:`)) return [kind, first === VERSION_KEY ? 0 : 1, `${first} `]
     const range = { start: first, end: `${kind};` } // ; follows : in ASCII
     const [next] = this.#database.getKeys({ ...range, offset: TALLY_BATCH, limit: 1 })
     if (next !== undefined) return [kind, TALLY_BATCH, next]
     return [kind, this.#database.getKeysCount(range), range.end]
+  }
+
+  /** The keys of mail from `from` on, with what is under them; without those that have expired or cannot be read. */
+  #scanFrom(from: string, now: number): Scan {
+    const found: Array<readonly [key: string, value: Kept]> = []
+    let last: string | undefined
+    let count = 0
+    for (const { key, value } of this.#database.getRange({ start: from, limit: SCAN_BATCH })) {
+      count += 1
+      last = key
+      if (kindOf(key) === RECORD_KIND) return { found, next: AFTER_RECORDS }
+      const expiresAt = Number.parseInt(value, 10)
+      const kept =
+        expiresAt > now && key !== VERSION_KEY ? readKept(textOf(value), expiresAt - now) : undefined
+      if (kept !== undefined) found.push([key, kept])
+    }
+    if (count < SCAN_BATCH || last === undefined) return { found }
+    return { found, next: `${last}\u0001` }
   }
 
   #load(after: string, limit: number): Text[] {
@@ -334,7 +415,11 @@ export class LmdbFile {
 
   /** Call this only within a transaction, whose commit tells whether the writes succeeded. */
   #put(key: string, text: string, expiresAt: number, now: number): void {
-    void this.#database.put(key, `${expiresAt} ${text}`)
+    this.#write(key, `${expiresAt} ${text}`, now)
+  }
+
+  #write(key: string, value: string, now: number): void {
+    void this.#database.put(key, value)
     this.#writes += 1
     if (this.#writes % SWEEP_EVERY === 0) this.#sweepSome(now)
   }
@@ -343,7 +428,8 @@ export class LmdbFile {
     const batch = [...this.#database.getRange({ start: this.#sweptTo, limit: SWEEP_BATCH })]
     for (const { key, value } of batch) {
       // An unreadable value stays, so that the operator can examine it; it fails only operations on its own key.
-      if (key !== VERSION_KEY && Number.parseInt(value, 10) <= now) void this.#database.remove(key)
+      if (this.#records.isOrphan(key, now)) void this.#database.remove(key)
+      else if (key !== VERSION_KEY && Number.parseInt(value, 10) <= now) void this.#database.remove(key)
       else if (excessiveTtl(value, now) !== undefined) this.#overlong.add(key)
     }
     this.#sweptTo = batch.length < SWEEP_BATCH ? '' : (batch.at(-1)?.key ?? '')
@@ -414,8 +500,13 @@ function makeDirectory(directory: string): void {
   }
 }
 
+const READS: ReadonlySet<Operation[0]> = new Set([
+  ...(['find', 'counts', 'tally', 'scan', 'load'] as const),
+  ...(['record', 'record whole', 'revision'] as const),
+])
+
 function isWrite([name]: Operation): boolean {
-  return name !== 'find' && name !== 'counts' && name !== 'tally' && name !== 'load'
+  return !READS.has(name)
 }
 
 /** Why greymx cannot use an environment of its own with this `version`; `undefined` when it can. */

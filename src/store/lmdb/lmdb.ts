@@ -4,15 +4,20 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Entry } from '../entry.ts'
+import { newRevision, type RecordFields, type RecordPage, readInPages, requireKeepable } from '../fields.ts'
 import type { Journal, Text } from '../local/journal.ts'
 import type { Learnt } from '../merge.ts'
+import type { KeptKey, RecordStore } from '../records.ts'
 import type { ConnectionWatch, CountedStore, KeyCounts, UnguardedStore } from '../store.ts'
 import { LmdbClient, type LmdbEvents } from './client.ts'
-import type { Found, Tally } from './file.ts'
+import type { Found, Scan, Tally } from './file.ts'
 
 /** Number of keys that are counted before a pause, so that mail comes first; the pause is in milliseconds. */
 const TALLY_BATCH = 5000
 const TALLY_PAUSE = 5
+
+/** Time between two steps of a scan, in milliseconds, so that mail comes first. */
+const SCAN_PAUSE = 1
 
 /**
  * The open store in `directory`. `now` returns milliseconds since the epoch. Rejects, naming the directory, when the
@@ -36,7 +41,7 @@ export async function openLmdbJournal(directory: string, events: LmdbEvents): Pr
 }
 
 /** A store whose operations reject while the environment is not open. */
-export class LmdbStore implements UnguardedStore, CountedStore {
+export class LmdbStore implements UnguardedStore, CountedStore, RecordStore {
   readonly #client: LmdbClient
 
   constructor(client: LmdbClient) {
@@ -91,6 +96,50 @@ export class LmdbStore implements UnguardedStore, CountedStore {
       sincePause = 0
       await sleep(TALLY_PAUSE, undefined, { ref: false, signal })
     }
+  }
+
+  async readRecord(name: string): Promise<Map<string, string>> {
+    requireKeepable(name)
+    return readInPages(
+      name,
+      async (from) => (await this.#client.ask(['record', name, from])) as RecordPage,
+      async () => (await this.#client.ask(['record whole', name])) as RecordFields,
+    )
+  }
+
+  async revisionOf(name: string): Promise<string> {
+    requireKeepable(name)
+    return (await this.#client.ask(['revision', name])) as string
+  }
+
+  async changeRecord(
+    name: string,
+    changes: ReadonlyMap<string, string | undefined>,
+    lifetime?: number,
+  ): Promise<void> {
+    requireKeepable(name, changes)
+    const written = [...changes].map(([field, text]) => [field, text ?? null] as const)
+    await this.#client.ask(['change record', name, written, newRevision(), lifetime ?? null])
+  }
+
+  async addToRecord(name: string, by: ReadonlyMap<string, number>, lifetime: number): Promise<void> {
+    requireKeepable(name, by)
+    await this.#client.ask(['add to record', name, [...by], lifetime])
+  }
+
+  async *scanKeys(signal: AbortSignal): AsyncGenerator<readonly KeptKey[]> {
+    for (let from: string | undefined = ''; from !== undefined; ) {
+      signal.throwIfAborted()
+      const { found, next } = (await this.#client.ask(['scan', from])) as Scan
+      if (found.length > 0) yield found.map(([key, value]) => ({ key, value }))
+      from = next
+      if (from !== undefined) await sleep(SCAN_PAUSE, undefined, { signal })
+    }
+  }
+
+  /** The clock of entries is that of this machine. */
+  async clockOffset(): Promise<number> {
+    return 0
   }
 
   /** Writes, as a read would succeed on a full disk as well. */

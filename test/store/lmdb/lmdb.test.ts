@@ -11,7 +11,7 @@ import { type LmdbStore, openLmdbJournal, openLmdbStore } from '../../../src/sto
 import type { Text } from '../../../src/store/local/journal.ts'
 import { childrenOf } from '../../support/daemon.ts'
 import { endWith, type Scope, scratch, waitFor } from '../../support/scratch.ts'
-import { describeSetBackStore, describeSharedStore } from '../conformance.ts'
+import { describeRecordStore, describeSetBackStore, describeSharedStore } from '../conformance.ts'
 
 const DAY = 86_400_000
 const SILENT = { onMovedAside() {} }
@@ -46,6 +46,8 @@ async function openByHand(t: Scope) {
   return {
     store,
     other,
+    records: store,
+    otherRecords: other,
     async advance(milliseconds: number) {
       now += milliseconds
     },
@@ -57,6 +59,7 @@ async function openByHand(t: Scope) {
 
 describeSharedStore('LmdbStore', 0, openByHand)
 describeSetBackStore('LmdbStore', 0, openByHand)
+describeRecordStore('LmdbStore', 0, openByHand)
 
 test('LmdbStore counts its keys by kind, also where one kind has more than it counts at once', async (t) => {
   const { store } = await openByHand(t)

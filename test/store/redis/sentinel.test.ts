@@ -79,8 +79,9 @@ test('greymx follows to the master that the Sentinels choose when theirs dies', 
 })
 
 test('greymx follows to the master that is chosen by hand, though the old one still takes writes', async (t) => {
-  const { store, events, untilReady } = await openWatched(t, redisSettings(other.url))
+  const { store, records, events, untilReady } = await openWatched(t, redisSettings(other.url))
   await untilReady()
+  await records.changeRecord('rules', new Map([['a', '1']]))
   await other.sentinels[0]?.cli('sentinel', 'failover', 'greymx-test')
   await waitFor('the replica to be master', () => isMaster(other.replica))
   await waitFor(
@@ -88,6 +89,14 @@ test('greymx follows to the master that is chosen by hand, though the old one st
     async () => {
       await store.pass('new', DAY).catch(() => undefined)
       return (await other.replica.cli('exists', 'greymx:new')) === '1'
+    },
+    5000,
+  )
+  await waitFor(
+    'records to be changed there',
+    async () => {
+      await records.changeRecord('rules', new Map([['a', '2']])).catch(() => undefined)
+      return (await other.replica.cli('hget', 'greymx:r:rules', 'a')) === '2'
     },
     5000,
   )
