@@ -12,8 +12,8 @@ import { DNS_RESULTS, type Dns } from '../dns.ts'
 import type { DoorParts } from '../doors/message.ts'
 import { createMilterDoor } from '../doors/milter.ts'
 import { createDnsLists } from '../exempt/dnslists.ts'
-import { compileExempt } from '../exempt/exempt.ts'
-import { type Lists, readLists } from '../exempt/lists.ts'
+import { compileExemptSteps, type ExemptStep, firstExemption } from '../exempt/exempt.ts'
+import { readLists } from '../exempt/lists.ts'
 import { createGreylister, type Greylister, observing } from '../greylist/greylister.ts'
 import { createInvestigate } from '../greylist/investigate.ts'
 import { createIdentify } from '../identity/identity.ts'
@@ -23,7 +23,7 @@ import { OneAddressWatch } from '../log/one-address.ts'
 import { RefusalLog } from '../log/refusals.ts'
 import { Reporter } from '../log/reporter.ts'
 import type { SessionFault } from '../milter/session.ts'
-import type { Call } from '../operator/call.ts'
+import { Operator } from '../operator/operator.ts'
 import type { ListenOn } from '../sockets/listener.ts'
 import { type Endpoint, Server } from '../sockets/server.ts'
 import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
@@ -90,12 +90,7 @@ async function openParts(
   inherited: InheritedSockets,
   closers: Array<() => Promise<void>>,
 ): Promise<Omit<App, 'close'>> {
-  const calls: readonly Call[] = []
   const metrics = new Metrics(greymxVersion(), { protocolErrors: PROTOCOL_ERROR_KINDS, dns: DNS_RESULTS })
-  metrics.adminCalls(
-    calls.map(({ name }) => name),
-    CALL_RESULTS,
-  )
   const watch = new OneAddressWatch(
     () => performance.now(),
     ({ client, warning }) => log.event('warn', 'all clients seem to have one address', { client, warning }),
@@ -104,9 +99,25 @@ async function openParts(
     (outcome) => log.outcome(outcome),
     (outcome, took) => metrics.outcome(outcome, took),
     (outcome) => watch.take(outcome),
+    (outcome) => operator.take(outcome),
   ])
   const stores = await openStores(config, log, metrics)
   closers.push(() => stores.close())
+  const operator: Operator = new Operator({
+    records: () => stores.records,
+    store: () => stores.store,
+    host: hostname(),
+    now: Date.now,
+    onProblem: (problem) =>
+      log.event('warn', "operators' rules or figures cannot be kept: mail is not affected", { problem }),
+  })
+  closers.push(() => operator.close())
+  await operator.start()
+  const { calls } = operator
+  metrics.adminCalls(
+    calls.map(({ name }) => name),
+    CALL_RESULTS,
+  )
   const resolvers = new Resolvers(log, metrics)
   closers.push(async () => resolvers.close())
   const faults = new FaultLog(log)
@@ -145,8 +156,10 @@ async function openParts(
   const use = async (next: Config): Promise<Listening> => {
     const lists = readLists(next.listFiles)
     const resolver = resolvers.prepare(next.dns)
+    const exemptSteps = compileExemptSteps(next.exempt, lists)
+    const greylister = joinGreylister(next, { exemptSteps, stores, dns: resolver.dns, operator })
     const parts: DoorParts = {
-      greylister: joinGreylister(next, lists, stores, resolver.dns),
+      greylister,
       report: (outcome, took) => reporter.report(outcome, took),
       reply: next.reply,
       hostName: hostname(),
@@ -162,6 +175,8 @@ async function openParts(
       () => server.prepare({ endpoints, socketMode: next.socketMode, limits: next.limits }),
     ])
     await change.apply()
+    const { nat64Prefixes } = next.milter
+    operator.use({ greylister, exemptSteps, nat64Prefixes, normalizeSender: next.greylist.normalizeSender })
     metrics.reloaded(true)
     for (const problem of lists.problems) log.event('warn', 'list entries are left out', { problem })
     for (const problem of lists.warnings)
@@ -210,10 +225,20 @@ async function healthOf(
   }
 }
 
-function joinGreylister(config: Config, lists: Lists, stores: Stores, dns: Dns): Greylister {
+function joinGreylister(
+  config: Config,
+  parts: {
+    readonly exemptSteps: readonly ExemptStep[]
+    readonly stores: Stores
+    readonly dns: Dns
+    readonly operator: Operator
+  },
+): Greylister {
+  const { exemptSteps, stores, dns, operator } = parts
   const greylister = createGreylister({
     settings: config.greylist,
-    exempt: compileExempt(config.exempt, lists),
+    exempt: firstExemption(exemptSteps),
+    runtimeRuleFor: operator.ruleFor,
     investigate: createInvestigate({
       settings: config.investigate,
       identify: createIdentify(config.identity, dns),

@@ -14,6 +14,7 @@ import { GuardedStore, type StoreState } from '../store/guard.ts'
 import { FailoverStore, type FailoverWatch, type StandInReason } from '../store/local/failover.ts'
 import type { LocalStore } from '../store/local/local.ts'
 import { createLocalStore, formatStoreSpec, openLocalStore, openStore } from '../store/open.ts'
+import type { RecordStore } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 
 /** Returns the opened stores. Rejects when one cannot be opened; an unreachable Redis is retried instead. */
@@ -78,6 +79,11 @@ export class Stores {
     if (!this.local && size === 0 && refused === 0) return undefined
     const spec = this.local ? this.#config.local.store : ({ kind: 'memory' } as const)
     return { name: formatStoreSpec(spec), size, unmergedSize, refused }
+  }
+
+  /** The records of the shared store, past the circuit breaker. */
+  get records(): RecordStore {
+    return this.#shared.records
   }
 
   get name(): string {
@@ -211,6 +217,8 @@ class Reports {
 /** A shared store. Its state is logged and counted between `begin` and `end` only. */
 interface SharedStore {
   readonly guarded: GuardedStore
+  /** No mail waits for these. */
+  readonly records: RecordStore
   /** Counts keys past the circuit breaker: no mail depends on them. */
   readonly census: Census
   begin(): void
@@ -274,6 +282,7 @@ async function openShared(
   const census = new Census(store, () => performance.now())
   return {
     guarded,
+    records: store,
     census,
     begin() {
       isInUse = true

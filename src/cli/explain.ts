@@ -87,7 +87,7 @@ function verdictOf({ verdict, reason, would, rule, waited, retryIn, evidence, er
     rule && `rule ${rule}`,
     would && `would be ${would}`,
     waited > 0 && `has waited ${inWords(waited)}`,
-    retryIn > 0 && `passes in ${inWords(retryIn)}`,
+    retryIn > 0 && verdict === 'tempfail' && `passes in ${inWords(retryIn)}`,
     evidence && `evidence ${evidence}`,
     error,
   ].filter(Boolean)

@@ -62,9 +62,9 @@ export async function expectMail(values: CallValues, params: object): Promise<Ex
 
 function sentenceOf(rule: ShownRule): string {
   const until = rule.until === undefined ? 'until it is ended' : `until ${localTime(rule.until)}`
-  if (rule.kind === 'allow') return `Mail ${criteriaOf(rule)} passes ${until} on every MX.`
+  if (rule.kind === 'allow') return `Mail ${criteriaOf(rule)} passes on every MX ${until}.`
   const scope = criteriaOf(rule)
-  return `Greylisting is off for ${scope === '' ? 'all mail' : `mail ${scope}`} ${until} on every MX.`
+  return `Greylisting is off on every MX for ${scope === '' ? 'all mail' : `mail ${scope}`} ${until}.`
 }
 
 function rowOf(rule: ShownRule): string[] {

@@ -48,7 +48,11 @@ export interface ExemptStep {
 
 /** The function that decides by these settings and lists. */
 export function compileExempt(settings: ExemptSettings, lists: ExemptLists): Exempt {
-  const steps = compileExemptSteps(settings, lists)
+  return firstExemption(compileExemptSteps(settings, lists))
+}
+
+/** The function that decides by the first of `steps` that exempts an attempt. */
+export function firstExemption(steps: readonly ExemptStep[]): Exempt {
   return (attempt) => {
     for (const { exempt } of steps) {
       const exemption = exempt(attempt)

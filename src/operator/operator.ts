@@ -1,6 +1,7 @@
 // All that operators may do while greymx runs, joined: the rules that they make, the ledger of deferrals, and the table of
 // their calls. How a call arrives, and who may make it, is left to admin/.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
 import type { RuntimeRuleFor } from '../exempt/runtime-rules.ts'
 import type { Outcome } from '../outcome.ts'
@@ -28,6 +29,9 @@ export interface OperatorParts {
 
 /** What the calls ask by, besides the rules. */
 export type Asked = Omit<Deciding, 'runtimeRuleFor'> & { readonly normalizeSender: boolean }
+
+/** Longest wait for the rules at the start, in milliseconds. */
+const START_TIMEOUT = 1000
 
 /** How often deferrals are written to the ledger, in milliseconds. */
 const WRITE_INTERVAL = 1000
@@ -78,9 +82,12 @@ export class Operator {
     this.#ledger.take(outcome)
   }
 
-  /** Reads the rules, and begins to write the ledger. */
+  /**
+   * Reads the rules, and begins to write the ledger. Resolves once the rules are read, or START_TIMEOUT later, as mail
+   * has to flow while the store does not answer.
+   */
   async start(): Promise<void> {
-    await this.#rules.start()
+    await Promise.race([this.#rules.start(), sleep(START_TIMEOUT, undefined, { ref: false })])
     this.#timer ??= setInterval(() => void this.#write(), WRITE_INTERVAL)
     this.#timer.unref()
   }

@@ -7,6 +7,7 @@ import { openLmdbJournal, openLmdbStore } from './lmdb/lmdb.ts'
 import { type JournalWatch, SteadyJournal } from './local/journal.ts'
 import { LocalStore, type LocalTimes } from './local/local.ts'
 import { MemoryStore } from './memory.ts'
+import type { RecordStore } from './records.ts'
 import type { RedisEvents } from './redis/redis.ts'
 import type { RedisSettings } from './redis/settings.ts'
 import { formatRedisUrl, parseRedisUrl, REDIS_FORMS } from './redis/url.ts'
@@ -68,7 +69,7 @@ export function formatStoreSpec(spec: StoreSpec): string {
 export async function openStore(
   spec: StoreSpec,
   events: StoreEvents,
-): Promise<UnguardedStore & CountedStore> {
+): Promise<UnguardedStore & CountedStore & RecordStore> {
   switch (spec.kind) {
     case 'memory':
       return new MemoryStore(() => performance.now())
