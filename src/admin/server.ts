@@ -4,6 +4,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type Change, prepareAll } from '../change.ts'
 import { messageOf } from '../errors.ts'
@@ -171,11 +172,11 @@ export class Admin {
     const on: ListenOn | undefined =
       this.#inherited ?? (path === undefined ? undefined : { kind: 'unix', path })
     const isSame = isDeepStrictEqual(on, this.#socketOn)
-    if (isSame && (on === undefined || this.#socket)) return NO_CHANGE
-    let next: Open | undefined
+    let next = isSame ? this.#socket : undefined
     let problem: string | undefined
     try {
-      next = on && (await this.#openSocket(on))
+      if (on && !next) next = await this.#openSocket(on)
+      problem = elsewhere(next, path)
     } catch (error) {
       if (this.#hasStarted && !isSame) throw error
       problem = messageOf(error)
@@ -187,21 +188,23 @@ export class Admin {
         this.#socket = next
         this.#socketProblem = problem
         if (problem !== undefined) this.#events.onSocketProblem(problem)
-        await closeNow(last)
+        if (last !== next) await closeNow(last)
       },
-      abandon: () => closeNow(next),
+      abandon: async () => {
+        if (next !== this.#socket) await closeNow(next)
+      },
     }
   }
 
   async #openPort(address: AdminAddress): Promise<Open> {
     const server = this.#createServer(() => ({ kind: 'tcp', host: address.host, tokens: this.#tokens }))
-    await new Promise<void>((resolve, reject) => {
+    await new Promise<void>((open, reject) => {
       // This handler stays: accept(2) can fail while listening goes on, and unhandled, that ends the process.
       server.on('error', (error) => {
         const url = `http://${bracketedHost(address.host)}:${address.port}`
         reject(new Error(`Cannot listen on ${url}: ${withHolder(error, address.port)}`, { cause: error }))
       })
-      server.listen(address, resolve)
+      server.listen(address, open)
     })
     return { server }
   }
@@ -253,13 +256,20 @@ export class Admin {
   }
 }
 
+/** Why commands do not find the socket that is open: they look for it where the setting says. */
+function elsewhere(open: Open | undefined, path: string | undefined): string | undefined {
+  const found = open?.listener?.address
+  if (found?.kind !== 'unix' || path === undefined || resolve(path) === resolve(found.path)) return undefined
+  return `systemd has opened ${found.path}, and admin_socket is ${path}: expected the same in both`
+}
+
 /** Of a part that stays as it is. */
 const NO_CHANGE: Change = { apply: async () => {}, abandon: async () => {} }
 
 async function closeNow(open: Open | undefined): Promise<void> {
   if (!open?.server.listening) return
-  await new Promise((resolve) => {
-    open.server.close(resolve)
+  await new Promise((closed) => {
+    open.server.close(closed)
     open.server.closeAllConnections()
   })
 }

@@ -14,6 +14,8 @@ export interface ActivatedOptions {
   readonly settings: string
   /** The sockets, in their order: ports on 127.0.0.1, or paths. */
   readonly sockets: ReadonlyArray<number | string>
+  /** The names of the sockets, as systemd passes them on; all have the same by default. */
+  readonly names?: readonly string[]
   readonly env?: NodeJS.ProcessEnv
   /** Number of processes that run at once, all with the same sockets; 1 by default. */
   readonly processes?: number
@@ -37,6 +39,7 @@ export async function startActivated({
   dir,
   settings,
   sockets,
+  names = sockets.map(() => 'greymx.socket'),
   env,
   processes = 1,
 }: ActivatedOptions): Promise<Activated> {
@@ -48,7 +51,11 @@ export async function startActivated({
   const readies = (output: string) => output.split('smtpd_milters').length - 1
   const daemon = await startDaemon({
     command: 'perl',
-    args: ['-e', ACTIVATOR, String(processes), String(sockets.length), ...sockets.map(String), ...serve],
+    args: [
+      ...['-e', ACTIVATOR, String(processes), names.join(':'), String(sockets.length)],
+      ...sockets.map(String),
+      ...serve,
+    ],
     cwd: dir,
     env: { ...process.env, ...env },
     ready: (output) => readies(output) >= processes,
@@ -74,7 +81,7 @@ export async function startActivated({
 // the program, and the sockets begin at descriptor 3, as no other file is open.
 const ACTIVATOR = `
   use strict; use Socket; $^F = 100; $| = 1;
-  my ($processes, $count) = splice @ARGV, 0, 2;
+  my ($processes, $names, $count) = splice @ARGV, 0, 3;
   my @sockets;
   for my $address (splice @ARGV, 0, $count) {
     my $socket;
@@ -97,7 +104,7 @@ const ACTIVATOR = `
     if (!$ends && keys %running < $processes) {
       my $pid = fork;
       if ($pid == 0) {
-        @ENV{'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'} = ($$, $count, join ':', ('greymx') x $count);
+        @ENV{'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'} = ($$, $count, $names);
         $SIG{TERM} = 'DEFAULT';
         exec @ARGV or die;
       }

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connectToFilter } from '../../src/milter/client.ts'
 import type { SocketSpec } from '../../src/sockets/spec.ts'
 import { inheritedSockets } from '../../src/systemd/activation.ts'
+import { post } from '../admin/support.ts'
 import { startActivated } from '../support/activation.ts'
 import { startDaemon } from '../support/daemon.ts'
 import { PROGRAM } from '../support/greymx.ts'
@@ -104,6 +105,38 @@ test('an MTA that connects while nobody runs waits for the next start', WITH_TIM
   await restarted
   ;(await waiting).quit()
 })
+
+test(
+  'commands reach greymx on the socket that has their name, over a restart as well',
+  WITH_TIMEOUT,
+  async (t) => {
+    const dir = await scratch(t)
+    const [port, path] = [await freePort(), join(dir, 'admin.sock')]
+    const settings = `store: "memory:"\nadmin: false\nadmin_socket: ${dir}/unused.sock`
+    const greymx = await startActivated({
+      dir,
+      sockets: [port, path],
+      names: ['greymx.socket', 'admin'],
+      settings,
+    })
+    assert.match(greymx.output(), new RegExp(`^commands: unix:${path}$`, 'm'))
+    assert.match(
+      greymx.output(),
+      new RegExp(`is listening on inet:${port}@127\\.0\\.0\\.1 \\(inherited\\)$`, 'm'),
+    )
+    const unknown = async () => (await post(path, 'no-such-call', {})).status
+    assert.equal(await unknown(), 404)
+    assert.ok(!existsSync(join(dir, 'unused.sock')))
+    const problem = `systemd has opened ${path}, and admin_socket is ${dir}/unused.sock: expected the same in both`
+    assert.ok(greymx.output().includes(`problem="${problem}"\n`), greymx.output())
+    greymx.signal('SIGHUP')
+    await waitFor('the reload', () => greymx.output().includes('msg="configuration read again"'))
+    assert.equal(await unknown(), 404)
+    await greymx.restart()
+    assert.equal(await unknown(), 404)
+    ;(await connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 10_000)).quit()
+  },
+)
 
 test('two processes serve the same sockets, with one state in Redis', WITH_TIMEOUT, async (t) => {
   const dir = await scratch(t)

@@ -11,12 +11,13 @@ import { promisify } from 'node:util'
 import { checkPostfix } from '../../src/check/postfix.ts'
 import { checkSendmail } from '../../src/check/sendmail.ts'
 import { mtaLines } from '../../src/cli/mta-lines.ts'
+import { inheritedSockets } from '../../src/systemd/activation.ts'
 import { configOf } from '../check/support.ts'
 import { scratch } from '../support/scratch.ts'
 
 const run = promisify(execFile)
 
-const UNITS = ['greymx.service', 'greymx.socket'] as const
+const UNITS = ['greymx.service', 'greymx.socket', 'greymx-admin.socket'] as const
 
 /** Largest exposure by `systemd-analyze security`, out of 10. */
 const EXPOSURE = 2.0
@@ -42,7 +43,10 @@ test('systemd-analyze verify finds no fault in the units', async (t) => {
   await writeFile(join(dir, 'units', 'greymx.service'), service)
   const second = await secondService(join(dir, 'units', 'greymx.service'))
   await writeFile(join(dir, 'units', 'greymx-2.service'), second)
-  assert.match(second, /^Sockets=greymx\.socket\nEnvironment=GREYMX_ADMIN=127\.0\.0\.1:10893\nExecStart=/m)
+  assert.match(
+    second,
+    /^Sockets=greymx\.socket\nEnvironment=GREYMX_ADMIN=127\.0\.0\.1:10893 GREYMX_ADMIN_SOCKET=false\nExecStart=/m,
+  )
   const paths = [...UNITS, 'greymx-2.service'].map((unit) => join(dir, 'units', unit))
   const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...paths])
   const faults = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('greymx'))
@@ -65,7 +69,16 @@ test('the socket unit listens on unix sockets alone, for the group of the MTA', 
   assert.deepEqual(settings('greymx.socket', 'SocketGroup'), ['postfix'])
 })
 
-test('README sends both MTAs, probe and check to the sockets of the unit', async (t) => {
+test('the socket unit for commands is for root, and greymx knows it by its name', () => {
+  assert.deepEqual(settings('greymx-admin.socket', 'SocketMode'), ['0660'])
+  assert.deepEqual(settings('greymx-admin.socket', 'SocketGroup'), ['root'])
+  assert.deepEqual(settings('greymx-admin.socket', 'Service'), ['greymx.service'])
+  const [name] = settings('greymx-admin.socket', 'FileDescriptorName')
+  const environment = { LISTEN_PID: '1', LISTEN_FDS: '2', LISTEN_FDNAMES: `greymx.socket:${name}` }
+  assert.equal(inheritedSockets(environment, 1).admin?.fd, 4)
+})
+
+test('README sends both MTAs, probe, check and commands to the sockets of the units', async (t) => {
   const dir = await scratch(t)
   const readme = readFileSync('README.md', 'utf8')
   // This runs the command of the README on another file than the machine's own.
@@ -75,6 +88,7 @@ test('README sends both MTAs, probe and check to the sockets of the unit', async
   const config = configOf(readFileSync(file, 'utf8'))
   const sockets = settings('greymx.socket', 'ListenStream').map((path) => ({ kind: 'unix', path }) as const)
   assert.deepEqual(config.listen, sockets)
+  assert.deepEqual(settings('greymx-admin.socket', 'ListenStream'), [config.adminSocket])
 
   const { postfix, sendmail, hint } = mtaLines(sockets)
   assert.equal(hint, undefined)
