@@ -14,11 +14,14 @@ interface Held {
 export class BusiestNames<Name extends string | number> {
   readonly #capacity: number
   readonly #held = new Map<Name, Held>()
+  /** The bounds of all names, while room is made. */
+  readonly #bounds: Float64Array
   /** No name that is not held came more often than this. */
   #missed = 0
 
   constructor(capacity: number) {
     this.#capacity = capacity
+    this.#bounds = new Float64Array(2 * capacity)
   }
 
   /** Number of names that are held: twice the capacity at most. */
@@ -66,10 +69,16 @@ export class BusiestNames<Name extends string | number> {
   }
 
   #dropRarest(): void {
-    const byBound = [...this.#held].sort(([, one], [, other]) => other.bound - one.bound)
-    for (const [name, { bound }] of byBound.slice(this.#capacity)) {
-      this.#missed = Math.max(this.#missed, bound)
-      this.#held.delete(name)
+    let index = 0
+    for (const { bound } of this.#held.values()) {
+      this.#bounds[index] = bound
+      index += 1
     }
+    const most = this.#bounds.sort()[this.#capacity] ?? 0
+    for (const [name, { bound }] of this.#held) {
+      if (this.#held.size <= this.#capacity) break
+      if (bound <= most) this.#held.delete(name)
+    }
+    this.#missed = Math.max(this.#missed, most)
   }
 }
