@@ -41,6 +41,9 @@ import type { ConfigReader } from './reader.ts'
 import { readRedisSettings } from './redis.ts'
 import { formatSize, parseSize, SIZE_FORM } from './size.ts'
 
+/** The text of a setting, or of each item of a list, by its name. */
+export type SettingTexts = ReadonlyMap<string, string | readonly string[]>
+
 /** All settings, each group in the form in which the part that needs it states it. */
 export interface Config extends AdminSettings {
   readonly listen: readonly SocketSpec[]
@@ -66,6 +69,8 @@ export interface Config extends AdminSettings {
   readonly reply: ReplyTemplate
   readonly limits: ConnectionLimits & SessionLimits
   readonly log: LogSettings
+  /** All settings by name in their text, without passwords, so that those of two hosts can be compared. */
+  readonly texts: SettingTexts
 }
 
 export interface LocalSettings {
@@ -221,6 +226,9 @@ export function readConfig(reader: ConfigReader): Config {
     limits,
     log,
     ...(admin ? { admin } : {}),
+    texts: new Map(
+      reader.settings.map(({ name, value }) => [name, name === 'store' ? formatStoreSpec(store) : value]),
+    ),
     ...(adminSocket === undefined ? {} : { adminSocket }),
     ...(adminTokens === undefined ? {} : { adminTokens }),
   }

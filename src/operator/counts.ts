@@ -22,7 +22,7 @@ const MAX_NAMES = 100
 export interface Counts {
   /** Outcomes by verdict and reason, as `pass known`. */
   readonly verdicts: Map<string, number>
-  /** Outcomes with the reason `observe`, by the reason that they would have had. */
+  /** Outcomes with the reason `observe` or `off`, by the reason that they would have had. */
   readonly observed: Map<string, number>
   /** How long first passes had waited. */
   readonly delays: Map<number, number>

@@ -15,16 +15,21 @@ const MAX_MXS = 256
 /** Enters one MX. */
 export class Directory {
   readonly #mx: string
+  /** The hour in which it was entered last. */
   #entered: string | undefined
 
   constructor(mx: string) {
     this.#mx = mx
   }
 
-  /** Enters the MX for the day that `now` is in, once a day. Rejects when the store fails. */
+  /**
+   * Enters the MX for the day that `now` is in. It does so once an hour, as the store may be another one by then, or
+   * have lost its records. Rejects when the store fails.
+   */
   async enter(store: RecordStore, now: number): Promise<void> {
+    const hour = labelOf('hour', now)
+    if (this.#entered === hour) return
     const today = labelOf('day', now)
-    if (this.#entered === today) return
     const days = await read(store)
     const known = days.get(this.#mx)
     if (known === undefined || known < today) days.set(this.#mx, today)
@@ -34,7 +39,7 @@ export class Directory {
     const changes = new Map<string, string | undefined>(leaving.map(([mx]) => [fieldOf(mx), undefined]))
     changes.set(fieldOf(this.#mx), days.get(this.#mx))
     await within(ANSWER_TIMEOUT, store.changeRecord(DIRECTORY, changes, UNITS.day.kept + DAY))
-    this.#entered = today
+    this.#entered = hour
   }
 }
 

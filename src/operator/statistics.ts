@@ -49,7 +49,7 @@ export interface Counting {
 interface Verdicts {
   pass: number
   tempfail: number
-  /** As the reason that an attempt would have had, with `greylist.mode: observe`. */
+  /** As the reason that an attempt would have had, with the reason `observe` or `off`. */
   observed: number
 }
 

@@ -73,7 +73,9 @@ const figures = z.strictObject({
   verdicts: z.array(z.strictObject({ verdict: z.enum(['pass', 'tempfail']), reason: z.string(), count })),
   observed: z
     .array(z.strictObject({ reason: z.string(), count }))
-    .describe('with greylist.mode: observe: attempts that would have been deferred, by reason'),
+    .describe(
+      'attempts that would have been deferred but for greylist.mode: observe or greymx off, by reason',
+    ),
   deferred: count.describe('first attempts that were deferred'),
   returned: count.describe('first passes after a wait'),
   neverReturned,

@@ -1,0 +1,109 @@
+// Keeps the statistics and the heartbeat of this daemon in the store, and answers the calls `stats` and `status` from
+// what all daemons have there. Both are written every few seconds; no mail waits for it.
+
+import { randomBytes } from 'node:crypto'
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log/log.ts'
+import type { RecordStore } from '../store/records.ts'
+import type { Call } from './call.ts'
+import { type MemberState, OwnMember } from './members.ts'
+import { Statistics } from './statistics.ts'
+import { statsCall } from './stats.ts'
+import { statusCall } from './status.ts'
+import { within } from './within.ts'
+
+/** Time between two writes, in milliseconds: so much is lost when the process is killed. */
+const WRITE_INTERVAL = 10_000
+
+/** Longest wait for the last write when the daemon stops, in milliseconds. */
+const LAST_WRITE_TIMEOUT = 1_000
+
+/** What the fleet needs to know of this daemon. Functions tell what may change with a reload. */
+export interface FleetParts {
+  readonly host: string
+  readonly pid: number
+  readonly version: string
+  readonly records: () => RecordStore
+  readonly state: () => MemberState
+  /** The setting `greylist.retry_window`, in milliseconds. */
+  readonly retryWindow: () => number
+  readonly log: Log
+  /** Milliseconds since 1970, by the clock of this host. */
+  readonly now?: () => number
+}
+
+export class Fleet {
+  /** Takes each outcome, as soon as it is answered. */
+  readonly statistics: Statistics
+  readonly calls: readonly Call[]
+  readonly #own: OwnMember
+  readonly #records: () => RecordStore
+  readonly #isStoreUp: () => boolean
+  readonly #log: Log
+  #timer: NodeJS.Timeout | undefined
+  #writing: Promise<void> | undefined
+  #isFailing = false
+
+  constructor({ host, pid, version, records, state, retryWindow, log, now = Date.now }: FleetParts) {
+    const process = randomBytes(6).toString('hex')
+    this.#records = records
+    this.#isStoreUp = () => state().store.up
+    this.#log = log
+    this.#own = new OwnMember({ host, pid, version, process, now, state })
+    // All hosts count by the clock of the store, so that one whose clock is wrong counts in the same hours.
+    const storeNow = () => now() + this.#own.clockOffset
+    this.statistics = new Statistics({ mx: host, process, now: storeNow })
+    this.calls = [
+      statsCall({ statistics: this.statistics, mx: host, records, now: storeNow, retryWindow }),
+      statusCall({ own: this.#own, records }),
+    ]
+  }
+
+  /** Writes at once, as after a start or a reload, and then every few seconds. */
+  begin(): void {
+    void this.write()
+    this.#timer ??= setInterval(() => void this.write(), WRITE_INTERVAL).unref()
+  }
+
+  /** Writes the heartbeat and what was counted. Never rejects: what the store has not taken is offered again. */
+  write(): Promise<void> {
+    this.#writing ??= this.#writeAll().finally(() => {
+      this.#writing = undefined
+    })
+    return this.#writing
+  }
+
+  /** Writes what is left, and that this daemon stops. Waits a second at most. Never rejects. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    const last = async () => {
+      await this.#writing
+      const records = this.#records()
+      await Promise.allSettled([this.statistics.write(records), this.#own.writeStopped(records)])
+    }
+    await within(LAST_WRITE_TIMEOUT, last()).catch(() => undefined)
+  }
+
+  async #writeAll(): Promise<void> {
+    try {
+      const records = this.#records()
+      await this.#own.write(records)
+      await this.statistics.write(records)
+      this.#noteResult(undefined)
+    } catch (error) {
+      this.#noteResult(messageOf(error))
+    }
+  }
+
+  /** Logs when writing begins to fail, and when it works again. Of a store that is down, others tell. */
+  #noteResult(problem: string | undefined): void {
+    if (problem === undefined) {
+      if (this.#isFailing) this.#log.event('info', 'statistics are written to the store again')
+      this.#isFailing = false
+    } else if (!this.#isFailing && this.#isStoreUp()) {
+      this.#isFailing = true
+      const message = 'statistics cannot be written to the store: they are kept here, and offered again'
+      this.#log.event('warn', message, { problem })
+    }
+  }
+}
