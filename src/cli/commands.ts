@@ -75,6 +75,16 @@ export const COMMANDS: readonly Row[] = [
     load: () => import('./commands/simulate.ts'),
   },
   {
+    name: 'stats',
+    summary: 'print what greylisting did in the last hours or days',
+    load: () => import('./commands/stats.ts'),
+  },
+  {
+    name: 'status',
+    summary: 'print which daemons share the store, and what needs attention',
+    load: () => import('./commands/status.ts'),
+  },
+  {
     name: 'completion',
     summary: 'print a script that makes a shell complete greymx',
     load: () => import('./commands/completion.ts'),

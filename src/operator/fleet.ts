@@ -28,6 +28,8 @@ export interface FleetParts {
   /** The setting `greylist.retry_window`, in milliseconds. */
   readonly retryWindow: () => number
   readonly log: Log
+  /** Hands outcomes on that wait for their batch, so that they are counted too. */
+  readonly handOn: () => void
   /** Milliseconds since 1970, by the clock of this host. */
   readonly now?: () => number
 }
@@ -44,7 +46,7 @@ export class Fleet {
   #writing: Promise<void> | undefined
   #isFailing = false
 
-  constructor({ host, pid, version, records, state, retryWindow, log, now = Date.now }: FleetParts) {
+  constructor({ host, pid, version, records, state, retryWindow, log, handOn, now = Date.now }: FleetParts) {
     const process = randomBytes(6).toString('hex')
     this.#records = records
     this.#isStoreUp = () => state().store.up
@@ -54,7 +56,7 @@ export class Fleet {
     const storeNow = () => now() + this.#own.clockOffset
     this.statistics = new Statistics({ mx: host, process, now: storeNow })
     this.calls = [
-      statsCall({ statistics: this.statistics, mx: host, records, now: storeNow, retryWindow }),
+      statsCall({ statistics: this.statistics, mx: host, records, now: storeNow, retryWindow, handOn }),
       statusCall({ own: this.#own, records }),
     ]
   }
@@ -73,8 +75,9 @@ export class Fleet {
     return this.#writing
   }
 
-  /** Writes what is left, and that this daemon stops. Waits a second at most. Never rejects. */
+  /** Writes what is left, and that this daemon stops, if it has begun. Waits a second at most. Never rejects. */
   async close(): Promise<void> {
+    if (!this.#timer) return
     clearInterval(this.#timer)
     const last = async () => {
       await this.#writing

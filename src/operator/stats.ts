@@ -111,6 +111,8 @@ export interface StatsParts {
   readonly now: () => number
   /** The setting `greylist.retry_window`, in milliseconds. */
   readonly retryWindow: () => number
+  /** Hands outcomes on to the counters that wait for their batch. */
+  readonly handOn: () => void
 }
 
 export function statsCall(parts: StatsParts): Call {
@@ -132,6 +134,7 @@ export function statsCall(parts: StatsParts): Call {
 async function statsOf(parts: StatsParts, unit: Unit, length: number, signal: AbortSignal): Promise<Stats> {
   const { statistics, records } = parts
   const store = records()
+  parts.handOn()
   // What was counted in the last seconds is in the store then. If it takes no writes, `unwritten` has it.
   await within(ANSWER_TIMEOUT, statistics.write(store)).catch(() => undefined)
   const now = parts.now()

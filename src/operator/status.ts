@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { messageOf } from '../errors.ts'
 import type { RecordStore } from '../store/records.ts'
 import { type Call, defineCall } from './call.ts'
+import { formatElapsed } from './elapsed.ts'
 import { lastSeenAt, type Member, type OwnMember, readMembers } from './members.ts'
 import { isOfOneHost } from './settings.ts'
 
@@ -139,7 +140,9 @@ function troublesOf(member: Member, now: number, name: string): string[] {
   const state = stateOf(member, now)
   if (state === 'stopped') return []
   if (state === 'silent') {
-    return [`${name} was last seen ${formatAgo(now - lastSeenAt(member))}, and has not said that it stops`]
+    return [
+      `${name} was last seen ${formatElapsed(now - lastSeenAt(member))} ago, and has not said that it stops`,
+    ]
   }
   const { store, dns, offset } = member
   const troubles: string[] = []
@@ -148,7 +151,7 @@ function troublesOf(member: Member, now: number, name: string): string[] {
   if (Math.abs(offset) > MAX_CLOCK_DIFFERENCE) {
     const direction = offset > 0 ? 'behind' : 'ahead of'
     troubles.push(
-      `${name}: the clock is ${formatTime(Math.abs(offset))} ${direction} the store's: no verdict depends on it, ` +
+      `${name}: the clock is ${formatElapsed(Math.abs(offset))} ${direction} the store's: no verdict depends on it, ` +
         'but the times of its log lines do',
     )
   }
@@ -181,22 +184,6 @@ function differencesOf(running: readonly Member[], name: (member: Member) => str
 function unknownDifference(running: readonly Member[], differences: Status['differences']): string[] {
   const isKnown = differences.length > 0 || new Set(running.map(({ settings }) => settings)).size < 2
   return isKnown ? [] : ['settings differ between members: compare what greymx check --print tells on each']
-}
-
-/** How long ago something was, such as `4 min ago`. */
-export function formatAgo(milliseconds: number): string {
-  return `${formatTime(Math.max(milliseconds, 0))} ago`
-}
-
-/** A time in the largest unit of which it has at least two, such as `90 s` or `4 min`. */
-function formatTime(milliseconds: number): string {
-  const units = [
-    ['d', 24 * 60 * MINUTE],
-    ['h', 60 * MINUTE],
-    ['min', MINUTE],
-  ] as const
-  const [unit, length] = units.find(([, time]) => milliseconds >= 2 * time) ?? ['s', SECOND]
-  return `${Math.floor(milliseconds / length)} ${unit}`
 }
 
 function iso(at: number): string {

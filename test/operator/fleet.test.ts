@@ -29,6 +29,7 @@ function daemon(host: string, store: () => FaultyRecords, now: () => number) {
       settings: loaded.config.texts,
     }),
     retryWindow: () => 72_000_000,
+    handOn: () => undefined,
     log: createLog({ write: (line) => void lines.push(line.replace(/^\d\S+ /, '')) }, () => ({
       level: 'info',
       format: 'text',
@@ -150,6 +151,7 @@ test('a store that hangs holds up the end of the daemon for a second, no longer'
     () => store,
     () => NOON,
   )
+  fleet.begin()
   fleet.statistics.take(outcome())
   const startedAt = performance.now()
   await fleet.close()

@@ -37,6 +37,7 @@ class Fleet {
       records: () => records,
       now: () => this.now,
       retryWindow: () => 20 * HOUR,
+      handOn: () => undefined,
     })
     const answer = call.run(call.params.parse(params), { name: 'test' }, new AbortController().signal)
     return (answer as Promise<Stats>).then((stats) => call.result.parse(stats) as Stats)
