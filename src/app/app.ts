@@ -23,6 +23,7 @@ import { OneAddressWatch } from '../log/one-address.ts'
 import { RefusalLog } from '../log/refusals.ts'
 import { Reporter } from '../log/reporter.ts'
 import type { SessionFault } from '../milter/session.ts'
+import { Fleet } from '../operator/fleet.ts'
 import { Operator } from '../operator/operator.ts'
 import type { ListenOn } from '../sockets/listener.ts'
 import { type Endpoint, Server } from '../sockets/server.ts'
@@ -90,6 +91,22 @@ async function openParts(
   inherited: InheritedSockets,
   closers: Array<() => Promise<void>>,
 ): Promise<Omit<App, 'close'>> {
+  let inUse = config
+  const fleet = new Fleet({
+    host: hostname(),
+    pid: process.pid,
+    version: greymxVersion(),
+    records: () => stores.records,
+    state: () => ({
+      store: { name: stores.name, ...stores.state },
+      isDnsUp: resolvers.isAnswering,
+      listeners: server.addresses.map(formatSocketSpec),
+      settings: inUse.texts,
+    }),
+    retryWindow: () => inUse.greylist.times.retryWindow,
+    handOn: () => reporter.handOn(),
+    log,
+  })
   const metrics = new Metrics(greymxVersion(), { protocolErrors: PROTOCOL_ERROR_KINDS, dns: DNS_RESULTS })
   const watch = new OneAddressWatch(
     () => performance.now(),
@@ -99,10 +116,12 @@ async function openParts(
     (outcome) => log.outcome(outcome),
     (outcome, took) => metrics.outcome(outcome, took),
     (outcome) => watch.take(outcome),
+    (outcome) => fleet.statistics.take(outcome),
     (outcome) => operator.take(outcome),
   ])
   const stores = await openStores(config, log, metrics)
   closers.push(() => stores.close())
+  closers.push(() => fleet.close())
   const operator: Operator = new Operator({
     records: () => stores.records,
     store: () => stores.store,
@@ -113,7 +132,7 @@ async function openParts(
   })
   closers.push(() => operator.close())
   await operator.start()
-  const { calls } = operator
+  const calls = [...operator.calls, ...fleet.calls]
   metrics.adminCalls(
     calls.map(({ name }) => name),
     CALL_RESULTS,
@@ -177,6 +196,8 @@ async function openParts(
     await change.apply()
     const { nat64Prefixes } = next.milter
     operator.use({ greylister, exemptSteps, nat64Prefixes, normalizeSender: next.greylist.normalizeSender })
+    inUse = next
+    fleet.begin()
     metrics.reloaded(true)
     for (const problem of lists.problems) log.event('warn', 'list entries are left out', { problem })
     for (const problem of lists.warnings)

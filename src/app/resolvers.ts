@@ -16,10 +16,16 @@ export class Resolvers {
   readonly #log: Log
   readonly #metrics: Metrics
   readonly #byServers = new Map<string, Dns>()
+  #current: Dns | undefined
 
   constructor(log: Log, metrics: Metrics) {
     this.#log = log
     this.#metrics = metrics
+  }
+
+  /** Whether DNS answers, as far as the resolver in use knows. */
+  get isAnswering(): boolean {
+    return this.#current?.isSilent !== true
   }
 
   /**
@@ -32,6 +38,7 @@ export class Resolvers {
     return {
       dns,
       apply: async () => {
+        this.#current = dns
         if (known) known.reload()
         else this.#byServers.set(servers, dns)
       },

@@ -15,11 +15,8 @@ export function usageOf(rows: readonly Row[]): string {
     ...columns(rows.map(({ name, summary }) => [name, summary])),
     '',
     ...wrapped(
-      'greymx help COMMAND explains a command. All take -c, --config FILE, and those that print data take --json. ' +
-        '-h, --help prints help, and -V, --version the version.',
-    ),
-    ...wrapped(
-      'Exit status: 0 fine, 64 usage, 69 daemon or store out of reach, 75 deferred (probe), 78 configuration.',
+      'greymx help COMMAND explains one, as does --help. All take -c, --config FILE, most take --json; --version, -V. ' +
+        'Exit status: 0 fine, 1 warnings, 64 usage, 69 out of reach, 75 deferred, 78 configuration.',
     ),
   ])
 }

@@ -39,7 +39,8 @@ test('two MX hosts with one Redis: first seen at one, a triplet passes at the ot
   assert.equal(both[0], both[1], 'both quote the same reference')
   assert.match(await rcptOnce(first, 'moves@a.test', 'u@example.com'), /^451/)
   // Two triplets, and the tally of their network if one host has deferred both.
-  assert.match(await redis.cli('-n', '3', 'dbsize'), /^[23]$/)
+  const keys = (await redis.cli('-n', '3', 'keys', '*')).split('\n')
+  assert.match(String(keys.filter((key) => !key.startsWith('greymx:r:')).length), /^[23]$/)
   assert.match(await rcptOnce(second, 'moves@a.test', 'u@example.com'), /^451/)
   await sleep(DELAY + MARGIN)
   assert.match(await send(second, 'moves@a.test', ['u@example.com']), /^250/)

@@ -26,6 +26,8 @@ export interface GreymxOptions {
   readonly disk?: { readonly path: string; readonly size: string }
   /** A file that only the daemon sees in place of /etc/resolv.conf. */
   readonly resolvConf?: string
+  /** The name of the host, as only the daemon sees it. */
+  readonly hostName?: string
 }
 
 export interface Greymx {
@@ -58,6 +60,7 @@ export async function startGreymx({
   clock: movedClock,
   disk,
   resolvConf,
+  hostName,
 }: GreymxOptions): Promise<Greymx> {
   const [port, adminPort] = [await freePort(), await freePort()]
   const socketPath = join(dir, `${name}.sock`)
@@ -74,8 +77,9 @@ export async function startGreymx({
   const serve = [process.execPath, PROGRAM, 'serve', '--config', configFile]
   const onDisk = disk ? mounted('mount -t tmpfs -o "size=$1" none "$2"', disk.size, disk.path) : []
   const withResolvConf = resolvConf ? mounted('mount --bind "$1" /etc/resolv.conf', resolvConf) : []
+  const onHost = hostName === undefined ? [] : named(hostName)
   const clock = clockOffset === undefined ? [] : ['faketime', '-f', clockOffset]
-  const [command = '', ...args] = [...onDisk, ...withResolvConf, ...clock, ...serve]
+  const [command = '', ...args] = [...onDisk, ...withResolvConf, ...onHost, ...clock, ...serve]
   const daemon = await startDaemon({
     command,
     args,
@@ -116,6 +120,19 @@ export async function startGreymx({
 /** The beginning of a command with a mount namespace of its own; `args` are those of `mount`, a line of shell. */
 function mounted(mount: string, ...args: readonly string[]): string[] {
   return ['unshare', '--mount', 'sh', '-c', `${mount} && shift ${args.length} && exec "$@"`, 'sh', ...args]
+}
+
+/** The beginning of a command on a host of this name. */
+function named(hostName: string): string[] {
+  return [
+    'unshare',
+    '--uts',
+    'sh',
+    '-c',
+    'printf %s "$1" > /proc/sys/kernel/hostname && shift && exec "$@"',
+    'sh',
+    hostName,
+  ]
 }
 
 /** Waits until the log has `count` outcomes of a sender, as the daemon writes its log a moment after it answers. */
