@@ -25,6 +25,7 @@ import { Reporter } from '../log/reporter.ts'
 import type { SessionFault } from '../milter/session.ts'
 import { Fleet } from '../operator/fleet.ts'
 import { Operator } from '../operator/operator.ts'
+import { storedBy } from '../operator/stored.ts'
 import type { ListenOn } from '../sockets/listener.ts'
 import { type Endpoint, Server } from '../sockets/server.ts'
 import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
@@ -195,7 +196,7 @@ async function openParts(
     ])
     await change.apply()
     const { nat64Prefixes } = next.milter
-    operator.use({ greylister, exemptSteps, nat64Prefixes, normalizeSender: next.greylist.normalizeSender })
+    operator.use({ greylister, exemptSteps, nat64Prefixes, stored: storedBy(next.greylist) })
     inUse = next
     fleet.begin()
     metrics.reloaded(true)

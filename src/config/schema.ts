@@ -1,6 +1,7 @@
 // Defines every setting: its name, default and bounds. Its meaning to the operator is in milter.yaml, which a test
 // holds to these defaults; how a value is found and faults are shown is left to reader.ts.
 
+import { readFileSync } from 'node:fs'
 import { isIP, isIPv6 } from 'node:net'
 import { resolve } from 'node:path'
 import type { AdminAddress, AdminSettings } from '../admin/server.ts'
@@ -8,7 +9,7 @@ import { readTokens } from '../admin/tokens.ts'
 import type { DnsSettings } from '../dns.ts'
 import type { MilterSettings } from '../doors/milter.ts'
 import { parseReplyTemplate, type ReplyTemplate } from '../doors/reply.ts'
-import { explained } from '../errors.ts'
+import { explained, fileProblemOf } from '../errors.ts'
 import { type AddressRule, parseAddressRule } from '../exempt/addresses.ts'
 import { type ClientRule, parseClientRule } from '../exempt/clients.ts'
 import { type DnsList, parseDnsList } from '../exempt/dnsfilter.ts'
@@ -20,6 +21,7 @@ import type { Times } from '../greylist/decide.ts'
 import type { CreditSettings } from '../greylist/first-mail.ts'
 import type { GreylistSettings } from '../greylist/greylister.ts'
 import type { InvestigateSettings } from '../greylist/investigate.ts'
+import { MAX_KEYS, MIN_KEY, type PrivacyKey } from '../greylist/privacy.ts'
 import type { IdentitySettings } from '../identity/identity.ts'
 import { ADDRESS_BITS, bareHost, type Network, parseNetwork } from '../ip.ts'
 import { LOG_LEVELS, type LogSettings } from '../log/log.ts'
@@ -116,6 +118,7 @@ export function readConfig(reader: ConfigReader): Config {
       'local_store and store are the same directory: expected a directory of its own for each',
     )
   }
+  const privacy = readPrivacy(reader)
   const mode = reader.choice('greylist.mode', 'enforce', ['enforce', 'observe'])
   const times = readTimes(reader)
   const keyParts = reader.list('greylist.key', ['client', 'sender', 'recipient'], expectKeyPart)
@@ -198,6 +201,7 @@ export function readConfig(reader: ConfigReader): Config {
       widensBySpf: client.spfDomain,
       prefixes: { ipv4: client.ipv4Prefix, ipv6: client.ipv6Prefix },
       normalizeSender,
+      ...(privacy ? { privacy } : {}),
       ...(autoWhitelist ? { autoWhitelist } : {}),
       maxDeferrals,
       maxPending,
@@ -232,6 +236,19 @@ export function readConfig(reader: ConfigReader): Config {
     ...(adminSocket === undefined ? {} : { adminSocket }),
     ...(adminTokens === undefined ? {} : { adminTokens }),
   }
+}
+
+/** The keys by which addresses are hashed in the store; `undefined` if they are stored as they are. */
+function readPrivacy(reader: ConfigReader): readonly PrivacyKey[] | undefined {
+  const privacy = reader.choice('privacy', 'none', ['none', 'hmac'])
+  let isGiven = false
+  const keys = reader.text('privacy_keys', '', (file) => {
+    isGiven ||= file !== ''
+    return expectPrivacyKeys(file)
+  })
+  if (privacy === 'hmac' && !isGiven)
+    reader.conflict(['privacy'], 'privacy is hmac without keys: expected privacy_keys: FILE')
+  return privacy === 'hmac' ? keys : undefined
 }
 
 function readGreylisted(reader: ConfigReader): GreylistedRecipients {
@@ -401,6 +418,34 @@ function expectAdminSocket(text: string): string | undefined {
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
     throw new Error(`expected a path of ${MAX_SOCKET_PATH} bytes at most, as the kernel takes no longer one`)
   return path
+}
+
+/** Returns the keys in the file, a line each. */
+function expectPrivacyKeys(file: string): PrivacyKey[] {
+  if (file === '') return []
+  return explained('expected a file of one key, or of two where the second is the former one or none', () => {
+    const lines = textOf(file).split('\n')
+    const keys = lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'))
+    const [current, former] = keys
+    if (current === undefined) throw new Error('there is no key in it')
+    if (keys.length > MAX_KEYS) throw new Error(`there are ${keys.length} keys in it`)
+    if (current === 'none') throw new Error('the first key is none')
+    for (const [index, key] of keys.entries())
+      if (key.length < MIN_KEY && key !== 'none')
+        throw new Error(
+          `key ${index + 1} has ${key.length} characters: expected ${MIN_KEY} or more, as of openssl rand -hex 32`,
+        )
+    if (current === former) throw new Error('both keys are the same')
+    return keys
+  })
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new Error(fileProblemOf(error), { cause: error })
+  }
 }
 
 /** Returns the path of a file of tokens that can be read, or `undefined` without one. */

@@ -4,6 +4,7 @@
 //
 // Nothing is asked on behalf of a stranger before there is a recipient for whom the answer matters.
 
+import type { Address } from '../address.ts'
 import type { Attempt } from '../attempt.ts'
 import { messageOf } from '../errors.ts'
 import type { Exempt, Exemption } from '../exempt/exempt.ts'
@@ -51,6 +52,7 @@ import { attemptRef, formerFirstKey, loopKey, tallyKey, tripletKeys, whitelistKe
 import { type LoopAttempt, LoopBreaker } from './loop-breaker.ts'
 import { decideBySlot } from './overflow.ts'
 import { isPair } from './pairs.ts'
+import { type Concealment, concealed, concealments, type PrivacyKey } from './privacy.ts'
 import { type SenderForms, senderForms } from './sender.ts'
 import { type Trial, TrialStore } from './trial.ts'
 import { UntalliedNames } from './untallied.ts'
@@ -63,6 +65,8 @@ export interface GreylistSettings {
   readonly prefixes: Readonly<Record<IpAddress['kind'], number>>
   /** Whether senders that differ only in what varies with the message are one sender. */
   readonly normalizeSender: boolean
+  /** Keys by which addresses are hashed in the store, the one in use first; absent if they are stored as they are. */
+  readonly privacy?: readonly PrivacyKey[]
   /** Absent if the auto-whitelist is off. */
   readonly autoWhitelist?: AutoWhitelistSettings
   /**
@@ -177,6 +181,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   const { times, autoWhitelist } = settings
   const loopBreaker = new LoopBreaker(times, settings.maxDeferrals)
   const untallied = new UntalliedNames(now, parts.seeds)
+  const [concealment, ...formerConcealments] = concealments(settings.privacy)
   const createdAt = now()
 
   async function judge(
@@ -245,8 +250,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     rule: RuntimeRule | undefined,
     trial: Trial | undefined,
   ): Question {
-    const { form, former } = formsOf(attempt)
-    const { recipient } = attempt
+    const { form, former, recipient } = identified(attempt, concealment)
     const keys: string[] = []
     const formerKeys: NamedKey[] = []
     // The client's names are all looked up, so that a retry under any of them is the retry.
@@ -258,9 +262,39 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     if (former !== form)
       for (const name of identity.names)
         formerKeys.push({ name, key: tripletKeys(name, former, recipient).former })
-    const firstKey = loopKey('first', form, recipient)
+    const firsts = [{ key: loopKey('first', form, recipient), form, recipient }]
+    for (const formerConcealment of formerConcealments) {
+      const { form: other, recipient: to } = identified(attempt, formerConcealment)
+      for (const name of identity.names) formerKeys.push({ name, key: tripletKeys(name, other, to).key })
+      firsts.push({ key: loopKey('first', other, to), form: other, recipient: to })
+    }
+    const [{ key: firstKey }] = firsts as [FirstKey]
     const isOff = rule !== undefined
-    return { store, attempt, form, identity, keys, formerKeys, firstKey, deadline, isOff, trial }
+    const known = settings.privacy ? concealed(attempt, concealment) : attempt
+    return {
+      store,
+      attempt: known,
+      asked: attempt,
+      form,
+      identity,
+      keys,
+      formerKeys,
+      firstKey,
+      firsts,
+      deadline,
+      isOff,
+      trial,
+    }
+  }
+
+  /** What the store may know of an attempt: the sender form, that of earlier versions, and the recipient. */
+  function identified(
+    attempt: Attempt,
+    { text, address }: Concealment,
+  ): SenderForms & { readonly recipient: Address | undefined } {
+    const { form, former } = formsOf(attempt)
+    const recipient = attempt.recipient && address(attempt.recipient)
+    return { form: text(form), former: text(former), recipient }
   }
 
   function formsOf({ sender, recipient }: Attempt): SenderForms {
@@ -304,14 +338,15 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       tallied.push(name)
       if (autoWhitelist) listings.push(...listingsFor([name]))
     }
-    const writtenTo = settings.learnReplies === undefined ? undefined : writtenToKey(attempt, identity)
+    const writtenTo = writtenToKeys(question)
     const entryKeys = [...keys]
     for (const { key } of formerKeys) entryKeys.push(key)
     const ownKeys = entryKeys.length
-    for (const key of firstKeysOf(question)) entryKeys.push(key)
+    const firsts = firstKeysOf(question)
+    for (const { key } of firsts) entryKeys.push(key)
     const listingsAt = entryKeys.length
     for (const { key } of listings) entryKeys.push(key)
-    if (writtenTo !== undefined) entryKeys.push(writtenTo)
+    for (const key of writtenTo) entryKeys.push(key)
     const countKeys = tallied.map(tallyKey)
     for (const key of expectKeys(attempt, identity)) countKeys.push(key)
 
@@ -320,8 +355,10 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       readReachable(store.counts(countKeys)),
     ])
     const found = answers.slice(0, ownKeys)
-    const first = answers.slice(ownKeys, listingsAt).find(Boolean)
-    const held = heldEntry(first, firstAttemptOf(question), times, elsewhereWindow(times))
+    const firstAt = firsts.findIndex((_, index) => answers[ownKeys + index])
+    const first = firstAt < 0 ? undefined : answers[ownKeys + firstAt]
+    const attemptThere = { ...firstAttemptOf(question), ...firsts[firstAt] }
+    const held = firstAt < 0 ? undefined : heldEntry(first, attemptThere, times, elsewhereWindow(times))
     const ownIndex = identity.names.indexOf(identity.network)
     const isSisters = held?.isSisters === true && !found.some(Boolean)
     if (held) found[ownIndex] = strongest([found[ownIndex], held.entry])
@@ -345,7 +382,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       listing: listings[index],
       listedFor: listed[index]?.age ?? 0,
       isExpected: counts.slice(tallied.length).some((count) => count > 0),
-      isWrittenTo: writtenTo !== undefined && answers.at(-1) !== undefined,
+      isWrittenTo: writtenTo.some((_, index) => answers[answers.length - 1 - index]),
     }
   }
 
@@ -501,12 +538,20 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   }
 
   /** The keys that may mark the first attempt. Earlier versions had another one, whose entries expire after an upgrade. */
-  function firstKeysOf({ attempt, form, identity, firstKey }: Question): string[] {
+  function firstKeysOf({ attempt, form, identity, firsts }: Question): readonly FirstKey[] {
     // Whatever SPF says now, the network may be the holder. Only bounces have none.
     if (form === '') return []
+    const { recipient } = attempt
     const mayBeFormer =
       now() - createdAt < times.retryWindow && loopBreaker.isCounted(loopOf(attempt, form, identity))
-    return mayBeFormer ? [firstKey, formerFirstKey(form, attempt.recipient)] : [firstKey]
+    return mayBeFormer ? [...firsts, { key: formerFirstKey(form, recipient), form, recipient }] : firsts
+  }
+
+  /** The keys that say that the recipient has written to the sender. */
+  function writtenToKeys({ asked, attempt, identity }: Question): string[] {
+    if (settings.learnReplies === undefined) return []
+    const former = formerConcealments.map((each) => concealed(asked, each))
+    return [attempt, ...former].flatMap((each) => writtenToKey(each, identity) ?? [])
   }
 
   function loopOf(attempt: Attempt, form: string, { spf }: Identity): LoopAttempt {
@@ -554,7 +599,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   }
 
   /** Notes to whom a user has written, without anybody waiting for it. */
-  function noteWrittenTo({ sender, recipient }: Attempt): void {
+  function noteWrittenTo(attempt: Attempt): void {
+    const { sender, recipient } = concealed(attempt, concealment)
     if (settings.learnReplies === undefined || !recipient || sender.text === '') return
     void learnReply(stores.store, sender, recipient, settings.learnReplies)
   }
@@ -627,9 +673,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   }
 }
 
-function outcomeOf({ attempt, identity, form }: Question, judgement: Judgement): Outcome {
+function outcomeOf({ attempt, asked, identity, form }: Question, judgement: Judgement): Outcome {
   return Object.assign(judgement, {
-    attempt,
+    attempt: asked,
     identity: identity.id,
     ref: attemptRef(form, attempt.recipient),
   })
@@ -655,8 +701,11 @@ async function addedAny(isKnown: boolean, adds: ReadonlyArray<Promise<boolean>>)
 /** The question to a store for one attempt, with the deadline of the answer by performance.now(). */
 interface Question {
   readonly store: Store
+  /** The attempt as the store may know it. */
   readonly attempt: Attempt
-  /** The sender form. */
+  /** The attempt as the caller has it. */
+  readonly asked: Attempt
+  /** The sender form, as the store may know it. */
   readonly form: string
   readonly identity: Identity
   readonly keys: readonly string[]
@@ -664,11 +713,20 @@ interface Question {
   readonly formerKeys: readonly NamedKey[]
   /** The key that marks the first attempt of the sender form to the recipient (held.ts). */
   readonly firstKey: string
+  /** `firstKey`, and behind it those under former privacy keys, each with what its holder is made of. */
+  readonly firsts: readonly FirstKey[]
   readonly deadline: number
   /** Whether an operator has switched greylisting off for the attempt, so that no first attempt is kept. */
   readonly isOff: boolean
   /** What collects the findings, if the attempt is only tried out. */
   readonly trial: Trial | undefined
+}
+
+/** A key that may mark a first attempt, and what the holder in its entry is made of. */
+interface FirstKey {
+  readonly key: string
+  readonly form: string
+  readonly recipient: Address | undefined
 }
 
 /** A key of a triplet, and the name of the client in it. */

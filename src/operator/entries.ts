@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { type Address, parseAddress } from '../address.ts'
 import { compileAddresses, parseAddressRule } from '../exempt/addresses.ts'
 import { attemptRef, loopKey, nameInKey, partsOfKey, readTripletKey, tripletKey } from '../greylist/keys.ts'
-import { senderForms } from '../greylist/sender.ts'
+import { isConcealed } from '../greylist/privacy.ts'
 import { isInNetwork, parseNetwork } from '../ip.ts'
 import type { KeptKey, RecordStore } from '../store/records.ts'
 import { kindOf, type Store } from '../store/store.ts'
@@ -15,12 +15,13 @@ import { stateOf } from './explain.ts'
 import { type Deferral, forgetDeferrals, LEDGER_LIFETIME, readLedger } from './ledger.ts'
 import { addressRule, duration, recipientAddress, ref } from './params.ts'
 import { unknownRef } from './rules.ts'
+import { addressIn, type Stored } from './stored.ts'
 
 export interface EntryParts {
   readonly records: () => RecordStore
   readonly store: () => Store
-  /** Whether senders that differ only in what varies with the message are one sender. */
-  readonly normalizeSender: () => boolean
+  /** How addresses stand in the store. */
+  readonly stored: () => Stored
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
@@ -66,7 +67,7 @@ const KINDS_WITH_ADDRESSES = new Set(['t', 'f', 'd', 'g', 'n', 'x', 'y', 'z'])
 /** The kinds of keys of what a name has shown, with the name first. */
 const KINDS_OF_NAMES = new Set(['o', 'w', 'p', 's', 'k', 'u', 'c', 'e', 'm'])
 
-export function entryCalls({ records, store, normalizeSender, now }: EntryParts): Call[] {
+export function entryCalls({ records, store, stored, now }: EntryParts): Call[] {
   return [
     defineStream({
       name: 'list',
@@ -83,7 +84,7 @@ export function entryCalls({ records, store, normalizeSender, now }: EntryParts)
       }),
       result: shownEntry,
       run: (given, _caller, signal) => {
-        const isWanted = filterOf(given)
+        const isWanted = filterOf(given, stored())
         if (given.follow) return follow(isWanted, signal)
         if (given.sort) return sorted(isWanted, given.sort, given.limit ?? MAX_SORTED, signal)
         return limited(entries(isWanted, signal), given.limit)
@@ -133,12 +134,12 @@ export function entryCalls({ records, store, normalizeSender, now }: EntryParts)
   }
 
   function firstKeyOf({ sender, recipient }: Deferral): string {
-    const to = parseAddress(recipient)
-    return loopKey('first', formOf(parseAddress(sender), to), to)
+    const to = stored().recipient(addressIn(recipient))
+    return loopKey('first', formOf(addressIn(sender), to), to)
   }
 
   function formOf(sender: Address, recipient: Address | undefined): string {
-    return normalizeSender() ? senderForms(sender, recipient).form : sender.normal
+    return stored().form(sender, recipient)
   }
 
   async function* follow(
@@ -190,12 +191,12 @@ export function entryCalls({ records, store, normalizeSender, now }: EntryParts)
         'unsuited',
         'expected ref, or address, or one or more of client, sender and recipient',
       )
-    const about = aboutOf(given)
+    const about = aboutOf(given, stored())
     const deferrals = await forgetDeferrals(records(), about.deferral, now())
     if (wanted !== undefined && deferrals.length === 0) throw new Refusal('unknown', unknownRef(wanted))
     const pairs = deferrals.map(({ sender: from, recipient: to }) => {
-      const address = parseAddress(to)
-      return { form: formOf(parseAddress(from), address), to: address }
+      const address = stored().recipient(addressIn(to))
+      return { form: formOf(addressIn(from), address), to: address }
     })
     const firsts = new Set(pairs.map(({ form, to }) => loopKey('first', form, to)))
     const isKnownDigest = (key: string, name: string) =>
@@ -220,8 +221,8 @@ export function entryCalls({ records, store, normalizeSender, now }: EntryParts)
 
   /** The entry of the ledger for a deferral, as `list --follow` shows it. */
   function entryOf({ at, returnedAt, identity, sender, recipient, ref: name }: Deferral): ShownEntry {
-    const to = parseAddress(recipient)
-    const form = formOf(parseAddress(sender), to)
+    const to = stored().recipient(addressIn(recipient))
+    const form = formOf(addressIn(sender), to)
     const state = returnedAt === undefined ? 'waiting' : 'passed'
     const key = tripletKey(identity, form, to)
     return {
@@ -243,7 +244,7 @@ export function entryCalls({ records, store, normalizeSender, now }: EntryParts)
     if (triplet) {
       const { name, sender, recipient } = triplet
       if (sender === undefined) return { ...kept, client: name }
-      const to = recipient === undefined ? undefined : parseAddress(recipient)
+      const to = recipient === undefined ? undefined : addressIn(recipient)
       const shown = { ...kept, client: name, sender, ref: attemptRef(sender, to) }
       return recipient === undefined ? shown : { ...shown, recipient }
     }
@@ -274,33 +275,39 @@ type Wanted = (entry: ShownEntry) => boolean
 
 function filterOf(
   given: Filters & { readonly state?: string | undefined; readonly older?: number | undefined },
+  stored: Stored,
 ): Wanted {
   const { state, older } = given
-  const matches = matcherOf(given)
+  const matches = matcherOf(given, stored)
   return (entry) =>
     (state === undefined || entry.state === state) &&
     (older === undefined || entry.age > older) &&
     matches(entry)
 }
 
-/** Whether what is known of a client, a sender form and a recipient matches all filters that are given. */
-function matcherOf({
-  client,
-  sender,
-  recipient,
-}: Filters): (given: {
-  client: string
-  sender?: string | undefined
-  recipient?: string | undefined
-}) => boolean {
+/** What is known of a triplet. */
+interface Known {
+  readonly client: string
+  readonly sender?: string | undefined
+  readonly recipient?: string | undefined
+}
+
+/** Whether what is known of a triplet matches all filters that are given. */
+function matcherOf({ client, sender, recipient }: Filters, stored: Stored): (known: Known) => boolean {
   const isClient = client === undefined ? undefined : clientMatcher(client)
-  const isSender = sender === undefined ? undefined : compileAddresses([parseAddressRule(sender)])
-  const isRecipient = recipient === undefined ? undefined : compileAddresses([parseAddressRule(recipient)])
-  return (given) =>
-    (!isClient || isClient(given.client)) &&
-    (!isSender || (given.sender !== undefined && isSender(parseAddress(given.sender)) !== undefined)) &&
-    (!isRecipient ||
-      (given.recipient !== undefined && isRecipient(parseAddress(given.recipient)) !== undefined))
+  const isSender = sender === undefined ? undefined : addressMatcher(sender, stored)
+  const isRecipient = recipient === undefined ? undefined : addressMatcher(recipient, stored)
+  return (known) =>
+    (!isClient || isClient(known.client)) &&
+    (!isSender || (known.sender !== undefined && isSender(known.sender))) &&
+    (!isRecipient || (known.recipient !== undefined && isRecipient(known.recipient)))
+}
+
+/** Whether an address of the store is meant by a rule. Of a hash, only a rule that is an address can tell. */
+function addressMatcher(rule: string, stored: Stored): (text: string) => boolean {
+  const matches = compileAddresses([parseAddressRule(rule)])
+  const forms = stored.formsOf(parseAddress(rule))
+  return (text) => (isConcealed(text) ? forms.has(text) : matches(parseAddress(text)) !== undefined)
 }
 
 /** Whether a name of a client is meant by an address, a network, a domain, or the name itself. */
@@ -317,7 +324,10 @@ function clientMatcher(wanted: string): (name: string) => boolean {
 }
 
 /** What is to be forgotten: whether a deferral of the ledger is, and a key of the store. */
-function aboutOf({ ref: wanted, address, ...filters }: ForgetParams): {
+function aboutOf(
+  { ref: wanted, address, ...filters }: ForgetParams,
+  stored: Stored,
+): {
   deferral(deferral: Deferral): boolean
   key(key: string): boolean
 } {
@@ -327,19 +337,18 @@ function aboutOf({ ref: wanted, address, ...filters }: ForgetParams): {
       key: (key) => {
         const { sender, recipient } = readTripletKey(key) ?? {}
         if (sender === undefined) return false
-        return attemptRef(sender, recipient === undefined ? undefined : parseAddress(recipient)) === wanted
+        return attemptRef(sender, recipient === undefined ? undefined : addressIn(recipient)) === wanted
       },
     }
   if (address !== undefined) {
-    const { normal } = parseAddress(address)
+    const forms = stored.formsOf(parseAddress(address))
     return {
       deferral: ({ sender, recipient }) =>
-        [sender, recipient].some((text) => parseAddress(text).normal === normal),
-      key: (key) =>
-        KINDS_WITH_ADDRESSES.has(kindOf(key)) && partsOfKey(key).some((part) => isOf(part, normal)),
+        [sender, recipient].some((text) => forms.has(addressIn(text).normal)),
+      key: (key) => KINDS_WITH_ADDRESSES.has(kindOf(key)) && partsOfKey(key).some((part) => forms.has(part)),
     }
   }
-  const matches = matcherOf(filters)
+  const matches = matcherOf(filters, stored)
   const { client, sender, recipient } = filters
   const isName =
     client !== undefined && sender === undefined && recipient === undefined
@@ -355,11 +364,6 @@ function aboutOf({ ref: wanted, address, ...filters }: ForgetParams): {
       return isName !== undefined && KINDS_OF_NAMES.has(kindOf(key)) && isName(nameInKey(key))
     },
   }
-}
-
-/** Whether a part of a key is an address, or its form as a sender, which may lack what varies with the message. */
-function isOf(part: string, normal: string): boolean {
-  return part === normal || part === senderForms(parseAddress(normal), undefined).form
 }
 
 async function* limited<T>(items: AsyncIterable<T>, limit = Number.POSITIVE_INFINITY): AsyncGenerator<T> {

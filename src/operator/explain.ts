@@ -8,6 +8,7 @@ import { asHostName, clientOf } from '../doors/client.ts'
 import type { ExemptStep } from '../exempt/exempt.ts'
 import type { RuntimeRuleFor } from '../exempt/runtime-rules.ts'
 import type { Greylister } from '../greylist/greylister.ts'
+import { isConcealed } from '../greylist/privacy.ts'
 import type { Trial } from '../greylist/trial.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { Network } from '../ip.ts'
@@ -18,7 +19,7 @@ import { type Call, defineCall, Refusal } from './call.ts'
 import { inWords } from './in-words.ts'
 import { type Deferral, findDeferrals } from './ledger.ts'
 import { duration, ip, recipientAddress, ref, senderAddress } from './params.ts'
-import { unknownRef } from './rules.ts'
+import { CONCEALED, unknownRef } from './rules.ts'
 
 export interface ExplainParts {
   /** What the daemon decides by now; a reload changes it. */
@@ -137,6 +138,7 @@ export function explainCalls({ deciding, records, now }: ExplainParts): Call[] {
         }
         const [last] = await findDeferrals(records(), wanted, now())
         if (!last) throw new Refusal('unknown', unknownRef(wanted))
+        if (isConcealed(last.recipient)) throw new Refusal('unsuited', CONCEALED)
         return explain({ ...last, client: client ?? last.client, name: name ?? last.name }, later)
       },
     }),

@@ -7,6 +7,7 @@
 import type { Outcome } from '../outcome.ts'
 import { customerNetwork } from '../ranges.ts'
 import type { RecordStore } from '../store/records.ts'
+import type { Stored } from './stored.ts'
 
 /** A first message that was deferred. Times are in milliseconds since the epoch. */
 export interface Deferral {
@@ -50,21 +51,27 @@ const RETURN_BUDGET = 1000
 /** Longest text of an address or name in the ledger, in characters; what has a longer one is left out. */
 const MAX_TEXT = 320
 
+export interface LedgerParts {
+  /** The store in use; called anew for each write. */
+  readonly records: () => RecordStore
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Name of this host. */
+  readonly mx: string
+  /** How addresses stand in the store. */
+  readonly stored: () => Stored
+}
+
 /** Notes outcomes, and writes them into a store. */
 export class LedgerWriter {
-  readonly #records: () => RecordStore
-  readonly #now: () => number
-  readonly #mx: string
+  readonly #parts: LedgerParts
   /** The hour of the budgets, as a number of hours since the epoch. */
   #hour = 0
   readonly #used = new Map<string, number>()
   #unwritten = new Map<string, Map<string, string>>()
 
-  /** `records` returns the store in use, `now` milliseconds since the epoch, and `mx` names this host. */
-  constructor(records: () => RecordStore, now: () => number, mx: string) {
-    this.#records = records
-    this.#now = now
-    this.#mx = mx
+  constructor(parts: LedgerParts) {
+    this.#parts = parts
   }
 
   /** Notes an outcome, if it is a first deferral or a return. */
@@ -81,7 +88,7 @@ export class LedgerWriter {
     this.#unwritten = new Map()
     const results = await Promise.allSettled(
       [...unwritten].map(async ([record, fields]) => {
-        await this.#records().changeRecord(record, fields, LEDGER_LIFETIME)
+        await this.#parts.records().changeRecord(record, fields, LEDGER_LIFETIME)
         unwritten.delete(record)
       }),
     )
@@ -91,7 +98,7 @@ export class LedgerWriter {
 
   /** Keeps what could not be written, as far as it is of the hours for which there is a budget. */
   #keep(unwritten: ReadonlyMap<string, Map<string, string>>): void {
-    const kept = new Set([recordOf(this.#now()), recordOf(this.#now() - HOUR)])
+    const kept = new Set([recordOf(this.#parts.now()), recordOf(this.#parts.now() - HOUR)])
     for (const [record, fields] of unwritten) {
       if (!kept.has(record)) continue
       this.#unwritten.set(record, new Map([...fields, ...(this.#unwritten.get(record) ?? [])]))
@@ -109,14 +116,16 @@ export class LedgerWriter {
       [`of ${customerNetwork(client.address)}`, NAME_BUDGET],
     ])
     if (!this.#mayNote(budgets)) return
-    const at = this.#now()
-    const values = [at, this.#mx, client.address.text, client.name, client.helo, identity, sender.text]
-    this.#note(at, `d${ref}${this.#mx}`, [...values, recipient?.text])
+    const at = this.#parts.now()
+    const { mx, stored } = this.#parts
+    const shown = stored().shown(sender, recipient)
+    const values = [at, mx, client.address.text, client.name, client.helo, identity]
+    this.#note(at, `d${ref}${mx}`, [...values, shown.sender, shown.recipient])
   }
 
   #noteReturn(ref: string): void {
     if (!this.#mayNote(new Map([['returns', RETURN_BUDGET]]))) return
-    const at = this.#now()
+    const at = this.#parts.now()
     this.#note(at, `r${ref}`, [at])
   }
 
@@ -129,7 +138,7 @@ export class LedgerWriter {
 
   /** Whether one more may be noted under each of these budgets, and counts it under all of them if so. */
   #mayNote(budgets: ReadonlyMap<string, number>): boolean {
-    const hour = Math.floor(this.#now() / HOUR)
+    const hour = Math.floor(this.#parts.now() / HOUR)
     if (hour !== this.#hour) {
       this.#hour = hour
       this.#used.clear()

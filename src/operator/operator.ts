@@ -14,6 +14,7 @@ import { LedgerWriter } from './ledger.ts'
 import { reportCalls } from './report.ts'
 import { RuleBook } from './rulebook.ts'
 import { ruleCalls } from './rules.ts'
+import { type Stored, storedBy } from './stored.ts'
 
 export interface OperatorParts {
   /** The stores in use; both are called anew for each operation, as a reload may change them. */
@@ -28,7 +29,7 @@ export interface OperatorParts {
 }
 
 /** What the calls ask by, besides the rules. */
-export type Asked = Omit<Deciding, 'runtimeRuleFor'> & { readonly normalizeSender: boolean }
+export type Asked = Omit<Deciding, 'runtimeRuleFor'> & { readonly stored: Stored }
 
 /** Longest wait for the rules at the start, in milliseconds. */
 const START_TIMEOUT = 1000
@@ -48,7 +49,8 @@ export class Operator {
   constructor({ records, store, host, now, onProblem }: OperatorParts) {
     this.#onProblem = onProblem
     this.#rules = new RuleBook({ records, now, onProblem })
-    this.#ledger = new LedgerWriter(records, now, host)
+    const stored = (): Stored => this.#asked?.stored ?? storedBy({ normalizeSender: true })
+    this.#ledger = new LedgerWriter({ records, now, mx: host, stored })
     // What this host has noted is part of each answer.
     const written = (): RecordStore => {
       void this.#write()
@@ -58,12 +60,11 @@ export class Operator {
       if (!this.#asked) throw new Error('nothing is decided yet')
       return { ...this.#asked, runtimeRuleFor: this.#rules.ruleFor }
     }
-    const normalizeSender = () => this.#asked?.normalizeSender ?? true
     this.calls = [
       ...explainCalls({ deciding, records: written, now }),
-      ...entryCalls({ records: written, store, normalizeSender, now }),
-      ...ruleCalls({ rules: this.#rules, records: written, store, now }),
-      ...reportCalls({ records: written, store, now }),
+      ...entryCalls({ records: written, store, stored, now }),
+      ...ruleCalls({ rules: this.#rules, records: written, store, stored, now }),
+      ...reportCalls({ records: written, store, stored, now }),
     ]
   }
 

@@ -2,18 +2,21 @@
 // did and looks like mail that somebody misses (`greymx report`).
 
 import { z } from 'zod'
-import { type Address, parseAddress } from '../address.ts'
 import { replyKey } from '../greylist/keys.ts'
+import { isConcealed } from '../greylist/privacy.ts'
 import { organisationOf } from '../identity/organisation.ts'
 import type { RecordStore } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { type Call, defineCall } from './call.ts'
 import { showDeferral } from './explain.ts'
 import { type Deferral, LEDGER_LIFETIME, readLedger } from './ledger.ts'
+import { addressIn, type Stored } from './stored.ts'
 
 export interface ReportParts {
   readonly records: () => RecordStore
   readonly store: () => Store
+  /** How addresses stand in the store. */
+  readonly stored: () => Stored
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
@@ -78,7 +81,7 @@ const shownReport = z
 export type ShownReport = z.infer<typeof shownReport>
 export type ShownLost = z.infer<typeof shownLost>
 
-export function reportCalls({ records, store, now }: ReportParts): Call[] {
+export function reportCalls({ records, store, stored, now }: ReportParts): Call[] {
   return [
     defineCall({
       name: 'report',
@@ -159,7 +162,7 @@ export function reportCalls({ records, store, now }: ReportParts): Call[] {
     const batch = 100
     for (let start = 0; start < deferrals.length; start += batch) {
       const keys = deferrals.slice(start, start + batch).map(({ sender, recipient }) => {
-        return replyKey(parseAddress(recipient), parseAddress(sender))
+        return replyKey(stored().recipient(addressIn(recipient)), stored().recipient(addressIn(sender)))
       })
       found.push(...(await store().find(keys)).map(Boolean))
     }
@@ -175,7 +178,8 @@ function lostOf(deferral: Deferral, signs: readonly Sign[]): ShownLost {
 
 /** Only a proven sender is let pass by its domain alone, as anybody can write the name of another. */
 function allowOptions({ sender, client, identity }: Deferral): string[] {
-  const address = parseAddress(sender)
+  if (isConcealed(sender)) return ['--client', client]
+  const address = addressIn(sender)
   const from = address.text === '' ? '<>' : address.domain === '' ? address.text : address.domain
   if (identity.startsWith('spf:')) return ['--client', client, '--sender', from]
   const host = /^host:([^+]+)/.exec(identity)?.[1]
@@ -188,8 +192,7 @@ function isProven({ identity }: Deferral): boolean {
 }
 
 function domainOf({ sender }: Deferral): string {
-  const address: Address = parseAddress(sender)
-  return organisationOf(address.domain)
+  return organisationOf(addressIn(sender).domain)
 }
 
 function quantile(sorted: readonly number[], part: number): number {

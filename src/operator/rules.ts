@@ -4,6 +4,7 @@
 import { z } from 'zod'
 import { parseAddress } from '../address.ts'
 import { expectKey } from '../greylist/keys.ts'
+import { isConcealed } from '../greylist/privacy.ts'
 import { organisationOf } from '../identity/organisation.ts'
 import type { RecordStore } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
@@ -11,11 +12,14 @@ import { type Call, defineCall, Refusal } from './call.ts'
 import { type Deferral, findDeferrals } from './ledger.ts'
 import { addressRule, clientRule, duration, recipientAddress, ref } from './params.ts'
 import type { Rule, RuleBook } from './rulebook.ts'
+import type { Stored } from './stored.ts'
 
 export interface RuleCallParts {
   readonly rules: RuleBook
   readonly records: () => RecordStore
   readonly store: () => Store
+  /** How addresses stand in the store. */
+  readonly stored: () => Stored
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
@@ -45,7 +49,7 @@ export type ShownRule = z.infer<typeof shownRule>
 
 const why = z.string().max(200).optional().describe('why, for those who read the rules later')
 
-export function ruleCalls({ rules, records, store, now }: RuleCallParts): Call[] {
+export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts): Call[] {
   const shown = (rule: Rule): ShownRule => showRule(rule, now())
   return [
     defineCall({
@@ -142,7 +146,7 @@ export function ruleCalls({ rules, records, store, now }: RuleCallParts): Call[]
       async run({ to, from, for: time }) {
         const recipient = parseAddress(to)
         const domain = from === undefined ? undefined : organisationOf(from.toLowerCase())
-        const key = expectKey(recipient, domain)
+        const key = expectKey(stored().recipient(recipient), domain)
         // A count keeps the end that it was begun with, so that a longer wait needs a new one.
         await store().forget(key)
         await store().count(key, time, EXPECTED_COUNT)
@@ -158,6 +162,7 @@ export function ruleCalls({ rules, records, store, now }: RuleCallParts): Call[]
     const [deferral] = found
     if (!deferral) throw new Refusal('unknown', unknownRef(wanted))
     const { sender, recipient } = deferral
+    if (isConcealed(recipient)) throw new Refusal('unsuited', CONCEALED)
     if (found.some((other) => other.sender !== sender || other.recipient !== recipient))
       throw new Refusal(
         'unsuited',
@@ -166,6 +171,10 @@ export function ruleCalls({ rules, records, store, now }: RuleCallParts): Call[]
     return { sender: sender === '' ? '<>' : sender, recipient }
   }
 }
+
+/** Why a reference does not lead to addresses. */
+export const CONCEALED =
+  'the store has hashes in place of addresses (privacy): expected the addresses themselves'
 
 /** Why nothing is known of a reference, and what the operator can do. */
 export function unknownRef(wanted: string): string {

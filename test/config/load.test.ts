@@ -16,7 +16,7 @@ import { parseNetwork } from '../../src/ip.ts'
 import { LIMITS } from '../milter/recording.ts'
 
 const TOP =
-  'listen, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket, admin_tokens'
+  'listen, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, privacy, privacy_keys, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket, admin_tokens'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -293,6 +293,37 @@ test('admin_tokens is a file in which each line is NAME TOKEN, and no token is s
       `admin_tokens: ${dir}/none\n`,
       `1:15: Cannot read admin_tokens "${dir}/none": expected a file of lines NAME TOKEN: no such file`,
     ],
+  ])
+})
+
+test('privacy: hmac needs a file of one key or two, and no key is shown', (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'greymx-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const file = join(dir, 'keys')
+  const [one, other] = ['k3y-'.repeat(8), 'k3z-'.repeat(8)]
+  const given = `privacy: hmac\nprivacy_keys: ${file}\n`
+  writeFileSync(file, `# made by openssl\n${one}\n`)
+  assert.deepEqual(configOf(given).greylist.privacy, [one])
+  assert.equal(configOf(`privacy_keys: ${file}\n`).greylist.privacy, undefined)
+  for (const former of [other, 'none']) {
+    writeFileSync(file, `${one}\n${former}\n`)
+    assert.deepEqual(configOf(given).greylist.privacy, [one, former])
+  }
+  const what = 'expected a file of one key, or of two where the second is the former one or none'
+  for (const [text, problem] of [
+    ['', 'there is no key in it'],
+    ['k3y', 'key 1 has 3 characters: expected 32 or more, as of openssl rand -hex 32'],
+    ['none', 'the first key is none'],
+    [`${one}\n${one}`, 'both keys are the same'],
+    [`${one}\n${other}\nnone`, 'there are 3 keys in it'],
+  ] as const) {
+    writeFileSync(file, text)
+    assertFaults([[given, `2:15: Cannot read privacy_keys "${file}": ${what}: ${problem}`]])
+  }
+  const missing = `privacy: hmac\nprivacy_keys: ${dir}/none\n`
+  assertFaults([
+    [missing, `2:15: Cannot read privacy_keys "${dir}/none": ${what}: no such file`],
+    ['privacy: hmac\n', '1:10: privacy is hmac without keys: expected privacy_keys: FILE'],
   ])
 })
 

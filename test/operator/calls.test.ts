@@ -13,6 +13,7 @@ import { formatNetwork, networkOf } from '../../src/ip.ts'
 import { Refusal } from '../../src/operator/call.ts'
 import { Operator } from '../../src/operator/operator.ts'
 import { MAX_RULES } from '../../src/operator/rulebook.ts'
+import { storedBy } from '../../src/operator/stored.ts'
 import type { Outcome } from '../../src/outcome.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 
@@ -53,7 +54,7 @@ function identityOf({ address, name }: Attempt['client'], { domain }: Attempt['s
   return { id, names, carriers: [], network, spf, isNamed: name !== undefined }
 }
 
-function setUp() {
+function setUp(settings: Partial<GreylistSettings> = {}) {
   const clock = { now: START }
   const store = new MemoryStore(() => clock.now)
   const problems: string[] = []
@@ -67,14 +68,19 @@ function setUp() {
     })
     const exemptSteps = compileExemptSteps(EXEMPT, NO_LISTS)
     const greylister = createGreylister({
-      settings: SETTINGS,
+      settings: { ...SETTINGS, ...settings },
       exempt: (attempt) => exemptSteps.map(({ exempt }) => exempt(attempt)).find(Boolean),
       runtimeRuleFor: (attempt) => operator.ruleFor(attempt),
       investigate: (client, sender) => ({ identity: identityOf(client, sender), exemption: undefined }),
       stores: { store },
       now: () => clock.now,
     })
-    operator.use({ greylister, exemptSteps, nat64Prefixes: [], normalizeSender: true })
+    operator.use({
+      greylister,
+      exemptSteps,
+      nat64Prefixes: [],
+      stored: storedBy({ ...SETTINGS, ...settings }),
+    })
     return {
       operator,
       async judge(
@@ -384,5 +390,33 @@ test('a flood of one network or one domain leaves others their place in the ledg
   assert.ok(report.deferred <= 60, `${report.deferred}`)
   const [entry] = await mx1.call('list', { sender: 'honest@example.net' })
   assert.equal(entry.client, 'network:203.0.113.0/24')
+  await close()
+})
+
+test('with privacy, what operators ask by address still works, and nothing has an address', async () => {
+  const { mx1, store, clock, close } = setUp({ privacy: ['k'.repeat(32)] })
+  const { ref } = await mx1.judge('198.51.100.7', 'a@spf.test', 'b@example.com')
+  await mx1.judge('198.51.100.7', 'other@spf.test', 'c@example.com')
+  const given = { client: '198.51.100.7', from: 'a@spf.test', to: 'b@example.com' }
+  const found = await mx1.call('explain', given)
+  assert.deepEqual([found.ref, found.outcome.reason, found.history.length], [ref, 'early', 1])
+  const [entry] = await mx1.call('list', { recipient: 'B@example.com', client: 'spf.test' })
+  assert.match(entry.sender, /^#[\w-]{22}$/)
+  assert.equal(entry.ref, ref)
+  await mx1.call('show', { ref })
+  await assert.rejects(mx1.call('explain', { ref }), refused('unsuited', /hashes in place of addresses/))
+  await assert.rejects(mx1.call('allow', { ref }), refused('unsuited', /hashes in place of addresses/))
+  await mx1.call('expect', { to: 'x@example.com', for: '1h' })
+  assert.equal((await mx1.judge('192.0.2.1', 'b@spf.test', 'x@example.com')).reason, 'expected')
+  clock.now += 5 * HOUR
+  const { lost } = await mx1.call('report', { lost: true })
+  assert.deepEqual(lost[0].allow, ['--client', '198.51.100.7'])
+  const records = await store.readRecord('ledger:2026-02-28T22')
+  const all = [...store.alive(), ...records].flat().join('\n')
+  assert.doesNotMatch(all, /a@|b@|c@|other@|@example/)
+  const { forgotten, deferrals } = await mx1.call('forget', { address: 'b@example.com' })
+  assert.ok(forgotten >= 2, `${forgotten}`)
+  assert.equal(deferrals, 1)
+  assert.equal((await mx1.call('list', { recipient: 'b@example.com' })).length, 0)
   await close()
 })
