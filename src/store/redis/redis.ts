@@ -44,6 +44,7 @@ import { type CommandName, type Reading, RedisCommands } from './commands.ts'
 import { passwordsOf } from './login.ts'
 import { mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
 import { ExplainedProblem, explainProblem, isClosed, isFromReplica } from './problem.ts'
+import { recordRightsWarning } from './record-rights.ts'
 import { RedisRecords } from './records.ts'
 import { countRedisKeys } from './sample.ts'
 import { scanRedisKeys } from './scan.ts'
@@ -105,6 +106,9 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
   /** The key that Redis refused last, '' at first: a check has to examine its kind, and in a Cluster its node. */
   #refusedKey = ''
   #warning = ''
+  /** Whether rights for records were examined on this connection, and what was said of them last. */
+  #areRecordsExamined = false
+  #recordsWarning = ''
 
   constructor(settings: RedisSettings, events: RedisEvents) {
     this.#settings = settings
@@ -248,6 +252,7 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     }
     if (part === '') this.#lastError = undefined
     this.#reconnects = 0
+    if (!this.#areRecordsExamined) void this.#examineRecords()
   }
 
   countKeys(signal: AbortSignal): Promise<KeyCounts | undefined> {
@@ -406,6 +411,7 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
   #lost(): void {
     this.#isLeaving = false
     this.#isDatabaseSelected = true
+    this.#areRecordsExamined = false
     this.#lastError ??= CLOSED_WITHOUT_ERROR
     this.#watch.onLost(`Redis: ${this.#lastError}`)
   }
@@ -423,6 +429,20 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
       throw new Error(`cannot use database ${database}: ${error.message}`)
     })
     this.#isDatabaseSelected = true
+  }
+
+  /** Tells the operator once what records lack. No mail waits for this, and whatever goes wrong with it concerns none. */
+  async #examineRecords(): Promise<void> {
+    const [server] = serversOf(this.#client)
+    if (!server) return
+    this.#areRecordsExamined = true
+    try {
+      const warning = (await recordRightsWarning(this.#client, server, this.#settings.prefix)) ?? ''
+      if (warning !== '' && warning !== this.#recordsWarning) this.#events.onWarning(warning)
+      this.#recordsWarning = warning
+    } catch {
+      this.#areRecordsExamined = false
+    }
   }
 
   #warn(warning: string): void {

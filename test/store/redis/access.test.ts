@@ -75,6 +75,46 @@ test('a right that is missing is named at the start', async (t) => {
   assert.match(readOnly[0] ?? '', /the user lacks a right .*NOPERM.*key.*, expected ~greymx:\*/)
 })
 
+const OF_RECORDS = 'hget hgetall hscan hset hdel hincrby persist multi exec time scan'.split(' ')
+
+test('a right that only operators’ commands need is named once, and mail goes on without it', async (t) => {
+  t.after(() => allow(redis, RIGHTS))
+  const documented = [...RIGHTS.matchAll(/\+(\S+)/g)].map(([, right]) => right)
+  const ofMail = ['get', 'mget', 'set', 'del', 'pttl', 'pexpire', 'incrby', 'select', 'info', 'cluster|slots']
+  assert.deepEqual(documented.toSorted(), [...OF_RECORDS, ...ofMail].sort())
+  const warning = "the user lacks rights that operators' commands need, and mail does not: expected"
+  for (const command of OF_RECORDS) {
+    await allow(redis, `${RIGHTS} -${command}`)
+    const { store, events } = await openWatched(t, redisSettings(url, { tls }))
+    await waitFor(`the warning about ${command}`, () => events.length > 1)
+    await store.pass('a', DAY)
+    assert.equal((await store.find(['a']))[0]?.passed, true)
+    await store.check()
+    assert.deepEqual(events, ['ready', `${warning} +${command}`])
+    await store.close()
+  }
+  const keys = ['a', 't:', 'check:'].map((start) => `~greymx:${start}*`).join(' ')
+  await allow(redis, RIGHTS.replace('~greymx:*', keys))
+  const { events: keyless } = await openWatched(t, redisSettings(url, { tls }))
+  await waitFor('the warning about keys', () => keyless.length > 1)
+  assert.deepEqual(keyless, ['ready', `${warning} ~greymx:r:*`])
+
+  await allow(redis, `${RIGHTS} -hset -multi -time`)
+  const { store, events, untilReady } = await openWatched(t, redisSettings(url, { tls }))
+  const several = `${warning} +hset +time +multi`
+  await waitFor('the warning about several', () => events.includes(several))
+  for (let time = 0; time < 3; time += 1) {
+    await redis.cli('client', 'kill', 'type', 'normal', 'skipme', 'yes')
+    await waitFor('the lost connection to be noticed', () => !store.state.up)
+    await untilReady(5000)
+    await store.check()
+  }
+  assert.equal(events.filter((event) => event === several).length, 1)
+  await allow(redis, `${RIGHTS} -hdel`)
+  await redis.cli('client', 'kill', 'type', 'normal', 'skipme', 'yes')
+  await waitFor('the new warning', () => events.includes(`${warning} +hdel`))
+})
+
 test('why TLS does not come about is said plainly', async (t) => {
   const plain = await startRedis({ dir, tls: { certificates } })
   const at = (port: number) => `rediss://127.0.0.1:${port}`

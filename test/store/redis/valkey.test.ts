@@ -18,7 +18,7 @@ const folder = dirname(fileURLToPath(import.meta.url))
  * The files that ask the server most. The others are about what lies before it, or wait for minutes. One runs after the
  * other, as timings would suffer otherwise.
  */
-const FILES = ['access', 'cluster', 'merge', 'redis', 'replies'] as const
+const FILES = ['access', 'cluster', 'merge', 'records', 'redis', 'replies'] as const
 
 test('what runs against Redis runs against Valkey as well', { skip: leftOut() }, async (t) => {
   const { stdout: version } = await run(valkeyServer, ['--version'])
