@@ -6,7 +6,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isIP } from 'node:net'
-import type { ZodError } from 'zod'
+import { type ZodError, ZodObject, type ZodType } from 'zod'
 import { messageOf } from '../errors.ts'
 import { bareHost } from '../ip.ts'
 import { type Call, type Caller, Refusal } from '../operator/call.ts'
@@ -139,7 +139,7 @@ export class CallDesk {
     if (text === undefined) return
     const raw = parseJson(text)
     const read = call.params.safeParse(raw)
-    if (!read.success) throw new Rejected(400, undefined, mistakesOf(read.error, raw))
+    if (!read.success) throw new Rejected(400, undefined, mistakesOf(read.error, raw, call.params))
     if (call.changes) {
       const problem = this.#keys.take(headerOf(request, 'idempotency-key'))
       if (problem) {
@@ -248,18 +248,20 @@ function parseJson(body: Buffer): unknown {
 }
 
 /** Names each parameter that cannot be read, with its value and what was expected. */
-function mistakesOf({ issues }: ZodError, params: unknown): string {
+function mistakesOf({ issues }: ZodError, raw: unknown, schema: ZodType): string {
   return issues
-    .map(({ path, message }) => {
-      const expected = message
-        .replace(/^Invalid (?:input|option): /, '')
-        .replace(/^(?!expected)/i, 'expected: ')
-      if (path.length === 0) return `Cannot read the parameters: ${message.replace(/^Invalid input: /, '')}`
-      const value = path.reduce<unknown>(
-        (outer, key) => (outer as Record<PropertyKey, unknown>)?.[key],
-        params,
+    .map((issue) => {
+      const expected = issue.message.replace(/^Invalid (?:input|option): /, '')
+      if (issue.code === 'unrecognized_keys' && issue.path.length === 0) {
+        const known = schema instanceof ZodObject ? Object.keys(schema.shape).join(', ') : ''
+        return `unknown parameter ${issue.keys.map(shown).join(', ')}: expected ${known || 'none'}`
+      }
+      if (issue.path.length === 0) return `Cannot read the parameters: ${expected}`
+      const value = issue.path.reduce<unknown>(
+        (outer, key) => (outer as Record<PropertyKey, unknown> | undefined)?.[key],
+        raw,
       )
-      return `Cannot read ${path.join('.')} ${shown(value)}: ${expected}`
+      return `Cannot read ${issue.path.join('.')} ${shown(value)}: ${expected}`
     })
     .join('; ')
 }

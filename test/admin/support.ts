@@ -30,7 +30,7 @@ export function testCalls(seen: Seen): readonly Call[] {
   return [
     defineCall({
       name: 'echo',
-      summary: 'Returns what it was given',
+      summary: 'returns what it was given',
       changes: false,
       params: z.strictObject({
         text: z.string().max(50_000, 'expected 50000 characters at most'),
@@ -44,7 +44,7 @@ export function testCalls(seen: Seen): readonly Call[] {
     }),
     defineCall({
       name: 'change',
-      summary: 'Changes something',
+      summary: 'changes something',
       changes: true,
       params: z.strictObject({ to: z.string(), secret: z.string().optional() }),
       result: z.object({ changed: z.string() }),
@@ -59,7 +59,7 @@ export function testCalls(seen: Seen): readonly Call[] {
     }),
     defineCall({
       name: 'wait',
-      summary: 'Answers when nobody waits any more',
+      summary: 'answers when nobody waits any more',
       changes: false,
       params: z.strictObject({}),
       result: z.object({}),
@@ -71,7 +71,7 @@ export function testCalls(seen: Seen): readonly Call[] {
     }),
     defineStream({
       name: 'count',
-      summary: 'Counts, and may refuse or fail on the way',
+      summary: 'counts, and may refuse or fail on the way',
       changes: false,
       params: z.strictObject({
         to: z.int(),
@@ -80,7 +80,7 @@ export function testCalls(seen: Seen): readonly Call[] {
         padding: z.int().optional(),
         pause: z.int().optional(),
       }),
-      result: z.object({ number: z.int(), padding: z.string() }),
+      result: z.strictObject({ number: z.int(), padding: z.string() }).meta({ id: 'Counted' }),
       async *run({ to, failAt, refuseAt, padding = 0, pause }, _caller, signal) {
         try {
           for (let number = 1; number <= to && !signal.aborted; number += 1) {
