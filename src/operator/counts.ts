@@ -15,8 +15,8 @@ const NAME_FIELDS: { readonly [list in NameList]: string } = {
 }
 
 /** Most names of a list that are kept in a record after it was looked at, and the number at which it is. */
-const KEPT_NAMES = 50
-const MAX_NAMES = 100
+const KEPT_NAMES = 30
+const MAX_NAMES = 60
 
 /** Sums of one or more records. */
 export interface Counts {

@@ -26,7 +26,7 @@ import { expiryOf, labelOf, startOf, UNITS, type Unit } from './periods.ts'
 /** Names that come more often than this share of all are found: one in so many. */
 const NAME_CAPACITY = 256
 /** Most names of a list that one write has; others wait for the next one, until the hour ends. */
-const NAMES_PER_WRITE = 50
+const NAMES_PER_WRITE = 30
 
 /** Longest sender address of which the domain is counted, and longest domain, in characters. */
 const MAX_ADDRESS = 320

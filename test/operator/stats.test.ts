@@ -300,7 +300,9 @@ test('strangers who make up a name for each attempt fill no record, and hide no 
   assert.ok((together.busiest.domains[0]?.count ?? 0) >= 0.9 * 60 * 20)
   for (const record of ['stats:h:2026-11-27T12:mx1', 'stats:d:2026-11-27:mx1']) {
     const fields = await fleet.store.readRecord(record)
-    assert.ok(fields.size < 700, `${record} has ${fields.size} fields`)
+    assert.ok(fields.size < 400, `${record} has ${fields.size} fields`)
+    const bytes = [...fields].reduce((sum, [name, value]) => sum + name.length + value.length, 0)
+    assert.ok(bytes < 16_000, `${record} has ${bytes} bytes`)
   }
 })
 
