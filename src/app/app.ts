@@ -176,7 +176,7 @@ async function openParts(
   const use = async (next: Config): Promise<Listening> => {
     const lists = readLists(next.listFiles)
     const resolver = resolvers.prepare(next.dns)
-    const exemptSteps = compileExemptSteps(next.exempt, lists)
+    const exemptSteps = compileExemptSteps(next.exempt, lists, operator.exemptByStore)
     const greylister = joinGreylister(next, { exemptSteps, stores, dns: resolver.dns, operator })
     const parts: DoorParts = {
       greylister,
@@ -196,7 +196,13 @@ async function openParts(
     ])
     await change.apply()
     const { nat64Prefixes } = next.milter
-    operator.use({ greylister, exemptSteps, nat64Prefixes, stored: storedBy(next.greylist) })
+    operator.use({
+      greylister,
+      exemptSteps,
+      nat64Prefixes,
+      stored: storedBy(next.greylist),
+      areRecipientsInStore: next.exempt.greylisted === 'store',
+    })
     inUse = next
     fleet.begin()
     metrics.reloaded(true)

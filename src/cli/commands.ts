@@ -65,6 +65,11 @@ export const COMMANDS: readonly Row[] = [
     load: () => import('./commands/rules.ts'),
   },
   {
+    name: 'recipients',
+    summary: 'list and change the recipients in the store that are greylisted',
+    load: () => import('./commands/recipients.ts'),
+  },
+  {
     name: 'report',
     summary: 'report what was held back, and what never came back',
     load: () => import('./commands/report.ts'),

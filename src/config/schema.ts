@@ -251,11 +251,9 @@ function readPrivacy(reader: ConfigReader): readonly PrivacyKey[] | undefined {
   return privacy === 'hmac' ? keys : undefined
 }
 
-function readGreylisted(reader: ConfigReader): GreylistedRecipients {
-  if (!reader.isGroup('recipients')) {
-    reader.choice('recipients', 'all', ['all'])
-    return { except: [] }
-  }
+function readGreylisted(reader: ConfigReader): GreylistedRecipients | 'store' {
+  if (!reader.isGroup('recipients'))
+    return reader.choice('recipients', 'all', ['all', 'store']) === 'store' ? 'store' : { except: [] }
   const except = reader.list<AddressRule>('recipients.except', [], parseAddressRule)
   const only = reader.list<AddressRule>('recipients.only', [], parseAddressRule)
   return only.length > 0 ? { only, except } : { except }

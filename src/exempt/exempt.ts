@@ -18,7 +18,8 @@ export interface ExemptSettings {
   readonly recipients: readonly AddressRule[]
   /** Hosts that relay mail of others, such as the domain's own backup MX. */
   readonly trustedRelays: readonly ClientRule[]
-  readonly greylisted: GreylistedRecipients
+  /** Whose mail is greylisted; `store` if operators keep that in the store, while greymx runs. */
+  readonly greylisted: GreylistedRecipients | 'store'
 }
 
 /** Recipients whose mail is greylisted: all, or those in `only`, and in either case without those in `except`. */
@@ -62,14 +63,20 @@ export function firstExemption(steps: readonly ExemptStep[]): Exempt {
   }
 }
 
-/** The settings and lists in the order in which they are asked, the first of which that exempts an attempt counts. */
-export function compileExemptSteps(settings: ExemptSettings, lists: ExemptLists): ExemptStep[] {
+/**
+ * The settings and lists in the order in which they are asked, the first of which that exempts an attempt counts.
+ * `byStore` is what operators keep in the store of whose mail is greylisted; that of everybody by default.
+ */
+export function compileExemptSteps(
+  settings: ExemptSettings,
+  lists: ExemptLists,
+  byStore: Exempt = () => undefined,
+): ExemptStep[] {
   const tlsClientRule = compileTlsClients(settings.tlsClients)
   const clientRule = compileClients([...settings.clients, ...settings.trustedRelays, ...lists.clients])
   const senderRule = compileAddresses([...settings.senders, ...lists.senders])
   const recipientRule = compileAddresses([...settings.recipients, ...lists.recipients])
-  const exceptRule = compileAddresses(settings.greylisted.except)
-  const onlyRule = settings.greylisted.only && compileAddresses(settings.greylisted.only)
+  const { greylisted } = settings
   return [
     {
       setting: 'exempt.authenticated',
@@ -88,19 +95,23 @@ export function compileExemptSteps(settings: ExemptSettings, lists: ExemptLists)
       setting: 'exempt.recipients',
       exempt: ({ recipient }) => exemption('exempt-recipient', recipient && recipientRule(recipient)),
     },
-    {
-      setting: 'recipients',
-      exempt: ({ recipient }) => {
-        if (!recipient) return undefined
-        const exceptMatch = exceptRule(recipient)
-        if (exceptMatch) return { reason: 'not-greylisted', rule: exceptMatch }
-        // A stranger can spell a recipient so that no list has it and Postfix still delivers to it, so it is greylisted.
-        if (onlyRule && !onlyRule(recipient) && isStandardAddress(recipient))
-          return { reason: 'not-greylisted', rule: 'only' }
-        return undefined
-      },
-    },
+    { setting: 'recipients', exempt: greylisted === 'store' ? byStore : compileGreylisted(greylisted) },
   ]
+}
+
+/** The function that exempts recipients whose mail is not greylisted. */
+export function compileGreylisted({ only, except }: GreylistedRecipients): Exempt {
+  const exceptRule = compileAddresses(except)
+  const onlyRule = only && compileAddresses(only)
+  return ({ recipient }) => {
+    if (!recipient) return undefined
+    const exceptMatch = exceptRule(recipient)
+    if (exceptMatch) return { reason: 'not-greylisted', rule: exceptMatch }
+    // A stranger can spell a recipient so that no list has it and Postfix still delivers to it, so it is greylisted.
+    if (onlyRule && !onlyRule(recipient) && isStandardAddress(recipient))
+      return { reason: 'not-greylisted', rule: 'only' }
+    return undefined
+  }
 }
 
 function exemption(reason: ExemptReason, rule: string | undefined): Exemption | undefined {

@@ -3,6 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../errors.ts'
+import type { Exempt } from '../exempt/exempt.ts'
 import type { RuntimeRuleFor } from '../exempt/runtime-rules.ts'
 import type { Outcome } from '../outcome.ts'
 import type { RecordStore } from '../store/records.ts'
@@ -11,6 +12,7 @@ import type { Call } from './call.ts'
 import { entryCalls } from './entries.ts'
 import { type Deciding, explainCalls } from './explain.ts'
 import { LedgerWriter } from './ledger.ts'
+import { Recipients } from './recipients.ts'
 import { reportCalls } from './report.ts'
 import { RuleBook } from './rulebook.ts'
 import { ruleCalls } from './rules.ts'
@@ -29,7 +31,10 @@ export interface OperatorParts {
 }
 
 /** What the calls ask by, besides the rules. */
-export type Asked = Omit<Deciding, 'runtimeRuleFor'> & { readonly stored: Stored }
+export type Asked = Omit<Deciding, 'runtimeRuleFor'> & {
+  readonly stored: Stored
+  readonly areRecipientsInStore: boolean
+}
 
 /** Longest wait for the rules at the start, in milliseconds. */
 const START_TIMEOUT = 1000
@@ -40,6 +45,7 @@ const WRITE_INTERVAL = 1000
 export class Operator {
   readonly calls: readonly Call[]
   readonly #rules: RuleBook
+  readonly #recipients: Recipients
   readonly #ledger: LedgerWriter
   readonly #onProblem: (problem: string) => void
   #asked: Asked | undefined
@@ -49,6 +55,8 @@ export class Operator {
   constructor({ records, store, host, now, onProblem }: OperatorParts) {
     this.#onProblem = onProblem
     this.#rules = new RuleBook({ records, now, onProblem })
+    const isInUse = () => this.#asked?.areRecipientsInStore ?? false
+    this.#recipients = new Recipients({ records, isInUse, onProblem })
     const stored = (): Stored => this.#asked?.stored ?? storedBy({ normalizeSender: true })
     this.#ledger = new LedgerWriter({ records, now, mx: host, stored })
     // What this host has noted is part of each answer.
@@ -64,6 +72,7 @@ export class Operator {
       ...explainCalls({ deciding, records: written, now }),
       ...entryCalls({ records: written, store, stored, now }),
       ...ruleCalls({ rules: this.#rules, records: written, store, stored, now }),
+      ...this.#recipients.calls,
       ...reportCalls({ records: written, store, stored, now }),
     ]
   }
@@ -71,6 +80,11 @@ export class Operator {
   /** The rule that operators have made for an attempt. */
   get ruleFor(): RuntimeRuleFor {
     return this.#rules.ruleFor
+  }
+
+  /** Exempts recipients whose mail is not greylisted by what operators keep in the store. */
+  get exemptByStore(): Exempt {
+    return this.#recipients.exempt
   }
 
   /** Makes the calls ask by these settings from now on. */
@@ -88,7 +102,10 @@ export class Operator {
    * has to flow while the store does not answer.
    */
   async start(): Promise<void> {
-    await Promise.race([this.#rules.start(), sleep(START_TIMEOUT, undefined, { ref: false })])
+    await Promise.race([
+      Promise.all([this.#rules.start(), this.#recipients.start()]),
+      sleep(START_TIMEOUT, undefined, { ref: false }),
+    ])
     this.#timer ??= setInterval(() => void this.#write(), WRITE_INTERVAL)
     this.#timer.unref()
   }
@@ -97,6 +114,7 @@ export class Operator {
   async close(): Promise<void> {
     clearInterval(this.#timer)
     this.#rules.close()
+    this.#recipients.close()
     await this.#write()
   }
 

@@ -1,12 +1,12 @@
-// The rules that operators make while greymx runs. They are in one record of the store, so that every MX has them. Each
-// MX keeps a copy and asks twice a second whether it has changed, so that no RCPT waits for them, and a rule takes effect
-// on all hosts within a second. While the store cannot be read, the copy goes on counting.
+// The rules that operators make while greymx runs. They are in one record of the store, of which every MX has a copy
+// (record-copy.ts).
 
 import { randomBytes } from 'node:crypto'
 import { messageOf } from '../errors.ts'
 import { compileRuntimeRules, type RuntimeRule, type RuntimeRuleFor } from '../exempt/runtime-rules.ts'
 import type { RecordStore } from '../store/records.ts'
 import { Refusal } from './call.ts'
+import { RecordCopy } from './record-copy.ts'
 
 /** A rule as operators see it. */
 export interface Rule extends RuntimeRule {
@@ -31,9 +31,6 @@ export interface RuleBookParts {
 
 const RECORD = 'rules'
 
-/** How often each MX looks whether the rules have changed, in milliseconds. */
-const POLL_INTERVAL = 500
-
 /** Most rules. An attempt to which any of them may apply is held against each. */
 export const MAX_RULES = 1000
 
@@ -45,45 +42,32 @@ const ID_BYTES = 3
 
 export class RuleBook {
   readonly #parts: RuleBookParts
-  #source: RecordStore | undefined
-  #revision: string | undefined
-  #match: RuntimeRuleFor = () => undefined
-  #timer: NodeJS.Timeout | undefined
-  #problem = ''
+  readonly #copy: RecordCopy<RuntimeRuleFor>
+  /** The rules that were told to be unreadable. */
+  readonly #told = new Set<string>()
 
   constructor(parts: RuleBookParts) {
+    const { records, now, onProblem } = parts
     this.#parts = parts
+    this.#copy = new RecordCopy<RuntimeRuleFor>({
+      name: RECORD,
+      records,
+      read: (fields) => compileRuntimeRules(this.#readable(fields).filter(isDueAt(now())), now),
+      initial: () => undefined,
+      onProblem,
+    })
   }
 
   /** The rule for an attempt, by the copy that this host has. */
-  readonly ruleFor: RuntimeRuleFor = (attempt) => this.#match(attempt)
+  readonly ruleFor: RuntimeRuleFor = (attempt) => this.#copy.current(attempt)
 
   /** Reads the rules, and from then on whenever they have changed. Never rejects. */
-  async start(): Promise<void> {
-    await this.refresh()
-    if (this.#timer === undefined) this.#schedule()
+  start(): Promise<void> {
+    return this.#copy.start()
   }
 
   close(): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-  }
-
-  /** Reads the rules now, if they have changed. Never rejects. */
-  async refresh(): Promise<void> {
-    try {
-      const source = this.#parts.records()
-      const revision = await source.revisionOf(RECORD)
-      if (source === this.#source && revision === this.#revision) return
-      const rules = await this.#read(source)
-      const isDue = ({ until }: Rule) => until === undefined || until > this.#parts.now()
-      this.#match = compileRuntimeRules(rules.filter(isDue), this.#parts.now)
-      this.#source = source
-      this.#revision = revision
-      this.#problem = ''
-    } catch (error) {
-      this.#complain(messageOf(error))
-    }
+    this.#copy.close()
   }
 
   /** All rules, the newest first; those that have ended are among them for a week. Rejects when they cannot be read. */
@@ -105,7 +89,7 @@ export class RuleBook {
     const { id, ...text } = made
     changes.set(id, JSON.stringify(text))
     await records.changeRecord(RECORD, changes)
-    await this.refresh()
+    await this.#copy.refresh()
     return made
   }
 
@@ -113,33 +97,31 @@ export class RuleBook {
   async remove(ids: readonly string[]): Promise<void> {
     const changes = new Map<string, string | undefined>(ids.map((id) => [id, undefined]))
     await this.#parts.records().changeRecord(RECORD, changes)
-    await this.refresh()
+    await this.#copy.refresh()
   }
 
-  #schedule(): void {
-    this.#timer = setTimeout(async () => {
-      await this.refresh()
-      if (this.#timer !== undefined) this.#schedule()
-    }, POLL_INTERVAL)
-    this.#timer.unref()
-  }
-
-  /** The rules that can be read. One that cannot, as of a newer version, is left out and told. */
   async #read(records: RecordStore): Promise<Rule[]> {
+    return this.#readable(await records.readRecord(RECORD))
+  }
+
+  /** The rules that can be read. One that cannot, as of a newer version, is left out and told once. */
+  #readable(fields: ReadonlyMap<string, string>): Rule[] {
     const rules: Rule[] = []
-    for (const [id, text] of await records.readRecord(RECORD)) {
+    for (const [id, text] of fields) {
       const rule = readRule(id, text)
-      if (typeof rule === 'string') this.#complain(rule)
-      else rules.push(rule)
+      if (typeof rule !== 'string') rules.push(rule)
+      else if (!this.#told.has(rule)) {
+        this.#told.add(rule)
+        this.#parts.onProblem(rule)
+      }
     }
     return rules
   }
+}
 
-  #complain(problem: string): void {
-    if (problem === this.#problem) return
-    this.#problem = problem
-    this.#parts.onProblem(problem)
-  }
+/** Whether a rule has not ended at an instant. */
+function isDueAt(now: number): (rule: Rule) => boolean {
+  return ({ until }) => until === undefined || until > now
 }
 
 /** The rule in a field of the record, or why it cannot be used. */

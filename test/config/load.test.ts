@@ -930,8 +930,9 @@ test('recipients is all, or a group of only and except', () => {
     except: [],
   })
   assert.deepEqual(greylisted('recipients: { except: [a@] }'), { except: [{ kind: 'local', local: 'a' }] })
+  assert.equal(greylisted('recipients: store'), 'store')
   assert.deepEqual(greylisted('recipients: none'), [
-    'milter.yaml:1:13: Cannot read recipients "none": expected all',
+    'milter.yaml:1:13: Cannot read recipients "none": expected all or store',
   ])
   assert.deepEqual(greylisted('recipients: { but: [a@] }'), [
     'milter.yaml:1:15: unknown setting recipients.but: expected except, only',

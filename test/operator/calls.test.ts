@@ -40,7 +40,7 @@ const EXEMPT: ExemptSettings = {
   senders: [],
   recipients: [{ kind: 'local', local: 'postmaster' }],
   trustedRelays: [],
-  greylisted: { except: [] },
+  greylisted: 'store',
 }
 const NO_LISTS = { clients: [], senders: [], recipients: [] }
 
@@ -66,7 +66,7 @@ function setUp(settings: Partial<GreylistSettings> = {}) {
       now: () => clock.now,
       onProblem: (problem) => problems.push(problem),
     })
-    const exemptSteps = compileExemptSteps(EXEMPT, NO_LISTS)
+    const exemptSteps = compileExemptSteps(EXEMPT, NO_LISTS, operator.exemptByStore)
     const greylister = createGreylister({
       settings: { ...SETTINGS, ...settings },
       exempt: (attempt) => exemptSteps.map(({ exempt }) => exempt(attempt)).find(Boolean),
@@ -80,6 +80,7 @@ function setUp(settings: Partial<GreylistSettings> = {}) {
       exemptSteps,
       nat64Prefixes: [],
       stored: storedBy({ ...SETTINGS, ...settings }),
+      areRecipientsInStore: true,
     })
     return {
       operator,
@@ -418,5 +419,30 @@ test('with privacy, what operators ask by address still works, and nothing has a
   assert.ok(forgotten >= 2, `${forgotten}`)
   assert.equal(deferrals, 1)
   assert.equal((await mx1.call('list', { recipient: 'b@example.com' })).length, 0)
+  await close()
+})
+
+test('recipients in the store are greylisted, or are not, on every MX', async () => {
+  const { mx1, mx2, poll, close } = setUp()
+  const reason = async (recipient: string) =>
+    (await mx2.judge('198.51.100.7', 'a@example.org', recipient)).reason
+  await mx1.call('recipients-change', { except: ['VIP@example.com', 'example.net'] })
+  await poll()
+  assert.equal(await reason('vip@example.com'), 'not-greylisted')
+  assert.equal(await reason('b@sub.example.net'), 'not-greylisted')
+  assert.equal(await reason('b@example.com'), 'new')
+  assert.deepEqual(await mx2.call('recipients-change', { only: ['example.com'], remove: ['example.net'] }), {
+    kept: 2,
+    isInUse: true,
+  })
+  await poll()
+  assert.equal(await reason('b@example.net'), 'not-greylisted')
+  assert.equal(await reason('c@example.com'), 'new')
+  assert.equal(await reason('vip@example.com'), 'not-greylisted')
+  assert.deepEqual(await mx1.call('recipients', {}), [
+    { list: 'only', recipient: 'example.com' },
+    { list: 'except', recipient: 'vip@example.com' },
+  ])
+  await assert.rejects(mx1.call('recipients-change', {}), refused('unsuited', /nothing is to be changed/))
   await close()
 })
