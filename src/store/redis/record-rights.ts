@@ -1,6 +1,7 @@
 // Finds out whether the user at Redis may do what records need and mail does not. It is asked over mail's connection, by
 // commands that write nothing: Redis looks at the user's rights before it finds that an argument is missing or wrong.
 
+import { randomUUID } from 'node:crypto'
 import { messageOf } from '../../errors.ts'
 import { RECORD_KIND } from '../records.ts'
 import type { RedisClient } from './client.ts'
@@ -22,7 +23,7 @@ export async function recordRightsWarning(
   server: Redis,
   prefix: string,
 ): Promise<string | undefined> {
-  const name = `${prefix}${RECORD_KIND}:check`
+  const name = `${prefix}${RECORD_KIND}:check:${randomUUID()}` // no caller's
   const errors = await errorsOf([
     redis.hset(name, 'field', 'text', 'a field without a text'),
     redis.hincrby(name, 'field', 'no number'),
