@@ -6,7 +6,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isIP } from 'node:net'
-import { type ZodError, ZodObject, type ZodType } from 'zod'
+import type { ZodError, ZodType } from 'zod'
 import { messageOf } from '../errors.ts'
 import { bareHost } from '../ip.ts'
 import { type Call, type Caller, Refusal } from '../operator/call.ts'
@@ -253,8 +253,7 @@ function mistakesOf({ issues }: ZodError, raw: unknown, schema: ZodType): string
     .map((issue) => {
       const expected = issue.message.replace(/^Invalid (?:input|option): /, '')
       if (issue.code === 'unrecognized_keys' && issue.path.length === 0) {
-        const known = schema instanceof ZodObject ? Object.keys(schema.shape).join(', ') : ''
-        return `unknown parameter ${issue.keys.map(shown).join(', ')}: expected ${known || 'none'}`
+        return `unknown parameter ${issue.keys.map(shown).join(', ')}: expected ${namesIn(schema)}`
       }
       if (issue.path.length === 0) return `Cannot read the parameters: ${expected}`
       const value = issue.path.reduce<unknown>(
@@ -264,6 +263,12 @@ function mistakesOf({ issues }: ZodError, raw: unknown, schema: ZodType): string
       return `Cannot read ${issue.path.join('.')} ${shown(value)}: ${expected}`
     })
     .join('; ')
+}
+
+/** The names of the parameters. zod itself is not imported, as that takes longer than a start without calls. */
+function namesIn(schema: ZodType): string {
+  const shape = 'shape' in schema ? (schema.shape as object) : {}
+  return Object.keys(shape).join(', ') || 'no parameters'
 }
 
 function shown(value: unknown): string {
