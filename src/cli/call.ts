@@ -11,7 +11,7 @@ import { EXIT, type ExitStatus } from './exit.ts'
 import { complain } from './output.ts'
 
 /** Longest wait for the beginning of an answer, and for the rest of one that is no stream, in milliseconds. */
-const ANSWER_TIMEOUT = 60_000
+const ANSWER_TIMEOUT = 300_000
 
 /** Longest answer, and longest item of a stream, in characters: what is longer is not from greymx. */
 const MAX_ANSWER_LENGTH = 64 * 1024 * 1024
