@@ -88,24 +88,21 @@ export class Fleet {
   }
 
   async #writeAll(): Promise<void> {
-    try {
-      const records = this.#records()
-      await this.#own.write(records)
-      await this.statistics.write(records)
-      this.#noteResult(undefined)
-    } catch (error) {
-      this.#noteResult(messageOf(error))
-    }
+    const records = this.#records()
+    const results = await Promise.allSettled([this.#own.write(records), this.statistics.write(records)])
+    const failed = results.find((result) => result.status === 'rejected')
+    this.#noteResult(failed && messageOf(failed.reason))
   }
 
   /** Logs when writing begins to fail, and when it works again. Of a store that is down, others tell. */
   #noteResult(problem: string | undefined): void {
     if (problem === undefined) {
-      if (this.#isFailing) this.#log.event('info', 'statistics are written to the store again')
+      if (this.#isFailing) this.#log.event('info', 'statistics and status are written to the store again')
       this.#isFailing = false
     } else if (!this.#isFailing && this.#isStoreUp()) {
       this.#isFailing = true
-      const message = 'statistics cannot be written to the store: they are kept here, and offered again'
+      const message =
+        'statistics and status cannot be written to the store: mail is not affected, and they are offered again'
       this.#log.event('warn', message, { problem })
     }
   }

@@ -160,10 +160,12 @@ export class OwnMember {
     await within(ANSWER_TIMEOUT, store.changeRecord(MEMBERS, changes, FORGOTTEN_AFTER))
   }
 
+  /** Asks for the store's clock. Where it does not tell, as for want of a right, the clocks are not compared. */
   async #findOffset(store: RecordStore): Promise<void> {
     const { now } = this.#parts
     const askedAt = now()
-    const offset = await within(ANSWER_TIMEOUT, store.clockOffset())
+    const offset = await within(ANSWER_TIMEOUT, store.clockOffset()).catch(() => undefined)
+    if (offset === undefined) return
     // A slow answer would say more of the network, or of this process, than of the clocks.
     if (Math.abs(now() - askedAt) <= MAX_CLOCK_ROUND_TRIP) this.#offset = Math.round(offset)
   }

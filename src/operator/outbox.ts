@@ -1,7 +1,7 @@
 // Adds numbers to records of a store, each exactly once. What the store has not taken waits here, and is offered again.
 //
-// A write whose answer is lost may have been done or not. So each write also adds 1 to a field of this process, its
-// mark: before the same numbers are offered again, the mark tells whether they were taken.
+// A write whose answer is lost may have been done or not. So each write also adds 1 to a field that nobody else writes,
+// a mark: before the same numbers are offered again, the mark tells whether they were taken.
 
 import type { RecordStore } from '../store/records.ts'
 import { ANSWER_TIMEOUT, within } from './within.ts'
@@ -20,6 +20,8 @@ const MARK = 'm:'
 const MAX_MARKS = 32
 
 interface Outgoing {
+  /** The field that counts the writes. A record that was given up and taken up again has another one. */
+  readonly mark: string
   /** When the record expires, by the clock of the outbox. */
   readonly expiresAt: number
   /** What was added since the last write. */
@@ -33,7 +35,8 @@ interface Outgoing {
 }
 
 export class Outbox {
-  readonly #mark: string
+  readonly #process: string
+  #marks = 0
   readonly #now: () => number
   readonly #superfluous: (fields: ReadonlyMap<string, string>) => readonly string[]
   readonly #records = new Map<string, Outgoing>()
@@ -48,7 +51,7 @@ export class Outbox {
     now: () => number,
     superfluous: (fields: ReadonlyMap<string, string>) => readonly string[],
   ) {
-    this.#mark = `${MARK}${process}`
+    this.#process = process
     this.#now = now
     this.#superfluous = superfluous
   }
@@ -59,7 +62,9 @@ export class Outbox {
     let outgoing = this.#records.get(record)
     if (!outgoing) {
       if (this.#records.size >= MAX_RECORDS) this.#giveUpOne()
-      outgoing = { expiresAt, unsent: new Map(), sent: undefined, taken: 0, written: undefined }
+      this.#marks += 1
+      const mark = `${MARK}${this.#process}.${this.#marks}`
+      outgoing = { mark, expiresAt, unsent: new Map(), sent: undefined, taken: 0, written: undefined }
       this.#records.set(record, outgoing)
     }
     const { unsent } = outgoing
@@ -101,7 +106,7 @@ export class Outbox {
     if (outgoing.sent) await this.#askForMark(store, record, outgoing)
     if (outgoing.sent) await this.#send(store, record, outgoing, outgoing.sent)
     if (outgoing.unsent.size === 0) return
-    const sent = outgoing.unsent.set(this.#mark, 1)
+    const sent = outgoing.unsent.set(outgoing.mark, 1)
     outgoing.unsent = new Map()
     outgoing.sent = sent
     await this.#send(store, record, outgoing, sent)
@@ -110,7 +115,7 @@ export class Outbox {
   /** Finds out whether the store has taken the last write. */
   async #askForMark(store: RecordStore, record: string, outgoing: Outgoing): Promise<void> {
     const fields = await within(ANSWER_TIMEOUT, store.readRecord(record))
-    const taken = Number(fields.get(this.#mark) ?? 0)
+    const taken = Number(fields.get(outgoing.mark) ?? 0)
     if (taken <= outgoing.taken) return
     outgoing.taken = taken
     outgoing.sent = undefined
@@ -128,13 +133,18 @@ export class Outbox {
     outgoing.sent = undefined
     for (const field of sent.keys()) outgoing.written?.add(field)
     if (outgoing.written && outgoing.written.size < LOOK_AFTER) return
-    await this.#removeSuperfluous(store, record, lifetime)
+    await this.#removeSuperfluous(store, record, outgoing.mark, lifetime)
     outgoing.written = new Set()
   }
 
-  async #removeSuperfluous(store: RecordStore, record: string, lifetime: number): Promise<void> {
+  async #removeSuperfluous(
+    store: RecordStore,
+    record: string,
+    mark: string,
+    lifetime: number,
+  ): Promise<void> {
     const fields = await within(ANSWER_TIMEOUT, store.readRecord(record))
-    const marks = [...fields.keys()].filter((field) => field.startsWith(MARK) && field !== this.#mark)
+    const marks = [...fields.keys()].filter((field) => field.startsWith(MARK) && field !== mark)
     const removed = [...this.#superfluous(fields), ...(marks.length > MAX_MARKS ? marks : [])]
     if (removed.length === 0) return
     const changes = new Map(removed.map((field) => [field, undefined]))

@@ -115,14 +115,29 @@ test('a store that does not take statistics is told once, and so is its recovery
   await fleet.write()
   await fleet.write()
   assert.deepEqual(lines, [
-    'level=warn msg="statistics cannot be written to the store: they are kept here, and offered again" problem="OOM command not allowed"\n',
-    'level=info msg="statistics are written to the store again"\n',
+    'level=warn msg="statistics and status cannot be written to the store: mail is not affected, and they are offered again" problem="OOM command not allowed"\n',
+    'level=info msg="statistics and status are written to the store again"\n',
   ])
   assert.equal((await ask<Stats>('stats')).together.deferred, 3)
   takeStoreDown()
   store.fault = 'away'
   await fleet.write()
   assert.equal(lines.length, 2)
+})
+
+test('a store that does not tell its time takes statistics and heartbeats all the same', async () => {
+  const store = faultyRecords(() => NOON)
+  store.clockOffset = () => Promise.reject(new Error('NOPERM'))
+  const { fleet, lines, ask } = daemon(
+    'mx1',
+    () => store,
+    () => NOON,
+  )
+  fleet.statistics.take(outcome())
+  await fleet.write()
+  assert.deepEqual(lines, [])
+  assert.equal((await store.readRecord('stats:h:2026-11-27T12:mx1')).get('v:tempfail:new'), '1')
+  assert.equal((await ask<Status>('status')).members.length, 1)
 })
 
 test('after a reload that changes the store, what was not written goes to the new one, and it is in no store twice', async () => {
