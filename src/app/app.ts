@@ -127,7 +127,7 @@ async function openParts(
     records: () => stores.records,
     store: () => stores.store,
     host: hostname(),
-    now: Date.now,
+    now: fleet.now,
     onProblem: (problem) =>
       log.event('warn', "operators' rules or figures cannot be kept: mail is not affected", { problem }),
   })

@@ -37,6 +37,11 @@ export interface FleetParts {
 export class Fleet {
   /** Takes each outcome, as soon as it is answered. */
   readonly statistics: Statistics
+  /**
+   * Milliseconds since 1970 by the clock of the store, so that one host whose clock is wrong agrees with the others; by
+   * that of this host until the store was first asked.
+   */
+  readonly now: () => number
   readonly calls: readonly Call[]
   readonly #own: OwnMember
   readonly #records: () => RecordStore
@@ -52,11 +57,10 @@ export class Fleet {
     this.#isStoreUp = () => state().store.up
     this.#log = log
     this.#own = new OwnMember({ host, pid, version, process, now, state })
-    // All hosts count by the clock of the store, so that one whose clock is wrong counts in the same hours.
-    const storeNow = () => now() + this.#own.clockOffset
-    this.statistics = new Statistics({ mx: host, process, now: storeNow })
+    this.now = () => now() + this.#own.clockOffset
+    this.statistics = new Statistics({ mx: host, process, now: this.now })
     this.calls = [
-      statsCall({ statistics: this.statistics, mx: host, records, now: storeNow, retryWindow, handOn }),
+      statsCall({ statistics: this.statistics, mx: host, records, now: this.now, retryWindow, handOn }),
       statusCall({ own: this.#own, records }),
     ]
   }

@@ -24,7 +24,7 @@ export interface OperatorParts {
   readonly store: () => Store
   /** Name of this host among the MXs. */
   readonly host: string
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, by the clock of the store, so that a rule ends everywhere at once. */
   readonly now: () => number
   /** Called when rules or ledger cannot be read or written; once for each reason. */
   readonly onProblem: (problem: string) => void

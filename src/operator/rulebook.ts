@@ -23,7 +23,7 @@ export type NewRule = Omit<Rule, 'id' | 'madeAt'>
 export interface RuleBookParts {
   /** Where the rules are; read anew for each operation, as a reload may change the store. */
   readonly records: () => RecordStore
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, by the clock of the store. */
   readonly now: () => number
   /** Called when the rules cannot be read, once for each reason, and when one of them is left out. */
   readonly onProblem: (problem: string) => void
@@ -52,7 +52,7 @@ export class RuleBook {
     this.#copy = new RecordCopy<RuntimeRuleFor>({
       name: RECORD,
       records,
-      read: (fields) => compileRuntimeRules(this.#readable(fields).filter(isDueAt(now())), now),
+      read: (fields) => compileRuntimeRules(this.#readable(fields), now),
       initial: () => undefined,
       onProblem,
     })
@@ -117,11 +117,6 @@ export class RuleBook {
     }
     return rules
   }
-}
-
-/** Whether a rule has not ended at an instant. */
-function isDueAt(now: number): (rule: Rule) => boolean {
-  return ({ until }) => until === undefined || until > now
 }
 
 /** The rule in a field of the record, or why it cannot be used. */

@@ -6,15 +6,33 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { z } from 'zod'
 import type { Call } from '../../src/operator/call.ts'
+import { Fleet } from '../../src/operator/fleet.ts'
+import { Operator } from '../../src/operator/operator.ts'
+import { MemoryStore } from '../../src/store/memory.ts'
 import { startGreymx } from '../support/greymx.ts'
 import { scratch } from '../support/scratch.ts'
 import { FAILURES, openApiOf } from './openapi.ts'
 import { linesOf, newKey, post, startAdmin, testCalls } from './support.ts'
 
 /** The calls that app.ts gives to the admin servers. */
-const CALLS: readonly Call[] = []
+const CALLS: readonly Call[] = callsOf(new MemoryStore(Date.now))
 
 const FILE = 'src/admin/openapi.json'
+
+function callsOf(store: MemoryStore): Call[] {
+  const shared = { records: () => store, store: () => store, host: 'mx', now: Date.now }
+  const operator = new Operator({ ...shared, onProblem: assert.fail })
+  const fleet = new Fleet({
+    ...shared,
+    pid: 1,
+    version: '',
+    state: () => assert.fail(),
+    retryWindow: () => 1,
+    handOn: () => undefined,
+    log: { event: () => undefined, outcome: () => undefined },
+  })
+  return [...operator.calls, ...fleet.calls]
+}
 
 test(`${FILE} is the table of calls`, () => {
   const expected = openApiOf(CALLS)
