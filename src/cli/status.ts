@@ -57,6 +57,10 @@ export function formatStatus(answer: Status, width: number): string {
 
 /** How far the clock of a host is off the store's. */
 function formatOffset(clockOffset: number): string {
-  const seconds = -clockOffset / 1000
-  return `${seconds > 0 ? '+' : ''}${Math.abs(seconds) < 0.05 ? '0' : seconds.toFixed(1)} s`
+  const off = Math.abs(clockOffset)
+  if (off < 50) return '0 s'
+  const sign = clockOffset < 0 ? '+' : '-'
+  return (
+    sign + (off < 120_000 ? `${(off / 1000).toFixed(1)} s` : formatElapsed(Math.round(off / 1000) * 1000))
+  )
 }

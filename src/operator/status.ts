@@ -151,7 +151,7 @@ function troublesOf(member: Member, now: number, name: string): string[] {
   if (Math.abs(offset) > MAX_CLOCK_DIFFERENCE) {
     const direction = offset > 0 ? 'behind' : 'ahead of'
     troubles.push(
-      `${name}: the clock is ${formatElapsed(Math.abs(offset))} ${direction} the store's: no verdict depends on it, ` +
+      `${name}: the clock is ${formatElapsed(Math.round(Math.abs(offset) / SECOND) * SECOND)} ${direction} the store's: no verdict depends on it, ` +
         'but the times of its log lines do',
     )
   }

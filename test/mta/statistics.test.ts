@@ -163,6 +163,27 @@ test('while Redis is away, status says so, stats gives up with 69, and what is c
   client.quit()
 })
 
+test('a host whose clock is a day off is pointed out, and counts in the same hour as the others', async (t) => {
+  const dir = await scratch(t)
+  const redis = await startRedis({ dir })
+  const settings = `store: ${redis.url}/0\n${TIMES}`
+  const right = await startGreymx({ dir, name: 'right', hostName: 'mx1', settings })
+  const wrong = await startGreymx({ dir, name: 'wrong', hostName: 'mx2', settings, clockOffset: '+1d' })
+  const client = await milterSession(wrong)
+  await waitFor('the clocks to be compared', async () => (await statusOf(wrong)).answer.members.length === 2)
+  assert.equal(await ask(client, 'a@a.test'), 'tempfail')
+  client.quit()
+  const found = await statsOf(wrong, '--hours', '2')
+  assert.equal(found.together.attempts, 1)
+  assert.deepEqual((await statsOf(right, '--hours', '2')).together, found.together)
+  for (const daemon of [right, wrong]) {
+    const { status, output } = await run(daemon, 'status')
+    assert.equal(status, 1)
+    assert.match(output, /^ {2}mx2: the clock is 24 h ahead of the store's: no verdict depends on it/m)
+    assert.match(output, /^mx2 +\d+ .* up \d+ s .* \+24 h$/m)
+  }
+})
+
 for (const store of ['memory:', 'lmdb:DIR']) {
   test(`one MX with ${store}: stats and status work the same, from a sentence for no mail on`, async (t) => {
     const dir = await scratch(t)

@@ -210,7 +210,7 @@ test('a clock that is off by more than 2 s is pointed out, and makes nobody sile
     )
     const tail = "the store's: no verdict depends on it, but the times of its log lines do"
     assert.deepEqual(attention, [
-      `c: the clock is 2 s ahead of ${tail}`,
+      `c: the clock is 3 s ahead of ${tail}`,
       `d: the clock is 24 h behind ${tail}`,
     ])
   }
