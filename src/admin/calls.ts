@@ -52,7 +52,7 @@ export type CallResult = (typeof CALL_RESULTS)[number]
 
 /** What is told of calls. No token is told, and of a request that is refused nothing that is in it. */
 export interface CallEvents {
-  /** A change was made; `params` are its parameters in short. */
+  /** A change was made; `params` are its parameters in short, '' if they are confidential. */
   readonly onChange: (who: string, call: string, params: string) => void
   /** A call failed; a change may have been made in part. */
   readonly onFailure: (who: string, call: string, params: string | undefined, problem: string) => void
@@ -147,7 +147,8 @@ export class CallDesk {
         throw new Rejected(STATUS_OF_KEY[problem.kind], reason, problem.message)
       }
     }
-    const params = call.changes ? cut(JSON.stringify(raw), MAX_LOGGED) : undefined
+    const logged = call.isConfidential ? '' : cut(JSON.stringify(raw), MAX_LOGGED)
+    const params = call.changes ? logged : undefined
     const gone = new AbortController()
     response.once('close', () => gone.abort())
     try {

@@ -221,10 +221,11 @@ async function openParts(
 
 function adminEvents(log: Log, metrics: Metrics, refusals: RefusalLog): AdminEvents {
   return {
-    onChange: (who, call, params) => log.event('info', 'an operator made a change', { who, call, params }),
+    onChange: (who, call, params) =>
+      log.event('info', 'an operator made a change', { who, call, params: params || undefined }),
     onFailure: (who, call, params, problem) => {
       const event = params === undefined ? 'a call failed' : 'a change failed, and may have been made in part'
-      log.event('error', event, { who, call, params, problem })
+      log.event('error', event, { who, call, params: params || undefined, problem })
     },
     onRefusal: (reason, peer) => refusals.note(reason, peer),
     onCall: (call, result) => metrics.adminCall(call, result),

@@ -11,9 +11,9 @@ export async function list(values: CallValues, params: object): Promise<ExitStat
   let count = 0
   const status = await streamFromDaemon(values, 'list', params, (item) => {
     const entry = item as ShownEntry
-    if (values.json) print(`${JSON.stringify(entry)}\n`)
-    else print(`${count === 0 ? HEADS : ''}${lineOf(entry)}`)
     count += 1
+    if (values.json) return print(`${JSON.stringify(entry)}\n`)
+    return print(`${count === 1 ? HEADS : ''}${lineOf(entry)}`)
   })
   if (status === EXIT.ok && count === 0 && !values.json) print('Nothing is kept that matches.\n')
   return status

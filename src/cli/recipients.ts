@@ -36,8 +36,8 @@ async function list(values: CallValues): Promise<ExitStatus> {
   let count = 0
   const status = await streamFromDaemon(values, 'recipients', {}, (item) => {
     const { list: name, recipient } = item as ListedRecipient
-    print(values.json ? `${JSON.stringify(item)}\n` : `${name} ${recipient}\n`)
     count += 1
+    return print(values.json ? `${JSON.stringify(item)}\n` : `${name} ${recipient}\n`)
   })
   // On standard error, as the list may go to a file.
   if (status === EXIT.ok && count === 0 && !values.json)

@@ -16,6 +16,8 @@ export interface Call {
   readonly summary: string
   /** Whether it changes anything. Such a call is logged, and is refused when it is repeated. */
   readonly changes: boolean
+  /** Whether the log must not have the parameters, as they name somebody who wants to be forgotten. */
+  readonly isConfidential?: boolean
   /** The parameters, an object; unknown ones are refused. */
   readonly params: ZodType
   /** What the answer looks like; each item of it, if it is a stream. */

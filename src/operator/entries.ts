@@ -95,6 +95,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
       summary:
         'forgets what is kept of a reference, a client, a sender or a recipient, or everything about one address',
       changes: true,
+      isConfidential: true,
       params: z.strictObject({
         ref: ref.optional(),
         ...filters,
