@@ -132,6 +132,11 @@ export interface Greylister {
    * `inquiry` belongs to the transaction, if there is one. Never rejects.
    */
   judge(attempt: Attempt, inquiry?: Inquiry, deadline?: number): Promise<Outcome>
+  /**
+   * As `judge`, but lets every attempt pass; `would` has the reason for a deferral. Waits and passes are kept. A sender
+   * that was let through need not come back, so it is not held to have stayed away.
+   */
+  observe(attempt: Attempt, inquiry?: Inquiry, deadline?: number): Promise<Outcome>
   /** The outcome that the attempt would have; `trial` gets what was found. Writes nothing. Never rejects. */
   tryOut(attempt: Attempt, trial: Trial): Promise<Outcome>
 }
@@ -153,12 +158,12 @@ function elsewhereWindow({ delay, retryWindow }: Times): number {
   return Math.max(Math.min(retryWindow, ELSEWHERE_WINDOW), Math.min(2 * delay, retryWindow))
 }
 
-/** A greylister that learns like the given one and defers nothing; `would` has the reason for a deferral. */
-export function observing({ prepare, judge, tryOut }: Greylister): Greylister {
+/** A greylister that observes where the given one judges. */
+export function observing({ prepare, observe, tryOut }: Greylister): Greylister {
   return {
     prepare,
-    judge: async (attempt, inquiry, deadline) =>
-      letThrough(await judge(attempt, inquiry, deadline), 'observe'),
+    judge: observe,
+    observe,
     tryOut: async (attempt, trial) => letThrough(await tryOut(attempt, trial), 'observe'),
   }
 }
@@ -189,6 +194,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     inquiry: Inquiry = { isOver: false },
     deadline = performance.now() + DECISION_TIMEOUT,
     trial?: Trial,
+    isObserved = false,
   ): Promise<Outcome> {
     const exemption = exempt(attempt)
     if (exemption) {
@@ -207,7 +213,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const { store, local } = stores
     const fallback = settings.onStoreError === 'local' ? local : undefined
     const storeDeadline = fallback ? deadline - LOCAL_STORE_RESERVE : deadline
-    const question = questionOf(attempt, identity, viewOf(store, trial), storeDeadline, rule, trial)
+    const asked = questionOf(attempt, identity, viewOf(store, trial), storeDeadline, rule, trial)
+    const question = isObserved ? { ...asked, isObserved } : asked
     const judgement = await judgeByStore(question).catch((error) =>
       judgeWithoutStore(error, { ...question, deadline }, fallback && viewOf(fallback, trial)),
     )
@@ -283,6 +290,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       firsts,
       deadline,
       isOff,
+      isObserved: false,
       trial,
     }
   }
@@ -515,7 +523,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const [letsThrough, , , added] = await Promise.all([
       isCounted && mark && loopBreaker.count(store, loop, mark).catch(() => false),
       isFirst && !isHolding && store.add(firstKey, times.retryWindow).catch(() => undefined),
-      isNew && !isAnybody(attempt) && tallyDeferral(question, evidence),
+      isNew && !isAnybody(attempt) && !question.isObserved && tallyDeferral(question, evidence),
       addedAny(found.some(Boolean), adds),
     ])
     if (letsThrough && mark) {
@@ -665,6 +673,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       if (!inquiry.findings && !exempt(attempt)) void findingsOf(attempt, inquiry)
     },
     judge,
+    observe: async (attempt, inquiry, deadline) =>
+      letThrough(await judge(attempt, inquiry, deadline, undefined, true), 'observe'),
     async tryOut(attempt, trial) {
       const exemption = exempt(attempt)
       if (exemption) trial.exemption = exemption
@@ -718,6 +728,8 @@ interface Question {
   readonly deadline: number
   /** Whether an operator has switched greylisting off for the attempt, so that no first attempt is kept. */
   readonly isOff: boolean
+  /** Whether the attempt passes whatever the verdict is, so that its sender need not come back. */
+  readonly isObserved: boolean
   /** What collects the findings, if the attempt is only tried out. */
   readonly trial: Trial | undefined
 }

@@ -1077,6 +1077,24 @@ test('observing defers nothing, and learns all the same', async () => {
   assert.equal((await outcomeOf({})).reason, 'known')
 })
 
+test('who was let through while greymx observed is not held to have stayed away', async () => {
+  const { greylister, outcomeOf, wait } = setUp({
+    autoWhitelist: { after: 1, spacing: HOUR, lifetime: 36 * DAY },
+  })
+  const { judge } = observing(greylister)
+  const proven = { wide: 'spf:example.org', address: '198.51.100.7' }
+  assert.equal((await outcomeOf(proven)).reason, 'new')
+  wait(5 * MINUTE)
+  assert.equal((await outcomeOf(proven)).reason, 'retry')
+  for (let count = 0; count < 20; count += 1) {
+    await outcomeOf({ sender: `a${count}@example.net` }, judge)
+    await outcomeOf({ ...proven, sender: `a${count}@example.org` }, judge)
+  }
+  const stranger = await outcomeOf({ sender: 'stranger@example.net' })
+  assert.deepEqual([stranger.reason, stranger.retryIn], ['new', 4 * MINUTE], 'no crowd')
+  assert.equal((await outcomeOf({ ...proven, sender: 'z@example.org' })).reason, 'auto-whitelist')
+})
+
 test('a store that fails at any step gives the configured answer, or does no harm', async () => {
   const burns = () => Promise.reject(new Error('it burns'))
   const cases: Array<[operation: keyof Store, reasons: string[]]> = [
