@@ -9,6 +9,7 @@ import { messageOf } from '../errors.ts'
 import { loadOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 import { complain } from './output.ts'
+import { Waiting } from './progress.ts'
 
 /** Longest wait for the beginning of an answer, and for the rest of one that is no stream, in milliseconds. */
 const ANSWER_TIMEOUT = 300_000
@@ -47,10 +48,11 @@ export function callDaemon(
   name: string,
   params: unknown,
 ): Promise<{ readonly answer: unknown } | { readonly status: ExitStatus }> {
+  const waiting = new Waiting(() => process.stderr)
   return explaining(values, async (path) => {
     const response = await ask(path, name, params)
     return { answer: parse(await bodyOf(response)) }
-  })
+  }).finally(() => waiting.end())
 }
 
 /**
@@ -64,12 +66,17 @@ export async function streamFromDaemon(
   params: unknown,
   take: (item: unknown) => unknown,
 ): Promise<ExitStatus> {
+  const waiting = new Waiting(() => process.stderr)
+  const takeItem = (item: unknown) => {
+    waiting.end()
+    return take(item)
+  }
   const { status } = await explaining(values, async (path) => {
     const response = await ask(path, name, params)
-    if (!(await readStream(response, take)))
+    if (!(await readStream(response, takeItem)))
       throw new Problem(EXIT.unavailable, 'the answer broke off: what was printed is not all of it')
     return { status: EXIT.ok }
-  })
+  }).finally(() => waiting.end())
   return status
 }
 

@@ -1,4 +1,4 @@
-// A progress bar on a terminal, for what takes longer than two seconds.
+// What a terminal shows while something takes longer than two seconds: a progress bar, or how long it takes by now.
 
 /** Time before the bar is shown, and between two changes of it, in milliseconds. */
 const SHOW_AFTER = 2000
@@ -38,5 +38,39 @@ export class Progress {
   /** Removes the bar. */
   end(): void {
     if (this.#drawnAt !== Number.NEGATIVE_INFINITY) this.#terminal.write('\r\x1b[K')
+  }
+}
+
+/** Shows for how long an answer is awaited of which nobody knows how far it is. The caller ends it. */
+export class Waiting {
+  readonly #terminal: () => Terminal
+  readonly #now: () => number
+  readonly #startedAt: number
+  readonly #timer: NodeJS.Timeout
+  #isShown = false
+
+  /** `terminal` is called once something is to be shown; `now` is a monotonic clock in milliseconds. */
+  constructor(terminal: () => Terminal, now: () => number = () => performance.now()) {
+    this.#terminal = terminal
+    this.#now = now
+    this.#startedAt = now()
+    this.#timer = setInterval(() => this.#show(), REDRAW_AFTER)
+    this.#timer.unref()
+  }
+
+  /** Removes what is shown. */
+  end(): void {
+    clearInterval(this.#timer)
+    if (this.#isShown) this.#terminal().write('\r\x1b[K')
+    this.#isShown = false
+  }
+
+  #show(): void {
+    const took = this.#now() - this.#startedAt
+    if (took < SHOW_AFTER) return
+    const terminal = this.#terminal()
+    if (!terminal.isTTY) return
+    this.#isShown = true
+    terminal.write(`\rwaiting for the answer: ${Math.floor(took / 1000)} s\x1b[K`)
   }
 }

@@ -1,8 +1,8 @@
 // When a progress bar is shown, and what it looks like.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { Progress } from '../../src/cli/progress.ts'
+import { mock, test } from 'node:test'
+import { Progress, Waiting } from '../../src/cli/progress.ts'
 
 function open(isTTY: boolean) {
   const clock = { now: 0 }
@@ -34,4 +34,31 @@ test('where standard error is no terminal, there is no bar', () => {
   progress.show(0.5, 'one')
   progress.end()
   assert.deepEqual(written, [])
+})
+
+test('for how long an answer is awaited is shown from two seconds on, on a terminal, until it is there', () => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  for (const isTTY of [true, false]) {
+    const clock = { now: 0 }
+    const written: string[] = []
+    const terminal = { isTTY, write: (text: string) => written.push(text) }
+    const waiting = new Waiting(
+      () => terminal,
+      () => clock.now,
+    )
+    const pass = (milliseconds: number) => {
+      for (let passed = 0; passed < milliseconds; passed += 200) {
+        clock.now += 200
+        mock.timers.tick(200)
+      }
+    }
+    pass(1800)
+    assert.deepEqual(written, [])
+    pass(1200)
+    waiting.end()
+    pass(5000)
+    const shown = [2, 2, 2, 2, 2, 3].map((seconds) => `\rwaiting for the answer: ${seconds} s\x1b[K`)
+    assert.deepEqual(written, isTTY ? [...shown, '\r\x1b[K'] : [])
+  }
+  mock.timers.reset()
 })
