@@ -200,6 +200,7 @@ async function openParts(
       greylister,
       exemptSteps,
       nat64Prefixes,
+      judgesRecipients: next.milter.judgeAt === 'rcpt',
       stored: storedBy(next.greylist),
       areRecipientsInStore: next.exempt.greylisted === 'store',
     })

@@ -37,7 +37,7 @@ function inFull(found: Explanation): string {
   const lines = [
     `Client:    ${client.filter(Boolean).join(' ')}`,
     `Sender:    ${attempt.sender || '<>'}`,
-    `Recipient: ${attempt.recipient}`,
+    ...(attempt.recipient === undefined ? [] : [`Recipient: ${attempt.recipient}`]),
     ...(ref === undefined ? [] : [`Reference: ${ref}`]),
     '',
     `Now:       ${verdictOf(outcome)}`,
@@ -67,8 +67,8 @@ function forUser({ attempt, outcome, history }: Explanation): string {
   const [last] = history
   const first =
     last === undefined
-      ? `Mail from ${sender} to ${attempt.recipient} has not been delayed within the last week.`
-      : `The first message from ${sender} to ${attempt.recipient} reached us on ${localTime(last.at)}, and we asked the server that sent it to try again, as we do with senders that are new to us.`
+      ? `Mail from ${sender} to ${attempt.recipient ?? 'us'} has not been delayed within the last week.`
+      : `The first message from ${sender} to ${attempt.recipient ?? 'us'} reached us on ${localTime(last.at)}, and we asked the server that sent it to try again, as we do with senders that are new to us.`
   const second =
     last?.returnedAt === undefined
       ? last === undefined
@@ -110,5 +110,5 @@ function storyOf({
       ? 'It has not come back.'
       : `It came back and passed at ${localTime(returnedAt)}.`
   const from = name === undefined ? client : `${client} (${name})`
-  return `${ref}: ${sender || '<>'} to ${recipient}, from ${from} as ${identity}, was deferred by ${mx} at ${localTime(at)}. ${back}\n`
+  return `${ref}: ${sender || '<>'} to ${recipient ?? 'anybody'}, from ${from} as ${identity}, was deferred by ${mx} at ${localTime(at)}. ${back}\n`
 }

@@ -52,7 +52,7 @@ function textOf(found: ShownReport): string {
 function lineOf({ ref, at, sender, recipient, client, name, signs, allow }: ShownLost): string {
   const from = name === undefined ? client : `${client} (${name})`
   return [
-    `${ref}  ${localTime(at)}  ${sender || '<>'} to ${recipient}, from ${from}`,
+    `${ref}  ${localTime(at)}  ${sender || '<>'} to ${recipient ?? 'anybody'}, from ${from}`,
     `          because ${signs.join(', ')}`,
     `          greymx allow ${allow.map(quoted).join(' ')}`,
   ].join('\n')

@@ -15,7 +15,7 @@ import { stateOf } from './explain.ts'
 import { type Deferral, forgetDeferrals, LEDGER_LIFETIME, readLedger } from './ledger.ts'
 import { addressRule, duration, recipientAddress, ref } from './params.ts'
 import { unknownRef } from './rules.ts'
-import { addressIn, type Stored } from './stored.ts'
+import { addressIn, recipientIn, type Stored } from './stored.ts'
 
 export interface EntryParts {
   readonly records: () => RecordStore
@@ -135,7 +135,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
   }
 
   function firstKeyOf({ sender, recipient }: Deferral): string {
-    const to = stored().recipient(addressIn(recipient))
+    const to = recipientIn(stored(), recipient)
     return loopKey('first', formOf(addressIn(sender), to), to)
   }
 
@@ -196,7 +196,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
     const deferrals = await forgetDeferrals(records(), about.deferral, now())
     if (wanted !== undefined && deferrals.length === 0) throw new Refusal('unknown', unknownRef(wanted))
     const pairs = deferrals.map(({ sender: from, recipient: to }) => {
-      const address = stored().recipient(addressIn(to))
+      const address = recipientIn(stored(), to)
       return { form: formOf(addressIn(from), address), to: address }
     })
     const firsts = new Set(pairs.map(({ form, to }) => loopKey('first', form, to)))
@@ -222,7 +222,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
 
   /** The entry of the ledger for a deferral, as `list --follow` shows it. */
   function entryOf({ at, returnedAt, identity, sender, recipient, ref: name }: Deferral): ShownEntry {
-    const to = stored().recipient(addressIn(recipient))
+    const to = recipientIn(stored(), recipient)
     const form = formOf(addressIn(sender), to)
     const state = returnedAt === undefined ? 'waiting' : 'passed'
     const key = tripletKey(identity, form, to)
@@ -230,7 +230,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
       state,
       client: identity,
       sender: form,
-      recipient,
+      ...(recipient === undefined ? {} : { recipient }),
       age: now() - (returnedAt ?? at),
       ref: name,
       key,
@@ -345,7 +345,7 @@ function aboutOf(
     const forms = stored.formsOf(parseAddress(address))
     return {
       deferral: ({ sender, recipient }) =>
-        [sender, recipient].some((text) => forms.has(addressIn(text).normal)),
+        [sender, recipient ?? ''].some((text) => text !== '' && forms.has(addressIn(text).normal)),
       key: (key) => KINDS_WITH_ADDRESSES.has(kindOf(key)) && partsOfKey(key).some((part) => forms.has(part)),
     }
   }

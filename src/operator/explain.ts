@@ -35,6 +35,8 @@ export interface Deciding {
   readonly exemptSteps: readonly ExemptStep[]
   readonly runtimeRuleFor: RuntimeRuleFor
   readonly nat64Prefixes: readonly Network[]
+  /** Whether keys have a recipient. */
+  readonly judgesRecipients: boolean
 }
 
 const milliseconds = z.number().describe('in milliseconds')
@@ -63,7 +65,7 @@ const shownDeferral = z
     helo: z.string().optional(),
     identity: z.string(),
     sender: z.string(),
-    recipient: z.string(),
+    recipient: z.string().optional().describe('absent if keys have no recipient'),
     returnedAt: z.iso.datetime().optional(),
   })
   .meta({ id: 'Deferral' })
@@ -75,7 +77,7 @@ const explanation = z
       name: z.string().optional(),
       helo: z.string().optional(),
       sender: z.string(),
-      recipient: z.string(),
+      recipient: z.string().optional().describe('absent if keys have no recipient'),
     }),
     ref: z.string().optional(),
     outcome: shownOutcome.describe('what the attempt would get now'),
@@ -138,7 +140,7 @@ export function explainCalls({ deciding, records, now }: ExplainParts): Call[] {
         }
         const [last] = await findDeferrals(records(), wanted, now())
         if (!last) throw new Refusal('unknown', unknownRef(wanted))
-        if (isConcealed(last.recipient)) throw new Refusal('unsuited', CONCEALED)
+        if (isConcealed(last.recipient ?? '')) throw new Refusal('unsuited', CONCEALED)
         return explain({ ...last, client: client ?? last.client, name: name ?? last.name }, later)
       },
     }),
@@ -157,8 +159,9 @@ export function explainCalls({ deciding, records, now }: ExplainParts): Call[] {
   ]
 
   async function explain(given: Given, later: number | undefined): Promise<Explanation> {
-    const { greylister, exemptSteps, runtimeRuleFor, nat64Prefixes } = deciding()
-    const attempt = attemptOf(given, nat64Prefixes)
+    const { greylister, exemptSteps, runtimeRuleFor, nat64Prefixes, judgesRecipients } = deciding()
+    const asked = judgesRecipients ? given : { ...given, recipient: undefined }
+    const attempt = attemptOf(asked, nat64Prefixes)
     const trial: Trial = { later: 0 }
     const outcome = await greylister.tryOut(attempt, trial)
     const wait = later ?? (outcome.verdict === 'tempfail' ? outcome.retryIn : undefined)
@@ -171,7 +174,7 @@ export function explainCalls({ deciding, records, now }: ExplainParts): Call[] {
         ...(client.name === undefined ? {} : { name: client.name }),
         ...(client.helo === undefined ? {} : { helo: client.helo }),
         sender: sender.text,
-        recipient: recipient?.text ?? '',
+        ...(recipient === undefined ? {} : { recipient: recipient.text }),
       },
       ...(outcome.ref === undefined ? {} : { ref: outcome.ref }),
       outcome: showOutcome(outcome),
@@ -197,7 +200,7 @@ interface Given {
   readonly name?: string | undefined
   readonly helo?: string | undefined
   readonly sender: string
-  readonly recipient: string
+  readonly recipient?: string | undefined
 }
 
 function attemptOf({ client, name, helo, sender, recipient }: Given, prefixes: readonly Network[]): Attempt {
@@ -205,7 +208,7 @@ function attemptOf({ client, name, helo, sender, recipient }: Given, prefixes: r
     client: { ...clientOf(client, name, prefixes), helo: asHostName(helo) },
     authenticated: false,
     sender: parseAddress(sender),
-    recipient: parseAddress(recipient),
+    recipient: recipient === undefined ? undefined : parseAddress(recipient),
   }
 }
 

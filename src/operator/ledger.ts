@@ -22,7 +22,8 @@ export interface Deferral {
   /** The name of the client that stands for it: `spf:example.org`. */
   readonly identity: string
   readonly sender: string
-  readonly recipient: string
+  /** Absent if keys have no recipient. */
+  readonly recipient?: string | undefined
   /** When it came back and passed. */
   readonly returnedAt?: number | undefined
 }
@@ -233,7 +234,7 @@ function readField(field: string, text: string): Deferral | Return | undefined {
   const [at, ...others] = values
   if (field.startsWith('r')) return { ref, at }
   if (!others.every((part) => part === null || typeof part === 'string')) return undefined
-  const [mx = '', client = '', name, helo, identity = '', sender = '', recipient] = others
+  const [mx = '', client = '', name, helo, identity = '', sender = '', recipient = null] = others
   return {
     ref,
     at,
@@ -241,9 +242,9 @@ function readField(field: string, text: string): Deferral | Return | undefined {
     client,
     identity,
     sender,
-    recipient: recipient ?? '',
     ...(name === null ? {} : { name }),
     ...(helo === null ? {} : { helo }),
+    ...(recipient === null ? {} : { recipient }),
   }
 }
 

@@ -49,7 +49,7 @@ const shownLost = z
     name: z.string().optional(),
     identity: z.string(),
     sender: z.string(),
-    recipient: z.string(),
+    recipient: z.string().optional(),
     score: z.number().describe('how much speaks for it'),
     signs: z.array(z.string()).describe('what speaks for it'),
     allow: z
@@ -161,7 +161,7 @@ export function reportCalls({ records, store, stored, now }: ReportParts): Call[
     const found: boolean[] = []
     const batch = 100
     for (let start = 0; start < deferrals.length; start += batch) {
-      const keys = deferrals.slice(start, start + batch).map(({ sender, recipient }) => {
+      const keys = deferrals.slice(start, start + batch).map(({ sender, recipient = '' }) => {
         return replyKey(stored().recipient(addressIn(recipient)), stored().recipient(addressIn(sender)))
       })
       found.push(...(await store().find(keys)).map(Boolean))

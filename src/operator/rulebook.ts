@@ -87,6 +87,9 @@ export class RuleBook {
       throw new Refusal('unavailable', `there are ${MAX_RULES} rules already: expected to end some first`)
     const made: Rule = { ...rule, id: newId(new Set(kept.map(({ id }) => id))), madeAt: now }
     const { id, ...text } = made
+    const unreadable = readRule(id, JSON.stringify(text))
+    if (typeof unreadable === 'string')
+      throw new Refusal('unsuited', `Cannot make such a rule: ${unreadable}`)
     changes.set(id, JSON.stringify(text))
     await records.changeRecord(RECORD, changes)
     await this.#copy.refresh()
@@ -109,11 +112,13 @@ export class RuleBook {
     const rules: Rule[] = []
     for (const [id, text] of fields) {
       const rule = readRule(id, text)
-      if (typeof rule !== 'string') rules.push(rule)
-      else if (!this.#told.has(rule)) {
-        this.#told.add(rule)
-        this.#parts.onProblem(rule)
+      if (typeof rule !== 'string') {
+        rules.push(rule)
+        continue
       }
+      const problem = `rule ${id} is left out: ${rule}`
+      if (!this.#told.has(problem)) this.#parts.onProblem(problem)
+      this.#told.add(problem)
     }
     return rules
   }
@@ -135,7 +140,7 @@ function readRule(id: string, text: string): Rule | string {
     compileRuntimeRules([rule], () => 0) // throws when a criterion cannot be read
     return rule
   } catch (error) {
-    return `rule ${id} is left out: ${messageOf(error)}`
+    return messageOf(error)
   }
 }
 

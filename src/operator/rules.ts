@@ -3,6 +3,7 @@
 
 import { z } from 'zod'
 import { parseAddress } from '../address.ts'
+import { parseAddressRule } from '../exempt/addresses.ts'
 import { expectKey } from '../greylist/keys.ts'
 import { isConcealed } from '../greylist/privacy.ts'
 import { organisationOf } from '../identity/organisation.ts'
@@ -156,19 +157,29 @@ export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts)
     }),
   ]
 
-  /** What identifies the mail of a reference: its sender and its recipient. */
-  async function criteriaOf(wanted: string): Promise<Pick<Rule, 'sender' | 'recipient'>> {
+  /**
+   * What the mail of a reference is from and to. A sender that varies with the message stands there as its domain, and
+   * one that no rule can name as the client.
+   */
+  async function criteriaOf(wanted: string): Promise<Pick<Rule, 'client' | 'sender' | 'recipient'>> {
     const found = await findDeferrals(records(), wanted, now())
     const [deferral] = found
     if (!deferral) throw new Refusal('unknown', unknownRef(wanted))
-    const { sender, recipient } = deferral
-    if (isConcealed(recipient)) throw new Refusal('unsuited', CONCEALED)
-    if (found.some((other) => other.sender !== sender || other.recipient !== recipient))
+    const { client, sender, recipient } = deferral
+    if (isConcealed(sender) || isConcealed(recipient ?? '')) throw new Refusal('unsuited', CONCEALED)
+    const { domain, normal } = parseAddress(sender)
+    const isOfAll = (same: (other: Deferral) => boolean) => found.every(same)
+    if (
+      !isOfAll((other) => isSame(other.recipient, recipient) && parseAddress(other.sender).domain === domain)
+    )
       throw new Refusal(
         'unsuited',
-        `${wanted} is the reference of several senders, as of ${found.map(pairOf).join(' and ')}: expected sender and recipient`,
+        `${wanted} is the reference of several messages, ${found.map(pairOf).join(' and ')}: expected sender and recipient`,
       )
-    return { sender: sender === '' ? '<>' : sender, recipient }
+    const isVarying = stored().form(parseAddress(sender), parseAddress(recipient ?? '')) !== normal
+    const from = isVarying ? domain : sender || '<>'
+    const to = recipient === undefined ? {} : { recipient }
+    return isAddressRule(from) ? { sender: from, ...to } : { client, ...to }
   }
 }
 
@@ -201,7 +212,16 @@ export function showRule(rule: Rule, now: number): ShownRule {
 }
 
 function pairOf({ sender, recipient }: Deferral): string {
-  return `${sender || '<>'} to ${recipient}`
+  return `${sender || '<>'} to ${recipient ?? 'anybody'}`
+}
+
+function isAddressRule(text: string): boolean {
+  try {
+    parseAddressRule(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Whether two criteria are the same; domains and addresses are compared without regard to case. */

@@ -9,7 +9,7 @@ import { senderForms } from '../greylist/sender.ts'
 export interface Stored {
   /** The sender form. */
   form(sender: Address, recipient: Address | undefined): string
-  /** The recipient, with the normal form that stands in keys. */
+  /** The address of a recipient, with the normal form that stands in keys. */
   recipient(address: Address): Address
   /** Sender and recipient of a message as operators are shown them: as they are, or hashes. */
   shown(sender: Address, recipient: Address | undefined): { sender: string; recipient: string | undefined }
@@ -40,6 +40,11 @@ export function storedBy(settings: {
       return new Set([...plain, ...all.flatMap((each) => plain.map(each.text))])
     },
   }
+}
+
+/** The recipient in a text of the store, with the normal form that stands in keys; `undefined` without one. */
+export function recipientIn(stored: Stored, text: string | undefined): Address | undefined {
+  return text === undefined ? undefined : stored.recipient(addressIn(text))
 }
 
 /** The address in a text of the store, which may be a hash. */

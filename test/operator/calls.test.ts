@@ -79,6 +79,7 @@ function setUp(settings: Partial<GreylistSettings> = {}) {
       greylister,
       exemptSteps,
       nat64Prefixes: [],
+      judgesRecipients: true,
       stored: storedBy({ ...SETTINGS, ...settings }),
       areRecipientsInStore: true,
     })
@@ -199,6 +200,26 @@ test('a reference is enough to let a message pass, on either MX, after its first
     mx1.call('allow', { for: '1h' }),
     refused('unsuited', /expected ref, client, sender or recipient/),
   )
+  await close()
+})
+
+test('a reference of messages whose sender varies lets all of them pass, and a sender that no rule can name does by its client', async () => {
+  const { mx1, clock, poll, close } = setUp()
+  const { ref } = await mx1.judge('198.51.100.7', 'bounce-4711-b=example.com@lists.test', 'b@example.com')
+  clock.now += MINUTE
+  const next = await mx1.judge('203.0.113.7', 'bounce-4712-b=example.com@lists.test', 'b@example.com')
+  assert.equal(next.ref, ref)
+  const rule = await mx1.call('allow', { ref })
+  assert.deepEqual([rule.sender, rule.recipient], ['lists.test', 'b@example.com'])
+  await poll()
+  const later = await mx1.judge('192.0.2.7', 'bounce-4713-b=example.com@lists.test', 'b@example.com')
+  assert.equal(later.reason, 'exempt-recipient')
+  for (const [index, sender] of ['a*b@example.org', '"a b@c"', '/x/@example.org', ''].entries()) {
+    const client = `198.51.100.${index}`
+    const { ref: odd } = await mx1.judge(client, sender, 'c@example.com')
+    await mx1.call('allow', { ref: odd })
+    assert.equal((await mx1.judge(client, sender, 'c@example.com')).reason, 'exempt-recipient', sender)
+  }
   await close()
 })
 
