@@ -43,14 +43,17 @@ test('/metrics has the keys in Redis by kind, and every kind is there', async (t
     const found = entriesIn(await scrape(greymx))
     return Object.keys(found).length > 0 && found
   })
-  const keys = (await redis.cli('-n', '3', 'keys', 'greymx:*')).split('\n')
+  // The daemon has records of its own, and goes on writing them.
+  const all = (await redis.cli('-n', '3', 'keys', 'greymx:*')).split('\n')
+  const keys = all.filter((key) => !key.startsWith('greymx:r:'))
   const begins = (start: string) => keys.filter((key) => key.startsWith(`greymx:${start}:`)).length
   const known = { triplet: begins('t'), first: begins('f'), tally: begins('o'), other: 1 }
   assert.equal(known.triplet + known.first + known.tally + 1, keys.length)
   assert.deepEqual(entries, { ...entries, ...known })
+  const ofMail = Object.entries(entries).filter(([kind]) => kind !== 'record')
   assert.equal(Object.keys(entries).length, 21)
   assert.equal(
-    Object.values(entries).reduce((sum, count) => sum + count),
+    ofMail.reduce((sum, [, count]) => sum + count, 0),
     keys.length,
   )
 })
@@ -93,7 +96,11 @@ test('where the user may not look at keys there are no figures, and nothing else
   )
   await redis.cli('acl', 'setuser', 'greymx', '+dbsize', '+scan')
   const allowed = redisSettings(`redis://greymx:s3cret@127.0.0.1:${redis.port}/0`)
-  assert.deepEqual(await countRedisKeys(allowed, NEVER), new Map())
+  const counts = await countRedisKeys(allowed, NEVER)
+  assert.deepEqual(
+    [...(counts ?? assert.fail())].filter(([kind]) => kind !== 'r'),
+    [],
+  )
 })
 
 test('a Redis that hangs while its keys are counted holds up no scrape and opens no circuit', async (t) => {
