@@ -8,6 +8,7 @@ import { compileAddresses, parseAddressRule } from '../exempt/addresses.ts'
 import { attemptRef, loopKey, nameInKey, partsOfKey, readTripletKey, tripletKey } from '../greylist/keys.ts'
 import { isConcealed } from '../greylist/privacy.ts'
 import { isInNetwork, parseNetwork } from '../ip.ts'
+import type { Entry } from '../store/entry.ts'
 import type { KeptKey, RecordStore } from '../store/records.ts'
 import { kindOf, type Store } from '../store/store.ts'
 import { type Call, defineCall, defineStream, Refusal } from './call.ts'
@@ -114,15 +115,17 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
     }),
   ]
 
-  async function* entries(
-    isWanted: (entry: ShownEntry) => boolean,
-    signal: AbortSignal,
-  ): AsyncGenerator<ShownEntry> {
+  async function* entries(isWanted: Wanted, signal: AbortSignal): AsyncGenerator<ShownEntry> {
     const known = await digestsInLedger()
-    for await (const batch of records().scanKeys(signal))
+    // What has no value yet is shown with that of a triplet that has just been added.
+    const mayBe = (key: string) => {
+      const entry = shownOf({ key, value: JUST_ADDED }, known)
+      return entry !== undefined && isWanted.triplet(entry)
+    }
+    for await (const batch of records().scanKeys(signal, mayBe))
       for (const each of batch) {
         const entry = shownOf(each, known)
-        if (entry && isWanted(entry)) yield entry
+        if (entry && isWanted.entry(entry)) yield entry
       }
   }
 
@@ -143,10 +146,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
     return stored().form(sender, recipient)
   }
 
-  async function* follow(
-    isWanted: (entry: ShownEntry) => boolean,
-    signal: AbortSignal,
-  ): AsyncGenerator<ShownEntry> {
+  async function* follow(isWanted: Wanted, signal: AbortSignal): AsyncGenerator<ShownEntry> {
     const begun = now()
     let seen = new Map<string, number | undefined>()
     while (!signal.aborted) {
@@ -159,7 +159,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
         next.set(id, deferral.returnedAt)
         if (seen.has(id) && seen.get(id) === deferral.returnedAt) continue
         const entry = entryOf(deferral)
-        if (isWanted(entry)) yield entry
+        if (isWanted.entry(entry)) yield entry
       }
       seen = next
       await sleep(FOLLOW_INTERVAL, undefined, { signal, ref: false }).catch(() => undefined)
@@ -167,7 +167,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
   }
 
   async function* sorted(
-    isWanted: (entry: ShownEntry) => boolean,
+    isWanted: Wanted,
     by: (typeof SORTS)[number],
     limit: number,
     signal: AbortSignal,
@@ -204,18 +204,17 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
       pairs.some(({ form, to }) => tripletKey(name, form, to) === key)
     let forgotten = 0
     let unreadable = 0
-    for await (const batch of records().scanKeys(signal)) {
-      const due: string[] = []
-      for (const { key } of batch) {
-        const triplet = readTripletKey(key)
-        const isDigest = triplet ? triplet.sender === undefined : kindOf(key) === 'f'
-        const isDue =
-          firsts.has(key) || (triplet && isDigest && isKnownDigest(key, triplet.name)) || about.key(key)
-        if (isDue) due.push(key)
-        else if (isDigest) unreadable += 1
-      }
-      await Promise.all(due.map((key) => store().forget(key)))
-      forgotten += due.length
+    const isDue = (key: string) => {
+      const triplet = readTripletKey(key)
+      const isDigest = triplet ? triplet.sender === undefined : kindOf(key) === 'f'
+      if (firsts.has(key) || about.key(key)) return true
+      if (triplet && isDigest && isKnownDigest(key, triplet.name)) return true
+      if (isDigest) unreadable += 1
+      return false
+    }
+    for await (const batch of records().scanKeys(signal, isDue)) {
+      await Promise.all(batch.map(({ key }) => store().forget(key)))
+      forgotten += batch.length
     }
     return { forgotten, deferrals: deferrals.length, unreadable }
   }
@@ -272,18 +271,27 @@ interface ForgetParams extends Filters {
   readonly address?: string | undefined
 }
 
-type Wanted = (entry: ShownEntry) => boolean
+interface Wanted {
+  /** Whether a triplet is wanted, in whichever state. */
+  triplet(entry: ShownEntry): boolean
+  entry(entry: ShownEntry): boolean
+}
+
+const JUST_ADDED: Entry = { passed: false, age: 0 }
 
 function filterOf(
   given: Filters & { readonly state?: string | undefined; readonly older?: number | undefined },
   stored: Stored,
 ): Wanted {
   const { state, older } = given
-  const matches = matcherOf(given, stored)
-  return (entry) =>
-    (state === undefined || entry.state === state) &&
-    (older === undefined || entry.age > older) &&
-    matches(entry)
+  const triplet = matcherOf(given, stored)
+  return {
+    triplet,
+    entry: (entry) =>
+      (state === undefined || entry.state === state) &&
+      (older === undefined || entry.age > older) &&
+      triplet(entry),
+  }
 }
 
 /** What is known of a triplet. */

@@ -150,12 +150,16 @@ export class MemoryStore implements UnguardedStore, CountedStore, RecordStore {
     this.#keepRecord(name, { fields, revision, expiresAt: this.#now() + lifetime })
   }
 
-  async *scanKeys(signal: AbortSignal): AsyncGenerator<readonly KeptKey[]> {
+  async *scanKeys(
+    signal: AbortSignal,
+    isWanted: (key: string) => boolean = () => true,
+  ): AsyncGenerator<readonly KeptKey[]> {
     let batch: KeptKey[] = []
     let scanned = 0
     for (const [key, { value, expiresAt }] of this.#kept) {
       const left = expiresAt - this.#now()
-      if (left > 0) batch.push({ key, value: typeof value === 'number' ? value : ageEntry(value, left) })
+      if (left > 0 && isWanted(key))
+        batch.push({ key, value: typeof value === 'number' ? value : ageEntry(value, left) })
       scanned += 1
       if (scanned % SCAN_BATCH !== 0) continue
       signal.throwIfAborted()

@@ -45,11 +45,11 @@ export interface RecordStore {
    */
   addToRecord(name: string, by: ReadonlyMap<string, number>, lifetime: number): Promise<void>
   /**
-   * All keys of mail, in any order, a batch at a time, so that neither the store nor this process stops for others
+   * All keys of mail that are wanted, or simply all, in any order, a batch at a time, so that neither the store nor this process stops for others
    * meanwhile. A key that changes meanwhile may come twice or not at all. Values that greymx has not written are left out.
    * Rejects when the store cannot be read, and once `signal` is aborted. The caller may end early, by leaving its loop.
    */
-  scanKeys(signal: AbortSignal): AsyncIterable<readonly KeptKey[]>
+  scanKeys(signal: AbortSignal, isWanted?: (key: string) => boolean): AsyncIterable<readonly KeptKey[]>
   /** The store's clock less the clock of this host, in milliseconds, to within the time of a round trip. */
   clockOffset(): Promise<number>
 }

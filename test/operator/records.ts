@@ -45,7 +45,7 @@ export function faultyRecords(now: () => number): FaultyRecords {
       faulty.asked.push(`add ${name}`)
       return write(() => store.addToRecord(name, by, lifetime))
     },
-    scanKeys: (signal) => store.scanKeys(signal),
+    scanKeys: (signal, isWanted) => store.scanKeys(signal, isWanted),
     clockOffset: () => read(async () => faulty.offset),
   }
   return faulty

@@ -713,6 +713,10 @@ export function describeRecordStore(
       }
       assert.deepEqual([...found].sort(), keys.toSorted())
       assert.ok(Math.max(...sizes) <= 2000, `${sizes}`)
+      const wanted: string[] = []
+      for await (const batch of records.scanKeys(signal, (key) => key.startsWith('q:')))
+        wanted.push(...batch.map(({ key }) => key))
+      assert.deepEqual(wanted.sort(), keys.filter((key) => key.startsWith('q:')).sort())
       for await (const batch of records.scanKeys(signal)) {
         assert.ok(batch.length > 0)
         break

@@ -127,11 +127,15 @@ export class LmdbStore implements UnguardedStore, CountedStore, RecordStore {
     await this.#client.ask(['add to record', name, [...by], lifetime])
   }
 
-  async *scanKeys(signal: AbortSignal): AsyncGenerator<readonly KeptKey[]> {
+  async *scanKeys(
+    signal: AbortSignal,
+    isWanted: (key: string) => boolean = () => true,
+  ): AsyncGenerator<readonly KeptKey[]> {
     for (let from: string | undefined = ''; from !== undefined; ) {
       signal.throwIfAborted()
       const { found, next } = (await this.#client.ask(['scan', from])) as Scan
-      if (found.length > 0) yield found.map(([key, value]) => ({ key, value }))
+      const wanted = found.filter(([key]) => isWanted(key))
+      if (wanted.length > 0) yield wanted.map(([key, value]) => ({ key, value }))
       from = next
       if (from !== undefined) await sleep(SCAN_PAUSE, undefined, { signal })
     }

@@ -279,8 +279,8 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     return this.#records.addToRecord(name, by, lifetime)
   }
 
-  scanKeys(signal: AbortSignal): AsyncIterable<readonly KeptKey[]> {
-    return scanRedisKeys(this.#settings, signal)
+  scanKeys(signal: AbortSignal, isWanted?: (key: string) => boolean): AsyncIterable<readonly KeptKey[]> {
+    return scanRedisKeys(this.#settings, signal, isWanted)
   }
 
   clockOffset(): Promise<number> {

@@ -11,7 +11,7 @@ import { connectServers } from './sample.ts'
 import type { RedisSettings } from './settings.ts'
 
 /** Number of keys that Redis is asked to look at in one step. */
-const SCAN_STEP = 500
+const SCAN_STEP = 200
 
 /** Time between two steps, in milliseconds. */
 const SCAN_PAUSE = 1
@@ -20,16 +20,17 @@ const SCAN_PAUSE = 1
 const FOREIGN = /^WRONGTYPE/
 
 /**
- * All keys of mail on all servers that take writes. Rejects with why a server cannot be asked, and once `signal` is
+ * All keys of mail that are wanted, on all servers that take writes; of others, no value is read. Rejects with why a server cannot be asked, and once `signal` is
  * aborted. The connections end with the scan, however it ends.
  */
 export async function* scanRedisKeys(
   settings: RedisSettings,
   signal: AbortSignal,
+  isWanted: (key: string) => boolean = () => true,
 ): AsyncGenerator<readonly KeptKey[]> {
   const connection = await connectServers(settings, signal)
   try {
-    for (const server of connection.servers) yield* scanServer(server, settings, signal)
+    for (const server of connection.servers) yield* scanServer(server, settings, signal, isWanted)
   } catch (error) {
     throw connection.explain(error)
   } finally {
@@ -41,6 +42,7 @@ async function* scanServer(
   server: Redis,
   { prefix }: RedisSettings,
   signal: AbortSignal,
+  isWanted: (key: string) => boolean,
 ): AsyncGenerator<readonly KeptKey[]> {
   const commands = new RedisCommands(server)
   const pattern = `${prefix.replace(/[*?[\]\\]/g, '\\$&')}*`
@@ -54,8 +56,8 @@ async function* scanServer(
   while (step) {
     const [next, names]: [string, string[]] = await step
     step = next === '0' ? undefined : scanFrom(next) // Redis looks for more keys while these are read
-    const ofMail = names.filter((name) => !name.startsWith(records))
-    const found = await readAll(commands, ofMail, prefix.length)
+    const wanted = names.filter((name) => !name.startsWith(records) && isWanted(name.slice(prefix.length)))
+    const found = await readAll(commands, wanted, prefix.length)
     if (found.length > 0) yield found
     if (step) await sleep(SCAN_PAUSE, undefined, { signal })
   }
