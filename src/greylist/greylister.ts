@@ -257,7 +257,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     rule: RuntimeRule | undefined,
     trial: Trial | undefined,
   ): Question {
-    const { form, former, recipient } = identified(attempt, concealment)
+    const { form, former } = formsOf(attempt, concealment)
+    const known = settings.privacy ? concealed(attempt, concealment) : attempt
+    const { recipient } = known
     const keys: string[] = []
     const formerKeys: NamedKey[] = []
     // The client's names are all looked up, so that a retry under any of them is the retry.
@@ -269,15 +271,14 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     if (former !== form)
       for (const name of identity.names)
         formerKeys.push({ name, key: tripletKeys(name, former, recipient).former })
-    const firsts = [{ key: loopKey('first', form, recipient), form, recipient }]
-    for (const formerConcealment of formerConcealments) {
-      const { form: other, recipient: to } = identified(attempt, formerConcealment)
+    const firstKey = loopKey('first', form, recipient)
+    const formerFirsts = formerConcealments.map((formerConcealment): FirstKey => {
+      const { form: other } = formsOf(attempt, formerConcealment)
+      const { recipient: to } = concealed(attempt, formerConcealment)
       for (const name of identity.names) formerKeys.push({ name, key: tripletKeys(name, other, to).key })
-      firsts.push({ key: loopKey('first', other, to), form: other, recipient: to })
-    }
-    const [{ key: firstKey }] = firsts as [FirstKey]
+      return { key: loopKey('first', other, to), form: other, recipient: to }
+    })
     const isOff = rule !== undefined
-    const known = settings.privacy ? concealed(attempt, concealment) : attempt
     return {
       store,
       attempt: known,
@@ -287,7 +288,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       keys,
       formerKeys,
       firstKey,
-      firsts,
+      formerFirsts,
       deadline,
       isOff,
       isObserved: false,
@@ -295,19 +296,12 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     }
   }
 
-  /** What the store may know of an attempt: the sender form, that of earlier versions, and the recipient. */
-  function identified(
-    attempt: Attempt,
-    { text, address }: Concealment,
-  ): SenderForms & { readonly recipient: Address | undefined } {
-    const { form, former } = formsOf(attempt)
-    const recipient = attempt.recipient && address(attempt.recipient)
-    return { form: text(form), former: text(former), recipient }
-  }
-
-  function formsOf({ sender, recipient }: Attempt): SenderForms {
-    if (settings.normalizeSender) return senderForms(sender, recipient)
-    return { form: sender.normal, former: sender.normal }
+  /** The sender form of an attempt and that of earlier versions, as the store may know them. */
+  function formsOf({ sender, recipient }: Attempt, { text }: Concealment): SenderForms {
+    const forms = settings.normalizeSender
+      ? senderForms(sender, recipient)
+      : { form: sender.normal, former: sender.normal }
+    return settings.privacy ? { form: text(forms.form), former: text(forms.former) } : forms
   }
 
   /** The judgement by what the store knows. Rejects if the store fails or has not answered by `deadline`. */
@@ -350,9 +344,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const entryKeys = [...keys]
     for (const { key } of formerKeys) entryKeys.push(key)
     const ownKeys = entryKeys.length
-    const firsts = firstKeysOf(question)
-    for (const { key } of firsts) entryKeys.push(key)
-    const listingsAt = entryKeys.length
+    for (const key of firstKeysOf(question)) entryKeys.push(key)
+    const firstsEnd = entryKeys.length
     for (const { key } of listings) entryKeys.push(key)
     for (const key of writtenTo) entryKeys.push(key)
     const countKeys = tallied.map(tallyKey)
@@ -363,10 +356,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       readReachable(store.counts(countKeys)),
     ])
     const found = answers.slice(0, ownKeys)
-    const firstAt = firsts.findIndex((_, index) => answers[ownKeys + index])
+    const firstAt = answers.slice(ownKeys, firstsEnd).findIndex(Boolean)
     const first = firstAt < 0 ? undefined : answers[ownKeys + firstAt]
-    const attemptThere = { ...firstAttemptOf(question), ...firsts[firstAt] }
-    const held = firstAt < 0 ? undefined : heldEntry(first, attemptThere, times, elsewhereWindow(times))
+    const held = heldEntry(first, firstAttemptAt(question, firstAt), times, elsewhereWindow(times))
     const ownIndex = identity.names.indexOf(identity.network)
     const isSisters = held?.isSisters === true && !found.some(Boolean)
     if (held) found[ownIndex] = strongest([found[ownIndex], held.entry])
@@ -374,10 +366,10 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       tallied,
       tallied.map((name, index) => (counts[index] ?? 0) + untalliedIn(name)),
     )
-    const listed = answers.slice(listingsAt, listingsAt + listings.length)
+    const listed = answers.slice(firstsEnd, firstsEnd + listings.length)
     const index = holdingAmong(listings, listed, evidence)
     // Without the mark of an earlier version, the loop breaker begins anew, and no wait or pass is overlooked.
-    const needed = Math.min(ownKeys + 1, listingsAt)
+    const needed = Math.min(ownKeys + 1, firstsEnd)
     const isUnread = isAnyBelow(away, needed) && !found.some(Boolean)
     return {
       found,
@@ -546,13 +538,14 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   }
 
   /** The keys that may mark the first attempt. Earlier versions had another one, whose entries expire after an upgrade. */
-  function firstKeysOf({ attempt, form, identity, firsts }: Question): readonly FirstKey[] {
+  function firstKeysOf({ attempt, form, identity, firstKey, formerFirsts }: Question): string[] {
     // Whatever SPF says now, the network may be the holder. Only bounces have none.
     if (form === '') return []
-    const { recipient } = attempt
-    const mayBeFormer =
-      now() - createdAt < times.retryWindow && loopBreaker.isCounted(loopOf(attempt, form, identity))
-    return mayBeFormer ? [...firsts, { key: formerFirstKey(form, recipient), form, recipient }] : firsts
+    const keys = [firstKey]
+    for (const { key } of formerFirsts) keys.push(key)
+    if (now() - createdAt < times.retryWindow && loopBreaker.isCounted(loopOf(attempt, form, identity)))
+      keys.push(formerFirstKey(form, attempt.recipient))
+    return keys
   }
 
   /** The keys that say that the recipient has written to the sender. */
@@ -564,6 +557,13 @@ export function createGreylister(parts: GreylisterParts): Greylister {
 
   function loopOf(attempt: Attempt, form: string, { spf }: Identity): LoopAttempt {
     return { form, recipient: attempt.recipient, network: countedNetwork(attempt), spf }
+  }
+
+  /** The first attempt of which the entry at `index` of `firstKeysOf` tells. */
+  function firstAttemptAt(question: Question, index: number): FirstAttempt {
+    const first = firstAttemptOf(question)
+    const former = question.formerFirsts[index - 1]
+    return former ? { ...first, form: former.form, recipient: former.recipient } : first
   }
 
   function firstAttemptOf({ attempt: { recipient }, form, identity }: Question): FirstAttempt {
@@ -723,8 +723,8 @@ interface Question {
   readonly formerKeys: readonly NamedKey[]
   /** The key that marks the first attempt of the sender form to the recipient (held.ts). */
   readonly firstKey: string
-  /** `firstKey`, and behind it those under former privacy keys, each with what its holder is made of. */
-  readonly firsts: readonly FirstKey[]
+  /** The same under former privacy keys, each with what its holder is made of. */
+  readonly formerFirsts: readonly FirstKey[]
   readonly deadline: number
   /** Whether an operator has switched greylisting off for the attempt, so that no first attempt is kept. */
   readonly isOff: boolean
