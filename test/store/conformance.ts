@@ -629,14 +629,16 @@ export function describeRecordStore(
       await change(records, 'rules', { a: '1' })
       await add(records, 'sums', { a: 1 })
       await advance(WINDOW * 0.6)
+      const begun = performance.now()
       const found = await scan(records)
+      const took = performance.now() - begun // a scan opens connections of its own
       const keys = ['f:held', 'o:count', 't:aged', 't:pending', 't:ю|*?[x]\\', 'w:passed']
       assert.deepEqual([...found.keys()].sort(), keys)
       assert.equal(found.get('o:count'), 1_000_000)
       const entry = (key: string) => found.get(key) as Entry
-      assertAge(entry('t:aged').age, 5000 + WINDOW * 0.6)
-      assertAge(entry('t:pending').age, WINDOW * 0.6)
-      assertAge(entry('w:passed').age, WINDOW * 0.6)
+      assertAge(entry('t:aged').age, 5000 + WINDOW * 0.6, took)
+      assertAge(entry('t:pending').age, WINDOW * 0.6, took)
+      assertAge(entry('w:passed').age, WINDOW * 0.6, took)
       assert.deepEqual([entry('t:pending').passed, entry('w:passed').passed], [false, true])
       assert.deepEqual([entry('f:held').holder, entry('t:pending').holder], [HOLDER, undefined])
       await store.forget('t:aged')
@@ -738,9 +740,9 @@ export function describeRecordStore(
 }
 
 function assertAgeWithin(tolerance: number) {
-  return (age: number | undefined, expected: number) => {
+  return (age: number | undefined, expected: number, more = 0) => {
     assert.ok(
-      age !== undefined && age >= expected - 2 && age <= expected + tolerance,
+      age !== undefined && age >= expected - 2 && age <= expected + tolerance + more,
       `age ${age}, expected ${expected}`,
     )
   }
