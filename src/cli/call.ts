@@ -5,8 +5,8 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { userInfo } from 'node:os'
+import { loadAdminSocket } from '../config/load.ts'
 import { messageOf } from '../errors.ts'
-import { loadOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 import { complain } from './output.ts'
 import { Waiting } from './progress.ts'
@@ -85,9 +85,12 @@ async function explaining<T>(
   { config: file }: CallValues,
   act: (path: string) => Promise<T>,
 ): Promise<T | { readonly status: ExitStatus }> {
-  const config = loadOrComplain(file)
-  if (!config) return { status: EXIT.config }
-  const { adminSocket: path } = config
+  const loaded = loadAdminSocket(file)
+  if (loaded.kind === 'faults') {
+    complain(loaded.faults.map((fault) => `${fault}\n`).join(''))
+    return { status: EXIT.config }
+  }
+  const { path } = loaded
   if (path === undefined) {
     complain('Cannot ask the daemon: admin_socket is false: expected the path of its socket\n')
     return { status: EXIT.unavailable }

@@ -5,10 +5,15 @@ import { fileProblemOf } from '../errors.ts'
 import { type Environment, overrides, VARIABLE_PREFIX } from './environment.ts'
 import { readConfigFile } from './file.ts'
 import { ConfigReader, type Setting } from './reader.ts'
-import { type Config, readConfig } from './schema.ts'
+import { type Config, readAdminSocket, readConfig } from './schema.ts'
 
 /** A configuration without faults, or all faults, each as a line for the operator. */
-export type Loaded = LoadedConfig | { readonly kind: 'faults'; readonly faults: readonly string[] }
+export type Loaded = LoadedConfig | Faults
+
+export interface Faults {
+  readonly kind: 'faults'
+  readonly faults: readonly string[]
+}
 
 export interface LoadedConfig {
   readonly kind: 'config'
@@ -27,15 +32,40 @@ export const DEFAULT_FILES = ['./milter.yaml', '/etc/greymx/milter.yaml'] as con
  * enough, if there are any. A file that cannot be read is a fault.
  */
 export function loadConfig(file: string | undefined, environment: Environment = process.env): Loaded {
+  return load(file, environment, parseConfig)
+}
+
+/**
+ * Returns the setting `admin_socket` alone, as `loadConfig` finds it. Who may open that socket need not be able to read
+ * the files of passwords and keys that other settings name.
+ */
+export function loadAdminSocket(
+  file: string | undefined,
+  environment: Environment = process.env,
+): { readonly kind: 'path'; readonly path: string | undefined } | Faults {
+  return load(file, environment, (fileName, text, variables) => {
+    const reader = new ConfigReader(fileName, text, variables)
+    const path = readAdminSocket(reader)
+    const { faults } = reader
+    return faults.length > 0 ? { kind: 'faults', faults } : { kind: 'path', path }
+  })
+}
+
+/** What `parse` returns of the file and the variables that count. */
+function load<T>(
+  file: string | undefined,
+  environment: Environment,
+  parse: (fileName: string, text: string, environment: Environment) => T | Faults,
+): T | Faults {
   for (const candidate of file === undefined ? DEFAULT_FILES : [file]) {
     try {
-      return parseConfig(candidate.replace(/^\.\//, ''), readConfigFile(candidate), environment)
+      return parse(candidate.replace(/^\.\//, ''), readConfigFile(candidate), environment)
     } catch (error) {
       if (file === undefined && isMissing(error)) continue
       return { kind: 'faults', faults: [`${candidate}: ${fileProblemOf(error)}`] }
     }
   }
-  if (overrides(environment).size > 0) return parseConfig('the environment', '', environment)
+  if (overrides(environment).size > 0) return parse('the environment', '', environment)
   const expected = `${DEFAULT_FILES.join(' or ')}, --config FILE, or variables such as ${VARIABLE_PREFIX}STORE`
   return {
     kind: 'faults',

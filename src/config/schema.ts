@@ -179,7 +179,7 @@ export function readConfig(reader: ConfigReader): Config {
     format: reader.choice('log.format', 'text', ['text', 'json']),
   }
   const admin = reader.text('admin', '127.0.0.1:10892', expectAdmin)
-  const adminSocket = reader.text('admin_socket', './admin.sock', expectAdminSocket)
+  const adminSocket = readAdminSocket(reader)
   if (listen.some((spec) => spec.kind === 'unix' && spec.path === resolve(adminSocket ?? ''))) {
     reader.conflict(
       ['admin_socket', 'listen'],
@@ -236,6 +236,11 @@ export function readConfig(reader: ConfigReader): Config {
     ...(adminSocket === undefined ? {} : { adminSocket }),
     ...(adminTokens === undefined ? {} : { adminTokens }),
   }
+}
+
+/** Returns the path of the socket for commands; `undefined` if there is none. */
+export function readAdminSocket(reader: ConfigReader): string | undefined {
+  return reader.text('admin_socket', './admin.sock', expectAdminSocket)
 }
 
 /** The keys by which addresses are hashed in the store; `undefined` if they are stored as they are. */

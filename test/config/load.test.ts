@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parse } from 'yaml'
-import { loadConfig, parseConfig } from '../../src/config/load.ts'
+import { loadAdminSocket, loadConfig, parseConfig } from '../../src/config/load.ts'
 import { ConfigReader } from '../../src/config/reader.ts'
 import { type Config, readConfig } from '../../src/config/schema.ts'
 import { parseClientRule } from '../../src/exempt/clients.ts'
@@ -325,6 +325,21 @@ test('privacy: hmac needs a file of one key or two, and no key is shown', (t) =>
     [missing, `2:15: Cannot read privacy_keys "${dir}/none": ${what}: no such file`],
     ['privacy: hmac\n', '1:10: privacy is hmac without keys: expected privacy_keys: FILE'],
   ])
+})
+
+test('who asks the daemon needs no setting but admin_socket', (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'greymx-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const file = join(dir, 'milter.yaml')
+  writeFileSync(file, 'privacy: hmac\nprivacy_keys: /nowhere\nadmin_socket: /run/a.sock\nstroe: memory\n')
+  assert.deepEqual(loadAdminSocket(file, {}), { kind: 'path', path: '/run/a.sock' })
+  assert.deepEqual(loadAdminSocket(file, { GREYMX_ADMIN_SOCKET: 'false' }), { kind: 'path', path: undefined })
+  writeFileSync(file, 'admin_socket: [\n')
+  assert.equal(loadAdminSocket(file, {}).kind, 'faults')
+  assert.deepEqual(loadAdminSocket(join(dir, 'none'), {}), {
+    kind: 'faults',
+    faults: [`${dir}/none: no such file`],
+  })
 })
 
 test('admin_socket is a path that the kernel takes, with or without unix:, or false', () => {
