@@ -30,6 +30,9 @@ const KINDS: ReadonlyMap<string, IsOfKind> = new Map([
   ['del', isNumber],
 ])
 
+/** The connections on which the last MULTI was refused, so that the commands behind it are run at once, each by itself. */
+const withoutTransaction = new WeakSet<object>()
+
 /** Patches ioredis; the caller does so once, before the first connection. Throws when ioredis has other internals. */
 export function endOnStrayReplies(): void {
   const prototype = requireDataHandler()
@@ -44,7 +47,12 @@ export function endOnStrayReplies(): void {
     if (item.command.name === 'cluster') fillHosts(reply, options.host ?? '')
     if (reply instanceof Error) reply.message = fillRedirection(reply.message, options.host ?? '')
     const { name, replies, inTransaction } = item.command
-    const kind = inTransaction ? isText : KINDS.get(name) // within a transaction, Redis says that it is queued
+    if (name === 'multi') {
+      if (reply instanceof Error) withoutTransaction.add(this)
+      else withoutTransaction.delete(this)
+    }
+    // Within a transaction, Redis says that the command is queued.
+    const kind = inTransaction && !withoutTransaction.has(this) ? isText : KINDS.get(name)
     const isOfKind = replies === undefined ? (kind?.(reply) ?? true) : isListOf(replies, reply)
     if (!isOfKind && !(reply instanceof Error))
       throw new ExplainedProblem(`its reply to ${name} belongs to another command`)

@@ -77,6 +77,9 @@ test('a right that is missing is named at the start', async (t) => {
 
 const OF_RECORDS = 'hget hgetall hscan hset hdel hincrby persist multi exec time scan'.split(' ')
 
+/** The commands of each transaction that changes a record. Without MULTI, Redis runs the others at once. */
+const IN_TRANSACTIONS = new Set(['multi', 'hset', 'exec'])
+
 test('a right that only operators’ commands need is named once, and mail goes on without it', async (t) => {
   t.after(() => allow(redis, RIGHTS))
   const documented = [...RIGHTS.matchAll(/\+(\S+)/g)].map(([, right]) => right)
@@ -85,12 +88,17 @@ test('a right that only operators’ commands need is named once, and mail goes 
   const warning = "the user lacks rights that operators' commands need, and mail does not: expected"
   for (const command of OF_RECORDS) {
     await allow(redis, `${RIGHTS} -${command}`)
-    const { store, events } = await openWatched(t, redisSettings(url, { tls }))
+    const { store, records, events } = await openWatched(t, redisSettings(url, { tls }))
     await waitFor(`the warning about ${command}`, () => events.length > 1)
     await store.pass('a', DAY)
     assert.equal((await store.find(['a']))[0]?.passed, true)
     await store.check()
     assert.deepEqual(events, ['ready', `${warning} +${command}`])
+    if (IN_TRANSACTIONS.has(command))
+      await assert.rejects(
+        records.changeRecord('name', new Map([['field', 'text']]), DAY),
+        new RegExp(`the user lacks a right that greymx needs \\(NOPERM .*'${command}' command\\)`),
+      )
     await store.close()
   }
   const keys = ['a', 't:', 'check:'].map((start) => `~greymx:${start}*`).join(' ')
