@@ -43,9 +43,12 @@ export function compileRuntimeRules(rules: readonly RuntimeRule[], now: () => nu
   }
 }
 
+/** Begins the rule of an outcome that an operator has allowed; the rule's id follows. */
+export const ALLOWED_BY = 'allow:'
+
 /** The exemption by a rule that allows mail. With a recipient, it says nothing about the message's other recipients. */
 export function exemptionBy({ id, client, recipient }: RuntimeRule): Exemption {
-  const rule = `allow:${id}`
+  const rule = `${ALLOWED_BY}${id}`
   if (recipient !== undefined) return { reason: 'exempt-recipient', rule }
   return { reason: client === undefined ? 'exempt-sender' : 'exempt-client', rule }
 }

@@ -388,7 +388,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
 
   /** The pass of a client with a listing that holds. */
   async function passListed(question: Question, known: Known): Promise<Judgement | undefined> {
-    const { listing, listedFor, evidence } = known
+    const { found, listing, listedFor, evidence } = known
     if (!autoWhitelist || !listing) return undefined
     const { store, deadline, keys } = question
     const { lifetime } = autoWhitelist
@@ -401,7 +401,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     ]
     await untilWritten(writes, deadline)
     const reason = isCarrier(listing.name) ? 'carrier' : 'auto-whitelist'
-    return { verdict: 'pass', reason, waited: 0, retryIn: 0, evidence: evidence.describe(listing.name) }
+    const best = strongest(found)
+    const waited = best.passed ? 0 : best.age
+    return { verdict: 'pass', reason, waited, retryIn: 0, evidence: evidence.describe(listing.name) }
   }
 
   /** Whether a listed client's attempt is the retry of a triplet that was deferred, as when a sister host is listed. */

@@ -6,7 +6,8 @@ import { parseAddress } from '../address.ts'
 import type { Attempt } from '../attempt.ts'
 import { asHostName, clientOf } from '../doors/client.ts'
 import type { ExemptStep } from '../exempt/exempt.ts'
-import type { RuntimeRuleFor } from '../exempt/runtime-rules.ts'
+import { ALLOWED_BY, type RuntimeRuleFor } from '../exempt/runtime-rules.ts'
+import { decide, type Times } from '../greylist/decide.ts'
 import type { Greylister } from '../greylist/greylister.ts'
 import { isConcealed } from '../greylist/privacy.ts'
 import type { Trial } from '../greylist/trial.ts'
@@ -20,6 +21,7 @@ import { inWords } from './in-words.ts'
 import { type Deferral, findDeferrals } from './ledger.ts'
 import { duration, ip, recipientAddress, ref, senderAddress } from './params.ts'
 import { CONCEALED, unknownRef } from './rules.ts'
+import type { Stored } from './stored.ts'
 
 export interface ExplainParts {
   /** What the daemon decides by now; a reload changes it. */
@@ -37,6 +39,8 @@ export interface Deciding {
   readonly nat64Prefixes: readonly Network[]
   /** Whether keys have a recipient. */
   readonly judgesRecipients: boolean
+  /** How addresses stand in the store. */
+  readonly stored: Stored
 }
 
 const milliseconds = z.number().describe('in milliseconds')
@@ -159,15 +163,20 @@ export function explainCalls({ deciding, records, now }: ExplainParts): Call[] {
   ]
 
   async function explain(given: Given, later: number | undefined): Promise<Explanation> {
-    const { greylister, exemptSteps, runtimeRuleFor, nat64Prefixes, judgesRecipients } = deciding()
+    const { greylister, exemptSteps, runtimeRuleFor, nat64Prefixes, judgesRecipients, stored } = deciding()
     const asked = judgesRecipients ? given : { ...given, recipient: undefined }
     const attempt = attemptOf(asked, nat64Prefixes)
     const trial: Trial = { later: 0 }
     const outcome = await greylister.tryOut(attempt, trial)
     const wait = later ?? (outcome.verdict === 'tempfail' ? outcome.retryIn : undefined)
-    const then = wait === undefined ? undefined : await greylister.tryOut(attempt, { later: wait })
-    const history = outcome.ref === undefined ? [] : await findDeferrals(records(), outcome.ref, now())
+    const then =
+      wait === undefined
+        ? undefined
+        : (retryOf(outcome, trial.times, wait) ?? (await greylister.tryOut(attempt, { later: wait })))
     const { client, sender, recipient } = attempt
+    // What is exempt now, as an operator has allowed it, may have been deferred before.
+    const history = await findDeferrals(records(), outcome.ref ?? stored.ref(sender, recipient), now())
+    const ref = outcome.ref ?? history[0]?.ref
     return {
       attempt: {
         client: client.address?.text ?? given.client,
@@ -176,7 +185,7 @@ export function explainCalls({ deciding, records, now }: ExplainParts): Call[] {
         sender: sender.text,
         ...(recipient === undefined ? {} : { recipient: recipient.text }),
       },
-      ...(outcome.ref === undefined ? {} : { ref: outcome.ref }),
+      ...(ref === undefined ? {} : { ref }),
       outcome: showOutcome(outcome),
       ...(then && wait !== undefined ? { later: { in: wait, outcome: showOutcome(then) } } : {}),
       steps: [
@@ -192,6 +201,16 @@ export function explainCalls({ deciding, records, now }: ExplainParts): Call[] {
       history: history.map(showDeferral),
     }
   }
+}
+
+/**
+ * The outcome of a retry so long after an attempt that is new: it would be known by then. `undefined` for other attempts,
+ * and for one that would be forgotten by then.
+ */
+function retryOf(outcome: Outcome, times: Times | undefined, wait: number): Outcome | undefined {
+  if (outcome.reason !== 'new' || !times || wait === 0 || wait >= times.retryWindow) return undefined
+  const { verdict, reason, waited, ...decision } = decide({ passed: false, age: wait, added: false }, times)
+  return { ...outcome, verdict, reason, waited, retryIn: 'retryIn' in decision ? decision.retryIn : 0 }
 }
 
 /** An attempt as the operator gives it. */
@@ -305,7 +324,8 @@ function isDecisive(
     default:
       return (
         by !== undefined &&
-        (found === `exempt by ${by}` || (by.startsWith('allow:') && found === `allowed by ${by.slice(6)}`))
+        (found === `exempt by ${by}` ||
+          (by.startsWith(ALLOWED_BY) && found === `allowed by ${by.slice(ALLOWED_BY.length)}`))
       )
   }
 }

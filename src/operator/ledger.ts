@@ -4,6 +4,7 @@
 // that something vouches for, a small one for all others, and no name or network may use up more than a part of it.
 // The log has what the ledger leaves out.
 
+import { ALLOWED_BY } from '../exempt/runtime-rules.ts'
 import type { Outcome } from '../outcome.ts'
 import { customerNetwork } from '../ranges.ts'
 import type { RecordStore } from '../store/records.ts'
@@ -46,8 +47,9 @@ const OTHERS_BUDGET = 100
 /** Number of them that one name of a client may have, and one network of a customer. */
 const NAME_BUDGET = 20
 
-/** Number of returns that one MX notes in an hour. */
+/** Number of returns that one MX notes in an hour, and of passes by a rule of `greymx allow`, which may be returns. */
 const RETURN_BUDGET = 1000
+const ALLOWED_BUDGET = 500
 
 /** Longest text of an address or name in the ledger, in characters; what has a longer one is left out. */
 const MAX_TEXT = 320
@@ -75,12 +77,20 @@ export class LedgerWriter {
     this.#parts = parts
   }
 
-  /** Notes an outcome, if it is a first deferral or a return. */
+  /**
+   * Notes an outcome, if it is a first deferral or a return. What an operator has allowed passes without a look at the
+   * store, so that it may be a return.
+   */
   take(outcome: Outcome): void {
-    const { reason, ref, identity } = outcome
-    if (ref === undefined || identity === undefined) return
-    if (reason === 'new') this.#noteDeferral(outcome, ref, identity)
-    else if (reason === 'retry') this.#noteReturn(ref)
+    const { attempt, reason, ref, identity, rule } = outcome
+    if (reason === 'new') {
+      if (ref !== undefined && identity !== undefined) this.#noteDeferral(outcome, ref, identity)
+    } else if (ref !== undefined) {
+      if (isReturn(outcome)) this.#noteReturn(ref, ['returns', RETURN_BUDGET])
+    } else if (rule?.startsWith(ALLOWED_BY)) {
+      const allowed = this.#parts.stored().ref(attempt.sender, attempt.recipient)
+      this.#noteReturn(allowed, ['allowed', ALLOWED_BUDGET])
+    }
   }
 
   /** Writes what was noted. Rejects when the store does not take it; it is offered again then, within the hour. */
@@ -124,8 +134,8 @@ export class LedgerWriter {
     this.#note(at, `d${ref}${mx}`, [...values, shown.sender, shown.recipient])
   }
 
-  #noteReturn(ref: string): void {
-    if (!this.#mayNote(new Map([['returns', RETURN_BUDGET]]))) return
+  #noteReturn(ref: string, budget: readonly [name: string, size: number]): void {
+    if (!this.#mayNote(new Map([budget]))) return
     const at = this.#parts.now()
     this.#note(at, `r${ref}`, [at])
   }
@@ -215,6 +225,11 @@ export async function findDeferrals(records: RecordStore, ref: string, now: numb
   for await (const deferrals of readLedger(records, { since: now - LEDGER_LIFETIME, now }))
     found.push(...deferrals.filter((deferral) => deferral.ref === ref))
   return found
+}
+
+/** Whether a message passes that was deferred before, for whatever reason it passes. */
+function isReturn({ verdict, reason, waited }: Outcome): boolean {
+  return verdict === 'pass' && (reason === 'retry' || reason === 'max-deferrals' || waited > 0)
 }
 
 function withReturn(deferral: Deferral, at: number | undefined): Deferral {

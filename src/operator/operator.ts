@@ -32,7 +32,6 @@ export interface OperatorParts {
 
 /** What the calls ask by, besides the rules. */
 export type Asked = Omit<Deciding, 'runtimeRuleFor'> & {
-  readonly stored: Stored
   readonly areRecipientsInStore: boolean
 }
 

@@ -2,6 +2,7 @@
 // as hashes of these (greylist/privacy.ts).
 
 import { type Address, parseAddress } from '../address.ts'
+import { attemptRef } from '../greylist/keys.ts'
 import { concealments, isConcealed, type PrivacyKey } from '../greylist/privacy.ts'
 import { senderForms } from '../greylist/sender.ts'
 
@@ -11,6 +12,8 @@ export interface Stored {
   form(sender: Address, recipient: Address | undefined): string
   /** The address of a recipient, with the normal form that stands in keys. */
   recipient(address: Address): Address
+  /** The reference of a sender and a recipient, which are as a message has them. */
+  ref(sender: Address, recipient: Address | undefined): string
   /** Sender and recipient of a message as operators are shown them: as they are, or hashes. */
   shown(sender: Address, recipient: Address | undefined): { sender: string; recipient: string | undefined }
   /** All that may stand for an address. */
@@ -26,10 +29,12 @@ export function storedBy(settings: {
   const [{ text, address: conceal }] = all
   const plainForm = (sender: Address, recipient: Address | undefined) =>
     settings.normalizeSender ? senderForms(sender, recipient).form : sender.normal
+  const form = (sender: Address, recipient: Address | undefined) =>
+    isConcealed(sender.normal) ? sender.normal : text(plainForm(sender, recipient))
   return {
-    form: (sender, recipient) =>
-      isConcealed(sender.normal) ? sender.normal : text(plainForm(sender, recipient)),
+    form,
     recipient: conceal,
+    ref: (sender, recipient) => attemptRef(form(sender, recipient), recipient && conceal(recipient)),
     shown(sender, recipient) {
       if (settings.privacy === undefined) return { sender: sender.text, recipient: recipient?.text }
       const to = recipient && text(recipient.normal)

@@ -315,6 +315,22 @@ test('an explanation has each rule in its order, what decided, and what a later 
   await close()
 })
 
+test('an attempt that would be new is explained with its retry', async () => {
+  const { mx1, store, close } = setUp()
+  const later = async (time?: string) => {
+    const attempt = { client: '192.0.2.1', from: 'n@n.test', to: 'b@example.com', in: time }
+    const found = await mx1.call('explain', attempt)
+    assert.deepEqual([found.outcome.verdict, found.outcome.reason], ['tempfail', 'new'])
+    const { verdict, reason, waited, retryIn } = found.later.outcome
+    return [found.later.in, verdict, reason, waited, retryIn]
+  }
+  assert.deepEqual(await later(), [4 * MINUTE, 'pass', 'retry', 4 * MINUTE, 0])
+  assert.deepEqual(await later('1m'), [MINUTE, 'tempfail', 'early', MINUTE, 3 * MINUTE])
+  assert.deepEqual(await later('2d'), [2 * DAY, 'tempfail', 'new', 0, 4 * MINUTE])
+  assert.deepEqual([...store.alive()], [])
+  await close()
+})
+
 test('triplets are listed with what their keys tell, first attempts by the ledger', async () => {
   const { mx1, clock, close } = setUp()
   await mx1.judge('198.51.100.7', 'a@example.org', 'b@example.com')
@@ -394,6 +410,43 @@ test('a report tells what came back, and ranks what never did and looks wanted',
   )
   clock.now += 8 * DAY
   assert.equal((await mx1.call('report', {})).deferred, 0)
+  await close()
+})
+
+test('a message came back for whatever reason it passes: its client is listed, an operator has allowed it, it was deferred too often', async () => {
+  const { mx1, mx2, clock, close } = setUp()
+  const shownAt = async (ref: string | undefined) => (await mx2.call('show', { ref })).deferrals[0]
+  let wandering = await mx1.judge('203.0.113.1', 'w@w.test')
+  for (let network = 0; wandering.reason !== 'max-deferrals'; network += 1) {
+    clock.now += MINUTE
+    wandering = await mx1.judge(`45.0.${network}.1`, 'w@w.test')
+  }
+  assert.equal(wandering.waited, 0, 'from another network each time')
+  const one = await mx1.judge('198.51.100.7', 'a@spf.test', 'one@example.com')
+  const other = await mx1.judge('198.51.100.7', 'a@spf.test', 'other@example.com')
+  const allowed = await mx1.judge('192.0.2.1', 'b@b.test')
+  const away = await mx1.judge('192.0.2.1', 'c@c.test')
+  clock.now += 5 * MINUTE
+  assert.equal((await mx1.judge('198.51.100.7', 'a@spf.test', 'one@example.com')).reason, 'retry')
+  const listed = await mx1.judge('198.51.100.7', 'a@spf.test', 'other@example.com')
+  assert.deepEqual([listed.reason, listed.waited], ['auto-whitelist', 5 * MINUTE])
+  const first = await mx1.judge('198.51.100.7', 'a@spf.test', 'first@example.com')
+  assert.deepEqual([first.reason, first.waited], ['auto-whitelist', 0])
+  await mx1.call('allow', { ref: allowed.ref })
+  assert.equal((await mx1.judge('192.0.2.1', 'b@b.test')).reason, 'exempt-recipient')
+  await mx1.call('report', {}) // writes what this host has noted
+
+  for (const { ref } of [one, other, allowed])
+    assert.equal((await shownAt(ref)).returnedAt, new Date(clock.now).toISOString())
+  assert.equal((await shownAt(wandering.ref)).returnedAt, new Date(clock.now - 5 * MINUTE).toISOString())
+  assert.equal((await shownAt(away.ref)).returnedAt, undefined)
+  const found = await mx2.call('report', {})
+  assert.deepEqual([found.deferred, found.returned, found.waiting], [5, 4, 1])
+
+  const explained = await mx1.call('explain', { ref: allowed.ref })
+  assert.equal(explained.outcome.reason, 'exempt-recipient')
+  assert.equal(explained.ref, allowed.ref)
+  assert.equal(explained.history.length, 1, 'what is allowed now was deferred before')
   await close()
 })
 
