@@ -147,17 +147,17 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
   }
 
   async function* follow(isWanted: Wanted, signal: AbortSignal): AsyncGenerator<ShownEntry> {
-    const begun = now()
-    let seen = new Map<string, number | undefined>()
+    let seen: Map<string, number | undefined> | undefined
     while (!signal.aborted) {
       const found: Deferral[] = []
-      const since = Math.max(begun, now() - FOLLOWED_BACK)
+      const since = now() - FOLLOWED_BACK
       for await (const deferrals of readLedger(records(), { since, now: now() })) found.push(...deferrals)
       const next = new Map<string, number | undefined>()
       for (const deferral of found.reverse()) {
         const id = `${deferral.ref} ${deferral.mx} ${deferral.at}`
         next.set(id, deferral.returnedAt)
-        if (seen.has(id) && seen.get(id) === deferral.returnedAt) continue
+        // What was there before is not shown, and tells what changes from now on.
+        if (!seen || (seen.has(id) && seen.get(id) === deferral.returnedAt)) continue
         const entry = entryOf(deferral)
         if (isWanted.entry(entry)) yield entry
       }
