@@ -258,7 +258,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** The text without control characters: while greymx is down, another program may have answered. */
+/** The text without control characters and line ends: strangers write it, and another program may have answered. */
 function printable(text: string): string {
-  return text.replace(/\p{C}/gu, ' ')
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ')
 }

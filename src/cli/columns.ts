@@ -10,13 +10,18 @@ const GAP = '  '
 
 /** Number of characters in a line of the terminal. */
 export function terminalWidth(): number {
+  return knownWidth() ?? DEFAULT_WIDTH
+}
+
+/** Number of characters in a line of the terminal; `undefined` where the output is none, and `COLUMNS` is not set. */
+export function knownWidth(): number | undefined {
   const columns = process.stdout.columns || Number(process.env.COLUMNS)
-  return columns > 0 ? columns : DEFAULT_WIDTH
+  return columns > 0 ? columns : undefined
 }
 
 /**
- * The rows as lines, with `heads` above. Where they are wider than `width`, the widest columns are cut and end in `…`;
- * the last column is cut last, as it has what the operator goes on with.
+ * The rows as lines, with `heads` above. Where they are wider than `width`, the widest columns give way, and their texts
+ * go on in further lines.
  */
 export function columns(
   heads: readonly string[],
@@ -26,25 +31,44 @@ export function columns(
   const widths = heads.map((head, index) =>
     Math.max(head.length, ...rows.map((row) => (row[index] ?? '').length)),
   )
-  const total = () => widths.reduce((sum, each) => sum + each, GAP.length * (widths.length - 1))
-  while (total() > width) {
-    const first = widths.slice(0, -1)
-    const widest = first.indexOf(Math.max(...first))
-    const size = widths[widest] ?? 0
-    if (widest < 0 || size <= MIN_COLUMN) break
-    widths[widest] = Math.max(MIN_COLUMN, size - (total() - width))
+  const excess = () => widths.reduce((sum, each) => sum + each, GAP.length * (widths.length - 1)) - width
+  while (excess() > 0) {
+    const most = Math.max(...widths)
+    if (most <= MIN_COLUMN) break
+    widths[widths.indexOf(most)] = most - 1
   }
   const line = (cells: readonly string[]) =>
     widths
-      .map((size, index) =>
-        fitted(cells[index] ?? '', index === widths.length - 1 ? Number.POSITIVE_INFINITY : size),
-      )
+      .map((size, index) => (cells[index] ?? '').padEnd(size))
       .join(GAP)
       .trimEnd()
-  return [heads, ...rows].map((cells) => `${line(cells)}\n`).join('')
+  return [heads, ...rows]
+    .flatMap((row) => {
+      const cells = row.map((cell, index) => folded(cell, widths[index] ?? 0))
+      const height = Math.max(1, ...cells.map(({ length }) => length))
+      return Array.from({ length: height }, (_, at) => `${line(cells.map((each) => each[at] ?? ''))}\n`)
+    })
+    .join('')
 }
 
-function fitted(text: string, size: number): string {
-  if (text.length > size) return `${text.slice(0, size - 1)}…`
-  return Number.isFinite(size) ? text.padEnd(size) : text
+/** The text in lines of at most `size` characters: whole words, unless one is longer. */
+function folded(text: string, size: number): string[] {
+  const lines: string[] = []
+  for (let rest = text; rest !== ''; ) {
+    const end = rest.length <= size ? rest.length : endOfLine(rest, size)
+    lines.push(rest.slice(0, end))
+    rest = rest.slice(end).trimStart()
+  }
+  return lines
+}
+
+function endOfLine(text: string, size: number): number {
+  const space = text.lastIndexOf(' ', size)
+  if (space > 0) return space
+  // A character of two code units is not cut in two.
+  return isLowSurrogate(text.charCodeAt(size)) && size > 1 ? size - 1 : size
+}
+
+function isLowSurrogate(unit: number): boolean {
+  return unit >= 0xdc00 && unit <= 0xdfff
 }

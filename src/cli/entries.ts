@@ -3,17 +3,20 @@
 import type { ShownEntry } from '../operator/entries.ts'
 import { inWords } from '../operator/in-words.ts'
 import { type CallValues, callDaemon, streamFromDaemon } from './call.ts'
+import { knownWidth } from './columns.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
+import { cut } from './figures.ts'
 import { print } from './output.ts'
 
-/** Prints entries, one a line. */
+/** Prints entries, one a line, until there are no more or nobody reads on. */
 export async function list(values: CallValues, params: object): Promise<ExitStatus> {
+  const width = knownWidth()
   let count = 0
   const status = await streamFromDaemon(values, 'list', params, (item) => {
     const entry = item as ShownEntry
+    const heads = count === 0 ? HEADS : ''
     count += 1
-    if (values.json) return print(`${JSON.stringify(entry)}\n`)
-    return print(`${count === 1 ? HEADS : ''}${lineOf(entry)}`)
+    return print(values.json ? `${JSON.stringify(entry)}\n` : `${heads}${lineOf(entry, width)}`)
   })
   if (status === EXIT.ok && count === 0 && !values.json) print('Nothing is kept that matches.\n')
   return status
@@ -45,9 +48,25 @@ export async function forget(values: CallValues, params: object): Promise<ExitSt
 const WIDTHS = [8, 8, 9] as const
 const HEADS = `${row('STATE', 'AGE', 'REF')}CLIENT, SENDER, RECIPIENT\n`
 
-function lineOf({ state, age, ref, client, sender, recipient, key }: ShownEntry): string {
+/** Least length to which an address is cut, in characters. */
+const MIN_PART = 8
+
+/** The entry in a line of at most `width` characters; one that goes into a file or a pipe is not cut. */
+function lineOf(entry: ShownEntry, width = Number.POSITIVE_INFINITY): string {
+  const { state, age, ref, client, sender, recipient, key } = entry
+  const beginning = row(state, inWords(age), ref ?? '')
   const triplet = sender === undefined ? [client, key] : [client, sender || '<>', recipient]
-  return `${row(state, inWords(age), ref ?? '')}${triplet.filter((part) => part !== undefined).join('  ')}\n`
+  const parts = triplet.filter((part) => part !== undefined)
+  const line = () => `${beginning}${parts.join('  ')}`
+  while (line().length > width) {
+    const longest = parts.reduce((most, { length }) => Math.max(most, length), 0)
+    if (longest <= MIN_PART) break
+    const excess = line().length - width
+    const size = Math.max(MIN_PART, longest - excess)
+    const index = parts.findIndex(({ length }) => length === longest)
+    parts[index] = cut(parts[index] ?? '', size)
+  }
+  return `${line()}\n`
 }
 
 function row(...cells: readonly string[]): string {

@@ -22,7 +22,7 @@ export async function report(
 }
 
 function headersOf({ deferred, neverReturned }: ShownReport): string {
-  return `To: postmaster\nSubject: greymx on ${hostname()}: ${deferred} deferred, ${neverReturned} never returned\nContent-Type: text/plain; charset=utf-8\n\n`
+  return `To: postmaster\nSubject: greymx on ${hostname()}: ${deferred} deferred, ${neverReturned} never returned\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n`
 }
 
 function textOf(found: ShownReport): string {
