@@ -27,6 +27,8 @@ const toInstall = [
   'faketime',
   'openssl',
   'systemd',
+  // Its parser of mail reads what greymx report --mail prints.
+  'python3',
   // Shells that complete greymx.
   'zsh',
   'fish',
