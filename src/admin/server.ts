@@ -263,7 +263,7 @@ function elsewhere(open: Open | undefined, path: string | undefined): string | u
   return `systemd has opened ${found.path}, and admin_socket is ${path}: expected the same in both`
 }
 
-/** Of a part that stays as it is. */
+/** The change of a part that stays as it is. */
 const NO_CHANGE: Change = { apply: async () => {}, abandon: async () => {} }
 
 async function closeNow(open: Open | undefined): Promise<void> {
