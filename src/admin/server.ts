@@ -33,11 +33,11 @@ export interface AdminParts {
   readonly health: () => Promise<Health>
   /** Whether the sockets for MTAs listen. */
   readonly isListening: () => boolean
-  /** What operators may ask. */
+  /** The calls that operators may make. */
   readonly calls: readonly Call[]
 }
 
-/** What the owner is told. */
+/** Callbacks by which the owner of the servers learns what happens there. */
 export interface AdminEvents extends CallEvents {
   /** The socket for commands cannot be opened at the start, which goes on without it. */
   readonly onSocketProblem: (problem: string) => void

@@ -1,7 +1,6 @@
 // A trial: the greylister judges an attempt as it would be judged now or later, and nothing is written. It collects what
 // was found on the way, for `greymx explain`.
 
-import type { Exemption } from '../exempt/exempt.ts'
 import type { RuntimeRule } from '../exempt/runtime-rules.ts'
 import type { Entry } from '../store/entry.ts'
 import type { Store } from '../store/store.ts'
@@ -13,7 +12,6 @@ import type { Findings } from './investigate.ts'
 export interface Trial {
   /** How much later the attempt is made than now, in milliseconds. */
   readonly later: number
-  exemption?: Exemption
   rule?: RuntimeRule
   findings?: Findings
   /** The sender form. */

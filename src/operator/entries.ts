@@ -13,7 +13,7 @@ import type { KeptKey, RecordStore } from '../store/records.ts'
 import { kindOf, type Store } from '../store/store.ts'
 import { type Call, defineCall, defineStream, Refusal } from './call.ts'
 import { stateOf } from './explain.ts'
-import { type Deferral, forgetDeferrals, LEDGER_LIFETIME, readLedger } from './ledger.ts'
+import { type Deferral, forgetDeferrals, isVouched, LEDGER_LIFETIME, readLedger } from './ledger.ts'
 import { addressRule, duration, recipientAddress, ref } from './params.ts'
 import { unknownRef } from './rules.ts'
 import { addressIn, recipientIn, type Stored } from './stored.ts'
@@ -252,7 +252,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
     const deferral = known.get(key)
     if (!deferral) return { ...kept, client: UNKNOWN_CLIENT }
     // A client with more names than its network's has a key of its own under each.
-    if (!deferral.identity.startsWith('network:')) return undefined
+    if (isVouched(deferral.identity)) return undefined
     return { ...entryOf(deferral), ...kept }
   }
 }

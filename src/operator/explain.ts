@@ -17,6 +17,7 @@ import type { Outcome } from '../outcome.ts'
 import type { Entry } from '../store/entry.ts'
 import type { RecordStore } from '../store/records.ts'
 import { type Call, defineCall, Refusal } from './call.ts'
+import { defined } from './defined.ts'
 import { inWords } from './in-words.ts'
 import { type Deferral, findDeferrals } from './ledger.ts'
 import { duration, ip, recipientAddress, ref, senderAddress } from './params.ts'
@@ -362,8 +363,7 @@ export function showOutcome({
   error,
 }: Outcome): ShownOutcome {
   const optional = { would, rule, identity, evidence, error }
-  const given = Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined))
-  return { verdict, reason, ...given, waited, retryIn }
+  return { verdict, reason, ...defined(optional), waited, retryIn }
 }
 
 export function showDeferral({ at, returnedAt, ...deferral }: Deferral): ShownDeferral {

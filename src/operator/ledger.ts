@@ -120,9 +120,8 @@ export class LedgerWriter {
     const { client, sender, recipient } = attempt
     const texts = [client.name ?? '', client.helo ?? '', identity, sender.text, recipient?.text ?? '']
     if (!client.address || texts.some((text) => text.length > MAX_TEXT)) return
-    const isVouched = !identity.startsWith('network:')
     const budgets = new Map([
-      [isVouched ? 'vouched' : 'others', isVouched ? VOUCHED_BUDGET : OTHERS_BUDGET],
+      isVouched(identity) ? ['vouched', VOUCHED_BUDGET] : ['others', OTHERS_BUDGET],
       [identity, NAME_BUDGET],
       [`of ${customerNetwork(client.address)}`, NAME_BUDGET],
     ])
@@ -234,6 +233,11 @@ function isReturn({ verdict, reason, waited }: Outcome): boolean {
 
 function withReturn(deferral: Deferral, at: number | undefined): Deferral {
   return at !== undefined && at >= deferral.at ? { ...deferral, returnedAt: at } : deferral
+}
+
+/** Whether something vouches for a sender: the name that stands for the client is not its network's. */
+export function isVouched(identity: string): boolean {
+  return !identity.startsWith('network:')
 }
 
 /** What a field says; `undefined` for one that greymx has not written. */

@@ -9,7 +9,7 @@ import type { RecordStore } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { type Call, defineCall } from './call.ts'
 import { showDeferral } from './explain.ts'
-import { type Deferral, LEDGER_LIFETIME, readLedger } from './ledger.ts'
+import { type Deferral, isVouched, LEDGER_LIFETIME, readLedger } from './ledger.ts'
 import { addressIn, type Stored } from './stored.ts'
 
 export interface ReportParts {
@@ -186,9 +186,9 @@ function allowOptions({ sender, client, identity }: Deferral): string[] {
   return host === undefined ? ['--client', client, '--sender', address.text || '<>'] : ['--client', host]
 }
 
-/** Whether something vouches for the sender: the name that stands for the client is not its network's. */
+/** Whether the sender of a deferral is proven. */
 function isProven({ identity }: Deferral): boolean {
-  return !identity.startsWith('network:')
+  return isVouched(identity)
 }
 
 function domainOf({ sender }: Deferral): string {

@@ -10,6 +10,7 @@ import { organisationOf } from '../identity/organisation.ts'
 import type { RecordStore } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { type Call, defineCall, Refusal } from './call.ts'
+import { defined } from './defined.ts'
 import { type Deferral, findDeferrals } from './ledger.ts'
 import { addressRule, clientRule, duration, recipientAddress, ref } from './params.ts'
 import type { Rule, RuleBook } from './rulebook.ts'
@@ -232,8 +233,4 @@ function noSuchRule(due: readonly Rule[]): string {
     return [id, kind, ...parts.filter(Boolean)].join(' ')
   })
   return `there is no such rule: ${known.length === 0 ? 'there are none' : `there are ${known.join('; ')}`}`
-}
-
-function defined<T extends object>(values: T): Partial<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>
 }
