@@ -10,14 +10,26 @@ import { scratch, waitFor } from '../../support/scratch.ts'
 
 const MINUTE = 60_000
 
+/** How often EXEC is sent on each new connection, the last time as the last command of its examination. */
+const EXECS = 2
+
 async function setUp(t: TestContext) {
   const dir = await scratch(t)
   const redis = await startRedis({ dir })
   const proxy = await startProxy(dir, redis.port)
   const watched = await openWatched(t, redisSettings(`redis://127.0.0.1:${proxy.port}/0`))
   await watched.untilReady()
+  const untilExamined = async (connections: number) => {
+    await watched.untilReady()
+    await waitFor('the end of the examination', async () => {
+      const stats = await redis.cli('info', 'commandstats')
+      return Number(/^cmdstat_exec:calls=(\d+)/m.exec(stats)?.[1]) === EXECS * connections
+    })
+    await watched.store.find(['absent']) // whose reply comes behind that of the last EXEC
+  }
+  await untilExamined(1)
   await watched.store.add('pending', MINUTE)
-  return { proxy, ...watched }
+  return { proxy, untilExamined, ...watched }
 }
 
 for (const [what, reply] of [
@@ -48,7 +60,8 @@ test('something that is no reply ends the connection', async (t) => {
 })
 
 test('a reply of another kind than its command ends the connection, before another key has the entry', async (t) => {
-  const { proxy, events, store } = await setUp(t)
+  const { proxy, untilExamined, events, store } = await setUp(t)
+  let connections = 1
   for (const [ask, reply, name] of [
     [() => store.find(['absent']), '+OK\r\n', 'pttl'],
     [() => store.find(['absent']), ':1\r\n', 'mget'],
@@ -65,6 +78,8 @@ test('a reply of another kind than its command ends the connection, before anoth
     await assert.rejects(answer, new RegExp(`its reply to ${name} belongs to another command`))
     proxy.delay(0)
     await waitFor('another connection', () => events.slice(before).includes('ready'))
+    connections += 1
+    await untilExamined(connections)
     const [absent, pending] = await store.find(['absent', 'pending'])
     assert.deepEqual([absent, pending?.passed], [undefined, false])
   }
