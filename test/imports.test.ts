@@ -42,6 +42,7 @@ const VALUES = [
 const APART = [
   'milter',
   'sockets',
+  'policy',
   'change.ts',
   'turns.ts',
   'shares.ts',
@@ -67,12 +68,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['admin', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store', 'dns.ts'],
     'suggestion.ts',
   ],
-  doors: ['exempt', 'greylist', 'log', 'milter'],
+  doors: ['exempt', 'greylist', 'log', 'milter', 'policy', 'sockets'],
   greylist: ['exempt', 'identity', 'store'],
   exempt: ['dns.ts'],
   identity: ['dns.ts', 'require.ts', 'shares.ts', 'turns.ts'],
   store: ['require.ts'],
-  log: ['milter', 'sockets'],
+  log: ['milter', 'policy', 'sockets'],
   // All that an operator may do is here once; admin/ is the way to it.
   operator: ['config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'store'],
   admin: ['operator', 'sockets', 'store', 'change.ts', 'taken-port.ts'],
@@ -82,8 +83,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   simulate: ['config', 'doors', 'exempt', 'greylist', 'identity', 'milter', 'store', 'dns.ts'],
   'dns.ts': ['shares.ts'],
   milter: [],
+  // Text from the wire is decoded as in the milter protocol.
+  policy: ['milter', 'sockets'],
   sockets: ['change.ts', 'taken-port.ts', 'turns.ts'],
-  ...Object.fromEntries([...VALUES, ...APART.slice(2)].map((file) => [file, []])),
+  ...Object.fromEntries([...VALUES, ...APART.slice(3)].map((file) => [file, []])),
   // The names in a certificate are text from the wire.
   'certificate.ts': ['milter'],
 }

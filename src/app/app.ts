@@ -11,23 +11,24 @@ import type { Config } from '../config/schema.ts'
 import { DNS_RESULTS, type Dns } from '../dns.ts'
 import type { DoorParts } from '../doors/message.ts'
 import { createMilterDoor } from '../doors/milter.ts'
+import { createPolicyDoor } from '../doors/policy.ts'
 import { createDnsLists } from '../exempt/dnslists.ts'
 import { compileExemptSteps, type ExemptStep, firstExemption } from '../exempt/exempt.ts'
 import { readLists } from '../exempt/lists.ts'
 import { createGreylister, type Greylister, observing } from '../greylist/greylister.ts'
 import { createInvestigate } from '../greylist/investigate.ts'
 import { createIdentify } from '../identity/identity.ts'
-import { FaultLog, PROTOCOL_ERROR_KINDS, type ProtocolErrorKind } from '../log/faults.ts'
+import { type DoorFault, FaultLog, PROTOCOL_ERROR_KINDS, type ProtocolErrorKind } from '../log/faults.ts'
 import type { Log } from '../log/log.ts'
 import { OneAddressWatch } from '../log/one-address.ts'
 import { RefusalLog } from '../log/refusals.ts'
 import { Reporter } from '../log/reporter.ts'
-import type { SessionFault } from '../milter/session.ts'
 import { Fleet } from '../operator/fleet.ts'
 import { Operator } from '../operator/operator.ts'
 import { storedBy } from '../operator/stored.ts'
 import type { ListenOn } from '../sockets/listener.ts'
 import { type Endpoint, Server } from '../sockets/server.ts'
+import type { NewSession } from '../sockets/session.ts'
 import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 import type { InheritedSockets } from '../systemd/activation.ts'
 import { greymxVersion } from '../version.ts'
@@ -43,10 +44,15 @@ export const SHUTDOWN_GRACE = 8_000
 /** While greymx stops, a connection without an open transaction is closed after this many milliseconds of silence. */
 const SHUTDOWN_IDLE_TIMEOUT = 2_000
 
+/** The protocols of the doors. */
+type Protocol = 'milter' | 'policy'
+
 /** Addresses on which the daemon listens. */
 export interface Listening {
-  /** Sockets for MTAs. */
+  /** Sockets for MTAs that speak the milter protocol. */
   readonly sockets: readonly SocketSpec[]
+  /** Sockets for Postfix's policy protocol; empty without this door. */
+  readonly policy: readonly SocketSpec[]
   /** Absent when the admin server is turned off. */
   readonly adminPort?: number
   /** Where commands reach it; absent when that is turned off, or did not succeed. */
@@ -68,7 +74,7 @@ export interface App {
 }
 
 /**
- * Starts the daemon. `inherited` sockets, if any, replace the settings `listen` and `admin_socket`. Rejects when a socket or the store
+ * Starts the daemon. `inherited` sockets replace the settings for sockets of their kind. Rejects when a socket or the store
  * cannot be opened; an unreachable Redis is no such failure, and is retried.
  */
 export async function startApp(config: Config, log: Log, inherited: InheritedSockets): Promise<App> {
@@ -142,7 +148,7 @@ async function openParts(
   closers.push(async () => resolvers.close())
   const faults = new FaultLog(log)
   closers.push(async () => faults.close())
-  const server = new Server<SessionFault>(config.limits, {
+  const server = new Server<DoorFault>(config.limits, {
     onConnection: (open) => metrics.connections(open),
     onFault: (kind: ProtocolErrorKind, reason, peer) => {
       metrics.protocolError(kind)
@@ -159,7 +165,7 @@ async function openParts(
       },
       health() {
         reporter.handOn()
-        return healthOf(stores, server.addresses, [...watch.warnings, ...admin.warnings])
+        return healthOf(stores, server, [...watch.warnings, ...admin.warnings])
       },
       isListening: () => server.addresses.length > 0,
       calls,
@@ -185,9 +191,12 @@ async function openParts(
       hostName: hostname(),
       now: () => new Date(),
     }
-    const newSession = createMilterDoor(next.milter, next.limits, parts)
-    const listen: readonly ListenOn[] = inherited.mtas.length > 0 ? inherited.mtas : next.listen
-    const endpoints = listen.map((on): Endpoint<SessionFault> => ({ on, newSession }))
+    const milter = createMilterDoor(next.milter, next.limits, parts)
+    const policy = createPolicyDoor(next.milter, next.limits, parts)
+    const endpoints: ReadonlyArray<Endpoint<DoorFault>> = [
+      ...preferred(inherited.mtas, next.listen).map((on) => endpoint('milter', on, milter)),
+      ...preferred(inherited.policy, next.listenPolicy).map((on) => endpoint('policy', on, policy)),
+    ]
     const change = await prepareAll([
       () => resolver,
       () => stores.prepare(next),
@@ -212,7 +221,8 @@ async function openParts(
       log.event('warn', 'list entry may not mean what Postgrey makes of it', { problem })
     const { port, socket } = admin
     return {
-      sockets: server.addresses,
+      sockets: server.addressesOf('milter'),
+      policy: server.addressesOf('policy'),
       ...(port === undefined ? {} : { adminPort: port }),
       ...(socket ? { adminSocket: socket } : {}),
     }
@@ -240,9 +250,23 @@ function adminEvents(log: Log, metrics: Metrics, refusals: RefusalLog): AdminEve
   }
 }
 
+/** The sockets for one door: those that the service manager has opened, or else those of the settings. */
+function preferred(inherited: readonly ListenOn[], configured: readonly ListenOn[]): readonly ListenOn[] {
+  return inherited.length > 0 ? inherited : configured
+}
+
+/** A socket with the door behind it. A session reports faults of its own protocol only. */
+function endpoint<Fault extends DoorFault>(
+  protocol: Protocol,
+  on: ListenOn,
+  newSession: NewSession<Fault>,
+): Endpoint<DoorFault> & { readonly protocol: Protocol } {
+  return { on, protocol, newSession }
+}
+
 async function healthOf(
   stores: Stores,
-  listening: readonly SocketSpec[],
+  server: Server<DoorFault>,
   warnings: readonly string[],
 ): Promise<Health> {
   await stores.check().catch(() => undefined) // `state` below says whether it failed
@@ -250,7 +274,8 @@ async function healthOf(
   return {
     store: { name: stores.name, ...stores.state },
     ...(local ? { local: { name: local.name, entries: local.size, unmerged: local.unmergedSize } } : {}),
-    listeners: listening.map(formatSocketSpec),
+    listeners: server.addressesOf('milter').map(formatSocketSpec),
+    policy: server.addressesOf('policy').map(formatSocketSpec),
     warnings,
   }
 }

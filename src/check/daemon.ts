@@ -6,22 +6,44 @@ import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 import { leadsTo } from './milter.ts'
 import type { Warning } from './settings.ts'
 
+/** The sockets on which the running daemon listens, by the setting that names the like. */
+export interface DaemonSockets {
+  readonly listeners: readonly SocketSpec[]
+  readonly policy: readonly SocketSpec[]
+}
+
 /**
- * Returns a warning for each socket of `listen` that is not among `listeners`, on which the daemon listens: those of
- * its own `listen`, or those that systemd has opened for it.
+ * Returns a warning for each socket of the settings that is not among those on which the daemon listens: those of its
+ * own settings, or those that systemd has opened for it.
  */
-export function checkListeners({ listen }: Config, listeners: readonly SocketSpec[]): Warning[] {
+export function checkListeners({ listen, listenPolicy }: Config, daemon: DaemonSockets): Warning[] {
+  return [
+    ...missing('listen', 'which tells greymx probe where to ask', listen, daemon.listeners),
+    ...missing('listen_policy', 'which tells greymx check what Postfix asks', listenPolicy, daemon.policy),
+  ]
+}
+
+function missing(
+  setting: string,
+  use: string,
+  expected: readonly SocketSpec[],
+  listeners: readonly SocketSpec[],
+): Warning[] {
   const found = listeners.map(formatSocketSpec).join(', ') || 'no socket'
-  return notAmong(listeners, listen).map(
+  return notAmong(listeners, expected).map(
     (spec) =>
-      `listen ${formatSocketSpec(spec)}: the running daemon does not listen there, but on ${found}: expected a reload or, ` +
-      'where systemd opens the sockets, the same sockets in listen, which tells greymx probe where to ask',
+      `${setting} ${formatSocketSpec(spec)}: the running daemon does not listen there, but on ${found}: expected a reload or, ` +
+      `where systemd opens the sockets, the same sockets in ${setting}, ${use}`,
   )
 }
 
-/** Returns `config` with `listeners` added to `listen`: an MTA that connects to one of them reaches greymx as well. */
-export function withListeners(config: Config, listeners: readonly SocketSpec[]): Config {
-  return { ...config, listen: [...config.listen, ...notAmong(config.listen, listeners)] }
+/** Returns `config` with the daemon's sockets added: an MTA that connects to one of them reaches greymx as well. */
+export function withListeners(config: Config, { listeners, policy }: DaemonSockets): Config {
+  return {
+    ...config,
+    listen: [...config.listen, ...notAmong(config.listen, listeners)],
+    listenPolicy: [...config.listenPolicy, ...notAmong(config.listenPolicy, policy)],
+  }
 }
 
 /** Returns those of `specs` that lead to none of `others`. Port 0 stands for any port, so that it is never returned. */

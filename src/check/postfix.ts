@@ -182,6 +182,14 @@ export function postfixMilter(spec: SocketSpec, queueDirectory = QUEUE_DIRECTORY
   return postfixService(spec)
 }
 
+/**
+ * Returns the entry of a restriction list that asks greymx at this socket. Postfix's default for the action while a
+ * policy server is away is a 451, and for the time that it waits 100 s.
+ */
+export function policyEntry(spec: SocketSpec, queueDirectory = QUEUE_DIRECTORY): string {
+  return `check_policy_service { ${postfixMilter(spec, queueDirectory)}, default_action=DUNNO, timeout=10s }`
+}
+
 /** Warns of unix sockets that smtpd cannot find, because it is chrooted or because it is not. */
 function checkChroot(
   milters: readonly Milter[],

@@ -81,16 +81,20 @@ function checkTimes({ greylist, storeTimeout }: Config): Warning[] {
   return warnings
 }
 
-function checkSockets({ listen, socketMode }: Config): Warning[] {
-  return [...checkPorts(listen), ...checkSocketMode(listen, socketMode)]
+function checkSockets({ listen, listenPolicy, socketMode }: Config): Warning[] {
+  return [
+    ...checkPorts('listen', listen),
+    ...checkPorts('listen_policy', listenPolicy),
+    ...checkSocketMode([...listen, ...listenPolicy], socketMode),
+  ]
 }
 
-function checkPorts(listen: readonly SocketSpec[]): Warning[] {
-  return listen
+function checkPorts(setting: string, sockets: readonly SocketSpec[]): Warning[] {
+  return sockets
     .filter((spec) => spec.kind !== 'unix' && !isLoopback(spec.host))
     .map(
       (spec) =>
-        `listen ${formatSocketSpec(spec)} can be reached from other machines: expected a unix socket, or a loopback address, ` +
+        `${setting} ${formatSocketSpec(spec)} can be reached from other machines: expected a unix socket, or a loopback address, ` +
         'as anybody who reaches it can act as an MTA there, and so have any mail passed',
     )
 }

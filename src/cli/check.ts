@@ -67,7 +67,7 @@ export async function check(values: CheckValues): Promise<ExitStatus | Misuse> {
     ...lists.problems,
     ...lists.warnings,
     ...inFile(fileName, checkSettings(config)),
-    ...(daemon ? inFile(fileName, checkListeners(config, daemon.listeners)) : []),
+    ...(daemon ? inFile(fileName, checkListeners(config, daemon)) : []),
     ...(daemon ? inFile(daemon.url, daemon.warnings) : []),
   ]
   let redis: RedisReport | undefined
@@ -85,7 +85,7 @@ export async function check(values: CheckValues): Promise<ExitStatus | Misuse> {
     warnings.push(...inFile(formatStoreSpec(store), redisWarnings(redis)))
   }
   try {
-    warnings.push(...(await checkMtas(values, withListeners(config, daemon?.listeners ?? []))))
+    warnings.push(...(await checkMtas(values, daemon ? withListeners(config, daemon) : config)))
   } catch (error) {
     return misuse(messageOf(error), 'check')
   }

@@ -15,6 +15,8 @@ export interface RunningDaemon {
   readonly url: string
   /** Sockets on which MTAs reach it. When systemd opens them, they may differ from `listen`. */
   readonly listeners: readonly SocketSpec[]
+  /** Sockets of Postfix's policy protocol. */
+  readonly policy: readonly SocketSpec[]
   readonly warnings: readonly string[]
 }
 
@@ -24,11 +26,12 @@ export async function askDaemon(admin: AdminAddress | undefined): Promise<Runnin
   const url = `http://${bracketedHost(admin.host)}:${admin.port}/healthz`
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(HEALTH_TIMEOUT), redirect: 'error' })
-    const { listeners, warnings } = (await response.json()) as Record<string, unknown>
-    if (!isTexts(listeners) || !isTexts(warnings)) return undefined
+    const { listeners, policy = [], warnings } = (await response.json()) as Record<string, unknown>
+    if (!isTexts(listeners) || !isTexts(policy) || !isTexts(warnings)) return undefined
     return {
       url,
       listeners: listeners.flatMap((text) => parseSocketSpec(text) ?? []),
+      policy: policy.flatMap((text) => parseSocketSpec(text) ?? []),
       warnings: warnings.map(printable),
     }
   } catch {

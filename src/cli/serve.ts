@@ -7,9 +7,10 @@ import type { Config } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
 import { bracketedHost } from '../ip.ts'
 import { createLog, type Log, StandardOutput } from '../log/log.ts'
+import type { InheritedSocket } from '../sockets/listener.ts'
 import { formatSocketSpec } from '../sockets/spec.ts'
 import { formatStoreSpec } from '../store/open.ts'
-import { inheritedSockets } from '../systemd/activation.ts'
+import { type InheritedSockets, inheritedSockets } from '../systemd/activation.ts'
 import { Notifier } from '../systemd/notify.ts'
 import { loadOrComplain } from './config.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
@@ -69,7 +70,7 @@ async function run(configFile: string | undefined): Promise<ExitStatus> {
       )
       return EXIT.ok
     }
-    const message = startMessage(config, app.listening, inherited.mtas.length > 0)
+    const message = startMessage(config, app.listening, inherited)
     if (config.log.format === 'text') output.write(startText(message))
     else log.event('info', `${version()} is listening`, { ...message })
     let { listening } = app
@@ -114,9 +115,10 @@ async function reload(
   }
   try {
     const listening = await app.reload(loaded.config)
-    const sockets = socketsOf(listening)
+    const [sockets, policy] = [socketsOf(listening), policyOf(listening)]
     log.event('info', 'configuration read again', {
       listen: sockets === socketsOf(before) ? undefined : sockets,
+      listen_policy: policy === policyOf(before) ? undefined : policy || 'off',
     })
     return { config: loaded.config, listening }
   } catch (error) {
@@ -129,34 +131,49 @@ function socketsOf({ sockets }: Listening): string {
   return sockets.map(formatSocketSpec).join(', ')
 }
 
+/** Returns the sockets of the policy protocol; `''` without any. */
+function policyOf({ policy }: Listening): string {
+  return policy.map(formatSocketSpec).join(', ')
+}
+
 interface StartMessage extends MtaLines {
   readonly listen: string
+  /** Absent without sockets of the policy protocol. */
+  readonly listenPolicy?: string
   readonly state: string
   readonly admin: string
   readonly commands: string
 }
 
-function startMessage(config: Config, listening: Listening, isInherited: boolean): StartMessage {
-  const { sockets, adminPort, adminSocket } = listening
+function startMessage(config: Config, listening: Listening, inherited: InheritedSockets): StartMessage {
+  const { sockets, policy, adminPort, adminSocket } = listening
   const isOn = config.admin && adminPort !== undefined
   return {
-    listen: `${socketsOf(listening)}${isInherited ? ' (inherited)' : ''}`,
+    listen: withOrigin(socketsOf(listening), inherited.mtas),
+    ...(policy.length > 0 ? { listenPolicy: withOrigin(policyOf(listening), inherited.policy) } : {}),
     state: formatStoreSpec(config.store),
     admin: isOn ? `http://${bracketedHost(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off',
     commands: adminSocket ? formatSocketSpec(adminSocket) : 'off',
-    ...mtaLines(sockets),
+    ...mtaLines(sockets, policy),
   }
 }
 
-function startText({ listen, state, admin, commands, postfix, sendmail, hint }: StartMessage): string {
+function withOrigin(sockets: string, inherited: readonly InheritedSocket[]): string {
+  return inherited.length > 0 ? `${sockets} (inherited)` : sockets
+}
+
+function startText(message: StartMessage): string {
+  const { listen, listenPolicy, state, admin, commands, postfix, policy, sendmail, hint } = message
   const lines = [
     `${version()} is listening on ${listen}`,
+    ...(listenPolicy === undefined ? [] : [`policy: ${listenPolicy}`]),
     `state: ${state}`,
     `admin: ${admin}`,
     `commands: ${commands}`,
     ...(hint === undefined ? [] : [`hint: ${hint}`]),
     '',
     `Postfix, in main.cf:    ${postfix}`,
+    ...(policy === undefined ? [] : [`  or where it asks:     ${policy}`]),
     `Sendmail, in its .mc:   ${sendmail}`,
     '',
   ]

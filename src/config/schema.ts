@@ -28,7 +28,7 @@ import { LOG_LEVELS, type LogSettings } from '../log/log.ts'
 import type { SessionLimits } from '../milter/limits.ts'
 import { NAT64_PREFIXES } from '../ranges.ts'
 import type { ConnectionLimits } from '../sockets/limits.ts'
-import { parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../sockets/spec.ts'
+import { formatSocketSpec, parseSocketSpec, SOCKET_SPEC_FORMS, type SocketSpec } from '../sockets/spec.ts'
 import {
   formatStoreSpec,
   LOCAL_STORE_FORMS,
@@ -49,6 +49,8 @@ export type SettingTexts = ReadonlyMap<string, string | readonly string[]>
 /** All settings, each group in the form in which the part that needs it states it. */
 export interface Config extends AdminSettings {
   readonly listen: readonly SocketSpec[]
+  /** Sockets for Postfix's policy protocol; none by default. */
+  readonly listenPolicy: readonly SocketSpec[]
   readonly socketMode: number
   readonly store: StoreSpec
   /** Longest time for one operation of the store, in milliseconds. */
@@ -96,6 +98,7 @@ export function readConfig(reader: ConfigReader): Config {
   if (listen.length === 0) {
     reader.conflict(['listen'], `Cannot read listen: expected at least one of ${SOCKET_SPEC_FORMS}`)
   }
+  const listenPolicy = reader.list('listen_policy', [], expecting(parseSocketSpec, SOCKET_SPEC_FORMS))
   const socketMode = reader.text('socket_mode', '0660', expectMode)
   const store = readRedisSettings(
     reader,
@@ -180,17 +183,13 @@ export function readConfig(reader: ConfigReader): Config {
   }
   const admin = reader.text('admin', '127.0.0.1:10892', expectAdmin)
   const adminSocket = readAdminSocket(reader)
-  if (listen.some((spec) => spec.kind === 'unix' && spec.path === resolve(adminSocket ?? ''))) {
-    reader.conflict(
-      ['admin_socket', 'listen'],
-      'admin_socket and listen have the same path: expected a path of its own for each',
-    )
-  }
+  expectDistinctSockets(reader, adminSocket, { listen, listen_policy: listenPolicy })
   const adminTokens = reader.text('admin_tokens', '', expectTokens)
   reader.unknownKeys()
   const asksSpf = client.spfDomain || exemptSpf || onlyIf === 'suspicious'
   return {
     listen,
+    listenPolicy,
     socketMode,
     store,
     storeTimeout,
@@ -241,6 +240,26 @@ export function readConfig(reader: ConfigReader): Config {
 /** Returns the path of the socket for commands; `undefined` if there is none. */
 export function readAdminSocket(reader: ConfigReader): string | undefined {
   return reader.text('admin_socket', './admin.sock', expectAdminSocket)
+}
+
+/** Reports settings that have the same socket. Port 0 is any free port, so that it may be there twice. */
+function expectDistinctSockets(
+  reader: ConfigReader,
+  adminSocket: string | undefined,
+  doors: Readonly<Record<string, readonly SocketSpec[]>>,
+): void {
+  const holders = new Map<string, string>()
+  if (adminSocket !== undefined) holders.set(`unix:${resolve(adminSocket)}`, 'admin_socket')
+  for (const [name, sockets] of Object.entries(doors)) {
+    const texts = sockets.filter((spec) => spec.kind === 'unix' || spec.port !== 0).map(formatSocketSpec)
+    const holder = texts.map((text) => holders.get(text)).find((found) => found !== undefined)
+    if (holder !== undefined) {
+      const what = holder === 'admin_socket' ? 'path' : 'socket'
+      const message = `${holder} and ${name} have the same ${what}: expected a ${what} of its own for each`
+      reader.conflict([holder, name], message)
+    }
+    for (const text of texts) holders.set(text, name)
+  }
 }
 
 /** The keys by which addresses are hashed in the store; `undefined` if they are stored as they are. */

@@ -1,13 +1,17 @@
 // Logs MTAs that broke the protocol or met a limit, at a bounded rate: the first fault of a kind has a line at once,
 // and those of the following minute share one. However many bad MTAs connect, the log stays readable. Detecting faults
-// is left to sockets/ and milter/.
+// is left to sockets/, milter/ and policy/.
 
 import type { SessionFault } from '../milter/session.ts'
+import type { PolicyFault } from '../policy/session.ts'
 import type { ConnectionFault } from '../sockets/connections.ts'
 import type { Log } from './log.ts'
 
+/** The faults of the doors' protocols. */
+export type DoorFault = SessionFault | PolicyFault
+
 /** How an MTA broke a protocol, or which limit its connection met; values of the metric's label. */
-export type ProtocolErrorKind = SessionFault | ConnectionFault
+export type ProtocolErrorKind = DoorFault | ConnectionFault
 
 /** Shortest time between two lines of one kind of fault, in milliseconds. */
 const FAULT_INTERVAL = 60_000
@@ -15,6 +19,8 @@ const FAULT_INTERVAL = 60_000
 /** What the MTA does with mail when its milter closes the connection. */
 const CONSEQUENCE = 'the MTA takes its default action for the rest of the SMTP session'
 const CLOSED_BROKEN = `connection closed, as it broke the milter protocol: ${CONSEQUENCE}`
+const CLOSED_BROKEN_POLICY =
+  'connection closed, as it broke the policy protocol: Postfix takes the default action of check_policy_service for the recipient'
 const CLOSED_BY_LIMIT = `connection closed, as it exceeded one of the limits: ${CONSEQUENCE}`
 const LIMITED = 'connection exceeded one of the limits and goes on'
 
@@ -30,6 +36,9 @@ const MESSAGES: { readonly [kind in ProtocolErrorKind]: string } = {
   idle: CLOSED_BY_LIMIT,
   macros: LIMITED,
   recipients: LIMITED,
+  'policy-malformed': CLOSED_BROKEN_POLICY,
+  'policy-length': CLOSED_BROKEN_POLICY,
+  'policy-recipients': LIMITED,
   accept: 'cannot accept a connection: the MTA takes its default action',
 }
 

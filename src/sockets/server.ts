@@ -13,6 +13,8 @@ import { formatSocketSpec, type SocketSpec } from './spec.ts'
 /** A socket to listen on, and the protocol that is spoken there. */
 export interface Endpoint<Fault extends string> {
   readonly on: ListenOn
+  /** The name of the protocol, for `addressesOf`. */
+  readonly protocol: string
   readonly newSession: NewSession<Fault>
 }
 
@@ -31,11 +33,17 @@ interface OpenEndpoint<Fault extends string> {
   use(newSession: NewSession<Fault>): void
 }
 
+/** An endpoint in use, with the name of its protocol. */
+interface EndpointInUse<Fault extends string> {
+  readonly protocol: string
+  readonly endpoint: OpenEndpoint<Fault>
+}
+
 /** The listening sockets and the connections that came through them; listens nowhere until a change is applied. */
 export class Server<Fault extends string> {
   readonly #events: ConnectionEvents<Fault>
   readonly #connections: Connections<Fault>
-  #endpoints: ReadonlyArray<OpenEndpoint<Fault>> = []
+  #endpoints: ReadonlyArray<EndpointInUse<Fault>> = []
   #socketMode = 0
 
   constructor(limits: ConnectionLimits, events: ConnectionEvents<Fault>) {
@@ -45,7 +53,14 @@ export class Server<Fault extends string> {
 
   /** Where it listens; for port 0, with the port that the kernel chose. */
   get addresses(): readonly SocketSpec[] {
-    return this.#endpoints.map(({ listener }) => listener.address)
+    return this.#endpoints.map(({ endpoint }) => endpoint.listener.address)
+  }
+
+  /** Those of `addresses` where this protocol is spoken. */
+  addressesOf(protocol: string): readonly SocketSpec[] {
+    return this.#endpoints
+      .filter((each) => each.protocol === protocol)
+      .map(({ endpoint }) => endpoint.listener.address)
   }
 
   /**
@@ -54,18 +69,18 @@ export class Server<Fault extends string> {
    * mode not be set, everything stays as it was, and the promise rejects with that socket in the message.
    */
   async prepare({ endpoints, socketMode, limits }: ServerSettings<Fault>): Promise<Change> {
-    const before = this.#endpoints.map(({ listener }) => listener)
+    const before = this.#endpoints.map(({ endpoint }) => endpoint.listener)
     const modeBefore = this.#socketMode
-    const surplus = [...this.#endpoints]
+    const surplus = this.#endpoints.map(({ endpoint }) => endpoint)
     const opened: Array<OpenEndpoint<Fault>> = []
-    const wanted: Array<readonly [OpenEndpoint<Fault>, NewSession<Fault>]> = []
+    const wanted: Array<EndpointInUse<Fault> & { readonly newSession: NewSession<Fault> }> = []
     try {
-      for (const { on, newSession } of endpoints) {
+      for (const { on, protocol, newSession } of endpoints) {
         const open = surplus.find(({ listener }) => isSameSocket(listener.on, on))
         if (open) surplus.splice(surplus.indexOf(open), 1)
         else opened.push(await this.#open(on, socketMode, newSession))
         const endpoint = open ?? (opened.at(-1) as OpenEndpoint<Fault>) // just pushed
-        wanted.push([endpoint, newSession])
+        wanted.push({ protocol, endpoint, newSession })
       }
       setModes(before, modeBefore, socketMode)
     } catch (error) {
@@ -74,8 +89,8 @@ export class Server<Fault extends string> {
     }
     return {
       apply: async () => {
-        this.#endpoints = wanted.map(([endpoint]) => endpoint)
-        for (const [endpoint, newSession] of wanted) endpoint.use(newSession)
+        this.#endpoints = wanted
+        for (const { endpoint, newSession } of wanted) endpoint.use(newSession)
         this.#socketMode = socketMode
         this.#connections.useLimits(limits)
         closeAll(surplus)
@@ -93,7 +108,7 @@ export class Server<Fault extends string> {
    * for a whole SMTP session: when it closes, even between two messages, the rest of the session goes unfiltered.
    */
   async close(graceMs: number, silenceMs = 0): Promise<void> {
-    closeAll(this.#endpoints)
+    closeAll(this.#endpoints.map(({ endpoint }) => endpoint))
     this.#endpoints = []
     const closed = this.#connections.closed()
     this.#connections.drain(silenceMs)

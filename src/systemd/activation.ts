@@ -7,13 +7,16 @@ import type { InheritedSocket } from '../sockets/listener.ts'
 /** The first inherited descriptor (SD_LISTEN_FDS_START). */
 const FIRST_DESCRIPTOR = 3
 
-/** The name of the socket for operators' commands, as FileDescriptorName= of its unit has it. */
+/** The names of sockets that are not for the milter protocol, as FileDescriptorName= of their units has them. */
 const ADMIN_NAME = 'admin'
+const POLICY_NAME = 'policy'
 
 /** The sockets that we were started with. */
 export interface InheritedSockets {
-  /** For MTAs, in the order of the socket unit. */
+  /** For the milter protocol: all that have no name of another kind, in the order of the socket unit. */
   readonly mtas: readonly InheritedSocket[]
+  /** For Postfix's policy protocol. */
+  readonly policy: readonly InheritedSocket[]
   /** For operators' commands. */
   readonly admin?: InheritedSocket
 }
@@ -28,7 +31,7 @@ export function inheritedSockets(environment: NodeJS.ProcessEnv, pid: number): I
   delete environment.LISTEN_FDS
   delete environment.LISTEN_FDNAMES
   // The variables are meant for our parent, which ought to have removed them; its descriptors need not be ours.
-  if (forPid !== String(pid)) return { mtas: [] }
+  if (forPid !== String(pid)) return { mtas: [], policy: [] }
   if (!/^\d{1,3}$/.test(count)) throw new Error(`Cannot read LISTEN_FDS "${count}": expected a number`)
   const named = names.split(':')
   const sockets = Array.from({ length: Number(count) }, (_, index) => ({
@@ -36,6 +39,11 @@ export function inheritedSockets(environment: NodeJS.ProcessEnv, pid: number): I
     socket: { kind: 'inherited', fd: FIRST_DESCRIPTOR + index } as const,
   }))
   const admin = sockets.find(({ name }) => name === ADMIN_NAME)
-  const mtas = sockets.filter((each) => each !== admin).map(({ socket }) => socket)
-  return { mtas, ...(admin ? { admin: admin.socket } : {}) }
+  const policy = sockets.filter(({ name }) => name === POLICY_NAME)
+  const mtas = sockets.filter((each) => each !== admin && !policy.includes(each))
+  return {
+    mtas: mtas.map(({ socket }) => socket),
+    policy: policy.map(({ socket }) => socket),
+    ...(admin ? { admin: admin.socket } : {}),
+  }
 }

@@ -123,6 +123,7 @@ export async function startAdmin(
       health: async () => ({
         store: { name: 'memory', up: true, since: new Date() },
         listeners: ['x'],
+        policy: [],
         warnings: [],
       }),
       isListening: () => true,

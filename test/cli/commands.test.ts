@@ -409,6 +409,31 @@ Sendmail, in its .mc:   INPUT_MAIL_FILTER(\`greymx', \`S=inet:${port}@127.0.0.1,
   )
 })
 
+test('greymx serve says where Postfix asks by its policy protocol, and what to write there', async (t) => {
+  const policy = await freePort()
+  const { daemon, port, adminPort, rewrite } = await startServe(
+    t,
+    `listen_policy: inet:${policy}@127.0.0.1\n`,
+  )
+  const output = daemon.output()
+  assert.ok(
+    output.includes(
+      `is listening on inet:${port}@127.0.0.1\npolicy: inet:${policy}@127.0.0.1\nstate: memory:\n`,
+    ),
+    output,
+  )
+  const entry = `check_policy_service { inet:127.0.0.1:${policy}, default_action=DUNNO, timeout=10s }`
+  assert.ok(output.includes(`default_action=accept }\n  or where it asks:     ${entry}\nSendmail, `), output)
+  const health = await fetch(`http://127.0.0.1:${adminPort}/healthz`)
+  const { listeners, policy: found } = (await health.json()) as Record<string, unknown>
+  assert.deepEqual([listeners, found], [[`inet:${port}@127.0.0.1`], [`inet:${policy}@127.0.0.1`]])
+  const base = `listen: inet:${port}@127.0.0.1\nstore: "memory:"\nadmin: false\n`
+  await rewrite(base, 'msg="configuration read again" listen_policy=off\n')
+  await assert.rejects(once(connect({ host: '127.0.0.1', port: policy }), 'connect'), /ECONNREFUSED/)
+  const again = `msg="configuration read again" listen_policy=inet:${policy}@127.0.0.1\n`
+  await rewrite(`${base}listen_policy: inet:${policy}@127.0.0.1\n`, again)
+})
+
 test('greymx serve warns of a Redis that drops entries', async (t) => {
   const redis = await startRedis({ dir: await scratch(t), args: ['--maxmemory-policy', 'allkeys-lru'] })
   const { daemon } = await startServe(t, '', redis.url)
@@ -742,6 +767,7 @@ test('/healthz answers 200 with JSON', async (t) => {
       status: 'ok',
       store: { name: 'memory:', up: true },
       listeners: [`inet:${port}@127.0.0.1`],
+      policy: [],
       warnings: [],
     },
   )

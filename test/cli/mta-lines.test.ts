@@ -37,5 +37,18 @@ for (const [listen, postfix, sendmail, hint] of [
       `INPUT_MAIL_FILTER(\`greymx', \`S=${sendmail}, T=C:10s;S:10s;R:10s;E:1m')dnl`,
     )
     assert.match(lines.hint ?? '', hint)
+    assert.equal(lines.policy, undefined)
   })
 }
+
+test('listening for the policy protocol, Postfix has the entry for its best socket', () => {
+  const policyOf = (sockets: readonly string[]) =>
+    mtaLines(
+      [],
+      sockets.flatMap((text) => parseSocketSpec(text) ?? []),
+    ).policy
+  const entry = (service: string) => `check_policy_service { ${service}, default_action=DUNNO, timeout=10s }`
+  assert.equal(policyOf([TCP]), entry('inet:127.0.0.1:10891'))
+  assert.equal(policyOf([TCP6]), entry('inet:[::1]:10891'))
+  assert.equal(policyOf([TCP, RUN, QUEUE]), entry('unix:greymx/greymx.sock'))
+})

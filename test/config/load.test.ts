@@ -16,7 +16,7 @@ import { parseNetwork } from '../../src/ip.ts'
 import { LIMITS } from '../milter/recording.ts'
 
 const TOP =
-  'listen, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, privacy, privacy_keys, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket, admin_tokens'
+  'listen, listen_policy, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, privacy, privacy_keys, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket, admin_tokens'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -361,6 +361,28 @@ test('admin_socket is a path that the kernel takes, with or without unix:, or fa
     [
       `admin_socket: ${long}\n`,
       `1:15: Cannot read admin_socket "${long}": expected a path of 107 bytes at most, as the kernel takes no longer one`,
+    ],
+  ])
+})
+
+test('each door has sockets of its own', () => {
+  assert.deepEqual(configOf('').listenPolicy, [])
+  const { listenPolicy } = configOf('listen_policy: [inet:10023@127.0.0.1, unix:/run/policy.sock]')
+  assert.deepEqual(listenPolicy, [
+    { kind: 'inet', host: '127.0.0.1', port: 10023 },
+    { kind: 'unix', path: '/run/policy.sock' },
+  ])
+  configOf('listen: inet:0@h\nlisten_policy: inet:0@h\n')
+  const same = 'listen and listen_policy have the same socket: expected a socket of its own for each'
+  assertFaults([
+    ['listen: inet:1@h\nlisten_policy: [unix:/a, inet:1@h]\n', `1:9: ${same}`],
+    [
+      'admin_socket: /a\nlisten_policy: unix:/a\n',
+      '1:15: admin_socket and listen_policy have the same path: expected a path of its own for each',
+    ],
+    [
+      'listen_policy: 10023\n',
+      '1:16: Cannot read listen_policy "10023": expected inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH',
     ],
   ])
 })

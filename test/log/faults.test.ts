@@ -46,12 +46,14 @@ test('a flood has a line a minute, and is over after a minute without', (t) => {
 
 test('kinds do not hide each other, and each says what became of the connection', (t) => {
   const { faults, lines } = setUp(t)
-  for (const kind of ['length', 'idle', 'macros', 'accept'] as const) faults.note(kind, 'x', 'a')
+  for (const kind of ['length', 'idle', 'macros', 'accept', 'policy-malformed'] as const)
+    faults.note(kind, 'x', 'a')
   assert.deepEqual(lines, [
     `${BROKEN} kind=length reason=x mta=a`,
     'level=warn msg="connection closed, as it exceeded one of the limits: the MTA takes its default action for the rest of the SMTP session" kind=idle reason=x mta=a',
     'level=warn msg="connection exceeded one of the limits and goes on" kind=macros reason=x mta=a',
     'level=warn msg="cannot accept a connection: the MTA takes its default action" kind=accept reason=x mta=a',
+    'level=warn msg="connection closed, as it broke the policy protocol: Postfix takes the default action of check_policy_service for the recipient" kind=policy-malformed reason=x mta=a',
   ])
 })
 

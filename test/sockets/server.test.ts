@@ -502,7 +502,11 @@ describe('an abandoned change', () => {
       const server = new Server<SessionFault>(LIMITS, { onConnection: () => {}, onFault: () => {} })
       t.after(() => server.close(0))
       const newSession = (peer: Peer) => new Session(new RecordingHandler(), peer, LIMITS)
-      const endpointAt = (path: string) => ({ on: { kind: 'unix', path } as const, newSession })
+      const endpointAt = (path: string) => ({
+        on: { kind: 'unix', path } as const,
+        protocol: 'milter',
+        newSession,
+      })
       await (
         await server.prepare({ endpoints: [endpointAt(old)], socketMode: 0o660, limits: LIMITS })
       ).apply()
@@ -522,7 +526,7 @@ describe('an abandoned change', () => {
     const server = new Server<SessionFault>(LIMITS, { onConnection: () => {}, onFault: () => {} })
     t.after(() => server.close(0))
     const newSession = (peer: Peer) => new Session(new RecordingHandler(), peer, LIMITS)
-    const endpoints = [{ on: { kind: 'unix', path } as const, newSession }]
+    const endpoints = [{ on: { kind: 'unix', path } as const, protocol: 'milter', newSession }]
     await (await server.prepare({ endpoints, socketMode: 0o660, limits: LIMITS })).apply()
     const change = await server.prepare({ endpoints, socketMode: 0o600, limits: LIMITS })
     unlinkSync(path)

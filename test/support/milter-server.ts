@@ -34,6 +34,7 @@ export async function startServer(options: ServerOptions): Promise<MilterServer>
   const use = async (next: Pick<ServerOptions, 'listen' | 'socketMode' | 'limits'>) => {
     const endpoints = next.listen.map((on) => ({
       on,
+      protocol: 'milter',
       newSession: (peer: ConstructorParameters<typeof Session>[1]) =>
         new Session(options.newHandler(), peer, next.limits),
     }))

@@ -21,21 +21,35 @@ const WITH_TIMEOUT = { timeout: 60_000 }
 
 describe('inheritedSockets()', () => {
   const cases: ReadonlyArray<
-    readonly [what: string, environment: NodeJS.ProcessEnv, fds: readonly number[], admin?: number]
+    readonly [
+      what: string,
+      environment: NodeJS.ProcessEnv,
+      fds: readonly number[],
+      admin?: number,
+      policy?: readonly number[],
+    ]
   > = [
     ['nothing', {}, []],
     ['descriptors from 3 on', { LISTEN_PID: '7', LISTEN_FDS: '2', LISTEN_FDNAMES: 'a:b' }, [3, 4]],
     ['the one for commands', { LISTEN_PID: '7', LISTEN_FDS: '3', LISTEN_FDNAMES: 'a:admin:a' }, [3, 5], 4],
+    [
+      'those of the policy protocol',
+      { LISTEN_PID: '7', LISTEN_FDS: '4', LISTEN_FDNAMES: 'policy:a:admin:policy' },
+      [4],
+      5,
+      [3, 6],
+    ],
     ['none', { LISTEN_PID: '7', LISTEN_FDS: '0' }, []],
     ['what was meant for a parent', { LISTEN_PID: '6', LISTEN_FDS: '2' }, []],
     ['no process', { LISTEN_FDS: '2' }, []],
   ]
-  for (const [what, environment, fds, admin] of cases) {
+  for (const [what, environment, fds, admin, policy = []] of cases) {
     test(`reads ${what}, and leaves nothing of it for children`, () => {
       const given = { ...environment, OTHER: 'stays' }
       const socket = (fd: number) => ({ kind: 'inherited', fd })
       assert.deepEqual(inheritedSockets(given, 7), {
         mtas: fds.map(socket),
+        policy: policy.map(socket),
         ...(admin === undefined ? {} : { admin: socket(admin) }),
       })
       assert.deepEqual(given, { OTHER: 'stays' })
