@@ -24,7 +24,7 @@ async function run(argv: readonly string[]): Promise<ExitStatus> {
       return EXIT.ok
     }
     case 'version':
-      print(`${(await import('./cli/version.ts')).version()}\n`)
+      print(`${(await import('./cli/version.ts')).versionAndCommit()}\n`)
       return EXIT.ok
     case 'misuse':
       return refuse(request)

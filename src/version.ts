@@ -1,4 +1,5 @@
-// The version of greymx. Source: package.json.
+// The version of greymx, and the commit that it was built from. Sources: package.json, and the file commit beside this
+// one, which the build writes.
 
 import { readFileSync } from 'node:fs'
 
@@ -6,4 +7,9 @@ import { readFileSync } from 'node:fs'
 export function greymxVersion(): string {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
   return version
+}
+
+/** Returns the commit in short: `1ec4843b5c2d`, with `-dirty` behind it if files were changed; '' if the build knew none. */
+export function greymxCommit(): string {
+  return readFileSync(new URL('commit', import.meta.url), 'utf8').trim()
 }

@@ -17,6 +17,7 @@ import { startRedis } from '../support/redis.ts'
 import { endWith, freePort, scratch, waitFor } from '../support/scratch.ts'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+const commit = readFileSync('dist/commit', 'utf8').trim()
 
 /** Time after which a command that hangs is killed, in milliseconds; its status is then `null`. */
 const COMMAND_TIMEOUT = 15_000
@@ -96,7 +97,11 @@ test('greymx --help and --version print and succeed', () => {
   }
   for (const args of [['-h'], ['help']]) assert.deepEqual(greymx(args), help)
   for (const args of [['--version'], ['-V']])
-    assert.deepEqual(greymx(args), { status: 0, stdout: `greymx ${version}\n`, stderr: '' })
+    assert.deepEqual(greymx(args), {
+      status: 0,
+      stdout: `greymx ${version}${commit && ` (commit ${commit})`}\n`,
+      stderr: '',
+    })
 })
 
 test('greymx help COMMAND and greymx COMMAND --help explain a command', () => {
