@@ -2,7 +2,7 @@
 // by turns, and every verdict is checked. Each row is a store, a socket, a number of messages for each connection, and a
 // kind of attempts; greymx has all defaults, DNS on loopback, and its log in a file.
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { childrenOf, startDaemon } from '../support/daemon.ts'
@@ -12,6 +12,7 @@ import { startRedis } from '../support/redis.ts'
 import { freePort } from '../support/scratch.ts'
 import { cpuSeconds } from './cpu.ts'
 import { median } from './figures.ts'
+import { fill } from './fill.ts'
 import type { LoadKind } from './fixed-plan.ts'
 import { type Generator, makeGenerator, type TurnResult } from './generator.ts'
 import { dearestFunctions } from './profile.ts'
@@ -24,6 +25,8 @@ export interface DecisionsOptions {
   readonly connections: number
   /** Number of triplets that have passed before the first turn. */
   readonly known: number
+  /** Numbers of passes of others that a store has before the first turn. */
+  readonly entries: readonly number[]
   readonly rounds: number
   /** Length of a turn, in seconds: so short that what else the machine does affects both sides alike. */
   readonly turn: number
@@ -54,6 +57,7 @@ interface Measured {
 
 interface Row {
   readonly store: string
+  readonly entries: number
   readonly socket: 'unix' | 'inet'
   readonly messages: number
   readonly kind: LoadKind
@@ -72,25 +76,27 @@ export async function benchDecisions(
   const base = await startNull(dir, onEnd)
   let isRight = true
   console.log(HEADING)
-  for (const store of options.stores) {
-    const filter = await startFilter(dir, store, options.profile, onEnd)
+  const states = options.stores.flatMap((store) => options.entries.map((entries) => ({ store, entries })))
+  for (const { store, entries } of states) {
+    const home = join(dir, `${store}-${entries}`)
+    await mkdir(home)
+    const filter = await startFilter(dir, home, { store, entries, isProfiled: options.profile }, onEnd)
     const load = { generate, connections: options.connections, known: options.known, seconds: options.turn }
     await teach(filter, load)
-    for (const row of rowsOf(store, options)) {
+    for (const row of rowsOf(store, entries, options)) {
       isRight = (await measure(row, base, filter, load, options.rounds)) && isRight
     }
-    if (options.profile) await filter.stop()
+    await filter.stop()
+    if (!options.profile) continue
+    console.log(`\n${store}: functions with the most time of their own, in percent of greymx's main thread`)
+    for (const line of await dearestFunctions(join(home, 'profile'), DEAREST)) console.log(line)
   }
-  if (options.profile)
-    for (const store of options.stores) {
-      console.log(`\n${store}: functions with the most time of their own, in percent of greymx's main thread`)
-      for (const line of await dearestFunctions(profileDir(dir, store), DEAREST)) console.log(line)
-    }
   return isRight
 }
 
 const HEADING = [
   'store'.padEnd(7),
+  'entries'.padStart(8),
   'socket',
   'messages'.padStart(8),
   'kind '.padStart(6),
@@ -103,9 +109,9 @@ const HEADING = [
   'wrong'.padStart(6),
 ].join('  ')
 
-function rowsOf(store: string, { kinds, sockets, messages }: DecisionsOptions): Row[] {
+function rowsOf(store: string, entries: number, { kinds, sockets, messages }: DecisionsOptions): Row[] {
   return sockets.flatMap((socket) =>
-    messages.flatMap((count) => kinds.map((kind) => ({ store, socket, messages: count, kind }))),
+    messages.flatMap((count) => kinds.map((kind) => ({ store, entries, socket, messages: count, kind }))),
   )
 }
 
@@ -126,6 +132,7 @@ async function measure(row: Row, base: Filter, filter: Filter, load: Load, round
   console.log(
     [
       row.store.padEnd(7),
+      String(row.entries).padStart(8),
       row.socket.padEnd(6),
       String(row.messages).padStart(8),
       row.kind.padStart(6),
@@ -213,16 +220,17 @@ async function startNull(dir: string, onEnd: (end: () => Promise<void>) => void)
   return { name: 'null milter', sockets, pids: [daemon.pid], first: 0 }
 }
 
+/** Starts greymx with a store in `home`, a folder of its own in `dir`, which is a folder of `scratch`. */
 async function startFilter(
   dir: string,
-  store: string,
-  isProfiled: boolean,
+  home: string,
+  { store, entries, isProfiled }: { store: string; entries: number; isProfiled: boolean },
   onEnd: (end: () => Promise<void>) => void,
 ): Promise<Filter & { stop(): Promise<void> }> {
-  const { url, pids } = await openStore(dir, store)
+  const { url, pids } = await openStore(dir, home, store, entries)
   const port = await freePort()
-  const sockets = { unix: join(dir, `${store}.sock`), inet: String(port) }
-  const settings = join(dir, `${store}.yaml`)
+  const sockets = { unix: join(home, 'greymx.sock'), inet: String(port) }
+  const settings = join(home, 'milter.yaml')
   const dns = await startDns({ dir, zones: { example: '* TXT "v=spf1 ip4:198.18.0.0/15 -all"' } })
   await writeFile(
     settings,
@@ -234,23 +242,34 @@ async function startFilter(
       `greylist: { delay: ${DELAY}ms, retry_window: 1h, lifetime: 1h }`,
     ].join('\n'),
   )
-  const profiling = isProfiled ? ['--cpu-prof', `--cpu-prof-dir=${profileDir(dir, store)}`] : []
+  const profiling = isProfiled ? ['--cpu-prof', `--cpu-prof-dir=${join(home, 'profile')}`] : []
   const args = [...profiling, PROGRAM, 'serve', '--config', settings]
-  const daemon = await startQuietly(dir, store, args, 'smtpd_milters')
+  const daemon = await startQuietly(home, store, args, 'smtpd_milters')
   onEnd(() => daemon.stop())
   const all = [daemon.pid, ...(await childrenOf(daemon.pid)), dns.pid, ...pids]
   return { name: store, sockets, pids: all, first: 0, stop: () => daemon.stop() }
 }
 
-function profileDir(dir: string, store: string): string {
-  return join(dir, `${store}-profile`)
-}
-
-async function openStore(dir: string, store: string): Promise<{ url: string; pids: readonly number[] }> {
-  if (store === 'memory') return { url: 'memory:', pids: [] }
-  if (store === 'lmdb') return { url: `lmdb:${dir}/state`, pids: [] }
+/** A store with `entries` passes of others. */
+async function openStore(
+  dir: string,
+  home: string,
+  store: string,
+  entries: number,
+): Promise<{ url: string; pids: readonly number[] }> {
+  if (store === 'memory') {
+    if (entries > 0) throw new Error('--entries: a store in memory begins empty, expected redis or lmdb')
+    return { url: 'memory:', pids: [] }
+  }
+  if (store === 'lmdb') {
+    const url = `lmdb:${home}/state`
+    await fill(url, entries)
+    return { url, pids: [] }
+  }
   const redis = await startRedis({ dir })
-  return { url: `redis+unix://${redis.unixSocketPath}?db=0`, pids: [redis.pid] }
+  const url = `redis+unix://${redis.unixSocketPath}?db=0`
+  await fill(url, entries)
+  return { url, pids: [redis.pid] }
 }
 
 /** Starts a Node.js program with its output in a file, so that this process need not read it. */

@@ -2,11 +2,12 @@
 // see decisions.ts. The figures hold for this machine; only the ratios hold for others.
 //
 //   npm run bench -- [--store redis,lmdb,memory] [--kind new,known,mix] [--socket unix,inet] [--messages 1,10]
-//                    [--connections 64] [--known 10000] [--rounds 5] [--turn 2] [--profile]
+//                    [--connections 64] [--known 10000] [--entries 0] [--rounds 5] [--turn 2] [--profile]
 //
 // Each option with a list makes a row for each of its values. --messages is the number of messages of each connection:
-// an MTA makes one connection for each SMTP session, and most sessions bring one message. --profile prints the functions
-// that take most of greymx's time, and slows it down.
+// an MTA makes one connection for each SMTP session, and most sessions bring one message. --entries is the number of
+// passes of others that the store has before the first turn, as 10000,1000000. --profile prints the functions that take
+// most of greymx's time, and slows it down.
 //
 //   npm run bench -- --rules [--seconds 35] [--seed 1]
 //
@@ -39,6 +40,7 @@ const { values } = parseArgs({
     store: { type: 'string', default: 'redis,lmdb,memory' },
     socket: { type: 'string', default: 'unix,inet' },
     known: { type: 'string', default: '10000' },
+    entries: { type: 'string', default: '0' },
     rounds: { type: 'string', default: '5' },
     turn: { type: 'string', default: '2' },
     seed: { type: 'string', default: '1' },
@@ -64,6 +66,7 @@ try {
       messages: values.messages.split(',').map(Number),
       connections: Number(values.connections),
       known: Number(values.known),
+      entries: values.entries.split(',').map(Number),
       rounds: Number(values.rounds),
       turn: Number(values.turn),
       profile: values.profile,
