@@ -79,7 +79,7 @@ interface Delivery {
   /** The recipients whose verdict waits for DATA; Postfix may have refused some of them since. */
   readonly undecided: Address[]
   /** The answer that all recipients share, once it is asked for. */
-  shared: Promise<Answer> | undefined
+  shared: Answer | Promise<Answer> | undefined
   hasHeader: boolean
   recipients: number
   held: number
