@@ -1,0 +1,91 @@
+// Runs a real Postfix with check_policy_service while greymx is away, restarts and returns: with the entry that serve
+// prints, mail flows meanwhile.
+
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { policyEntry } from '../../src/check/postfix.ts'
+import type { SocketSpec } from '../../src/sockets/spec.ts'
+import { startGreymx } from '../support/greymx.ts'
+import type { Mta } from '../support/mta.ts'
+import { startPostfix, startSession } from '../support/postfix.ts'
+import { freePort, scratch } from '../support/scratch.ts'
+import { rcptOnce, send } from './scenarios.ts'
+
+const SETTINGS = 'store: "lmdb:STATE"\ngreylist: { delay: 1s, retry_window: 1h, lifetime: 1d }\n'
+
+function startAsking(dir: string, entry: string): Promise<Mta> {
+  return startPostfix({
+    dir,
+    milter: '',
+    settings: {
+      smtpd_recipient_restrictions: `reject_unauth_destination, ${entry}`,
+      smtpd_data_restrictions: entry,
+    },
+  })
+}
+
+describe('Postfix that asks by check_policy_service,', { concurrency: true }, () => {
+  for (const kind of ['unix', 'inet'] as const) {
+    test(`over ${kind}: mail flows while greymx is away, and is judged again when it is back`, async () => {
+      const dir = await scratch({ after })
+      const spec: SocketSpec =
+        kind === 'unix'
+          ? { kind, path: `${dir}/policy.sock` }
+          : { kind, host: '127.0.0.1', port: await freePort() }
+      const listen = spec.kind === 'unix' ? `unix:${spec.path}` : `inet:${spec.port}@127.0.0.1`
+      const settings = `listen_policy: ${listen}\n${SETTINGS.replace('STATE', `${dir}/state`)}`
+      const greymx = await startGreymx({ dir, settings })
+      const mta = await startAsking(dir, policyEntry(spec))
+      const open = await startSession(mta, { ADDR: '192.0.2.7' })
+      assert.match(await rcptOnce(open, 'a@b.test', 'u@example.com'), /^450 4\.7\.1 .*Greylisted/)
+      assert.match(await send(open, '', ['u@example.com']), /^450 4\.7\.1 .*Greylisted/)
+      await greymx.stop()
+      assert.match(await send(open, 'c@b.test', ['u@example.com']), /^250 /)
+      const fresh = await startSession(mta, { ADDR: '192.0.2.8' })
+      assert.match(await send(fresh, '', ['v@example.com']), /^250 /)
+
+      await startGreymx({ dir, name: 'again', settings })
+      await sleep(1000)
+      assert.match(await send(open, 'a@b.test', ['u@example.com']), /^250 /)
+      assert.match(await send(open, '', ['u@example.com']), /^250 /)
+      assert.match(await rcptOnce(fresh, 'c@b.test', 'u@example.com'), /^450 4\.7\.1 .*Greylisted/)
+      for (const client of [open, fresh]) await client.quit()
+      const warnings = (await mta.log()).split('\n').filter((line) => /warning:|fatal:|panic:/.test(line))
+      assert.deepEqual(
+        warnings.filter(
+          (line) => !/problem talking to server|connect to .*: Connection refused|No such file/.test(line),
+        ),
+        [],
+      )
+    })
+  }
+
+  test('a client that Postfix itself refuses is not judged, and what greylisting defers is refused for good first', async () => {
+    const dir = await scratch({ after })
+    const settings = `listen_policy: unix:${dir}/policy.sock\n${SETTINGS.replace('STATE', `${dir}/state`)}`
+    const greymx = await startGreymx({ dir, settings })
+    const mta = await startPostfix({
+      dir,
+      milter: '',
+      settings: {
+        smtpd_recipient_restrictions: `reject_unauth_destination, ${policyEntry({ kind: 'unix', path: `${dir}/policy.sock` })}, check_recipient_access inline:{gone@example.com=REJECT}`,
+      },
+    })
+    const client = await startSession(mta, { ADDR: '192.0.2.7' })
+    assert.match(await rcptOnce(client, 'a@b.test', 'u@elsewhere.test'), /^554 5\.7\.1 .*Relay access denied/)
+    assert.match(await rcptOnce(client, 'a@b.test', 'gone@example.com'), /^554 5\.7\.1 /)
+    assert.match(await rcptOnce(client, 'a@b.test', 'u@example.com'), /^450 4\.7\.1 .*Greylisted/)
+    await client.quit()
+    await sleep(200) // for the log
+    assert.deepEqual(greymx.outcomes('a@b.test'), ['tempfail new', 'tempfail new'])
+  })
+
+  test('without a default action of its own, Postfix defers all mail while greymx is away', async () => {
+    const dir = await scratch({ after })
+    const mta = await startAsking(dir, `check_policy_service unix:${dir}/none.sock`)
+    const client = await startSession(mta, { ADDR: '192.0.2.7' })
+    assert.match(await rcptOnce(client, 'a@b.test', 'u@example.com'), /^451 4\.3\.5 /)
+    await client.quit()
+  })
+})
