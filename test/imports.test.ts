@@ -77,6 +77,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // All that an operator may do is here once; admin/ is the way to it.
   operator: ['config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'store'],
   admin: ['operator', 'sockets', 'store', 'change.ts', 'taken-port.ts'],
+  // The protocol with greymx's own sockets, for other filters.
+  library: ['milter', 'sockets'],
   systemd: ['sockets'],
   // What is simulated is what is served: the real parts below the doors, and the reader of settings for worlds. A log is
   // read as a door reads what an MTA says.

@@ -68,10 +68,15 @@ export function smtpLines({ code, enhanced, lines }: SmtpReply): string[] {
 /** A header to add to the message. */
 export type Header = readonly [name: string, value: string]
 
-/** The frame that adds a header after the message's own (SMFIR_ADDHEADER); the MTA allows it at end of message only. */
+/**
+ * The frame that adds a header after the message's own (SMFIR_ADDHEADER); the MTA allows it at end of message only. A line
+ * break in the value becomes folding (RFC 5322 section 2.2.3), so that no text begins another header.
+ */
 export function encodeAddHeader([name, value]: Header): Buffer {
-  return encodeFrame(REPLIES.addHeader, cString(name), cString(value))
+  return encodeFrame(REPLIES.addHeader, cString(name), cString(value.trim().replace(LINE_BREAKS, '\n\t')))
 }
+
+const LINE_BREAKS = /[\r\n]+[ \t]*/g
 
 /** Both MTAs read the text as a format: a single `%` makes Sendmail reply a permanent 550, and Postfix drops it. */
 function escapePercent(line: string): string {

@@ -152,6 +152,15 @@ test('smtpLines() shows the lines without doubling', () => {
   assert.deepEqual(smtpLines({ ...GREY, lines: ['100%', 'é'] }), ['451-4.7.1 100%', '451 4.7.1 ?'])
 })
 
+test('encodeAddHeader() makes each line break of a value a folding', () => {
+  for (const [value, sent] of [
+    ['a\nb', 'a\n\tb'],
+    ['a\r\n b', 'a\n\tb'],
+    ['\na\r\rb\n\nBcc: c\n', 'a\n\tb\n\tBcc: c'],
+  ] as const)
+    assert.deepEqual(framesOf(encodeAddHeader(['X-A', value])).map(String), [`hX-A\0${sent}\0`])
+})
+
 test('encodeAddHeader() writes name and value, each with its NUL', () => {
   const bytes = encodeAddHeader(['X-Greylist', 'delayed 00:05:00'])
   assert.deepEqual(
