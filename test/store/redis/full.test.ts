@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runGreymx, startGreymx } from '../../support/greymx.ts'
 import { ask, milterSession } from '../../support/milter.ts'
@@ -27,53 +27,55 @@ const hasTooFewReplicas = (redis: Redis, refuses: boolean) =>
   redis.cli('config', 'set', 'min-replicas-to-write', refuses ? '1' : '0')
 
 // Regression: everybody passed as store-error, as a Redis that was full was not even read.
-for (const [name, refuse] of [
-  ['full', takesNoWrites],
-  ['without the replicas that writes need', hasTooFewReplicas],
-] as const) {
-  for (const [onFull, unknown] of [
-    ['accept', 'pass store-error'],
-    ['tempfail', 'tempfail store-error'],
-    ['local', 'tempfail new'],
+describe('Redis takes no writes:', { concurrency: 2 }, () => {
+  for (const [name, refuse] of [
+    ['full', takesNoWrites],
+    ['without the replicas that writes need', hasTooFewReplicas],
   ] as const) {
-    test(`a Redis that is ${name}, on_store_full ${onFull}: who is known passes, who waits is judged`, async (t) => {
-      const { redis, greymx, client } = await setUp(t, `on_store_full: ${onFull}`)
-      const outcome = async (sender: string) => {
-        const count = greymx.outcomes(sender).length
-        await ask(client, sender)
-        return waitFor('the outcome', () => greymx.outcomes(sender)[count])
-      }
-      assert.equal(await outcome('known@a.test'), 'tempfail new')
-      await sleep(DELAY + 100)
-      assert.equal(await outcome('known@a.test'), 'pass retry')
-      assert.equal(await outcome('waits@a.test'), 'tempfail new')
-      await refuse(redis, true)
-      for (let count = 0; count < 20; count += 1) assert.equal(await outcome(`new${count}@a.test`), unknown)
-      assert.equal(await outcome('known@a.test'), 'pass known')
-      assert.match(await outcome('waits@a.test'), /^tempfail early$|^pass retry$/)
-      await sleep(DELAY + 100)
-      assert.match(await outcome('waits@a.test'), /^pass (retry|known)$/)
-      assert.equal(await outcome('new0@a.test'), onFull === 'local' ? 'pass retry' : unknown)
-      const told = greymx.log().filter((line) => /takes no writes|store is down/.test(line))
-      assert.equal(told.length, 1, told.join('\n'))
-      assert.match(told[0] ?? '', /takes no writes: .*(OOM|NOREPLICAS)/)
-      await refuse(redis, false)
-      await waitFor(
-        'the store to be up',
-        () => greymx.log().filter((line) => line.includes('store is up'))[1],
-      )
-      if (onFull !== 'local') return
-      const merge = await waitFor('the merge', () => greymx.log().find((line) => line.includes('merged=')))
-      assert.match(
-        merge,
-        /msg="the store has taken in what this host learnt while it took no writes" merged=\d+/,
-      )
-      assert.equal(await outcome('new0@a.test'), 'pass known')
-      assert.match(await redis.cli('get', (await redis.cli('keys', '*new0@a.test*')).trim()), /passed/)
-      client.quit()
-    })
+    for (const [onFull, unknown] of [
+      ['accept', 'pass store-error'],
+      ['tempfail', 'tempfail store-error'],
+      ['local', 'tempfail new'],
+    ] as const) {
+      test(`a Redis that is ${name}, on_store_full ${onFull}: who is known passes, who waits is judged`, async (t) => {
+        const { redis, greymx, client } = await setUp(t, `on_store_full: ${onFull}`)
+        const outcome = async (sender: string) => {
+          const count = greymx.outcomes(sender).length
+          await ask(client, sender)
+          return waitFor('the outcome', () => greymx.outcomes(sender)[count])
+        }
+        assert.equal(await outcome('known@a.test'), 'tempfail new')
+        await sleep(DELAY + 100)
+        assert.equal(await outcome('known@a.test'), 'pass retry')
+        assert.equal(await outcome('waits@a.test'), 'tempfail new')
+        await refuse(redis, true)
+        for (let count = 0; count < 20; count += 1) assert.equal(await outcome(`new${count}@a.test`), unknown)
+        assert.equal(await outcome('known@a.test'), 'pass known')
+        assert.match(await outcome('waits@a.test'), /^tempfail early$|^pass retry$/)
+        await sleep(DELAY + 100)
+        assert.match(await outcome('waits@a.test'), /^pass (retry|known)$/)
+        assert.equal(await outcome('new0@a.test'), onFull === 'local' ? 'pass retry' : unknown)
+        const told = greymx.log().filter((line) => /takes no writes|store is down/.test(line))
+        assert.equal(told.length, 1, told.join('\n'))
+        assert.match(told[0] ?? '', /takes no writes: .*(OOM|NOREPLICAS)/)
+        await refuse(redis, false)
+        await waitFor(
+          'the store to be up',
+          () => greymx.log().filter((line) => line.includes('store is up'))[1],
+        )
+        if (onFull !== 'local') return
+        const merge = await waitFor('the merge', () => greymx.log().find((line) => line.includes('merged=')))
+        assert.match(
+          merge,
+          /msg="the store has taken in what this host learnt while it took no writes" merged=\d+/,
+        )
+        assert.equal(await outcome('new0@a.test'), 'pass known')
+        assert.match(await redis.cli('get', (await redis.cli('keys', '*new0@a.test*')).trim()), /passed/)
+        client.quit()
+      })
+    }
   }
-}
+})
 
 test('check --redis prints version, policy, memory, entries by kind, and days until Redis is full', async (t) => {
   const { redis, greymx, client } = await setUp(t, '', ['--maxmemory', '64mb'])
