@@ -2,7 +2,7 @@
 // hint when another socket would be better. Unix sockets are preferred: their permissions decide who may act as an MTA,
 // while a TCP port accepts anybody.
 
-import { policyEntry, postfixMilter, QUEUE_DIRECTORY } from '../check/postfix.ts'
+import { policyEntry, postfixMilter, QUEUE_DIRECTORY } from '../check/main-cf.ts'
 import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 
 export interface MtaLines {

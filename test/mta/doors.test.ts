@@ -3,7 +3,7 @@
 
 import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { policyEntry } from '../../src/check/postfix.ts'
+import { policyEntry } from '../../src/check/main-cf.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { startGreymx } from '../support/greymx.ts'
 import { startPostfix, startSession } from '../support/postfix.ts'

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { policyEntry } from '../../src/check/postfix.ts'
+import { policyEntry } from '../../src/check/main-cf.ts'
 import type { SocketSpec } from '../../src/sockets/spec.ts'
 import { startGreymx } from '../support/greymx.ts'
 import type { Mta } from '../support/mta.ts'
@@ -41,7 +41,7 @@ describe('Postfix that asks by check_policy_service,', { concurrency: true }, ()
       assert.match(await rcptOnce(open, 'a@b.test', 'u@example.com'), /^450 4\.7\.1 .*Greylisted/)
       assert.match(await send(open, '', ['u@example.com']), /^450 4\.7\.1 .*Greylisted/)
       await greymx.stop()
-      assert.match(await send(open, 'c@b.test', ['u@example.com']), /^250 /)
+      assert.match(await rcptOnce(open, 'c@b.test', 'u@example.com'), /^250 /)
       const fresh = await startSession(mta, { ADDR: '192.0.2.8' })
       assert.match(await send(fresh, '', ['v@example.com']), /^250 /)
 
