@@ -43,6 +43,7 @@ const APART = [
   'milter',
   'sockets',
   'policy',
+  'exim',
   'change.ts',
   'turns.ts',
   'shares.ts',
@@ -68,12 +69,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['admin', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store', 'dns.ts'],
     'suggestion.ts',
   ],
-  doors: ['exempt', 'greylist', 'log', 'milter', 'policy', 'sockets'],
+  doors: ['exempt', 'exim', 'greylist', 'log', 'milter', 'policy', 'sockets'],
   greylist: ['exempt', 'identity', 'store'],
   exempt: ['dns.ts'],
   identity: ['dns.ts', 'require.ts', 'shares.ts', 'turns.ts'],
   store: ['require.ts'],
-  log: ['milter', 'policy', 'sockets'],
+  log: ['exim', 'milter', 'policy', 'sockets'],
   // All that an operator may do is here once; admin/ is the way to it.
   operator: ['config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'store'],
   admin: ['operator', 'sockets', 'store', 'change.ts', 'taken-port.ts'],
@@ -87,8 +88,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   milter: [],
   // Text from the wire is decoded as in the milter protocol.
   policy: ['milter', 'sockets'],
+  exim: ['milter', 'sockets'],
   sockets: ['change.ts', 'taken-port.ts', 'turns.ts'],
-  ...Object.fromEntries([...VALUES, ...APART.slice(3)].map((file) => [file, []])),
+  ...Object.fromEntries([...VALUES, ...APART.slice(4)].map((file) => [file, []])),
   // The names in a certificate are text from the wire.
   'certificate.ts': ['milter'],
 }

@@ -1,14 +1,15 @@
 // Logs MTAs that broke the protocol or met a limit, at a bounded rate: the first fault of a kind has a line at once,
 // and those of the following minute share one. However many bad MTAs connect, the log stays readable. Detecting faults
-// is left to sockets/, milter/ and policy/.
+// is left to sockets/ and the rooms of the protocols.
 
+import type { EximFault } from '../exim/session.ts'
 import type { SessionFault } from '../milter/session.ts'
 import type { PolicyFault } from '../policy/session.ts'
 import type { ConnectionFault } from '../sockets/connections.ts'
 import type { Log } from './log.ts'
 
 /** The faults of the doors' protocols. */
-export type DoorFault = SessionFault | PolicyFault
+export type DoorFault = SessionFault | PolicyFault | EximFault
 
 /** How an MTA broke a protocol, or which limit its connection met; values of the metric's label. */
 export type ProtocolErrorKind = DoorFault | ConnectionFault
@@ -21,6 +22,7 @@ const CONSEQUENCE = 'the MTA takes its default action for the rest of the SMTP s
 const CLOSED_BROKEN = `connection closed, as it broke the milter protocol: ${CONSEQUENCE}`
 const CLOSED_BROKEN_POLICY =
   'connection closed, as it broke the policy protocol: Postfix takes the default action of check_policy_service for the recipient'
+const LETS_PASS = 'Exim lets the recipient, or the bounce, pass'
 const CLOSED_BY_LIMIT = `connection closed, as it exceeded one of the limits: ${CONSEQUENCE}`
 const LIMITED = 'connection exceeded one of the limits and goes on'
 
@@ -39,6 +41,8 @@ const MESSAGES: { readonly [kind in ProtocolErrorKind]: string } = {
   'policy-malformed': CLOSED_BROKEN_POLICY,
   'policy-length': CLOSED_BROKEN_POLICY,
   'policy-recipients': LIMITED,
+  'exim-malformed': `a line of Exim's cannot be answered: ${LETS_PASS}`,
+  'exim-length': `connection closed, as a line of Exim's is too long: ${LETS_PASS}`,
   accept: 'cannot accept a connection: the MTA takes its default action',
 }
 

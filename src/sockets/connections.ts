@@ -24,8 +24,11 @@ export interface ConnectionEvents<Fault extends string> {
  *
  * TCP keep-alive finds a peer that vanished without a word some 10 minutes later. The delay is not much lower because
  * libuv gives up after 10 s without an answer, and a network outage of that length should not cost an idle connection.
+ *
+ * A connection whose peer has closed its half stays open, as Exim closes its half behind a request, and then reads.
  */
 export const SOCKET_OPTIONS = {
+  allowHalfOpen: true,
   highWaterMark: 64,
   noDelay: true,
   keepAlive: true,
@@ -125,6 +128,10 @@ export class Connections<Fault extends string> {
       session.receive(chunk)
       this.#measure(socket, open)
       if (this.#held > this.#limits.memory) this.#shedMemory()
+    })
+    socket.on('end', () => {
+      if (session.inputOver) session.inputOver()
+      else socket.end()
     })
     socket.on('drain', () => session.replied())
     // A connection that breaks is an ordinary end: the MTA has already decided what to do without us.
