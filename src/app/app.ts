@@ -9,6 +9,7 @@ import { Admin, type AdminEvents, type Health } from '../admin/server.ts'
 import { prepareAll } from '../change.ts'
 import type { Config } from '../config/schema.ts'
 import { DNS_RESULTS, type Dns } from '../dns.ts'
+import { createEximDoor } from '../doors/exim.ts'
 import type { DoorParts } from '../doors/message.ts'
 import { createMilterDoor } from '../doors/milter.ts'
 import { createPolicyDoor } from '../doors/policy.ts'
@@ -45,7 +46,7 @@ export const SHUTDOWN_GRACE = 8_000
 const SHUTDOWN_IDLE_TIMEOUT = 2_000
 
 /** The protocols of the doors. */
-type Protocol = 'milter' | 'policy'
+type Protocol = 'milter' | 'policy' | 'exim'
 
 /** Addresses on which the daemon listens. */
 export interface Listening {
@@ -53,6 +54,8 @@ export interface Listening {
   readonly sockets: readonly SocketSpec[]
   /** Sockets for Postfix's policy protocol; empty without this door. */
   readonly policy: readonly SocketSpec[]
+  /** Sockets for Exim; empty without this door. */
+  readonly exim: readonly SocketSpec[]
   /** Absent when the admin server is turned off. */
   readonly adminPort?: number
   /** Where commands reach it; absent when that is turned off, or did not succeed. */
@@ -193,9 +196,11 @@ async function openParts(
     }
     const milter = createMilterDoor(next.milter, next.limits, parts)
     const policy = createPolicyDoor(next.milter, next.limits, parts)
+    const exim = createEximDoor(next.milter, next.limits, parts)
     const endpoints: ReadonlyArray<Endpoint<DoorFault>> = [
       ...preferred(inherited.mtas, next.listen).map((on) => endpoint('milter', on, milter)),
       ...preferred(inherited.policy, next.listenPolicy).map((on) => endpoint('policy', on, policy)),
+      ...preferred(inherited.exim, next.listenExim).map((on) => endpoint('exim', on, exim)),
     ]
     const change = await prepareAll([
       () => resolver,
@@ -223,6 +228,7 @@ async function openParts(
     return {
       sockets: server.addressesOf('milter'),
       policy: server.addressesOf('policy'),
+      exim: server.addressesOf('exim'),
       ...(port === undefined ? {} : { adminPort: port }),
       ...(socket ? { adminSocket: socket } : {}),
     }
@@ -276,6 +282,7 @@ async function healthOf(
     ...(local ? { local: { name: local.name, entries: local.size, unmerged: local.unmergedSize } } : {}),
     listeners: server.addressesOf('milter').map(formatSocketSpec),
     policy: server.addressesOf('policy').map(formatSocketSpec),
+    exim: server.addressesOf('exim').map(formatSocketSpec),
     warnings,
   }
 }

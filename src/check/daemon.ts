@@ -10,16 +10,21 @@ import type { Warning } from './settings.ts'
 export interface DaemonSockets {
   readonly listeners: readonly SocketSpec[]
   readonly policy: readonly SocketSpec[]
+  readonly exim: readonly SocketSpec[]
 }
 
 /**
  * Returns a warning for each socket of the settings that is not among those on which the daemon listens: those of its
  * own settings, or those that systemd has opened for it.
  */
-export function checkListeners({ listen, listenPolicy }: Config, daemon: DaemonSockets): Warning[] {
+export function checkListeners(
+  { listen, listenPolicy, listenExim }: Config,
+  daemon: DaemonSockets,
+): Warning[] {
   return [
     ...missing('listen', 'which tells greymx probe where to ask', listen, daemon.listeners),
     ...missing('listen_policy', 'which tells greymx check what Postfix asks', listenPolicy, daemon.policy),
+    ...missing('listen_exim', 'which tells greymx decide where to ask', listenExim, daemon.exim),
   ]
 }
 
@@ -38,11 +43,12 @@ function missing(
 }
 
 /** Returns `config` with the daemon's sockets added: an MTA that connects to one of them reaches greymx as well. */
-export function withListeners(config: Config, { listeners, policy }: DaemonSockets): Config {
+export function withListeners(config: Config, { listeners, policy, exim }: DaemonSockets): Config {
   return {
     ...config,
     listen: [...config.listen, ...notAmong(config.listen, listeners)],
     listenPolicy: [...config.listenPolicy, ...notAmong(config.listenPolicy, policy)],
+    listenExim: [...config.listenExim, ...notAmong(config.listenExim, exim)],
   }
 }
 

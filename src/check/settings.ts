@@ -81,11 +81,12 @@ function checkTimes({ greylist, storeTimeout }: Config): Warning[] {
   return warnings
 }
 
-function checkSockets({ listen, listenPolicy, socketMode }: Config): Warning[] {
+function checkSockets({ listen, listenPolicy, listenExim, socketMode }: Config): Warning[] {
   return [
     ...checkPorts('listen', listen),
     ...checkPorts('listen_policy', listenPolicy),
-    ...checkSocketMode([...listen, ...listenPolicy], socketMode),
+    ...checkPorts('listen_exim', listenExim),
+    ...checkSocketMode([...listen, ...listenPolicy, ...listenExim], socketMode),
   ]
 }
 

@@ -17,6 +17,8 @@ export interface RunningDaemon {
   readonly listeners: readonly SocketSpec[]
   /** Sockets of Postfix's policy protocol. */
   readonly policy: readonly SocketSpec[]
+  /** Sockets for Exim. */
+  readonly exim: readonly SocketSpec[]
   readonly warnings: readonly string[]
 }
 
@@ -26,12 +28,13 @@ export async function askDaemon(admin: AdminAddress | undefined): Promise<Runnin
   const url = `http://${bracketedHost(admin.host)}:${admin.port}/healthz`
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(HEALTH_TIMEOUT), redirect: 'error' })
-    const { listeners, policy = [], warnings } = (await response.json()) as Record<string, unknown>
-    if (!isTexts(listeners) || !isTexts(policy) || !isTexts(warnings)) return undefined
+    const { listeners, policy = [], exim = [], warnings } = (await response.json()) as Record<string, unknown>
+    if (!isTexts(listeners) || !isTexts(policy) || !isTexts(exim) || !isTexts(warnings)) return undefined
     return {
       url,
       listeners: listeners.flatMap((text) => parseSocketSpec(text) ?? []),
       policy: policy.flatMap((text) => parseSocketSpec(text) ?? []),
+      exim: exim.flatMap((text) => parseSocketSpec(text) ?? []),
       warnings: warnings.map(printable),
     }
   } catch {

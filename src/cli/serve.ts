@@ -8,7 +8,7 @@ import { messageOf } from '../errors.ts'
 import { bracketedHost } from '../ip.ts'
 import { createLog, type Log, StandardOutput } from '../log/log.ts'
 import type { InheritedSocket } from '../sockets/listener.ts'
-import { formatSocketSpec } from '../sockets/spec.ts'
+import { formatSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 import { formatStoreSpec } from '../store/open.ts'
 import { type InheritedSockets, inheritedSockets } from '../systemd/activation.ts'
 import { Notifier } from '../systemd/notify.ts'
@@ -75,7 +75,7 @@ async function run(configFile: string | undefined): Promise<ExitStatus> {
     else log.event('info', `${version()} is listening`, { ...message })
     let { listening } = app
     for (;;) {
-      notifier.ready(`listening on ${socketsOf(listening)}`)
+      notifier.ready(`listening on ${namesOf(listening.sockets)}`)
       if ((await signals.next()) === 'stop') break
       notifier.reloading()
       const reloaded = await reload(configFile, app, listening, log)
@@ -115,10 +115,13 @@ async function reload(
   }
   try {
     const listening = await app.reload(loaded.config)
-    const [sockets, policy] = [socketsOf(listening), policyOf(listening)]
+    const { sockets, policy, exim } = listening
+    const changed = (now: readonly SocketSpec[], then: readonly SocketSpec[]) =>
+      namesOf(now) === namesOf(then) ? undefined : namesOf(now) || 'off'
     log.event('info', 'configuration read again', {
-      listen: sockets === socketsOf(before) ? undefined : sockets,
-      listen_policy: policy === policyOf(before) ? undefined : policy || 'off',
+      listen: changed(sockets, before.sockets),
+      listen_policy: changed(policy, before.policy),
+      listen_exim: changed(exim, before.exim),
     })
     return { config: loaded.config, listening }
   } catch (error) {
@@ -127,30 +130,28 @@ async function reload(
   }
 }
 
-function socketsOf({ sockets }: Listening): string {
+function namesOf(sockets: readonly SocketSpec[]): string {
   return sockets.map(formatSocketSpec).join(', ')
-}
-
-/** Returns the sockets of the policy protocol; `''` without any. */
-function policyOf({ policy }: Listening): string {
-  return policy.map(formatSocketSpec).join(', ')
 }
 
 interface StartMessage extends MtaLines {
   readonly listen: string
   /** Absent without sockets of the policy protocol. */
   readonly listenPolicy?: string
+  /** Absent without sockets for Exim. */
+  readonly listenExim?: string
   readonly state: string
   readonly admin: string
   readonly commands: string
 }
 
 function startMessage(config: Config, listening: Listening, inherited: InheritedSockets): StartMessage {
-  const { sockets, policy, adminPort, adminSocket } = listening
+  const { sockets, policy, exim, adminPort, adminSocket } = listening
   const isOn = config.admin && adminPort !== undefined
   return {
-    listen: withOrigin(socketsOf(listening), inherited.mtas),
-    ...(policy.length > 0 ? { listenPolicy: withOrigin(policyOf(listening), inherited.policy) } : {}),
+    listen: withOrigin(sockets, inherited.mtas),
+    ...(policy.length > 0 ? { listenPolicy: withOrigin(policy, inherited.policy) } : {}),
+    ...(exim.length > 0 ? { listenExim: withOrigin(exim, inherited.exim) } : {}),
     state: formatStoreSpec(config.store),
     admin: isOn ? `http://${bracketedHost(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off',
     commands: adminSocket ? formatSocketSpec(adminSocket) : 'off',
@@ -158,15 +159,17 @@ function startMessage(config: Config, listening: Listening, inherited: Inherited
   }
 }
 
-function withOrigin(sockets: string, inherited: readonly InheritedSocket[]): string {
-  return inherited.length > 0 ? `${sockets} (inherited)` : sockets
+function withOrigin(sockets: readonly SocketSpec[], inherited: readonly InheritedSocket[]): string {
+  return inherited.length > 0 ? `${namesOf(sockets)} (inherited)` : namesOf(sockets)
 }
 
 function startText(message: StartMessage): string {
-  const { listen, listenPolicy, state, admin, commands, postfix, policy, sendmail, hint } = message
+  const { listen, listenPolicy, listenExim, state, admin, commands, hint } = message
+  const { postfix, policy, sendmail } = message
   const lines = [
     `${version()} is listening on ${listen}`,
     ...(listenPolicy === undefined ? [] : [`policy: ${listenPolicy}`]),
+    ...(listenExim === undefined ? [] : [`exim: ${listenExim}`]),
     `state: ${state}`,
     `admin: ${admin}`,
     `commands: ${commands}`,

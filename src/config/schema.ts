@@ -51,6 +51,8 @@ export interface Config extends AdminSettings {
   readonly listen: readonly SocketSpec[]
   /** Sockets for Postfix's policy protocol; none by default. */
   readonly listenPolicy: readonly SocketSpec[]
+  /** Sockets for Exim; none by default. */
+  readonly listenExim: readonly SocketSpec[]
   readonly socketMode: number
   readonly store: StoreSpec
   /** Longest time for one operation of the store, in milliseconds. */
@@ -99,6 +101,7 @@ export function readConfig(reader: ConfigReader): Config {
     reader.conflict(['listen'], `Cannot read listen: expected at least one of ${SOCKET_SPEC_FORMS}`)
   }
   const listenPolicy = reader.list('listen_policy', [], expecting(parseSocketSpec, SOCKET_SPEC_FORMS))
+  const listenExim = reader.list('listen_exim', [], expecting(parseSocketSpec, SOCKET_SPEC_FORMS))
   const socketMode = reader.text('socket_mode', '0660', expectMode)
   const store = readRedisSettings(
     reader,
@@ -183,13 +186,18 @@ export function readConfig(reader: ConfigReader): Config {
   }
   const admin = reader.text('admin', '127.0.0.1:10892', expectAdmin)
   const adminSocket = readAdminSocket(reader)
-  expectDistinctSockets(reader, adminSocket, { listen, listen_policy: listenPolicy })
+  expectDistinctSockets(reader, adminSocket, {
+    listen,
+    listen_policy: listenPolicy,
+    listen_exim: listenExim,
+  })
   const adminTokens = reader.text('admin_tokens', '', expectTokens)
   reader.unknownKeys()
   const asksSpf = client.spfDomain || exemptSpf || onlyIf === 'suspicious'
   return {
     listen,
     listenPolicy,
+    listenExim,
     socketMode,
     store,
     storeTimeout,

@@ -10,6 +10,7 @@ const FIRST_DESCRIPTOR = 3
 /** The names of sockets that are not for the milter protocol, as FileDescriptorName= of their units has them. */
 const ADMIN_NAME = 'admin'
 const POLICY_NAME = 'policy'
+const EXIM_NAME = 'exim'
 
 /** The sockets that we were started with. */
 export interface InheritedSockets {
@@ -17,6 +18,8 @@ export interface InheritedSockets {
   readonly mtas: readonly InheritedSocket[]
   /** For Postfix's policy protocol. */
   readonly policy: readonly InheritedSocket[]
+  /** For Exim. */
+  readonly exim: readonly InheritedSocket[]
   /** For operators' commands. */
   readonly admin?: InheritedSocket
 }
@@ -31,7 +34,7 @@ export function inheritedSockets(environment: NodeJS.ProcessEnv, pid: number): I
   delete environment.LISTEN_FDS
   delete environment.LISTEN_FDNAMES
   // The variables are meant for our parent, which ought to have removed them; its descriptors need not be ours.
-  if (forPid !== String(pid)) return { mtas: [], policy: [] }
+  if (forPid !== String(pid)) return { mtas: [], policy: [], exim: [] }
   if (!/^\d{1,3}$/.test(count)) throw new Error(`Cannot read LISTEN_FDS "${count}": expected a number`)
   const named = names.split(':')
   const sockets = Array.from({ length: Number(count) }, (_, index) => ({
@@ -40,10 +43,12 @@ export function inheritedSockets(environment: NodeJS.ProcessEnv, pid: number): I
   }))
   const admin = sockets.find(({ name }) => name === ADMIN_NAME)
   const policy = sockets.filter(({ name }) => name === POLICY_NAME)
-  const mtas = sockets.filter((each) => each !== admin && !policy.includes(each))
+  const exim = sockets.filter(({ name }) => name === EXIM_NAME)
+  const mtas = sockets.filter((each) => each !== admin && !policy.includes(each) && !exim.includes(each))
   return {
     mtas: mtas.map(({ socket }) => socket),
     policy: policy.map(({ socket }) => socket),
+    exim: exim.map(({ socket }) => socket),
     ...(admin ? { admin: admin.socket } : {}),
   }
 }

@@ -124,6 +124,7 @@ export async function startAdmin(
         store: { name: 'memory', up: true, since: new Date() },
         listeners: ['x'],
         policy: [],
+        exim: [],
         warnings: [],
       }),
       isListening: () => true,

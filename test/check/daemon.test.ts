@@ -30,28 +30,39 @@ test('checkListeners() warns of what the daemon does not listen on', () => {
   ] as const) {
     assertWarnings(
       listen,
-      checkListeners(configOf(`listen: ${listen}`), { listeners: specs(listeners), policy: [] }),
+      checkListeners(configOf(`listen: ${listen}`), { listeners: specs(listeners), policy: [], exim: [] }),
       expected,
     )
   }
 })
 
 test('checkListeners() warns of the sockets of each door by themselves', () => {
-  const config = configOf('listen: unix:/a\nlisten_policy: inet:10023@127.0.0.1')
-  const sockets = { listeners: specs(['unix:/a']), policy: specs(['inet:10023@127.0.0.1']) }
+  const config = configOf('listen: unix:/a\nlisten_policy: inet:10023@127.0.0.1\nlisten_exim: unix:/e')
+  const sockets = {
+    listeners: specs(['unix:/a']),
+    policy: specs(['inet:10023@127.0.0.1']),
+    exim: specs(['unix:/e']),
+  }
   assert.deepEqual(checkListeners(config, sockets), [])
   assert.deepEqual(checkListeners(config, { ...sockets, policy: [] }), [
     'listen_policy inet:10023@127.0.0.1: the running daemon does not listen there, but on no socket: expected a reload or, ' +
       'where systemd opens the sockets, the same sockets in listen_policy, which tells greymx check what Postfix asks',
   ])
-  const { listen, listenPolicy } = withListeners(configOf('listen: unix:/a'), sockets)
-  assert.deepEqual([...listen, ...listenPolicy].map(formatSocketSpec), ['unix:/a', 'inet:10023@127.0.0.1'])
+  assert.deepEqual(checkListeners(config, { ...sockets, exim: [] }), [
+    'listen_exim unix:/e: the running daemon does not listen there, but on no socket: expected a reload or, ' +
+      'where systemd opens the sockets, the same sockets in listen_exim, which tells greymx decide where to ask',
+  ])
+  const { listen, listenPolicy, listenExim } = withListeners(configOf('listen: unix:/a'), sockets)
+  assert.deepEqual([...listen, ...listenPolicy, ...listenExim].map(formatSocketSpec), [
+    ...['unix:/a', 'inet:10023@127.0.0.1', 'unix:/e'],
+  ])
 })
 
 test('withListeners() has each socket once', () => {
   const { listen } = withListeners(configOf('listen: inet:1@localhost'), {
     listeners: specs(['inet:1@127.0.0.1', ...SYSTEMD]),
     policy: [],
+    exim: [],
   })
   assert.deepEqual(listen.map(formatSocketSpec), ['inet:1@localhost', ...SYSTEMD])
 })

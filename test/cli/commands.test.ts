@@ -439,6 +439,21 @@ test('greymx serve says where Postfix asks by its policy protocol, and what to w
   await rewrite(`${base}listen_policy: inet:${policy}@127.0.0.1\n`, again)
 })
 
+test('greymx serve says where Exim asks, and opens and closes the door by a reload', async (t) => {
+  const exim = await freePort()
+  const { daemon, port, adminPort, rewrite } = await startServe(t, `listen_exim: inet:${exim}@127.0.0.1\n`)
+  const output = daemon.output()
+  assert.ok(output.includes(`@127.0.0.1\nexim: inet:${exim}@127.0.0.1\nstate: memory:\n`), output)
+  const health = await fetch(`http://127.0.0.1:${adminPort}/healthz`)
+  const { listeners, exim: found } = (await health.json()) as Record<string, unknown>
+  assert.deepEqual([listeners, found], [[`inet:${port}@127.0.0.1`], [`inet:${exim}@127.0.0.1`]])
+  const base = `listen: inet:${port}@127.0.0.1\nstore: "memory:"\nadmin: false\n`
+  await rewrite(base, 'msg="configuration read again" listen_exim=off\n')
+  await assert.rejects(once(connect({ host: '127.0.0.1', port: exim }), 'connect'), /ECONNREFUSED/)
+  const again = `msg="configuration read again" listen_exim=inet:${exim}@127.0.0.1\n`
+  await rewrite(`${base}listen_exim: inet:${exim}@127.0.0.1\n`, again)
+})
+
 test('greymx serve warns of a Redis that drops entries', async (t) => {
   const redis = await startRedis({ dir: await scratch(t), args: ['--maxmemory-policy', 'allkeys-lru'] })
   const { daemon } = await startServe(t, '', redis.url)
@@ -773,6 +788,7 @@ test('/healthz answers 200 with JSON', async (t) => {
       store: { name: 'memory:', up: true },
       listeners: [`inet:${port}@127.0.0.1`],
       policy: [],
+      exim: [],
       warnings: [],
     },
   )

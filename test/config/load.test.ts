@@ -16,7 +16,7 @@ import { parseNetwork } from '../../src/ip.ts'
 import { LIMITS } from '../milter/recording.ts'
 
 const TOP =
-  'listen, listen_policy, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, privacy, privacy_keys, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket, admin_tokens'
+  'listen, listen_policy, listen_exim, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, privacy, privacy_keys, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket, admin_tokens'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -372,6 +372,10 @@ test('each door has sockets of its own', () => {
     { kind: 'inet', host: '127.0.0.1', port: 10023 },
     { kind: 'unix', path: '/run/policy.sock' },
   ])
+  assert.deepEqual(configOf('').listenExim, [])
+  assert.deepEqual(configOf('listen_exim: unix:/run/exim.sock').listenExim, [
+    { kind: 'unix', path: '/run/exim.sock' },
+  ])
   configOf('listen: inet:0@h\nlisten_policy: inet:0@h\n')
   const same = 'listen and listen_policy have the same socket: expected a socket of its own for each'
   assertFaults([
@@ -379,6 +383,10 @@ test('each door has sockets of its own', () => {
     [
       'admin_socket: /a\nlisten_policy: unix:/a\n',
       '1:15: admin_socket and listen_policy have the same path: expected a path of its own for each',
+    ],
+    [
+      'listen_policy: unix:/a\nlisten_exim: unix:/a\n',
+      '1:16: listen_policy and listen_exim have the same socket: expected a socket of its own for each',
     ],
     [
       'listen_policy: 10023\n',

@@ -25,8 +25,9 @@ describe('inheritedSockets()', () => {
       what: string,
       environment: NodeJS.ProcessEnv,
       fds: readonly number[],
-      admin?: number,
+      admin?: number | undefined,
       policy?: readonly number[],
+      exim?: readonly number[],
     ]
   > = [
     ['nothing', {}, []],
@@ -39,17 +40,19 @@ describe('inheritedSockets()', () => {
       5,
       [3, 6],
     ],
+    ['one for Exim', { LISTEN_PID: '7', LISTEN_FDS: '2', LISTEN_FDNAMES: 'exim:a' }, [4], undefined, [], [3]],
     ['none', { LISTEN_PID: '7', LISTEN_FDS: '0' }, []],
     ['what was meant for a parent', { LISTEN_PID: '6', LISTEN_FDS: '2' }, []],
     ['no process', { LISTEN_FDS: '2' }, []],
   ]
-  for (const [what, environment, fds, admin, policy = []] of cases) {
+  for (const [what, environment, fds, admin, policy = [], exim = []] of cases) {
     test(`reads ${what}, and leaves nothing of it for children`, () => {
       const given = { ...environment, OTHER: 'stays' }
       const socket = (fd: number) => ({ kind: 'inherited', fd })
       assert.deepEqual(inheritedSockets(given, 7), {
         mtas: fds.map(socket),
         policy: policy.map(socket),
+        exim: exim.map(socket),
         ...(admin === undefined ? {} : { admin: socket(admin) }),
       })
       assert.deepEqual(given, { OTHER: 'stays' })
