@@ -57,7 +57,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli'],
   cli: [
     ...['admin', 'app', 'check', 'config', 'exempt', 'log', 'milter', 'simulate', 'sockets', 'store'],
-    ...['identity', 'operator', 'systemd', 'suggestion.ts'],
+    ...['exim', 'identity', 'operator', 'systemd', 'suggestion.ts'],
   ],
   app: [
     ...['admin', 'config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store'],

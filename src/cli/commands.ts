@@ -20,6 +20,11 @@ export const COMMANDS: readonly Row[] = [
     load: () => import('./commands/probe.ts'),
   },
   {
+    name: 'decide',
+    summary: 'ask the running daemon about one attempt, for an ACL of Exim',
+    load: () => import('./commands/decide.ts'),
+  },
+  {
     name: 'explain',
     summary: 'tell what an attempt gets now and later, and by which rule',
     load: () => import('./commands/explain.ts'),

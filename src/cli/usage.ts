@@ -15,8 +15,8 @@ export function usageOf(rows: readonly Row[]): string {
     ...columns(rows.map(({ name, summary }) => [name, summary])),
     '',
     ...wrapped(
-      'greymx help COMMAND explains one, as does --help. All take -c, --config FILE, most take --json; --version, -V. ' +
-        'Exit status: 0 fine, 1 warnings, 64 usage, 69 out of reach, 75 deferred, 78 configuration.',
+      'greymx help COMMAND explains one. Most take -c FILE, --json; -V: the version. ' +
+        'Exit: 0 fine, 1 warnings, 64 usage, 69 unreachable, 75 deferred, 78 settings.',
     ),
   ])
 }
