@@ -80,6 +80,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   admin: ['operator', 'sockets', 'store', 'change.ts', 'taken-port.ts'],
   // The protocol with greymx's own sockets, for other filters.
   library: ['milter', 'sockets'],
+  // Packages have manual pages, of the table of commands and of the settings.
+  manual: ['cli', 'config'],
   systemd: ['sockets'],
   // What is simulated is what is served: the real parts below the doors, and the reader of settings for worlds. A log is
   // read as a door reads what an MTA says.

@@ -22,30 +22,41 @@ export function usageOf(rows: readonly Row[]): string {
 }
 
 /** Returns the help of one command. */
-export function helpOf({ name }: Row, { about, examples, options, args }: Command): string {
-  const [optionRows, argRows] = [Object.entries(options), Object.entries(args)]
-  const needed = optionRows.filter(([, { isRequired }]) => isRequired)
-  const synopsis = [
-    `greymx ${name}`,
-    ...needed.map(([option, input]) => `--${option} ${placeholderOf(input)}`),
-    ...(optionRows.length > needed.length ? ['[OPTIONS]'] : []),
-    ...argRows.map(([, input]) => (input.isRequired ? placeholderOf(input) : `[${placeholderOf(input)}]`)),
-  ]
+export function helpOf(row: Row, command: Command): string {
   return text([
-    `Usage: ${synopsis.join(' ')}`,
+    `Usage: ${synopsisOf(row, command)}`,
     '',
-    ...wrapped(about),
+    ...wrapped(command.about),
     '',
-    ...columns([
-      ...argRows.map(([, input]) => [placeholderOf(input), meaningOf(input)] as const),
-      ...[...optionRows, ['help', HELP] as const].map(
-        ([option, input]) => [formsOf(option, input), meaningOf(input)] as const,
-      ),
-    ]),
+    ...columns(inputRows(command)),
     '',
     'Examples:',
-    ...examples.map((example) => `  ${example}`),
+    ...command.examples.map((example) => `  ${example}`),
   ])
+}
+
+/** Returns a command line with all that the command needs: `greymx probe --client IP [OPTIONS]`. */
+export function synopsisOf({ name }: Row, { options, args }: Command): string {
+  const all = Object.entries(options)
+  const needed = all.filter(([, { isRequired }]) => isRequired)
+  return [
+    `greymx ${name}`,
+    ...needed.map(([option, input]) => `--${option} ${placeholderOf(input)}`),
+    ...(all.length > needed.length ? ['[OPTIONS]'] : []),
+    ...Object.values(args).map((input) =>
+      input.isRequired ? placeholderOf(input) : `[${placeholderOf(input)}]`,
+    ),
+  ].join(' ')
+}
+
+/** Returns each argument and each option of a command, with its meaning. */
+export function inputRows({ options, args }: Command): (readonly [shown: string, meaning: string])[] {
+  return [
+    ...Object.values(args).map((input) => [placeholderOf(input), meaningOf(input)] as const),
+    ...[...Object.entries(options), ['help', HELP] as const].map(
+      ([option, input]) => [formsOf(option, input), meaningOf(input)] as const,
+    ),
+  ]
 }
 
 /** Returns the short form of an option, if it has one, and the long form with its value. */
