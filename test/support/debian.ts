@@ -1,13 +1,15 @@
 // Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
-// Postfix, Redis, Knot (a DNS server), systemd's tools, podman, and the shells zsh and fish. Sendmail, which conflicts
-// with Postfix, and Postgrey, sqlgrey, Prometheus and Valkey, which are not to run as services of the machine, are
-// unpacked below node_modules. Debian 12 has no Valkey; the tests go without it there, and say so.
+// Postfix, Redis, Knot (a DNS server), systemd's tools, podman, debhelper and lintian, and the shells zsh and fish.
+// Sendmail, which conflicts with Postfix, and Postgrey, sqlgrey, Prometheus and Valkey, which are not to run as services
+// of the machine, are unpacked below node_modules. A whole Debian 13, in which the package of greymx is installed, is
+// unpacked below /var/cache. Debian 12 has no Valkey; the tests go without it there, and say so.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { debianRoot } from './debian-system.ts'
 import { libraryPath } from './libraries.ts'
 import { postgreyClients, postgreyRecipients, postgreyRoot } from './postgrey.ts'
 import { prometheusRoot, promtool } from './promtool.ts'
@@ -42,6 +44,10 @@ const toInstall = [
   'debootstrap',
   'podman-compose',
   'docker-compose',
+  // The Debian package is built and examined with these.
+  'debhelper',
+  'lintian',
+  'file',
   // What Postgrey and sqlgrey need to run.
   'libnet-server-perl',
   'libio-multiplex-perl',
@@ -85,6 +91,12 @@ const toUnpack: readonly Unpacked[] = [
     root: prometheusRoot,
     files: [promtool],
     unpack: unpackAlone,
+  },
+  {
+    packages: ['nodejs', 'postfix', 'systemd'],
+    root: debianRoot,
+    files: ['node', 'systemd-socket-activate'].map((name) => join(debianRoot, 'usr/bin', name)),
+    unpack: unpackSystem,
   },
 ]
 
@@ -220,6 +232,20 @@ async function unpackWithLibraries(packages: readonly string[], work: string, ro
 
 async function unpackAlone(packages: readonly string[], work: string, root: string): Promise<void> {
   for (const deb of await download(packages, work)) await run('dpkg', ['-x', deb, root])
+}
+
+/** Makes a system of Debian 13 with the packages, from the mirror that apt uses. */
+async function unpackSystem(packages: readonly string[], _work: string, root: string): Promise<void> {
+  const { stdout } = await run('apt-get', ['indextargets', '--format', '$' + '(SITE)'])
+  const mirror = stdout.split('\n').find((site) => site !== '' && !site.includes('security'))
+  const include = `--include=${packages.join()}`
+  await runWith('debootstrap', '', [
+    '--variant=minbase',
+    include,
+    'trixie',
+    root,
+    ...(mirror ? [mirror] : []),
+  ])
 }
 
 /** Downloads the packages into a new folder in `work`, and returns the paths of their files. */
