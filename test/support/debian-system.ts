@@ -9,7 +9,7 @@ import { endWith } from './scratch.ts'
 
 const run = promisify(execFile)
 
-/** The folder with the system: Debian's minimal base, Node.js, Postfix, systemd. All clones share it, as it is large. */
+/** The folder with the system: Debian's minimal base, Node.js, Postfix, procps, systemd. All clones share it, as it is large. */
 export const debianRoot = '/var/cache/greymx-tests/debian13'
 
 /** The address of the system, from which clients inside connect that are not on loopback. */

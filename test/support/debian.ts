@@ -93,9 +93,9 @@ const toUnpack: readonly Unpacked[] = [
     unpack: unpackAlone,
   },
   {
-    packages: ['nodejs', 'postfix', 'systemd'],
+    packages: ['nodejs', 'postfix', 'procps', 'systemd'],
     root: debianRoot,
-    files: ['node', 'systemd-socket-activate'].map((name) => join(debianRoot, 'usr/bin', name)),
+    files: ['node', 'kill', 'systemd-socket-activate'].map((name) => join(debianRoot, 'usr/bin', name)),
     unpack: unpackSystem,
   },
 ]
