@@ -91,7 +91,7 @@ export class Postgrey implements Judge {
       return 'pass'
     }
 
-    const key = keyOf(address, request.sender, request.recipient)
+    const key = postgreyKey(address, request.sender, request.recipient)
     const entry = this.#entries.get(key)
     const hasPassed = entry !== undefined && entry.last - entry.first >= DELAY
     const isAwaited = entry !== undefined && now - entry.first <= RETRY_WINDOW
@@ -139,7 +139,8 @@ function compileExempt(lists: PostgreyLists): (attempt: Attempt, clientName: str
     (recipient !== undefined && recipient.domain !== '' && isRecipient(recipient) !== undefined)
 }
 
-function keyOf(address: IpAddress, sender: string, recipient: string): string {
+/** What Postgrey takes for one triplet. */
+export function postgreyKey(address: IpAddress, sender: string, recipient: string): string {
   const network = networkOf(address, PREFIX[address.kind]).address.text
   return lowerAscii(`${network}/${normalSender(sender)}/${recipient}`)
 }
