@@ -14,6 +14,7 @@ import { startActivated } from '../support/activation.ts'
 import { startDaemon } from '../support/daemon.ts'
 import { PROGRAM } from '../support/greymx.ts'
 import { ask } from '../support/milter.ts'
+import { connectPolicy } from '../support/policy.ts'
 import { startRedis } from '../support/redis.ts'
 import { freePort, scratch, waitFor } from '../support/scratch.ts'
 
@@ -154,6 +155,23 @@ test(
     ;(await connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 10_000)).quit()
   },
 )
+
+test('Postfix asks greymx on the socket that is named policy', WITH_TIMEOUT, async (t) => {
+  const dir = await scratch(t)
+  const [port, path] = [await freePort(), join(dir, 'policy.sock')]
+  const greymx = await startActivated({
+    dir,
+    sockets: [port, path],
+    names: ['greymx.socket', 'policy'],
+    settings: `store: "memory:"\nadmin: false\nlisten_policy: unix:${dir}/unused.sock`,
+  })
+  assert.match(greymx.output(), new RegExp(`^policy: unix:${path} \\(inherited\\)$`, 'm'))
+  assert.ok(!existsSync(join(dir, 'unused.sock')))
+  const { ask } = await connectPolicy(dir, path)
+  const request = { client_address: '192.0.2.7', sender: 'a@example.org', recipient: 'b@example.com' }
+  assert.match(await ask(request), /^DEFER_IF_PERMIT 4\.7\.1 Greylisted/)
+  ;(await connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 10_000)).quit()
+})
 
 test('two processes serve the same sockets, with one state in Redis', WITH_TIMEOUT, async (t) => {
   const dir = await scratch(t)

@@ -8,6 +8,7 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { policyEntry } from '../../src/check/main-cf.ts'
 import { checkPostfix } from '../../src/check/postfix.ts'
 import { checkSendmail } from '../../src/check/sendmail.ts'
 import { mtaLines } from '../../src/cli/mta-lines.ts'
@@ -76,6 +77,26 @@ test('the socket unit for commands is for root, and greymx knows it by its name'
   const [name] = settings('greymx-admin.socket', 'FileDescriptorName')
   const environment = { LISTEN_PID: '1', LISTEN_FDS: '2', LISTEN_FDNAMES: `greymx.socket:${name}` }
   assert.equal(inheritedSockets(environment, 1).admin?.fd, 4)
+})
+
+test('the socket unit for the policy protocol is for the MTA, and greymx knows it by its name', () => {
+  assert.deepEqual(settings('greymx-policy.socket', 'SocketMode'), ['0660'])
+  assert.deepEqual(settings('greymx-policy.socket', 'SocketGroup'), ['postfix'])
+  assert.deepEqual(settings('greymx-policy.socket', 'Service'), ['greymx.service'])
+  const [name] = settings('greymx-policy.socket', 'FileDescriptorName')
+  const environment = { LISTEN_PID: '1', LISTEN_FDS: '2', LISTEN_FDNAMES: `greymx.socket:${name}` }
+  assert.deepEqual(inheritedSockets(environment, 1), {
+    mtas: [{ kind: 'inherited', fd: 3 }],
+    policy: [{ kind: 'inherited', fd: 4 }],
+  })
+  const [listenPolicy] = configOf(
+    `listen_policy: unix:${settings('greymx-policy.socket', 'ListenStream')[0]}`,
+  ).listenPolicy
+  assert.ok(listenPolicy)
+  assert.equal(
+    policyEntry(listenPolicy),
+    'check_policy_service { unix:greymx/policy.sock, default_action=DUNNO, timeout=10s }',
+  )
 })
 
 test('README sends both MTAs, probe, check and commands to the sockets of the units', async (t) => {
