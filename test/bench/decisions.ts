@@ -251,7 +251,7 @@ async function startFilter(
 }
 
 /** A store with `entries` passes of others. */
-async function openStore(
+export async function openStore(
   dir: string,
   home: string,
   store: string,
@@ -273,7 +273,7 @@ async function openStore(
 }
 
 /** Starts a Node.js program with its output in a file, so that this process need not read it. */
-async function startQuietly(
+export async function startQuietly(
   dir: string,
   name: string,
   args: readonly string[],

@@ -1,5 +1,5 @@
-// Starts the load of `npm run bench`: load.c, compiled into a folder of the run, or load-node.ts where there is no C
-// compiler. CC names the compiler, which is cc by default.
+// Starts the load of `npm run bench`: load.c or policy-load.c, compiled into a folder of the run, or load-node.ts or
+// policy-load-node.ts where there is no C compiler. CC names the compiler, which is cc by default.
 
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
@@ -44,22 +44,37 @@ export type Generator = (turn: Turn) => Promise<TurnResult>
 
 /** The load, compiled in `dir` if the machine has a C compiler, and the name of what it runs as. */
 export async function makeGenerator(dir: string): Promise<{ name: string; generate: Generator }> {
-  const binary = join(dir, 'load')
-  const isCompiled = await run(process.env.CC ?? 'cc', ['-O2', '-o', binary, 'test/bench/load.c']).then(
+  const load = await compileLoad(dir, 'load')
+  return {
+    name: load.name,
+    generate({ socket, connections, messages, kind, first, count, seconds, isJudged }) {
+      const numbers = [connections, messages, kind, first, count, seconds, isJudged ? 1 : 0].map(String)
+      return load.run([socket, ...numbers])
+    },
+  }
+}
+
+/** Compiles `program`.c into `dir`; without a C compiler, `program`-node is run instead. */
+export async function compileLoad(
+  dir: string,
+  program: 'load' | 'policy-load',
+): Promise<{ name: string; run(args: readonly string[]): Promise<TurnResult> }> {
+  const binary = join(dir, program)
+  const source = `test/bench/${program}.c`
+  const isCompiled = await run(process.env.CC ?? 'cc', ['-O2', '-o', binary, source]).then(
     () => true,
     (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return false
       throw error
     },
   )
-  const [command = '', ...args] = isCompiled
+  const [command = '', ...first] = isCompiled
     ? [binary]
-    : [process.execPath, join(process.cwd(), 'build/test/bench/load-node.js')]
+    : [process.execPath, join(process.cwd(), `build/test/bench/${program}-node.js`)]
   return {
     name: isCompiled ? 'C' : 'Node.js, for want of cc',
-    async generate({ socket, connections, messages, kind, first, count, seconds, isJudged }) {
-      const numbers = [connections, messages, kind, first, count, seconds, isJudged ? 1 : 0].map(String)
-      const { stdout } = await run(command, [...args, socket, ...numbers])
+    async run(args) {
+      const { stdout } = await run(command, [...first, ...args])
       return JSON.parse(stdout)
     },
   }

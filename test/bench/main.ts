@@ -9,6 +9,10 @@
 // passes of others that the store has before the first turn, as 10000,1000000. --profile prints the functions that take
 // most of greymx's time, and slows it down.
 //
+//   npm run bench -- --door policy [--store redis,lmdb,memory] [--kind new,known,mix] [--connections 64] …
+//
+// This measures the policy door, next to a policy server that does nothing and to Postgrey; see policy.ts.
+//
 //   npm run bench -- --rules [--seconds 35] [--seed 1]
 //
 // This measures what each rule costs, in this process and without the milter protocol; see rules.ts.
@@ -24,6 +28,7 @@
 import { parseArgs } from 'node:util'
 import { scratch } from '../support/scratch.ts'
 import { benchDecisions } from './decisions.ts'
+import { benchPolicy } from './policy.ts'
 import { benchStart } from './start.ts'
 
 const { values } = parseArgs({
@@ -32,6 +37,7 @@ const { values } = parseArgs({
     start: { type: 'boolean', default: false },
     hostile: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
+    door: { type: 'string', default: 'milter' },
     runs: { type: 'string', default: '20' },
     seconds: { type: 'string' },
     connections: { type: 'string', default: '64' },
@@ -71,7 +77,9 @@ try {
       turn: Number(values.turn),
       profile: values.profile,
     }
-    if (!(await benchDecisions(dir, options, onEnd))) process.exitCode = 1
+    const [door] = among(['milter', 'policy'], values.door)
+    const bench = door === 'policy' ? benchPolicy : benchDecisions
+    if (!(await bench(dir, options, onEnd))) process.exitCode = 1
   }
 } finally {
   for (const end of endings.reverse()) await end()
