@@ -85,7 +85,10 @@ describe('the Debian package', { concurrency: true }, () => {
     assert.equal(await debian.run('greymx --version'), `greymx ${version} (commit ${commit})\n`)
     assert.equal(await debian.run('greymx check'), 'configuration is fine\n')
     // It names faults of the units, such as a program that is not there, on standard error.
-    assert.equal(await debian.run('cd /usr/lib/systemd/system; systemd-analyze verify --man=no greymx* 2>&1'), '')
+    assert.equal(
+      await debian.run('cd /usr/lib/systemd/system; systemd-analyze verify --man=no greymx* 2>&1'),
+      '',
+    )
     assert.equal(
       await debian.run('stat -c "%U %a" /var/lib/greymx /etc/greymx/milter.yaml'),
       'greymx 700\nroot 644\n',
