@@ -158,7 +158,8 @@ class EximDoor {
       message: new Message(this.#parts, {
         client: { ...client, helo: asHostName(of.helo || undefined) },
         sender,
-        authenticated: isLogin(of.auth, of.user),
+        // Without an authenticator, Exim names the user that runs it (spec, `authenticated_id`).
+        authenticated: of.auth !== '' && isLogin(of.auth, of.user),
         certificate: this.#settings.needsCertificate ? certificateOf(of) : undefined,
       }),
       isJudgedAtData: this.#settings.nullSenderAt === 'data' && this.#isProbe(sender),

@@ -181,7 +181,7 @@ test('a login, a verified certificate and a confirmed name are taken from their 
   tls_clients: ["subject:mail.b.test issuer:Some CA", "fingerprint:${'ab'.repeat(32)}"]`)
   for (const [fields, reason] of [
     [{ auth: 'plain_server', user: 'joe' }, 'authenticated'],
-    [{ user: 'joe' }, 'authenticated'],
+    [{ user: 'joe' }, 'new'],
     [{ auth: 'external', user: 'joe' }, 'new'],
     [{ name: 'mx.trusted.test' }, 'exempt-client'],
     [{ helo: 'mx.trusted.test' }, 'new'],

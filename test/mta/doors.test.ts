@@ -1,10 +1,13 @@
 // Runs the table of doors.ts through each door, with a real MTA, and sends mail that one door has seen first through the
 // others, by processes that share one Redis.
 
+import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { policyEntry } from '../../src/check/main-cf.ts'
 import { makeCertificates } from '../support/certificates.ts'
+import { type Exim, startExim } from '../support/exim.ts'
+import { certificateFields, pageFiles } from '../support/exim-page.ts'
 import { startGreymx } from '../support/greymx.ts'
 import { startPostfix, startSession } from '../support/postfix.ts'
 import { startRedis } from '../support/redis.ts'
@@ -28,6 +31,39 @@ const postfix: Pick<Door, 'session'> & { tls(tls: Parameters<Door['start']>[2]):
       ...(login === undefined ? {} : { LOGIN: login }),
     })
     if (certificate) await client.startTls(tls[certificate])
+    return client
+  },
+}
+
+/** The door with the lines of src/doors/exim.md, in a small configuration that leaves logins to them. */
+const exim: Door = {
+  name: 'door for Exim',
+  settings: (dir) => `listen_exim: unix:${dir}/exim.sock\n`,
+  async start(dir, _greymx, tls) {
+    const page = pageFiles({ socket: `${dir}/exim.sock` })
+    const macros = page['/etc/exim4/conf.d/main/00_greymx']?.trimEnd()
+    const [last = '', ...others] = (macros ?? '')
+      .split('\n')
+      .filter((line) => !line.startsWith('CHECK_'))
+      .reverse()
+    return startExim({
+      dir,
+      tls,
+      configuration: 'own',
+      files: {
+        '/etc/exim4/main': `${[...others.reverse(), last].join('\n')} ${certificateFields()}\n`,
+        '/etc/exim4/rcpt': page['/etc/exim4/greymx_rcpt'] ?? '',
+        '/etc/exim4/data': page['/etc/exim4/greymx_data'] ?? '',
+      },
+    })
+  },
+  async session(mta, { address, name, isForged, login, certificate }, tls) {
+    const client = await (mta as Exim).session({
+      address,
+      ...(name === undefined || isForged ? {} : { name }),
+      ...(login === undefined ? {} : { authenticator: 'plain_server' }),
+    })
+    if (certificate) assert.match(await client.startTls(tls[certificate]), /^250/)
     return client
   },
 }
@@ -57,6 +93,7 @@ const DOORS: readonly Door[] = [
     },
     session: postfix.session,
   },
+  exim,
 ]
 
 describe('what greymx answers,', { concurrency: true }, async () => {

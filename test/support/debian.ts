@@ -1,8 +1,8 @@
 // Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
 // Postfix, Redis, Knot (a DNS server), systemd's tools, podman, debhelper and lintian, and the shells zsh and fish.
-// Sendmail, which conflicts with Postfix, and Postgrey, sqlgrey, Prometheus and Valkey, which are not to run as services
-// of the machine, are unpacked below node_modules. A whole Debian 13, in which the package of greymx is installed, is
-// unpacked below /var/cache. Debian 12 has no Valkey; the tests go without it there, and say so.
+// Sendmail and Exim, which conflict with Postfix, and Postgrey, sqlgrey, greylistd, Prometheus and Valkey, which are not to
+// run as services of the machine, are unpacked below node_modules. A whole Debian 13, in which the package of greymx is
+// installed, is unpacked below /var/cache. Debian 12 has no Valkey; the tests go without it there, and say so.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,6 +10,7 @@ import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, unlink, writeFile }
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { debianRoot } from './debian-system.ts'
+import { eximBinary, eximRoot, greylistdExample, greylistdSetup } from './exim.ts'
 import { libraryPath } from './libraries.ts'
 import { postgreyClients, postgreyRecipients, postgreyRoot } from './postgrey.ts'
 import { prometheusRoot, promtool } from './promtool.ts'
@@ -73,6 +74,13 @@ const toUnpack: readonly Unpacked[] = [
     files: [sendmailBinary, saslpasswd],
     unpack: unpackWithLibraries,
     prepare: prepareSendmail,
+  },
+  {
+    packages: ['exim4-daemon-light', 'exim4-config', 'greylistd'],
+    root: eximRoot,
+    files: [eximBinary, greylistdExample, greylistdSetup],
+    unpack: unpackWithLibraries,
+    prepare: prepareExim,
   },
   {
     packages: ['postgrey'],
@@ -203,6 +211,14 @@ async function prepareSendmail(): Promise<void> {
     const { stdout } = await run('ldd', [program], { env })
     if (stdout.includes('not found')) throw new Error(`Cannot find all libraries of ${program}:\n${stdout}`)
   }
+}
+
+async function prepareExim(): Promise<void> {
+  // With the set-uid bit, the loader would ignore the path to the libraries that are unpacked beside it.
+  await chmod(eximBinary, 0o755)
+  const env = { ...process.env, LD_LIBRARY_PATH: await libraryPath(eximRoot) }
+  const { stdout } = await run('ldd', [eximBinary], { env })
+  if (stdout.includes('not found')) throw new Error(`Cannot find all libraries of ${eximBinary}:\n${stdout}`)
 }
 
 async function prepareValkey(): Promise<void> {
