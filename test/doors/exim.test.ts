@@ -234,7 +234,7 @@ test('a message is no other client’s, whatever name Exim gives it', () => {
     { client: '192.0.2.8' },
     { sender: 'c@b.test' },
     { helo: 'x' },
-    { user: 'joe' },
+    { auth: 'plain' },
     { name: 'x' },
   ]
   for (const origin of [...origins, ...origins]) void bench.ask(rcpt('u@example.com', origin))
