@@ -1,8 +1,8 @@
 // Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
 // Postfix, Redis, Knot (a DNS server), systemd's tools, podman, debhelper and lintian, and the shells zsh and fish.
-// Sendmail and Exim, which conflict with Postfix, and Postgrey, sqlgrey, greylistd, Prometheus and Valkey, which are not to
-// run as services of the machine, are unpacked below node_modules. A whole Debian 13, in which the package of greymx is
-// installed, is unpacked below /var/cache. Debian 12 has no Valkey; the tests go without it there, and say so.
+// Sendmail and Exim, which conflict with Postfix, and Postgrey, sqlgrey, greylistd, Prometheus and Valkey, which are not
+// to run as services of the machine, are unpacked below node_modules. A whole Debian 13, in which the package of greymx
+// is installed, is unpacked below /var/cache. Debian 12 has no Valkey; the tests go without it there, and say so.
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
