@@ -176,7 +176,7 @@ function startText(message: StartMessage): string {
     ...(hint === undefined ? [] : [`hint: ${hint}`]),
     '',
     `Postfix, in main.cf:    ${postfix}`,
-    ...(policy === undefined ? [] : [`  or where it asks:     ${policy}`]),
+    ...(policy === undefined ? [] : [`  or in restrictions:   ${policy}`]),
     `Sendmail, in its .mc:   ${sendmail}`,
     '',
   ]

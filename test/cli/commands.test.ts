@@ -428,7 +428,7 @@ test('greymx serve says where Postfix asks by its policy protocol, and what to w
     output,
   )
   const entry = `check_policy_service { inet:127.0.0.1:${policy}, default_action=DUNNO, timeout=10s }`
-  assert.ok(output.includes(`default_action=accept }\n  or where it asks:     ${entry}\nSendmail, `), output)
+  assert.ok(output.includes(`default_action=accept }\n  or in restrictions:   ${entry}\nSendmail, `), output)
   const health = await fetch(`http://127.0.0.1:${adminPort}/healthz`)
   const { listeners, policy: found } = (await health.json()) as Record<string, unknown>
   assert.deepEqual([listeners, found], [[`inet:${port}@127.0.0.1`], [`inet:${policy}@127.0.0.1`]])

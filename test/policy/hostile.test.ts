@@ -16,7 +16,7 @@ import { encodeRequest, RCPT } from './recording.ts'
 const MIB = 1024 * 1024
 /** Half of the time that Postfix waits with timeout=10s, in milliseconds. */
 const MAX_WAIT = 5000
-const MESSAGES = 100
+const MESSAGES = 50
 
 /** Opens `count` connections that have sent `bytes`. */
 async function crowd(t: TestContext, path: string, count: number, bytes: Buffer): Promise<Socket[]> {
@@ -78,7 +78,7 @@ test('senders of rubbish, of floods that they do not read, of single bytes, and 
       recipient: `u${index}${'x'.repeat(200)}@example.com`,
     })
   const bounces = Buffer.concat(Array.from({ length: 200 }, (_, index) => bounce(index)))
-  const many = await crowd(t, path, 20, bounces)
+  const many = await crowd(t, path, 5, bounces)
   const timer = setInterval(() => {
     for (const socket of dribbling) socket.write('x')
     for (const socket of many) if (socket.writableLength === 0) socket.write(bounces)
