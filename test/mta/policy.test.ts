@@ -4,11 +4,11 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { policyEntry } from '../../src/check/main-cf.ts'
+import { policyEntry, QUEUE_DIRECTORY } from '../../src/check/main-cf.ts'
 import type { SocketSpec } from '../../src/sockets/spec.ts'
-import { startGreymx } from '../support/greymx.ts'
+import { startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import type { Mta } from '../support/mta.ts'
-import { startPostfix, startSession } from '../support/postfix.ts'
+import { complaintsOf, startPostfix, startSession } from '../support/postfix.ts'
 import { freePort, scratch } from '../support/scratch.ts'
 import { rcptOnce, send } from './scenarios.ts'
 
@@ -61,24 +61,36 @@ describe('Postfix that asks by check_policy_service,', { concurrency: true }, ()
     })
   }
 
-  test('a client that Postfix itself refuses is not judged, and what greylisting defers is refused for good first', async () => {
+  test('within its chroot: what Postfix refuses for good it refuses so, and bounces are judged at their end', async () => {
     const dir = await scratch({ after })
-    const settings = `listen_policy: unix:${dir}/policy.sock\n${SETTINGS.replace('STATE', `${dir}/state`)}`
-    const greymx = await startGreymx({ dir, settings })
+    const entry = policyEntry({ kind: 'unix', path: `${QUEUE_DIRECTORY}/policy.sock` })
     const mta = await startPostfix({
       dir,
       milter: '',
+      chroot: true,
       settings: {
-        smtpd_recipient_restrictions: `reject_unauth_destination, ${policyEntry({ kind: 'unix', path: `${dir}/policy.sock` })}, check_recipient_access inline:{gone@example.com=REJECT}`,
+        smtpd_recipient_restrictions: `reject_unauth_destination, ${entry}, check_recipient_access inline:{gone@example.com=REJECT}`,
+        smtpd_end_of_data_restrictions: entry,
       },
+    })
+    const listen = `listen_policy: unix:${mta.queueDirectory}/policy.sock\n`
+    const greymx = await startGreymx({
+      dir,
+      settings: `${listen}${SETTINGS.replace('STATE', `${dir}/state`)}`,
     })
     const client = await startSession(mta, { ADDR: '192.0.2.7' })
     assert.match(await rcptOnce(client, 'a@b.test', 'u@elsewhere.test'), /^554 5\.7\.1 .*Relay access denied/)
     assert.match(await rcptOnce(client, 'a@b.test', 'gone@example.com'), /^554 5\.7\.1 /)
     assert.match(await rcptOnce(client, 'a@b.test', 'u@example.com'), /^450 4\.7\.1 .*Greylisted/)
+    const recipients = ['u@example.com', 'v@example.com']
+    assert.match(await send(client, '', recipients), /^450 4\.7\.1 .*Greylisted/)
+    await sleep(1200)
+    assert.match(await send(client, '', recipients), /^250 /)
     await client.quit()
-    await sleep(200) // for the log
+    await waitForOutcomes(greymx, '<>', 4)
     assert.deepEqual(greymx.outcomes('a@b.test'), ['tempfail new', 'tempfail new'])
+    assert.deepEqual(greymx.outcomes('<>'), ['tempfail new', 'tempfail new', 'pass retry', 'pass retry'])
+    assert.deepEqual(await complaintsOf(mta), [])
   })
 
   test('without a default action of its own, Postfix defers all mail while greymx is away', async () => {
