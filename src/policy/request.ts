@@ -37,7 +37,7 @@ const FIELDS = {
 
 type Attribute = keyof typeof FIELDS
 
-/** The attributes that every Postfix sends, as it may have done since its first policy protocol (Postfix 2.1). */
+/** The attributes without which there is nothing to judge. Every Postfix sends them at each stage, if need be empty. */
 const REQUIRED = ['client_address', 'sender', 'recipient'] as const
 
 /** One request. An attribute that Postfix does not send, or sends empty, is `''`. */

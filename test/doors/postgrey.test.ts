@@ -6,10 +6,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Attempt } from '../../src/attempt.ts'
+import { checkPostfix } from '../../src/check/postfix.ts'
 import { senderForms } from '../../src/greylist/sender.ts'
 import { formatNetwork, networkOf } from '../../src/ip.ts'
 import { policyRequest } from '../../src/simulate/peers/policy-request.ts'
 import { postgreyKey } from '../../src/simulate/peers/postgrey.ts'
+import { configOf } from '../check/support.ts'
 import { type ListedClient, randomAttempts, type TimedAttempt } from '../simulate/peers/attempts.ts'
 import { moveableClock } from '../support/clock.ts'
 import { startGreymx } from '../support/greymx.ts'
@@ -159,6 +161,13 @@ test('the page has a line for each option that Postgrey takes, and a reason for 
   assert.deepEqual(missing, [])
   const reasons = [...PAGE.matchAll(/^- \*\*(.+?)\*\*:/gm)].map(([, name]) => name)
   assert.deepEqual(reasons.sort(), Object.keys(REASONS).sort())
+})
+
+test("greymx check has nothing to say of the page's lines for main.cf", () => {
+  const [, mainCf = ''] = /^## main\.cf\n.*?\n\n((?: {4}.*\n)+)/ms.exec(PAGE) ?? []
+  const files = { mainCf: mainCf.replace(/^ {4}/gm, '') }
+  assert.match(mainCf, /smtpd_recipient_restrictions = .*check_policy_service.*smtpd_data_restrictions =/s)
+  assert.deepEqual(checkPostfix(files, configOf('listen_policy: inet:10023@127.0.0.1')), [])
 })
 
 test('greymx decides as Postgrey, with the settings of the page, but for its reasons', {

@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { policyEntry, QUEUE_DIRECTORY } from '../../src/check/main-cf.ts'
 import type { SocketSpec } from '../../src/sockets/spec.ts'
+import { fingerprint, makeCertificates } from '../support/certificates.ts'
 import { startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import type { Mta } from '../support/mta.ts'
 import { complaintsOf, startPostfix, startSession } from '../support/postfix.ts'
@@ -63,6 +64,7 @@ describe('Postfix that asks by check_policy_service,', { concurrency: true }, ()
 
   test('within its chroot: what Postfix refuses for good it refuses so, and bounces are judged at their end', async () => {
     const dir = await scratch({ after })
+    const tls = await makeCertificates(dir)
     const entry = policyEntry({ kind: 'unix', path: `${QUEUE_DIRECTORY}/policy.sock` })
     const mta = await startPostfix({
       dir,
@@ -71,13 +73,17 @@ describe('Postfix that asks by check_policy_service,', { concurrency: true }, ()
       settings: {
         smtpd_recipient_restrictions: `reject_unauth_destination, ${entry}, check_recipient_access inline:{gone@example.com=REJECT}`,
         smtpd_end_of_data_restrictions: entry,
+        smtpd_tls_security_level: 'may',
+        smtpd_tls_cert_file: tls.server.cert,
+        smtpd_tls_key_file: tls.server.key,
+        smtpd_tls_CAfile: tls.authority,
+        smtpd_tls_ask_ccert: 'yes',
       },
     })
+    const rule = `fingerprint:${fingerprint(tls.stranger.cert, 'sha256')}`
     const listen = `listen_policy: unix:${mta.queueDirectory}/policy.sock\n`
-    const greymx = await startGreymx({
-      dir,
-      settings: `${listen}${SETTINGS.replace('STATE', `${dir}/state`)}`,
-    })
+    const settings = `${listen}${SETTINGS.replace('STATE', `${dir}/state`)}exempt: { tls_clients: ["${rule}"] }\n`
+    const greymx = await startGreymx({ dir, settings })
     const client = await startSession(mta, { ADDR: '192.0.2.7' })
     assert.match(await rcptOnce(client, 'a@b.test', 'u@elsewhere.test'), /^554 5\.7\.1 .*Relay access denied/)
     assert.match(await rcptOnce(client, 'a@b.test', 'gone@example.com'), /^554 5\.7\.1 /)
@@ -86,7 +92,11 @@ describe('Postfix that asks by check_policy_service,', { concurrency: true }, ()
     assert.match(await send(client, '', recipients), /^450 4\.7\.1 .*Greylisted/)
     await sleep(1200)
     assert.match(await send(client, '', recipients), /^250 /)
+    // Postfix tells the fingerprint of a certificate that it cannot verify, too.
+    assert.match(await client.startTls(tls.stranger), /^250/)
+    assert.match(await rcptOnce(client, 'tls@b.test', 'u@example.com'), /^250 /)
     await client.quit()
+    assert.deepEqual(await waitForOutcomes(greymx, 'tls@b.test', 1), ['pass authenticated'])
     await waitForOutcomes(greymx, '<>', 4)
     assert.deepEqual(greymx.outcomes('a@b.test'), ['tempfail new', 'tempfail new'])
     assert.deepEqual(greymx.outcomes('<>'), ['tempfail new', 'tempfail new', 'pass retry', 'pass retry'])
