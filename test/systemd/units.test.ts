@@ -85,10 +85,11 @@ test('the socket unit for the policy protocol is for the MTA, and greymx knows i
   assert.deepEqual(settings('greymx-policy.socket', 'Service'), ['greymx.service'])
   const [name] = settings('greymx-policy.socket', 'FileDescriptorName')
   const environment = { LISTEN_PID: '1', LISTEN_FDS: '2', LISTEN_FDNAMES: `greymx.socket:${name}` }
-  assert.deepEqual(inheritedSockets(environment, 1), {
-    mtas: [{ kind: 'inherited', fd: 3 }],
-    policy: [{ kind: 'inherited', fd: 4 }],
-  })
+  const { mtas, policy } = inheritedSockets(environment, 1)
+  assert.deepEqual(
+    [mtas, policy].flat().map(({ fd }) => fd),
+    [3, 4],
+  )
   const [listenPolicy] = configOf(
     `listen_policy: unix:${settings('greymx-policy.socket', 'ListenStream')[0]}`,
   ).listenPolicy
