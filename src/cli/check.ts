@@ -26,6 +26,8 @@ interface MtaFiles {
   readonly postfix: string | undefined
   /** A sendmail.cf or .mc file. */
   readonly sendmail: string | undefined
+  /** What Exim prints of its configuration, or the file. */
+  readonly exim: string | undefined
 }
 
 export interface CheckValues extends MtaFiles {
@@ -125,7 +127,7 @@ function withoutCredentials(setting: Setting, { store }: Config): Setting {
 }
 
 /** Resolves to warnings, each with its file; rejects when a file cannot be read. */
-async function checkMtas({ postfix, sendmail }: MtaFiles, config: Config): Promise<string[]> {
+async function checkMtas({ postfix, sendmail, exim }: MtaFiles, config: Config): Promise<string[]> {
   const remarks: string[] = []
   if (postfix !== undefined) {
     const { checkPostfix } = await import('../check/postfix.ts')
@@ -144,6 +146,11 @@ async function checkMtas({ postfix, sendmail }: MtaFiles, config: Config): Promi
   if (sendmail !== undefined) {
     const { checkSendmail } = await import('../check/sendmail.ts')
     remarks.push(...inFile(sendmail, checkSendmail(read(sendmail), config)))
+  }
+  if (exim !== undefined) {
+    const { checkExim } = await import('../check/exim.ts')
+    const readIncluded = (file: string) => (existsSync(file) ? read(file) : undefined)
+    remarks.push(...inFile(exim, checkExim({ text: read(exim), readIncluded }, config)))
   }
   return remarks
 }

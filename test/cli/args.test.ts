@@ -136,7 +136,7 @@ test('readCommandLine() names the mistake, and whose help to try', async () => {
     [['serve', '-v'], `unknown option "-v": ${options}`, 'serve'],
     [
       ['check', '--client', '::1'],
-      'unknown option "--client": expected --print, --strict, --postfix, --sendmail, --redis, --config, --json, --help or --version',
+      'unknown option "--client": expected --print, --strict, --postfix, --sendmail, --exim, --redis, --config, --json, --help or --version',
       'check',
     ],
     [

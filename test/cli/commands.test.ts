@@ -322,14 +322,19 @@ test('greymx check warns of what will not do well, with status 0, and reads the 
   await writeFile(join(dir, 'milter.yaml'), 'greylist: { lifetime: 12h }\n')
   await writeFile(join(dir, 'main.cf'), 'smtpd_milters = inet:127.0.0.1:10891\n')
   await writeFile(join(dir, 'sendmail.mc'), "INPUT_MAIL_FILTER(`g', `S=inet:10891@127.0.0.1, F=T')\n")
-  const { status, stdout, stderr } = greymx(['check', '--postfix', '.', '--sendmail', 'sendmail.mc'], dir)
-  assert.deepEqual([status, stdout], [0, 'configuration is fine, with 3 warnings\n'])
+  await writeFile(join(dir, 'exim.conf'), '.include acl.conf\n')
+  await writeFile(join(dir, 'acl.conf'), 'warn\n  set acl_m_a = $' + '{run{greymx decide 1 2 3}}\n')
+  const mtas = ['--postfix', '.', '--sendmail', 'sendmail.mc', '--exim', 'exim.conf']
+  const { status, stdout, stderr } = greymx(['check', ...mtas], dir)
+  assert.deepEqual([status, stdout], [0, 'configuration is fine, with 5 warnings\n'])
   assert.deepEqual(
     stderr.split('\n').map((line) => line.slice(0, 60)),
     [
       'milter.yaml: warning: greylist.lifetime 12h is below greylist.',
       'main.cf: warning: milter_default_action is not set for inet:127',
       'sendmail.mc: warning: F=T of g defers all mail while greymx i',
+      'exim.conf: warning: no defer has $acl_m_a in its condition: expe',
+      'exim.conf: warning: no ACL asks at DATA, so that bounces are nev',
       '',
     ].map((line) => line.slice(0, 60)),
   )

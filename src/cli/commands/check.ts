@@ -16,6 +16,9 @@ export const command = defineCommand({
       completion: 'directories',
     }),
     sendmail: optional('FILE', 'compare with this sendmail.cf or .mc file', { completion: 'files' }),
+    exim: optional('FILE', 'compare with what exim -bP config prints, or with its file', {
+      completion: 'files',
+    }),
     redis: flag('ask Redis for its version, policy and memory, and count the entries'),
     config: CONFIG,
     json: JSON_OUTPUT,
