@@ -85,11 +85,11 @@ test('the socket unit for the policy protocol is for the MTA, and greymx knows i
   assert.deepEqual(settings('greymx-policy.socket', 'Service'), ['greymx.service'])
   const [name] = settings('greymx-policy.socket', 'FileDescriptorName')
   const environment = { LISTEN_PID: '1', LISTEN_FDS: '2', LISTEN_FDNAMES: `greymx.socket:${name}` }
-  const { mtas, policy } = inheritedSockets(environment, 1)
-  assert.deepEqual(
-    [mtas, policy].flat().map(({ fd }) => fd),
-    [3, 4],
-  )
+  assert.deepEqual(inheritedSockets(environment, 1), {
+    mtas: [{ kind: 'inherited', fd: 3 }],
+    policy: [{ kind: 'inherited', fd: 4 }],
+    exim: [],
+  })
   const [listenPolicy] = configOf(
     `listen_policy: unix:${settings('greymx-policy.socket', 'ListenStream')[0]}`,
   ).listenPolicy
@@ -98,6 +98,18 @@ test('the socket unit for the policy protocol is for the MTA, and greymx knows i
     policyEntry(listenPolicy),
     'check_policy_service { unix:greymx/policy.sock, default_action=DUNNO, timeout=10s }',
   )
+})
+
+test('the socket unit for Exim is for its group, is that of the ACLs, and greymx knows it by its name', () => {
+  assert.deepEqual(settings('greymx-exim.socket', 'SocketMode'), ['0660'])
+  assert.deepEqual(settings('greymx-exim.socket', 'SocketGroup'), ['Debian-exim'])
+  assert.deepEqual(settings('greymx-exim.socket', 'Service'), ['greymx.service'])
+  const [name] = settings('greymx-exim.socket', 'FileDescriptorName')
+  const environment = { LISTEN_PID: '1', LISTEN_FDS: '1', LISTEN_FDNAMES: name }
+  assert.deepEqual(inheritedSockets(environment, 1).exim, [{ kind: 'inherited', fd: 3 }])
+  const page = readFileSync('src/doors/exim.md', 'utf8')
+  const [path] = settings('greymx-exim.socket', 'ListenStream')
+  assert.ok(page.includes(`\nGREYMX_SOCKET = ${path}\n`) && page.includes(`\nlisten_exim: unix:${path}\n`))
 })
 
 test('README sends both MTAs, probe, check and commands to the sockets of the units', async (t) => {
