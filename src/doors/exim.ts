@@ -43,6 +43,8 @@ const MAX_ID = 100
  * forgotten, and its later recipients are judged as those of another message.
  */
 const MAX_MESSAGES = 1000
+/** Longest key of a message that is remembered, in characters; all that Exim says of one is shorter. */
+const MAX_KEY = 16_384
 
 /** A function that begins the protocol on each connection of an MTA. */
 export function createEximDoor(
@@ -165,7 +167,7 @@ class EximDoor {
       isJudgedAtData: this.#settings.nullSenderAt === 'data' && this.#isProbe(sender),
       recipients: 0,
     }
-    if (of.message !== '') this.#remember(key, transaction)
+    if (of.message !== '' && key.length <= MAX_KEY) this.#remember(key, transaction)
     return transaction
   }
 

@@ -87,10 +87,11 @@ const MAX_SHOWN = 80
 
 /** The request in a line without its end. Every line is one; it never throws. */
 export function parseRequest(bytes: Buffer): EximRequest {
-  const line = decodeText(bytes).trim()
-  const verb = /^[a-z]+(?=\s|$)/.exec(line)?.[0] ?? ''
-  if (line.includes('\0')) return refused('a NUL is in it', line, verb)
-  const rest = line.slice(verb.length).trim()
+  const line = trimmed(decodeText(bytes))
+  const verb = /^[a-z]+(?=[ \t]|$)/.exec(line)?.[0] ?? ''
+  const form = /^(?:[a-z]+[ \t]+)?-/.test(line) ? '--' : verb
+  if (line.includes('\0')) return refused('a NUL is in it', line, form)
+  const rest = trimmed(line.slice(verb.length))
   switch (verb) {
     case 'rcpt':
     case 'data':
@@ -103,7 +104,7 @@ export function parseRequest(bytes: Buffer): EximRequest {
       return refused(
         LIST_COMMANDS.includes(verb) ? 'greymx keeps no such lists' : 'no request begins so',
         line,
-        verb,
+        form,
       )
   }
 }
@@ -120,7 +121,7 @@ export function formatRequest(
   return encodeText(`${[at, ...fields, last].join(' ')}\n`)
 }
 
-/** As Exim's operator `quote`, which leaves short plain texts as they are. */
+/** The text as Exim's operator `quote` writes any that needs quotes. */
 function quote(text: string): string {
   const escaped = text.replace(/["\\]/g, '\\$&').replaceAll('\n', '\\n').replaceAll('\r', '\\r')
   return `"${escaped}"`
@@ -196,7 +197,7 @@ function quotedAt(text: string, start: number): { readonly value: string; readon
  * has no sender, and all its recipients with commas between them. Quoted local parts may have spaces in them.
  */
 function parseTriplet(text: string, line: string): EximRequest {
-  const [, option, rest = ''] = /^(?:-+(\S+)\s+)?(.*)$/s.exec(text) ?? []
+  const [, option, rest = ''] = /^(?:-+([^ \t]+)[ \t]+)?(.*)$/s.exec(text) ?? []
   if (option !== undefined && !isListName(option)) return refused('greylistd has no such list', option, '--')
   const [client = '', second = '', ...others] = wordsOf(rest)
   const isList = second.endsWith(',') || others.length === 0
@@ -211,20 +212,44 @@ function isListName(text: string): text is ListName {
   return LISTS.includes(text)
 }
 
-/** A word of greylistd's line. A quote that begins a word may have spaces in it. */
-const WORD = /"[^"\\]*(?:\\.[^"\\]*)*"\S*|\S+/gs
-
 /** The first two words, and the text behind them as it is. */
 function wordsOf(text: string): string[] {
   const words: string[] = []
-  WORD.lastIndex = 0
-  for (let found = WORD.exec(text); found; found = WORD.exec(text)) {
-    words.push(found[0])
-    if (words.length < 2) continue
-    const rest = text.slice(WORD.lastIndex).trim()
-    return rest === '' ? words : [...words, rest]
+  for (let start = 0; start < text.length; ) {
+    if (words.length === 2) return [...words, text.slice(start)]
+    const end = wordEnd(text, start)
+    words.push(text.slice(start, end))
+    start = end
+    while (isBlank(text[start])) start += 1
   }
   return words
+}
+
+/**
+ * Index of the first space behind `start` that ends a word. Exim takes local parts with spaces in quotes, in quotes
+ * behind other characters, and behind a backslash (parse.c, read_local_part), and shows a sender as it came.
+ */
+function wordEnd(text: string, start: number): number {
+  let isQuoted = false
+  for (let at = start; at < text.length; at += 1) {
+    const character = text[at]
+    if (character === '\\') at += 1
+    else if (character === '"') isQuoted = !isQuoted
+    else if (!isQuoted && isBlank(character)) return at
+  }
+  return text.length
+}
+
+/** Whether greylistd ends a word at this character; a no-break space may be part of an internationalised address. */
+function isBlank(character: string | undefined): boolean {
+  return character === ' ' || character === '\t' || character === '\r'
+}
+
+function trimmed(text: string): string {
+  let [start, end] = [0, text.length]
+  while (isBlank(text[start])) start += 1
+  while (end > start && isBlank(text[end - 1])) end -= 1
+  return text.slice(start, end)
 }
 
 /** The addresses of Exim's $recipients, which has a comma and a space between them. */
@@ -233,18 +258,18 @@ function splitAddresses(text: string): string[] {
   let [from, isQuoted] = [0, false]
   for (let at = 0; at < text.length; at += 1) {
     const character = text[at]
-    if (character === '\\' && isQuoted) at += 1
+    if (character === '\\') at += 1
     else if (character === '"') isQuoted = !isQuoted
     else if (character === ',' && !isQuoted) {
-      addresses.push(text.slice(from, at).trim())
+      addresses.push(trimmed(text.slice(from, at)))
       from = at + 1
     }
   }
-  return [...addresses, text.slice(from).trim()].filter((address) => address !== '')
+  return [...addresses, trimmed(text.slice(from))].filter((address) => address !== '')
 }
 
 /** Text that may stand for itself as a local part, or is quoted as a whole. */
-const LOCAL_PART = /^(?:[^\s"(),:;<>@[\\\]]+|"[^"\\]*(?:\\.[^"\\]*)*")$/s
+const LOCAL_PART = /^(?:[^ \t\r"(),:;<>@[\\\]]+|"[^"\\]*(?:\\.[^"\\]*)*")$/s
 
 /** The address in `$local_part@$domain`, in which Exim has taken the quotes off the local part. */
 function unquotedMailbox(text: string): string {

@@ -18,9 +18,15 @@ function eximQuote(text: string): string {
   return `"${escaped}"`
 }
 
-const TRIPLETS: ReadonlyArray<
-  [line: string, list: string | undefined, client: string, sender: string, recipients: readonly string[]]
-> = [
+type Triplet = [
+  line: string,
+  list: string | undefined,
+  client: string,
+  sender: string,
+  recipients: readonly string[],
+]
+
+const TRIPLETS: readonly Triplet[] = [
   ['--grey 192.0.2.7 a@b.test u@example.com', 'grey', '192.0.2.7', 'a@b.test', ['u@example.com']],
   ['192.0.2.0/24 a@b.test u@example.com', undefined, '192.0.2.0/24', 'a@b.test', ['u@example.com']],
   [
@@ -40,6 +46,29 @@ const TRIPLETS: ReadonlyArray<
     ['u@example.com', '"v, w"@example.com', 'x@example.com'],
   ],
   ['--grey 192.0.2.7 "v, w"@example.com', 'grey', '192.0.2.7', '', ['"v, w"@example.com']],
+  ...['a."b, c"@b.test', '"b, c".a@b.test', 'a\\ b@b.test', 'a\\,\\ b@b.test', 'a\u00a0b@b.test'].map(
+    (sender): Triplet => [
+      `--grey 192.0.2.7 ${sender} u@example.com`,
+      'grey',
+      '192.0.2.7',
+      sender,
+      ['u@example.com'],
+    ],
+  ),
+  [
+    '--grey 192.0.2.7 a@b.test u\u00a0v@example.com',
+    'grey',
+    '192.0.2.7',
+    'a@b.test',
+    ['u\u00a0v@example.com'],
+  ],
+  [
+    '--grey 192.0.2.7 u\\,v@example.com, x@example.com',
+    'grey',
+    '192.0.2.7',
+    '',
+    ['u\\,v@example.com', 'x@example.com'],
+  ],
   // Exim takes the quotes off a recipient's local part, and leaves those of a sender.
   [
     '--grey 192.0.2.7 "a \\" b"@b.test u v@example.com',
@@ -70,11 +99,7 @@ for (const [line, list, client, sender, recipients] of TRIPLETS) {
 const REFUSED: ReadonlyArray<[line: string, reason: RegExp, answer: string]> = [
   ['', /^expected client, sender and recipient: ""$/, 'error: expected client, sender and recipient'],
   ['stats', /^greymx keeps no such lists: "stats"$/, 'error: greymx keeps no such lists'],
-  [
-    'check --grey 192.0.2.7 a@b.test u@example.com',
-    /^greymx keeps no such lists/,
-    'error: greymx keeps no such lists',
-  ],
+  ['check --grey 192.0.2.7 a@b.test u@example.com', /^greymx keeps no such lists/, 'false'],
   ['get /', /^no request begins so: "get \/"$/, 'error: no request begins so'],
   ['--green 192.0.2.7 a@b.test u@example.com', /^greylistd has no such list: "green"$/, 'false'],
   ['--grey mail.b.test a@b.test u@example.com', /^expected client, sender and recipient/, 'false'],
