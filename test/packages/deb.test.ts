@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import { mtaLines } from '../../src/cli/mta-lines.ts'
@@ -105,9 +105,8 @@ describe('the Debian package', { concurrency: true }, () => {
     )
 
     // Postfix is Debian's, in its chroot, with the line of README.Debian.
-    const line = /^ {4}(smtpd_milters = .*)$/m.exec(
-      await debian.run('cat /usr/share/doc/greymx/README.Debian'),
-    )?.[1]
+    const readme = await debian.run('cat /usr/share/doc/greymx/README.Debian')
+    const line = /^ {4}(smtpd_milters = .*)$/m.exec(readme)?.[1]
     await debian.run(`
       postconf -e '${line}' 'myhostname = mx.example.com' 'mydestination = example.com' 'maillog_file = /var/log/mail.log' \\
         'local_recipient_maps =' 'smtpd_peername_lookup = no' 'inet_protocols = ipv4'
@@ -115,6 +114,11 @@ describe('the Debian package', { concurrency: true }, () => {
       postfix start 2> /dev/null`)
     await debian.run("sed -i 's/^  delay: 3m$/  delay: 1s/' /etc/greymx/milter.yaml")
     assert.equal(await debian.run('greymx check --postfix /etc/postfix'), 'configuration is fine\n')
+
+    // Its commands for the policy socket; what was enabled goes with the package as well.
+    const [sed = '', enable = ''] = /^ {4}(sed .*)\n {4}(systemctl enable .*)$/m.exec(readme)?.slice(1) ?? []
+    await debian.run(`${sed}; ${enable.replace(' --now', '').replace(/ &&.*/, '')} 2>&1`)
+    assert.match(await debian.run('greymx check --print'), /^listen_policy: .*greymx\/policy\.sock/m)
 
     const first = await startService(debian, dir)
     assert.match(await recipientReply(debian), /^451 4\.7\.1 .*Greylisted, please try again later/)
@@ -173,29 +177,40 @@ async function nextRevision(file: string, dir: string): Promise<string> {
   return next
 }
 
+/** The socket units that are enabled, with the name by which greymx knows the descriptors of each. */
+const SOCKET_UNITS = {
+  'greymx.socket': 'greymx.socket',
+  'greymx-admin.socket': 'admin',
+  'greymx-policy.socket': 'policy',
+}
+
 /** Starts what the unit of the service runs, as its user, in its folder, with the sockets of the socket units. */
 async function startService(debian: DebianSystem, dir: string) {
-  const units = await debian.run(
-    'cd /usr/lib/systemd/system && cat greymx.socket greymx-admin.socket greymx.service',
-  )
-  const settings = (name: string) =>
-    [...units.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map(([, value = '']) => value)
-  const sockets = settings('ListenStream')
-  const [group] = settings('SocketGroup')
-  const [user] = settings('User')
-  const [command] = settings('ExecStart')
-  const [folder] = settings('WorkingDirectory')
+  const read = async (unit: string) => {
+    const text = await debian.run(`cat /usr/lib/systemd/system/${unit}`)
+    return (name: string) =>
+      [...text.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map(([, value = '']) => value)
+  }
+  const sockets: { readonly path: string; readonly name: string; readonly group: string | undefined }[] = []
+  for (const [unit, name] of Object.entries(SOCKET_UNITS)) {
+    const settings = await read(unit)
+    for (const path of settings('ListenStream'))
+      sockets.push({ path, name, group: settings('SocketGroup')[0] })
+  }
+  const service = await read('greymx.service')
+  const [user, command, folder] = ['User', 'ExecStart', 'WorkingDirectory'].map((name) => service(name)[0])
+  const paths = sockets.map(({ path }) => path)
   const script = `
-    rm -f ${sockets.join(' ')}
-    mkdir -p ${sockets.map((path) => path.replace(/\/[^/]*$/, '')).join(' ')}
+    rm -f ${paths.join(' ')}
+    mkdir -p ${paths.map((path) => dirname(path)).join(' ')}
     cd ${folder}
-    systemd-socket-activate ${sockets.map((path) => `--listen=${path}`).join(' ')} \\
-      --fdname=greymx.socket:greymx.socket:admin setpriv --reuid=${user} --regid=${user} --init-groups ${command} &
-    until [ -S ${sockets.at(-1)} ]; do sleep 0.05; done
-    chmod 660 ${sockets.join(' ')}
-    chgrp ${group} ${sockets.slice(0, 2).join(' ')}
+    systemd-socket-activate ${paths.map((path) => `--listen=${path}`).join(' ')} \\
+      --fdname=${sockets.map(({ name }) => name).join(':')} \\
+      setpriv --reuid=${user} --regid=${user} --init-groups ${command} &
+    until [ -S ${paths.at(-1)} ]; do sleep 0.05; done
+    chmod 660 ${paths.join(' ')}
+    ${sockets.map(({ path, group }) => `chgrp ${group} ${path}`).join('\n    ')}
     # It starts the service when somebody connects.
-
     greymx status > /dev/null || true
     wait`
   const [program = '', ...args] = [...debian.inside, 'bash', '-euc', script]
