@@ -19,6 +19,18 @@ const run = promisify(execFile)
 /** Architectures for which the package is built; those of Debian's Node.js and of lmdb's native code are two. */
 const ARCHITECTURES = (process.env.DEB_ARCHITECTURES ?? 'amd64').split(',')
 
+/**
+ * The checks of lintian that read all code of npm's packages, word by word. They take two fifths of its time, and
+ * `npm run packages` runs them.
+ */
+const READ_ALL_CODE = [
+  'languages/javascript/embedded',
+  'files/contents',
+  'binaries/spelling',
+  'files/privacy-breach',
+  'libraries/embedded',
+]
+
 /** What file(1) says of native code for each of them. */
 const MACHINES: Readonly<Record<string, RegExp>> = { amd64: /x86-64/, arm64: /ARM aarch64/ }
 
@@ -43,7 +55,15 @@ describe('the Debian package', { concurrency: true }, () => {
   for (const architecture of ARCHITECTURES) {
     test(`lintian has no objection to it for ${architecture}`, async () => {
       const file = await fileFor(architecture)
-      const { stdout } = await run('lintian', ['--fail-on', 'error,warning', '--allow-root', file])
+      const unchecked =
+        process.env.DEB_ARCHITECTURES === undefined ? ['--dont-check-part', READ_ALL_CODE.join()] : []
+      const { stdout } = await run('lintian', [
+        '--fail-on',
+        'error,warning',
+        '--allow-root',
+        ...unchecked,
+        file,
+      ])
       assert.equal(stdout, '')
     })
 
@@ -207,12 +227,13 @@ async function startService(debian: DebianSystem, dir: string) {
     systemd-socket-activate ${paths.map((path) => `--listen=${path}`).join(' ')} \\
       --fdname=${sockets.map(({ name }) => name).join(':')} \\
       setpriv --reuid=${user} --regid=${user} --init-groups ${command} &
+    echo $! > /run/service.pid
     until [ -S ${paths.at(-1)} ]; do sleep 0.05; done
     chmod 660 ${paths.join(' ')}
     ${sockets.map(({ path, group }) => `chgrp ${group} ${path}`).join('\n    ')}
     # It starts the service when somebody connects.
     greymx status > /dev/null || true
-    wait`
+    wait $(cat /run/service.pid)`
   const [program = '', ...args] = [...debian.inside, 'bash', '-euc', script]
   const daemon = await startDaemon({
     command: program,
@@ -221,7 +242,14 @@ async function startService(debian: DebianSystem, dir: string) {
     ready: (output) => output.includes('smtpd_milters'),
   })
   endWith(dir, () => daemon.stop())
-  return daemon
+  return {
+    output: () => daemon.output(),
+    /** Ends it as systemd does. */
+    async stop() {
+      await debian.run('kill -TERM $(cat /run/service.pid)')
+      assert.equal(await daemon.exited(), 0)
+    },
+  }
 }
 
 /** The reply to RCPT that a client from outside gets for one message, always the same. */
