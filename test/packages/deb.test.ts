@@ -3,7 +3,7 @@
 // started as its unit says, with systemd's own systemd-socket-activate.
 
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -16,8 +16,11 @@ import { endWith, scratch, waitFor } from '../support/scratch.ts'
 
 const run = promisify(execFile)
 
+/** The architecture of this machine, for which the package is built and installed. */
+const NATIVE = execFileSync('dpkg', ['--print-architecture'], { encoding: 'utf8' }).trim()
+
 /** Architectures for which the package is built; those of Debian's Node.js and of lmdb's native code are two. */
-const ARCHITECTURES = (process.env.DEB_ARCHITECTURES ?? 'amd64').split(',')
+const ARCHITECTURES = (process.env.DEB_ARCHITECTURES ?? NATIVE).split(',')
 
 /**
  * The checks of lintian that read all code of npm's packages, word by word. They take two fifths of its time, and
@@ -93,7 +96,7 @@ describe('the Debian package', { concurrency: true }, () => {
 
   test('is installed, greylists, is upgraded and goes without a trace, on Debian 13', async (t) => {
     const dir = await scratch(t)
-    const file = await fileFor('amd64')
+    const file = await fileFor(NATIVE)
     const [debian, upgrade] = await Promise.all([startDebianSystem(dir), nextRevision(file, dir)])
     const before = await filesOf(debian)
     assert.ok(before.length > 1000)
@@ -192,7 +195,7 @@ async function nextRevision(file: string, dir: string): Promise<string> {
   await run('dpkg-deb', ['-R', file, folder])
   const control = join(folder, 'DEBIAN/control')
   await writeFile(control, (await readFile(control, 'utf8')).replace(`${version}-1`, `${version}-2`))
-  const next = join(dir, `greymx_${version}-2_amd64.deb`)
+  const next = join(dir, `greymx_${version}-2_${NATIVE}.deb`)
   await run('dpkg-deb', ['-Znone', '-b', folder, next])
   return next
 }
