@@ -141,7 +141,7 @@ async function provide(): Promise<boolean> {
   console.log(`Fetching for the tests: ${packages.join(', ')}`)
   await apt(['update'])
   if (missing.length > 0) await install(missing)
-  for (const unpacked of lacking) await unpackIntoPlace(unpacked)
+  await Promise.all(lacking.map(unpackIntoPlace))
   return true
 }
 
@@ -255,13 +255,7 @@ async function unpackSystem(packages: readonly string[], _work: string, root: st
   const { stdout } = await run('apt-get', ['indextargets', '--format', '$' + '(SITE)'])
   const mirror = stdout.split('\n').find((site) => site !== '' && !site.includes('security'))
   const include = `--include=${packages.join()}`
-  await runWith('debootstrap', '', [
-    '--variant=minbase',
-    include,
-    'trixie',
-    root,
-    ...(mirror ? [mirror] : []),
-  ])
+  await run('debootstrap', ['--variant=minbase', include, 'trixie', root, ...(mirror ? [mirror] : [])])
 }
 
 /** Downloads the packages into a new folder in `work`, and returns the paths of their files. */
