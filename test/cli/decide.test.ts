@@ -6,6 +6,8 @@ import { writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { decide } from '../../src/cli/decide.ts'
+import { askDoor } from '../../src/exim/client.ts'
 import { runGreymx, startGreymx } from '../support/greymx.ts'
 import { freePort, scratch } from '../support/scratch.ts'
 
@@ -14,11 +16,11 @@ test('greymx decide prints what Exim needs, and whether mail has to wait is its 
   const dir = await scratch(t)
   const settings = `store: "memory:"\nlisten_exim: inet:${exim}@127.0.0.1\n`
   await startGreymx({ dir, name: 'milter', settings })
-  const decide = (...args: readonly string[]) => runGreymx(['decide', ...args], dir)
-  const first = await decide('192.0.2.7', 'a@example.org', 'b@example.com', 'mail.example.org')
+  const run = (...args: readonly string[]) => runGreymx(['decide', ...args], dir)
+  const first = await run('192.0.2.7', 'a@example.org', 'b@example.com', 'mail.example.org')
   assert.deepEqual([first.status, first.stderr], [75, ''])
   assert.match(first.stdout, /^451 4\.7\.1 Greylisted, please try again later \([0-9a-f]{8}\)\n$/)
-  const again = await decide(
+  const again = await run(
     '--json',
     '--socket',
     `inet:${exim}@127.0.0.1`,
@@ -30,15 +32,12 @@ test('greymx decide prints what Exim needs, and whether mail has to wait is its 
   assert.equal(again.status, 75)
   assert.deepEqual(JSON.parse(again.stdout), { verdict: 'tempfail', reply: first.stdout.trim() })
   const passed = { status: 0, stdout: 'pass\n', stderr: '' }
-  assert.deepEqual(await decide('192.0.2.7', 'a@example.org', 'postmaster@example.com'), passed)
-  assert.deepEqual(await decide('192.0.2.7', '<>', 'b@example.com'), passed)
-  assert.deepEqual(
-    (await decide('--json', '192.0.2.7', '<>', 'b@example.com')).stdout,
-    '{"verdict":"pass"}\n',
-  )
+  assert.deepEqual(await run('192.0.2.7', 'a@example.org', 'postmaster@example.com'), passed)
+  assert.deepEqual(await run('192.0.2.7', '<>', 'b@example.com'), passed)
+  assert.deepEqual((await run('--json', '192.0.2.7', '<>', 'b@example.com')).stdout, '{"verdict":"pass"}\n')
   for (const to of ['b@example.com', 'postmaster@example.com, b@example.com'])
-    assert.equal((await decide('--data', '192.0.2.7', '', to)).status, 75)
-  assert.deepEqual(await decide('--data', '192.0.2.7', '<>', 'postmaster@example.com'), passed)
+    assert.equal((await run('--data', '192.0.2.7', '', to)).status, 75)
+  assert.deepEqual(await run('--data', '192.0.2.7', '<>', 'postmaster@example.com'), passed)
 })
 
 test('greymx decide lets mail pass by its status when it cannot ask', async (t) => {
@@ -54,23 +53,23 @@ test('greymx decide lets mail pass by its status when it cannot ask', async (t) 
     stdout: '',
     stderr: 'listen_exim is empty: expected a socket there, or --socket\n',
   })
-  for (const [args, expected] of [
-    [['x', 'a@example.org', 'b@example.com'], 'Cannot read IP "x": expected an IP address'],
-    [['192.0.2.7', 'a@example.org', '<>'], 'Cannot read TO "<>": expected the address of a recipient'],
-    [
-      ['--socket', '/x', ...attempt],
-      'Cannot read --socket "/x": expected inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH',
-    ],
-    [['192.0.2.7', 'a@example.org'], 'decide needs TO'],
+  const { status, stderr } = await runGreymx(['decide', '192.0.2.7', 'a@example.org', '<>'], dir)
+  assert.equal(status, 64)
+  assert.match(stderr, /Cannot read TO "<>": expected the address of a recipient/)
+})
+
+test('decide() says which value it cannot read', async () => {
+  const values = { from: '', helo: undefined, name: undefined, data: false, config: undefined, json: false }
+  for (const [ip, socket, problem] of [
+    ['x', undefined, 'Cannot read IP "x": expected an IP address'],
+    ['::1', '/x', 'Cannot read --socket "/x": expected inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'],
   ] as const) {
-    const { status, stderr } = await runGreymx(['decide', ...args], dir)
-    assert.equal(status, 64)
-    assert.ok(stderr.includes(expected), stderr)
+    const misuse = await decide({ ...values, ip, to: 'u@example.com', socket })
+    assert.deepEqual(misuse, { kind: 'misuse', problem, command: 'decide' })
   }
 })
 
-test('greymx decide takes nothing but greymx for an answer', async (t) => {
-  const dir = await scratch(t)
+test('askDoor() takes nothing but greymx for an answer', async () => {
   for (const [answer, problem] of [
     ['', 'expected pass or defer, got ""'],
     ['HTTP/1.1 400 Bad Request\r\n', 'expected pass or defer, got "HTTP/1.1 400 Bad Request\\r\\n"'],
@@ -81,12 +80,18 @@ test('greymx decide takes nothing but greymx for an answer', async (t) => {
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
-    const child = await runGreymx(
-      ['decide', '--socket', `inet:${port}@127.0.0.1`, '192.0.2.7', 'a@example.org', 'b@example.com'],
-      dir,
-    )
+    const address = { kind: 'inet', host: '127.0.0.1', port } as const
+    await assert.rejects(askDoor(address, Buffer.from('x\n'), 5000), { message: problem })
     server.close()
-    assert.equal(child.status, 69)
-    assert.equal(child.stderr, `Cannot ask the daemon on inet:${port}@127.0.0.1: ${problem}\n`)
   }
+})
+
+test('askDoor() does not wait for longer than it is told', async () => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).resume())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const address = { kind: 'inet', host: '127.0.0.1', port } as const
+  await assert.rejects(askDoor(address, Buffer.from('x\n'), 50), { message: 'no answer within 50ms' })
+  server.close()
 })

@@ -29,7 +29,7 @@ reply: |
 /** A host name that is exempt. Its address leads to it, but not back, as Exim asks DNS for that. */
 const HOSTS = { '127.30.1.1': 'mail.trusted.test' }
 
-/** The last test of a way stops greymx, so that they come one after the other. */
+/** The last test of a way stops greymx. */
 const IN_ORDER = { concurrency: 1 }
 
 interface Way {
@@ -123,50 +123,53 @@ describe('Debian’s Exim', { concurrency: true }, () => {
       const greymx = await startGreymx({ dir, settings: `listen_exim: unix:${places.socket}\n${SETTINGS}` })
       const exim = await startExim({ dir, hosts: HOSTS, configuration: 'debian', ...way.options(places) })
 
-      test('defers a stranger’s mail, and lets its retry pass', async () => {
-        assert.match(await send(exim, '127.1.1.1', 'one@a.test'), way.reply)
-        await sleep(DELAY + MARGIN)
-        assert.match(await send(exim, '127.1.1.1', 'one@a.test'), /^250 /)
-        assert.deepEqual(await waitForOutcomes(greymx, 'one@a.test', 2), ['tempfail new', 'pass retry'])
-        const [message] = await deliveriesOf(exim, 'one@a.test', 1)
-        assert.equal(
-          /^X-Greylist: delayed 00:00:0\d by mx\.exim\.test; /m.test(headerOf(message)),
-          way.hasHeader,
-        )
-        assert.match(await exim.log(), way.logged)
-      })
+      describe('while greymx runs,', { concurrency: true }, () => {
+        test('defers a stranger’s mail, and lets its retry pass', async () => {
+          assert.match(await send(exim, '127.1.1.1', 'one@a.test'), way.reply)
+          await sleep(DELAY + MARGIN)
+          assert.match(await send(exim, '127.1.1.1', 'one@a.test'), /^250 /)
+          assert.deepEqual(await waitForOutcomes(greymx, 'one@a.test', 2), ['tempfail new', 'pass retry'])
+          const [message] = await deliveriesOf(exim, 'one@a.test', 1)
+          assert.equal(
+            /^X-Greylist: delayed 00:00:0\d by mx\.exim\.test; /m.test(headerOf(message)),
+            way.hasHeader,
+          )
+          assert.match(await exim.log(), way.logged)
+        })
 
-      test('asks about bounces at DATA, and not about callouts', async () => {
-        const callout = await sessionFrom(exim, '127.2.1.1')
-        assert.match(await callout.command('MAIL FROM:<>'), /^250 /)
-        assert.match(await callout.command('RCPT TO:<u@example.com>'), /^250 /)
-        await callout.quit()
-        assert.match(await send(exim, '127.2.1.1', ''), /^451[ -]/)
-        await sleep(DELAY + MARGIN)
-        assert.match(await send(exim, '127.2.1.1', ''), /^250 /)
-        assert.deepEqual(await waitForOutcomes(greymx, '<>', 2), ['tempfail new', 'pass retry'])
-      })
+        test('asks about bounces at DATA, and not about callouts', async () => {
+          const callout = await sessionFrom(exim, '127.2.1.1')
+          assert.match(await callout.command('MAIL FROM:<>'), /^250 /)
+          assert.match(await callout.command('RCPT TO:<u@example.com>'), /^250 /)
+          await callout.quit()
+          assert.match(await send(exim, '127.2.1.1', ''), /^451[ -]/)
+          await sleep(DELAY + MARGIN)
+          assert.match(await send(exim, '127.2.1.1', ''), /^250 /)
+          assert.deepEqual(await waitForOutcomes(greymx, '<>', 2), ['tempfail new', 'pass retry'])
+        })
 
-      test('does not let an address become another, whatever is in it', async () => {
-        const recipient = '"u sender=y, \\"v\\" (z) w"@example.com'
-        const senders = [
-          '"x\\" client=\\"127.9.9.9 $pid $' + '{pid}"@a.test',
-          'a."b, c"@a.test',
-          'a\\ b@a.test',
-        ]
-        for (const sender of senders) {
-          assert.match(await send(exim, '127.3.1.1', sender, recipient), /^451[ -]/)
-          const addresses = ` sender=${JSON.stringify(sender)} recipient=${JSON.stringify(recipient)} `
-          const isOurs = (line: string) => line.includes('client=127.3.1.1 ') && line.includes(addresses)
-          await waitFor(`${addresses} in the log`, () => greymx.log().some(isOurs))
-        }
-        await sleep(DELAY + MARGIN)
-        for (const sender of senders) assert.match(await send(exim, '127.3.1.1', sender, recipient), /^250 /)
-      })
+        test('does not let an address become another, whatever is in it', async () => {
+          const recipient = '"u sender=y, \\"v\\" (z) w"@example.com'
+          const senders = [
+            '"x\\" client=\\"127.9.9.9 $pid $' + '{pid}"@a.test',
+            'a."b, c"@a.test',
+            'a\\ b@a.test',
+          ]
+          for (const sender of senders) {
+            assert.match(await send(exim, '127.3.1.1', sender, recipient), /^451[ -]/)
+            const addresses = ` sender=${JSON.stringify(sender)} recipient=${JSON.stringify(recipient)} `
+            const isOurs = (line: string) => line.includes('client=127.3.1.1 ') && line.includes(addresses)
+            await waitFor(`${addresses} in the log`, () => greymx.log().some(isOurs))
+          }
+          await sleep(DELAY + MARGIN)
+          for (const sender of senders)
+            assert.match(await send(exim, '127.3.1.1', sender, recipient), /^250 /)
+        })
 
-      test('refuses for good whom it does not know, before it asks', async () => {
-        assert.match(await send(exim, '127.4.1.1', 'x@a.test', 'u@elsewhere.test'), /^550 /)
-        assert.deepEqual(greymx.outcomes('x@a.test'), [])
+        test('refuses for good whom it does not know, before it asks', async () => {
+          assert.match(await send(exim, '127.4.1.1', 'x@a.test', 'u@elsewhere.test'), /^550 /)
+          assert.deepEqual(greymx.outcomes('x@a.test'), [])
+        })
       })
 
       test('lets mail pass while greymx is away', async () => {
