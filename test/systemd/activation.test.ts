@@ -6,6 +6,8 @@ import { readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { askDoor } from '../../src/exim/client.ts'
+import { formatRequest } from '../../src/exim/request.ts'
 import { connectToFilter } from '../../src/milter/client.ts'
 import type { SocketSpec } from '../../src/sockets/spec.ts'
 import { inheritedSockets } from '../../src/systemd/activation.ts'
@@ -170,6 +172,23 @@ test('Postfix asks greymx on the socket that is named policy', WITH_TIMEOUT, asy
   const { ask } = await connectPolicy(dir, path)
   const request = { client_address: '192.0.2.7', sender: 'a@example.org', recipient: 'b@example.com' }
   assert.match(await ask(request), /^DEFER_IF_PERMIT 4\.7\.1 Greylisted/)
+  ;(await connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 10_000)).quit()
+})
+
+test('Exim asks greymx on the socket that is named exim', WITH_TIMEOUT, async (t) => {
+  const dir = await scratch(t)
+  const [port, path] = [await freePort(), join(dir, 'exim.sock')]
+  const greymx = await startActivated({
+    dir,
+    sockets: [port, path],
+    names: ['greymx.socket', 'exim'],
+    settings: `store: "memory:"\nadmin: false\nlisten_exim: unix:${dir}/unused.sock`,
+  })
+  assert.match(greymx.output(), new RegExp(`^exim: unix:${path} \\(inherited\\)$`, 'm'))
+  assert.ok(!existsSync(join(dir, 'unused.sock')))
+  const request = formatRequest({ client: '192.0.2.7', sender: 'a@example.org' }, ['b@example.com'], 'rcpt')
+  const answer = await askDoor({ kind: 'unix', path }, request, 10_000)
+  assert.equal(answer.verdict, 'tempfail')
   ;(await connectToFilter({ kind: 'inet', host: '127.0.0.1', port }, 10_000)).quit()
 })
 
