@@ -48,6 +48,7 @@ const toInstall = [
   // The Debian package is built and examined with these.
   'debhelper',
   'lintian',
+  'mmdebstrap',
   'file',
   // What Postgrey and sqlgrey need to run.
   'libnet-server-perl',
@@ -255,7 +256,15 @@ async function unpackSystem(packages: readonly string[], _work: string, root: st
   const { stdout } = await run('apt-get', ['indextargets', '--format', '$' + '(SITE)'])
   const mirror = stdout.split('\n').find((site) => site !== '' && !site.includes('security'))
   const include = `--include=${packages.join()}`
-  await run('debootstrap', ['--variant=minbase', include, 'trixie', root, ...(mirror ? [mirror] : [])])
+  // It needs a third of the time that debootstrap takes.
+  await run('mmdebstrap', [
+    '--quiet',
+    '--variant=minbase',
+    include,
+    'trixie',
+    root,
+    ...(mirror ? [mirror] : []),
+  ])
 }
 
 /** Downloads the packages into a new folder in `work`, and returns the paths of their files. */
