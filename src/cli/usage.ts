@@ -15,7 +15,7 @@ export function usageOf(rows: readonly Row[]): string {
     ...columns(rows.map(({ name, summary }) => [name, summary])),
     '',
     ...wrapped(
-      'greymx help COMMAND explains one. Most take -c FILE, --json; -V: the version. ' +
+      'Options: --config FILE, --json, --help, --version; greymx help COMMAND has more. ' +
         'Exit: 0 fine, 1 warnings, 64 usage, 69 unreachable, 75 deferred, 78 settings.',
     ),
   ])
