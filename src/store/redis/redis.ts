@@ -462,6 +462,9 @@ function checkName(prefix: string, refused: string, tag: string): string {
   return `${prefix}${kind}check:${randomUUID()}${slot === '' ? '' : `{${slot}}`}`
 }
 
+/** Redis's error for a number that is none. */
+const NO_NUMBER = /^ERR value is not an integer/
+
 /** Sends each command that mail and merges need, so that every missing right shows at once. */
 async function writeReadDelete(
   redis: RedisClient,
@@ -478,10 +481,18 @@ async function writeReadDelete(
     redis.del(name),
   ])
   const errors = replies.flatMap((reply) => (reply.status === 'rejected' ? [reply.reason] : []))
-  if (errors.length > 0) throw foremost(errors, prefix)
-  if (replies[4].status !== 'fulfilled' || replies[4].value === 'written') return
+  // While a Cluster fails over, commands that are sent again to another node can overtake each other: INCRBY may find
+  // what SET has written, and GET may not find it.
+  const isOvertaken =
+    errors.length === 0
+      ? replies[4].status === 'fulfilled' && replies[4].value !== 'written'
+      : errors.every((error) => NO_NUMBER.test(messageOf(error)))
+  if (!isOvertaken) {
+    if (errors.length > 0) throw foremost(errors, prefix)
+    return
+  }
   if (isRetry) throw new Error('what was written could not be read back')
-  // While a Cluster fails over, commands that are sent again to another node can overtake each other.
+  await redis.del(name)
   await writeReadDelete(redis, name, prefix, true)
 }
 
