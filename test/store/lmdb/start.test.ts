@@ -133,14 +133,14 @@ for (const [setting, settings] of Object.entries(STORES)) {
     const dir = await scratch(t)
     const [command, args] = await serving(dir, settings(`${dir}/state`))
     const child = spawn(command, args, { cwd: dir, env: await preloaded(dir), stdio: 'ignore' })
-    await waitFor('the process that opens the store to hang', async () => {
+    const hanging = await waitFor('the process that opens the store to hang', async () => {
       const [daemon] = await childrenOf(child.pid ?? 0)
       const [opening] = daemon ? await childrenOf(daemon) : []
-      return (
-        opening && /^State:\tT/m.test(await readFile(`/proc/${opening}/status`, 'latin1').catch(() => ''))
-      )
+      const status = opening && (await readFile(`/proc/${opening}/status`, 'latin1').catch(() => ''))
+      return status && /^State:\tT/m.test(status) ? opening : undefined
     })
     assert.equal(await timed(t, `${setting}, a disk that hangs: ended by SIGTERM`, terminate(child)), 0)
+    process.kill(hanging, 'SIGKILL') // it would wait for its disk
   })
 }
 
