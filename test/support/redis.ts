@@ -145,6 +145,9 @@ export interface Cluster {
   readonly replicas: readonly Redis[]
 }
 
+/** Time after which nodes of a cluster take another one for dead, in milliseconds. */
+const NODE_TIMEOUT = 1000
+
 const SLOTS = [
   ['0', '5460'],
   ['5461', '10922'],
@@ -165,25 +168,37 @@ export async function startCluster(options: {
   const nodes = await Promise.all(Array.from({ length: size }, () => startNode(dir, { args })))
   const [masters, replicas] = [nodes.slice(0, SLOTS.length), nodes.slice(SLOTS.length)]
   const ids = await Promise.all(masters.map(({ redis }) => redis.cli('cluster', 'myid')))
-  const [{ redis: first }] = nodes as [(typeof nodes)[0]] // there are at least three
+  const [{ redis: first }, ...others] = nodes as [(typeof nodes)[0], ...typeof nodes] // there are at least three
   await Promise.all(
-    nodes.map(async ({ redis, busPort }, index) => {
+    nodes.map(async ({ redis }, index) => {
       await redis.cli('cluster', 'set-config-epoch', `${index + 1}`)
       const slots = SLOTS[index]
       if (slots) await redis.cli('cluster', 'addslotsrange', ...slots)
-      if (redis !== first) await first.cli('cluster', 'meet', '127.0.0.1', `${redis.port}`, `${busPort}`)
     }),
   )
+  let metAt = Number.NEGATIVE_INFINITY
+  // A node that is held up for longer than the time-out of nodes forgets whom it was to meet.
+  const meet = async () => {
+    if (performance.now() - metAt < 2 * NODE_TIMEOUT) return
+    metAt = performance.now()
+    for (const { redis, busPort } of others)
+      await first.cli('cluster', 'meet', '127.0.0.1', `${redis.port}`, `${busPort}`)
+  }
   // A replica can follow only a master that it knows.
   for (const [index, { redis }] of replicas.entries()) {
     const follow = () => redis.cli('cluster', 'replicate', ids[index] ?? '')
-    await waitFor('a replica to follow', async () => (await follow()) === 'OK')
+    await waitFor('a replica to follow', async () => {
+      await meet()
+      return (await follow()) === 'OK'
+    })
   }
   for (const { redis } of nodes) {
     await waitFor('the cluster', async () => {
       const info = await redis.cli('cluster', 'info')
       const replicasKnown = (await redis.cli('cluster', 'nodes')).match(/slave /g)?.length ?? 0
-      return info.includes('cluster_state:ok') && replicasKnown === replicas.length
+      if (info.includes('cluster_state:ok') && replicasKnown === replicas.length) return true
+      await meet()
+      return false
     })
   }
   for (const { redis } of replicas) {
@@ -208,7 +223,7 @@ export async function startNode(
     port,
     args: [
       ...['--cluster-enabled', 'yes', '--cluster-port', `${busPort}`],
-      ...['--cluster-config-file', `nodes-${port}.conf`, '--cluster-node-timeout', '1000'],
+      ...['--cluster-config-file', `nodes-${port}.conf`, '--cluster-node-timeout', `${NODE_TIMEOUT}`],
       ...['--cluster-replica-validity-factor', '0', '--cluster-announce-ip', '127.0.0.1'],
       ...(options.args ?? []),
     ],
