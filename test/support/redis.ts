@@ -184,6 +184,7 @@ export async function startCluster(options: {
     for (const { redis, busPort } of others)
       await first.cli('cluster', 'meet', '127.0.0.1', `${redis.port}`, `${busPort}`)
   }
+  await meet()
   // A replica can follow only a master that it knows.
   for (const [index, { redis }] of replicas.entries()) {
     const follow = () => redis.cli('cluster', 'replicate', ids[index] ?? '')
@@ -195,8 +196,16 @@ export async function startCluster(options: {
   for (const { redis } of nodes) {
     await waitFor('the cluster', async () => {
       const info = await redis.cli('cluster', 'info')
-      const replicasKnown = (await redis.cli('cluster', 'nodes')).match(/slave /g)?.length ?? 0
-      if (info.includes('cluster_state:ok') && replicasKnown === replicas.length) return true
+      const known = (await redis.cli('cluster', 'nodes')).trim().split('\n')
+      const replicasKnown = known.filter((line) => / (?:myself,)?slave /.test(line)).length
+      const met = known.filter((line) => !/handshake|noaddr/.test(line))
+      if (
+        info.includes('cluster_state:ok') &&
+        info.includes('cluster_slots_ok:16384') &&
+        replicasKnown === replicas.length &&
+        met.length === size
+      )
+        return true
       await meet()
       return false
     })
