@@ -2,6 +2,8 @@
 // which the first is the command. What the bytes mean is left to command.ts.
 // Source: sendmail 8.17 libmilter/comm.c (mi_rd_cmd), MILTER_LEN_BYTES.
 
+import { Unread } from '../unread.ts'
+
 /** The longest frame that libmilter sends, in bytes: its largest body chunk (MILTER_MDS_1M) and the command byte. */
 export const MAX_FRAME = 1024 * 1024
 
@@ -17,20 +19,11 @@ export type FrameResult =
   | { readonly kind: 'bad-length'; readonly length: number }
 
 const INCOMPLETE: FrameResult = { kind: 'incomplete' }
-const EMPTY: Buffer = Buffer.alloc(0)
 
-/**
- * Collects chunks and returns whole frames as views: into the chunk if it contains the whole frame, otherwise into one
- * buffer that grows with what has arrived. A frame that comes byte by byte takes no more memory than one that comes at
- * once.
- */
+/** Collects chunks and returns whole frames as views, which stay intact. */
 export class FrameReader {
   readonly #maxFrame: number
-  /** The bytes from `#at` to `#end` are unread. A chunk is never written to; our own buffer is filled behind `#end`. */
-  #bytes = EMPTY
-  #isOwn = false
-  #at = 0
-  #end = 0
+  readonly #unread = new Unread(MIN_BUFFER)
 
   /** `maxFrame` is the longest frame that is accepted, in bytes, without its length field. */
   constructor(maxFrame = MAX_FRAME) {
@@ -39,50 +32,24 @@ export class FrameReader {
 
   /** Bytes of memory kept for frames that are incomplete or not returned yet. */
   get held(): number {
-    return this.#bytes.length
+    return this.#unread.held
   }
 
   push(chunk: Buffer): void {
-    if (this.#at === this.#end) {
-      this.#replace(chunk, chunk.length, false)
-      return
-    }
-    if (!this.#isOwn || this.#end + chunk.length > this.#bytes.length) this.#grow(chunk.length)
-    chunk.copy(this.#bytes, this.#end)
-    this.#end += chunk.length
+    this.#unread.push(chunk)
   }
 
   /** The next frame, without its length field. After `bad-length` (0, or too long) the stream cannot be read on. */
   next(): FrameResult {
-    const unread = this.#end - this.#at
-    if (unread < LENGTH_BYTES) return this.#incomplete(unread)
-    const length = this.#bytes.readUInt32BE(this.#at)
+    const unread = this.#unread
+    if (unread.length < LENGTH_BYTES) {
+      unread.release()
+      return INCOMPLETE
+    }
+    const length = unread.uint32()
     if (length === 0 || length > this.#maxFrame) return { kind: 'bad-length', length }
-    if (unread < LENGTH_BYTES + length) return INCOMPLETE
-    const start = this.#at + LENGTH_BYTES
-    this.#at = start + length
-    return { kind: 'frame', bytes: this.#bytes.subarray(start, this.#at) }
-  }
-
-  #incomplete(unread: number): FrameResult {
-    if (unread === 0) this.#replace(EMPTY, 0, false)
-    return INCOMPLETE
-  }
-
-  /** Allocates twice what is needed, so that each byte is copied a few times at most. Returned frames stay intact. */
-  #grow(count: number): void {
-    const unread = this.#bytes.subarray(this.#at, this.#end)
-    // allocUnsafeSlow does not use Buffer's pool: a slice would keep the whole pool alive for as long as the MTA likes.
-    const room = Buffer.allocUnsafeSlow(Math.max(MIN_BUFFER, 2 * (unread.length + count)))
-    unread.copy(room)
-    this.#replace(room, unread.length, true)
-  }
-
-  #replace(bytes: Buffer, end: number, isOwn: boolean): void {
-    this.#bytes = bytes
-    this.#isOwn = isOwn
-    this.#at = 0
-    this.#end = end
+    if (unread.length < LENGTH_BYTES + length) return INCOMPLETE
+    return { kind: 'frame', bytes: unread.take(length, LENGTH_BYTES) }
   }
 }
 

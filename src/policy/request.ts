@@ -3,6 +3,7 @@
 // Source: Postfix SMTPD_POLICY_README ("Protocol description"); smtpd_check.c (check_policy_service); attr_print_plain.c.
 
 import { decodeText } from '../milter/text.ts'
+import { Unread } from '../unread.ts'
 
 /**
  * Longest request, in bytes. Postfix sends some 35 attributes, of which a stranger fills five, each with less than an
@@ -15,7 +16,6 @@ const MIN_BUFFER = 1024
 
 const LF = 0x0a
 const EQUALS = 0x3d
-const EMPTY: Buffer = Buffer.alloc(0)
 
 /** The attributes that are read, with the field of `PolicyRequest` that has each; others are passed over. */
 const FIELDS = {
@@ -56,18 +56,11 @@ export type ReadResult =
 
 const INCOMPLETE: ReadResult = { kind: 'incomplete' }
 
-/**
- * Collects chunks and returns whole requests as views: into the chunk if it contains the whole request, otherwise into
- * one buffer that grows with what has arrived. No byte is searched twice for the end of its request.
- */
+/** Collects chunks and returns whole requests as views, which stay intact. No byte is searched twice for an end. */
 export class RequestReader {
   readonly #maxRequest: number
-  /** The bytes from `#at` to `#end` are unread. A chunk is never written to; our own buffer is filled behind `#end`. */
-  #bytes = EMPTY
-  #isOwn = false
-  #at = 0
-  #end = 0
-  /** Where the search for the end of the request goes on. */
+  readonly #unread = new Unread(MIN_BUFFER)
+  /** Number of unread bytes in which there is no end of a request. */
   #searched = 0
 
   constructor(maxRequest = MAX_REQUEST) {
@@ -76,63 +69,39 @@ export class RequestReader {
 
   /** Bytes of memory kept for requests that are incomplete or not returned yet. */
   get held(): number {
-    return this.#bytes.length
+    return this.#unread.held
   }
 
   push(chunk: Buffer): void {
-    if (this.#at === this.#end) {
-      this.#replace(chunk, chunk.length, false)
-      return
-    }
-    if (!this.#isOwn || this.#end + chunk.length > this.#bytes.length) this.#grow(chunk.length)
-    chunk.copy(this.#bytes, this.#end)
-    this.#end += chunk.length
+    this.#unread.push(chunk)
   }
 
   /** The next request, without the empty line that ends it. After `too-long` the stream cannot be read on. */
   next(): ReadResult {
+    const unread = this.#unread
     const end = this.#emptyLine()
+    if ((end ?? unread.length) > this.#maxRequest) return { kind: 'too-long' }
     if (end === undefined) {
-      if (this.#end - this.#at > this.#maxRequest) return { kind: 'too-long' }
-      if (this.#at === this.#end) this.#replace(EMPTY, 0, false)
+      unread.release()
       return INCOMPLETE
     }
-    if (end - this.#at > this.#maxRequest) return { kind: 'too-long' }
-    const bytes = this.#bytes.subarray(this.#at, end)
-    this.#at = end + 1
-    this.#searched = this.#at
+    const bytes = unread.take(end)
+    unread.skip(1)
+    this.#searched = 0
     return { kind: 'request', bytes }
   }
 
   /** Index of the line feed of the first empty line, which is either the first byte or follows another line feed. */
   #emptyLine(): number | undefined {
-    while (this.#searched < this.#end) {
-      const found = this.#bytes.subarray(0, this.#end).indexOf(LF, this.#searched)
+    const unread = this.#unread
+    while (this.#searched < unread.length) {
+      const found = unread.indexOf(LF, this.#searched)
       if (found === -1) break
-      if (found === this.#at || this.#bytes[found - 1] === LF) return found
+      if (found === 0 || unread.byteAt(found - 1) === LF) return found
       this.#searched = found + 1
     }
-    this.#searched = this.#end
+    this.#searched = unread.length
     return undefined
-  }
-
-  /** Allocates twice what is needed, so that each byte is copied a few times at most. Returned requests stay intact. */
-  #grow(count: number): void {
-    const unread = this.#bytes.subarray(this.#at, this.#end)
-    const searched = this.#searched - this.#at
-    // allocUnsafeSlow does not use Buffer's pool: a slice would keep the whole pool alive for as long as the MTA likes.
-    const room = Buffer.allocUnsafeSlow(Math.max(MIN_BUFFER, 2 * (unread.length + count)))
-    unread.copy(room)
-    this.#replace(room, unread.length, true)
-    this.#searched = searched
-  }
-
-  #replace(bytes: Buffer, end: number, isOwn: boolean): void {
-    this.#bytes = bytes
-    this.#isOwn = isOwn
-    this.#at = 0
-    this.#end = end
-    this.#searched = 0
   }
 }
 
