@@ -3,7 +3,8 @@
 // left to the handler, the socket to the peer.
 // Source: Exim 4.96 spec, chapter 11 (readsocket); greylistd 0.9, which answers without a line end.
 
-import type { Peer, Session, Waiting } from '../sockets/session.ts'
+import { type Next, type RequestProtocol, RequestSession } from '../sockets/requests.ts'
+import type { Peer } from '../sockets/session.ts'
 import { LineReader } from './lines.ts'
 import { type EximRequest, parseRequest } from './request.ts'
 
@@ -22,26 +23,30 @@ export const MAX_LINE = 256 * 1024
 /** Longest answer, in characters: an SMTP reply line (RFC 5321 section 4.5.3.1.5) behind a word of ours. */
 const MAX_ANSWER = 520
 
-/**
- * How many requests of a connection are answered before other connections have their turn: otherwise a peer that sends
- * thousands at once would hold up all others.
- */
-const MAX_REQUESTS_PER_TURN = 16
-
 /** The state of one connection. */
-export class EximSession implements Session {
+export class EximSession extends RequestSession<EximFault> {
+  readonly #protocol: EximProtocol
+
+  constructor(answer: AnswerRequest, peer: Peer<EximFault>, maxLine = MAX_LINE) {
+    const protocol = new EximProtocol(answer, peer, maxLine)
+    super(protocol, peer)
+    this.#protocol = protocol
+  }
+
+  inputOver(): void {
+    this.#protocol.isInputOver = true
+    this.readOn()
+  }
+}
+
+class EximProtocol implements RequestProtocol<EximFault> {
+  /** Whether the MTA has closed its half of the connection. */
+  isInputOver = false
   readonly #answer: AnswerRequest
   readonly #peer: Peer<EximFault>
   readonly #reader: LineReader
-  /** What the next request waits for: the answer to the last, the MTA as reader of our replies, or our next turn. */
-  #waitsFor: 'answer' | 'reader' | 'turn' | undefined
-  /** Whether the MTA has closed its half of the connection. */
-  #isInputOver = false
-  #isEnded = false
-  #progress = 0
-  #answeredInTurn = 0
 
-  constructor(answer: AnswerRequest, peer: Peer<EximFault>, maxLine = MAX_LINE) {
+  constructor(answer: AnswerRequest, peer: Peer<EximFault>, maxLine: number) {
     this.#answer = answer
     this.#peer = peer
     this.#reader = new LineReader(maxLine)
@@ -51,112 +56,40 @@ export class EximSession implements Session {
     return this.#reader.held
   }
 
-  /** A count of requests, and of times that the MTA took waiting replies. */
-  get progress(): number {
-    return this.#progress
-  }
-
-  get waiting(): Waiting {
-    if (this.#waitsFor === 'reader' || this.#isEnded) return 'reader'
-    if (this.#waitsFor) return 'us'
-    return this.#progress === 0 || this.#reader.held > 0 ? 'frame' : 'idle'
-  }
-
-  receive(chunk: Buffer): void {
-    if (this.#isEnded) return
+  push(chunk: Buffer): void {
     this.#reader.push(chunk)
-    if (this.#waitsFor) {
-      this.#peer.pause()
-      return
-    }
-    this.#answeredInTurn = 0
-    this.#read()
   }
 
-  inputOver(): void {
-    this.#isInputOver = true
-    if (!this.#waitsFor) this.#read()
-  }
-
-  replied(): void {
-    if (this.#waitsFor !== 'reader') return
-    this.#progress += 1
-    this.#goOn()
-  }
-
-  /** An answer that is still awaited is dropped. */
-  disconnected(): void {
-    this.#isEnded = true
-  }
-
-  endIfIdle(): void {
-    if (this.#waitsFor || this.#isEnded) return
-    this.#isEnded = true
-    this.#peer.end()
-  }
-
-  #read(): void {
-    while (!this.#isEnded && !this.#waitsFor) {
-      if (this.#answeredInTurn === MAX_REQUESTS_PER_TURN) {
-        this.#waitForTurn()
-        return
+  next(): Next<EximFault> {
+    const line = this.#reader.next()
+    switch (line.kind) {
+      case 'line':
+        return this.#replyTo(line.bytes, '\n')
+      case 'too-long': {
+        const reason = 'a line is longer than the request for any message'
+        return { kind: 'fault', fault: 'exim-length', reason }
       }
-      const line = this.#reader.next()
-      switch (line.kind) {
-        case 'line':
-          this.#handle(line.bytes, '\n')
-          break
-        case 'too-long':
-          this.#isEnded = true
-          this.#peer.fail('exim-length', 'a line is longer than the request for any message')
-          return
-        case 'incomplete': {
-          if (!this.#isInputOver) return
-          const rest = this.#reader.rest()
-          // As such a request is the last, its answer needs no line end either, and a short ${readsocket…} keeps one.
-          if (rest) this.#handle(rest, '')
-          else this.endIfIdle()
-        }
+      case 'incomplete': {
+        if (!this.isInputOver) return { kind: 'incomplete' }
+        const rest = this.#reader.rest()
+        // As such a request is the last, its answer needs no line end either, and a short ${readsocket…} keeps one.
+        return rest ? this.#replyTo(rest, '') : { kind: 'over' }
       }
     }
   }
 
-  #handle(line: Buffer, lineEnd: '\n' | ''): void {
-    this.#progress += 1
-    this.#answeredInTurn += 1
+  end(): void {}
+
+  #replyTo(line: Buffer, lineEnd: '\n' | ''): Next<EximFault> {
     const request = parseRequest(line)
     if (request.kind === 'refused') this.#peer.exceeded('exim-malformed', request.reason)
     const answer = this.#answer(request)
-    if (!(answer instanceof Promise)) {
-      this.#reply(answer, lineEnd)
-      return
-    }
-    this.#waitsFor = 'answer'
-    // A rejection is a fault of ours, not of the MTA: it stays unhandled, and Node ends the process.
-    void answer.then((text) => {
-      this.#waitsFor = undefined
-      if (!this.#isEnded) this.#reply(text, lineEnd)
-      if (!this.#waitsFor) this.#goOn()
-    })
+    const encode = (text: string) => encodeAnswer(text, lineEnd)
+    return { kind: 'reply', reply: answer instanceof Promise ? answer.then(encode) : encode(answer) }
   }
+}
 
-  #reply(text: string, lineEnd: string): void {
-    const line = text.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_ANSWER)
-    if (!this.#peer.send(Buffer.from(`${line}${lineEnd}`, 'latin1'))) this.#waitsFor = 'reader'
-  }
-
-  #waitForTurn(): void {
-    this.#waitsFor = 'turn'
-    this.#peer.pause()
-    this.#peer.later(() => {
-      this.#answeredInTurn = 0
-      this.#goOn()
-    })
-  }
-
-  #goOn(): void {
-    this.#waitsFor = undefined
-    this.#read()
-    if (!this.#waitsFor && !this.#isEnded) this.#peer.resume()
-  }
+/** The answer as one line of printable ASCII, cut at `MAX_ANSWER`. */
+function encodeAnswer(text: string, lineEnd: '\n' | ''): Buffer {
+  return Buffer.from(`${text.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_ANSWER)}${lineEnd}`, 'latin1')
 }
