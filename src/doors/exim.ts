@@ -13,7 +13,7 @@ import type { Network } from '../ip.ts'
 import { smtpLines } from '../milter/reply.ts'
 import type { NewSession } from '../sockets/session.ts'
 import { asHostName, clientOf, isLogin } from './client.ts'
-import { type Answer, type Circumstances, type DoorParts, Message } from './message.ts'
+import { type Answer, type Circumstances, circumstancesBy, type DoorParts, Message } from './message.ts'
 import type { SmtpReply } from './reply.ts'
 
 /** The settings that this door needs beside what all doors share. */
@@ -36,8 +36,6 @@ export interface EximLimits {
 
 /** How many characters of an address are read; no SMTP command line is as long as that of Exim, 4096 bytes. */
 const MAX_ADDRESS_READ = 4096
-/** How many characters of Exim's id of a message are read, which has 16 or 23. */
-const MAX_ID = 100
 /**
  * How many messages are remembered between their requests: more than a host receives at once. Beyond, the oldest is
  * forgotten, and its later recipients are judged as those of another message.
@@ -195,7 +193,7 @@ function readAddress(text: string): Address {
 }
 
 function circumstancesOf({ mta, id }: Fields): Circumstances {
-  return { mta: asHostName(mta || undefined), queueId: id === '' ? undefined : id.slice(0, MAX_ID) }
+  return circumstancesBy(mta || undefined, id || undefined)
 }
 
 /**

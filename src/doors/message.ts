@@ -9,6 +9,7 @@ import { DECISION_TIMEOUT } from '../greylist/deadline.ts'
 import type { Greylister, Inquiry } from '../greylist/greylister.ts'
 import type { TakeOutcome } from '../log/reporter.ts'
 import type { Outcome, Reason } from '../outcome.ts'
+import { asHostName } from './client.ts'
 import type { ReplyTemplate, SmtpReply } from './reply.ts'
 
 /** What the doors share. */
@@ -32,6 +33,14 @@ export interface MessageOrigin {
 
 /** What the MTA says of itself and of the message at the time of an attempt. */
 export type Circumstances = Pick<Attempt, 'mta' | 'queueId'>
+
+/** How many characters of a queue id are read: more than any has; Postfix's long ones have some 20, Exim's 23. */
+const MAX_QUEUE_ID = 100
+
+/** The circumstances, by what the MTA calls itself and the message. */
+export function circumstancesBy(mta: string | undefined, queueId: string | undefined): Circumstances {
+  return { mta: asHostName(mta), queueId: queueId?.slice(0, MAX_QUEUE_ID) }
+}
 
 /** What the MTA is to tell its client: go on, or this reply. */
 export type Answer = { readonly kind: 'pass' } | { readonly kind: 'defer'; readonly reply: SmtpReply }

@@ -19,7 +19,7 @@ import { CONTINUE, type Reply } from '../milter/reply.ts'
 import { type Handler, type MessageEnd, type Peer, Session } from '../milter/session.ts'
 import { CERTIFICATE_MACROS, readCertificate } from './certificate.ts'
 import { asHostName, clientOf, isLogin } from './client.ts'
-import { type Answer, type Circumstances, type DoorParts, Message } from './message.ts'
+import { type Answer, type Circumstances, circumstancesBy, type DoorParts, Message } from './message.ts'
 
 /** The settings that this door needs beside what all doors share. */
 export interface MilterSettings {
@@ -44,8 +44,6 @@ export interface MilterSettings {
  * MAXLINE are 2048). An address by the megabyte from a broken MTA must not cost as much work and log.
  */
 const MAX_ADDRESS_READ = 4096
-/** How many characters of a queue id are read: more than any has; Postfix's long ones have some 20. */
-const MAX_QUEUE_ID = 100
 /** Memory of a remembered recipient: a number of bytes, plus its text once for each form of the address. */
 const RECIPIENT_OVERHEAD = 300
 const FORMS_OF_ADDRESS = 4
@@ -181,7 +179,7 @@ function readAddress(address: string): Address {
 }
 
 function circumstancesOf(macros: Macros): Circumstances {
-  return { mta: asHostName(macros.get('j')), queueId: macros.get('i')?.slice(0, MAX_QUEUE_ID) }
+  return circumstancesBy(macros.get('j'), macros.get('i'))
 }
 
 function replyOf(answer: Answer): Reply {

@@ -15,7 +15,7 @@ import type { PolicyRequest } from '../policy/request.ts'
 import { type PolicyFault, type PolicyHandler, PolicySession } from '../policy/session.ts'
 import type { NewSession, Peer } from '../sockets/session.ts'
 import { asHostName, clientOf, isLogin } from './client.ts'
-import { type Answer, type Circumstances, type DoorParts, Message } from './message.ts'
+import { type Answer, type Circumstances, circumstancesBy, type DoorParts, Message } from './message.ts'
 import type { SmtpReply } from './reply.ts'
 
 /** The settings that this door needs beside what all doors share; milter.ts says what each means. */
@@ -41,7 +41,6 @@ const DEFAULT_STATUS = '4.7.1'
 
 /** How many characters of an address are read, which is more than Postfix sends (line_length_limit). */
 const MAX_ADDRESS_READ = 4096
-const MAX_QUEUE_ID = 100
 /** Memory of a message with its key, and of a remembered recipient: numbers of bytes, plus their texts. */
 const MESSAGE_OVERHEAD = 1000
 const RECIPIENT_OVERHEAD = 300
@@ -272,7 +271,7 @@ function readAddress(internal: string): Address {
 const NEEDS_QUOTES = /[\s"(),:;<>@[\\\]]/
 
 function circumstancesOf({ queueId }: PolicyRequest): Circumstances {
-  return { mta: undefined, queueId: queueId === '' ? undefined : queueId.slice(0, MAX_QUEUE_ID) }
+  return circumstancesBy(undefined, queueId || undefined)
 }
 
 /**
