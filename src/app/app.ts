@@ -217,6 +217,7 @@ async function openParts(
       judgesRecipients: next.milter.judgeAt === 'rcpt',
       stored: storedBy(next.greylist),
       areRecipientsInStore: next.exempt.greylisted === 'store',
+      retryWindow: next.greylist.times.retryWindow,
     })
     inUse = next
     fleet.begin()

@@ -6,6 +6,14 @@ import type { ZodType } from 'zod'
 /** Who makes a call, as the log names it: `uid 1000 (anna)` or `token monitoring`. */
 export interface Caller {
   readonly name: string
+  /** Called once by a call that has changed something. */
+  readonly onChange?: (change: Change) => void
+}
+
+/** What a call has changed. */
+export interface Change {
+  /** Takes it back. Rejects when that cannot be done now. */
+  readonly undo: () => Promise<void>
 }
 
 /** A call as the table has it. */

@@ -34,6 +34,29 @@ export function delaysOverAnHour(counts: DelayCounts): number {
   return sum
 }
 
+/** Delays that were longer than the bar before, and at most `upTo` milliseconds long. */
+export interface DelayBar {
+  /** Absent on the last bar, which has all that are longer than every other. */
+  readonly upTo?: number
+  readonly count: number
+}
+
+/** Upper bounds of the bars of `barsOf`, in milliseconds: each is twice the one before, from 3 m 45 s to 32 h. */
+const BAR_BOUNDS = [-4, -3, -2, -1, 0, 1, 2, 3, 4, 5].map((doublings) => HOUR * 2 ** doublings)
+
+/** The delays in a few bars, for people. Their bounds are bounds of buckets, so that the numbers are exact. */
+export function barsOf(counts: DelayCounts): DelayBar[] {
+  const sums = Array.from({ length: BAR_BOUNDS.length + 1 }, () => 0)
+  for (const [bucket, count] of counts) {
+    const above = BAR_BOUNDS.filter((bound) => bucket > PER_DOUBLING * Math.log2(bound / HOUR)).length
+    sums[above] = (sums[above] ?? 0) + count
+  }
+  return sums.map((count, index) => {
+    const upTo = BAR_BOUNDS[index]
+    return upTo === undefined ? { count } : { upTo, count }
+  })
+}
+
 /**
  * The delay, in milliseconds, that this share of delays does not exceed, to within 10 %; `undefined` when there are
  * none. `share` is above 0, and 1 at most.

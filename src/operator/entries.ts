@@ -12,10 +12,10 @@ import type { Entry } from '../store/entry.ts'
 import type { KeptKey, RecordStore } from '../store/records.ts'
 import { kindOf, type Store } from '../store/store.ts'
 import { type Call, defineCall, defineStream, Refusal } from './call.ts'
-import { stateOf } from './explain.ts'
+import { type ShownDeferral, showDeferral, shownDeferral, stateOf } from './explain.ts'
 import { type Deferral, forgetDeferrals, isVouched, LEDGER_LIFETIME, readLedger } from './ledger.ts'
 import { addressRule, duration, recipientAddress, ref } from './params.ts'
-import { unknownRef } from './rules.ts'
+import { isAddressRule, unknownRef } from './rules.ts'
 import { addressIn, recipientIn, type Stored } from './stored.ts'
 
 export interface EntryParts {
@@ -25,6 +25,8 @@ export interface EntryParts {
   readonly stored: () => Stored
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** The setting `greylist.retry_window`, in milliseconds. */
+  readonly retryWindow: () => number
 }
 
 /** Most entries that are kept while they are sorted. */
@@ -68,8 +70,30 @@ const KINDS_WITH_ADDRESSES = new Set(['t', 'f', 'd', 'g', 'n', 'x', 'y', 'z'])
 /** The kinds of keys of what a name has shown, with the name first. */
 const KINDS_OF_NAMES = new Set(['o', 'w', 'p', 's', 'k', 'u', 'c', 'e', 'm'])
 
-export function entryCalls({ records, store, stored, now }: EntryParts): Call[] {
+const about = z
+  .string()
+  .max(320)
+  .optional()
+  .describe('a reference, an address, a domain, a network or a name of a client: whichever of them it is')
+
+export function entryCalls({ records, store, stored, now, retryWindow }: EntryParts): Call[] {
   return [
+    defineStream({
+      name: 'waiting',
+      summary: 'lists the first messages that were deferred and are awaited, the newest first',
+      changes: false,
+      params: z.strictObject({
+        about,
+        before: z.iso.datetime().optional().describe('only what was deferred before'),
+        limit: z.int().min(1).max(MAX_SORTED).default(MAX_SORTED),
+      }),
+      result: shownDeferral,
+      run: ({ about: wanted, before, limit }, _caller, signal) => {
+        const isAbout = wanted === undefined ? undefined : aboutMatcher(wanted, stored())
+        const end = before === undefined ? Number.POSITIVE_INFINITY : Date.parse(before)
+        return limited(waiting(isAbout, end, signal), limit)
+      },
+    }),
     defineStream({
       name: 'list',
       summary:
@@ -77,6 +101,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
       changes: false,
       params: z.strictObject({
         ...filters,
+        about,
         state: z.enum(['waiting', 'passed']).optional(),
         older: duration.optional().describe('only what is older'),
         sort: z.enum(SORTS).optional(),
@@ -103,6 +128,7 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
         address: recipientAddress
           .optional()
           .describe('everything that names this address, as sender or recipient'),
+        why: z.string().max(200).optional().describe('why, for the list of changes'),
       }),
       result: z.strictObject({
         forgotten: z.number().describe('number of keys'),
@@ -114,6 +140,23 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
       run: (given, _caller, signal) => forget(given, signal),
     }),
   ]
+
+  async function* waiting(
+    isAbout: ((known: Known) => boolean) | undefined,
+    end: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<ShownDeferral> {
+    const since = now() - Math.min(retryWindow(), LEDGER_LIFETIME)
+    for await (const deferrals of readLedger(records(), { since, now: now() })) {
+      if (signal.aborted) return
+      for (const deferral of deferrals) {
+        const { at, returnedAt, client, name, identity } = deferral
+        if (returnedAt !== undefined || at >= end) continue
+        const isFound = (known: string) => isAbout?.({ ...deferral, host: name, client: known }) ?? true
+        if (isFound(identity) || isFound(`network:${client}`)) yield showDeferral(deferral)
+      }
+    }
+  }
 
   async function* entries(isWanted: Wanted, signal: AbortSignal): AsyncGenerator<ShownEntry> {
     const known = await digestsInLedger()
@@ -261,12 +304,13 @@ export function entryCalls({ records, store, stored, now }: EntryParts): Call[] 
 const UNKNOWN_CLIENT = '(digest)'
 
 interface Filters {
+  readonly about?: string | undefined
   readonly client?: string | undefined
   readonly sender?: string | undefined
   readonly recipient?: string | undefined
 }
 
-interface ForgetParams extends Filters {
+interface ForgetParams extends Omit<Filters, 'about'> {
   readonly ref?: string | undefined
   readonly address?: string | undefined
 }
@@ -296,20 +340,41 @@ function filterOf(
 
 /** What is known of a triplet. */
 interface Known {
+  readonly ref?: string | undefined
+  /** The confirmed name of the host that sent it. */
+  readonly host?: string | undefined
   readonly client: string
   readonly sender?: string | undefined
   readonly recipient?: string | undefined
 }
 
 /** Whether what is known of a triplet matches all filters that are given. */
-function matcherOf({ client, sender, recipient }: Filters, stored: Stored): (known: Known) => boolean {
+function matcherOf(
+  { about: text, client, sender, recipient }: Filters,
+  stored: Stored,
+): (known: Known) => boolean {
+  const isAbout = text === undefined ? undefined : aboutMatcher(text, stored)
   const isClient = client === undefined ? undefined : clientMatcher(client)
   const isSender = sender === undefined ? undefined : addressMatcher(sender, stored)
   const isRecipient = recipient === undefined ? undefined : addressMatcher(recipient, stored)
   return (known) =>
+    (!isAbout || isAbout(known)) &&
     (!isClient || isClient(known.client)) &&
     (!isSender || (known.sender !== undefined && isSender(known.sender))) &&
     (!isRecipient || (known.recipient !== undefined && isRecipient(known.recipient)))
+}
+
+/** Whether any part of what is known is meant by a text. */
+function aboutMatcher(text: string, stored: Stored): (known: Known) => boolean {
+  const isClient = clientMatcher(text)
+  const isAddress = isAddressRule(text) ? addressMatcher(text, stored) : () => false
+  const domain = text.toLowerCase()
+  return ({ ref: name, host, client, sender, recipient }) =>
+    name === text ||
+    (host !== undefined && (host === domain || host.endsWith(`.${domain}`))) ||
+    isClient(client) ||
+    (sender !== undefined && isAddress(sender)) ||
+    (recipient !== undefined && isAddress(recipient))
 }
 
 /** Whether an address of the store is meant by a rule. Of a hash, only a rule that is an address can tell. */

@@ -60,7 +60,7 @@ const shownOutcome = z
   })
   .meta({ id: 'Outcome' })
 
-const shownDeferral = z
+export const shownDeferral = z
   .object({
     ref: z.string(),
     at: z.iso.datetime(),

@@ -9,6 +9,7 @@ import type { Outcome } from '../outcome.ts'
 import type { RecordStore } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import type { Call } from './call.ts'
+import { Changes } from './changes.ts'
 import { entryCalls } from './entries.ts'
 import { type Deciding, explainCalls } from './explain.ts'
 import { LedgerWriter } from './ledger.ts'
@@ -33,6 +34,8 @@ export interface OperatorParts {
 /** What the calls ask by, besides the rules. */
 export type Asked = Omit<Deciding, 'runtimeRuleFor'> & {
   readonly areRecipientsInStore: boolean
+  /** The setting `greylist.retry_window`, in milliseconds. */
+  readonly retryWindow: number
 }
 
 /** Longest wait for the rules at the start, in milliseconds. */
@@ -67,13 +70,18 @@ export class Operator {
       if (!this.#asked) throw new Error('nothing is decided yet')
       return { ...this.#asked, runtimeRuleFor: this.#rules.ruleFor }
     }
-    this.calls = [
+    const changes = new Changes({ records, now, mx: host, onProblem })
+    const calls = [
       ...explainCalls({ deciding, records: written, now }),
-      ...entryCalls({ records: written, store, stored, now }),
+      ...entryCalls({
+        ...{ records: written, store, stored, now },
+        retryWindow: () => this.#asked?.retryWindow ?? 0,
+      }),
       ...ruleCalls({ rules: this.#rules, records: written, store, stored, now }),
       ...this.#recipients.calls,
       ...reportCalls({ records: written, store, stored, now }),
     ]
+    this.calls = [...calls.map((call) => changes.listed(call)), ...changes.calls]
   }
 
   /** The rule that operators have made for an attempt. */

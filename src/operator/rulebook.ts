@@ -96,6 +96,13 @@ export class RuleBook {
     return made
   }
 
+  /** Puts rules back that were ended, as they were. */
+  async restore(rules: readonly Rule[]): Promise<void> {
+    const changes = new Map(rules.map(({ id, ...text }) => [id, JSON.stringify(text)]))
+    await this.#parts.records().changeRecord(RECORD, changes)
+    await this.#copy.refresh()
+  }
+
   /** Ends rules at once, everywhere within a second. */
   async remove(ids: readonly string[]): Promise<void> {
     const changes = new Map<string, string | undefined>(ids.map((id) => [id, undefined]))

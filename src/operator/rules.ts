@@ -9,11 +9,11 @@ import { isConcealed } from '../greylist/privacy.ts'
 import { organisationOf } from '../identity/organisation.ts'
 import type { RecordStore } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
-import { type Call, defineCall, Refusal } from './call.ts'
+import { type Call, type Caller, defineCall, Refusal } from './call.ts'
 import { defined } from './defined.ts'
 import { type Deferral, findDeferrals } from './ledger.ts'
 import { addressRule, clientRule, duration, recipientAddress, ref } from './params.ts'
-import type { Rule, RuleBook } from './rulebook.ts'
+import type { NewRule, Rule, RuleBook } from './rulebook.ts'
 import type { Stored } from './stored.ts'
 
 export interface RuleCallParts {
@@ -64,16 +64,12 @@ export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts)
         why,
       }),
       result: shownRule,
-      async run(
-        { ref: wanted, client, sender, recipient, for: time = ALLOWED_FOR, why: reason },
-        { name: by },
-      ) {
+      async run({ ref: wanted, client, sender, recipient, for: time = ALLOWED_FOR, why: reason }, caller) {
         const given = { client, sender, recipient }
         const criteria = wanted === undefined ? given : { ...(await criteriaOf(wanted)), ...defined(given) }
         if (Object.keys(defined(criteria)).length === 0)
           throw new Refusal('unsuited', 'nothing says which mail: expected ref, client, sender or recipient')
-        const made = await rules.add({ kind: 'allow', ...criteria, until: now() + time, by, why: reason })
-        return shown(made)
+        return add({ kind: 'allow', ...criteria, until: now() + time, why: reason }, caller)
       },
     }),
     defineCall({
@@ -87,9 +83,9 @@ export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts)
         why,
       }),
       result: shownRule,
-      async run({ to: recipient, from: sender, for: time, why: reason }, { name: by }) {
+      async run({ to: recipient, from: sender, for: time, why: reason }, caller) {
         const until = time === undefined ? undefined : now() + time
-        return shown(await rules.add({ kind: 'off', recipient, sender, until, by, why: reason }))
+        return add({ kind: 'off', recipient, sender, until, why: reason }, caller)
       },
     }),
     defineCall({
@@ -100,9 +96,10 @@ export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts)
         id: z.string().max(20).optional().describe('the id of a rule of any kind'),
         to: addressRule.optional(),
         from: addressRule.optional(),
+        why,
       }),
       result: z.strictObject({ ended: z.array(shownRule) }),
-      async run({ id, to, from }) {
+      async run({ id, to, from }, { onChange }) {
         if (id !== undefined && (to !== undefined || from !== undefined))
           throw new Refusal('unsuited', 'expected either id, or to and from')
         const due = (await rules.rules()).filter((rule) => !isOver(rule, now()))
@@ -113,6 +110,7 @@ export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts)
         )
         if (ended.length === 0) throw new Refusal('unknown', noSuchRule(due))
         await rules.remove(ended.map((rule) => rule.id))
+        onChange?.({ undo: () => rules.restore(ended) })
         return { ended: ended.map(shown) }
       },
     }),
@@ -140,20 +138,28 @@ export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts)
           .optional()
           .describe("the sender's domain; from anybody who is no stranger by default"),
         for: duration,
+        why,
       }),
       result: z.strictObject({ to: z.string(), from: z.string().optional(), until: z.iso.datetime() }),
-      async run({ to, from, for: time }) {
+      async run({ to, from, for: time }, { onChange }) {
         const recipient = parseAddress(to)
         const domain = from === undefined ? undefined : organisationOf(from.toLowerCase())
         const key = expectKey(stored().recipient(recipient), domain)
         // A count keeps the end that it was begun with, so that a longer wait needs a new one.
         await store().forget(key)
         await store().count(key, time)
+        onChange?.({ undo: () => store().forget(key) })
         const until = new Date(now() + time).toISOString()
         return { to: recipient.text, until, ...(domain === undefined ? {} : { from: domain }) }
       },
     }),
   ]
+
+  async function add(rule: Omit<NewRule, 'by'>, { name: by, onChange }: Caller): Promise<ShownRule> {
+    const made = await rules.add({ ...rule, by })
+    onChange?.({ undo: () => rules.remove([made.id]) })
+    return shown(made)
+  }
 
   /**
    * What the mail of a reference is from and to. A sender that varies with the message stands there as its domain, and
@@ -213,7 +219,8 @@ function pairOf({ sender, recipient }: Deferral): string {
   return `${sender || '<>'} to ${recipient ?? 'anybody'}`
 }
 
-function isAddressRule(text: string): boolean {
+/** Whether a text is a rule for senders or recipients. */
+export function isAddressRule(text: string): boolean {
   try {
     parseAddressRule(text)
     return true

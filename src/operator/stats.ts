@@ -15,7 +15,7 @@ import {
   type NameList,
   noCounts,
 } from './counts.ts'
-import { delaysIn, delaysOverAnHour, quantileOf } from './delays.ts'
+import { barsOf, delaysIn, delaysOverAnHour, quantileOf } from './delays.ts'
 import { mxsSince } from './directory.ts'
 import { lastPeriods, UNITS, type Unit } from './periods.ts'
 import { recordOf, type Statistics } from './statistics.ts'
@@ -57,9 +57,12 @@ const neverReturned = z
 
 const named = z.array(z.strictObject({ name: z.string(), count }))
 
+const verdicts = z.array(z.strictObject({ verdict: z.enum(['pass', 'tempfail']), reason: z.string(), count }))
+
 const entry = z.strictObject({
   at: z.iso.datetime().describe('the beginning of the hour or day'),
   attempts: count,
+  verdicts,
   tempfails: count,
   deferred: count,
   returned: count,
@@ -70,7 +73,7 @@ const entry = z.strictObject({
 
 const figures = z.strictObject({
   attempts: count.describe('outcomes: recipients that were asked for, exempt ones included'),
-  verdicts: z.array(z.strictObject({ verdict: z.enum(['pass', 'tempfail']), reason: z.string(), count })),
+  verdicts,
   observed: z
     .array(z.strictObject({ reason: z.string(), count }))
     .describe(
@@ -81,6 +84,11 @@ const figures = z.strictObject({
   neverReturned,
   overAnHour: count.describe('first passes that had waited for more than an hour'),
   delays: delays.optional().describe('absent when nothing has come back'),
+  delayBars: z
+    .array(z.strictObject({ upTo: count.optional(), count }))
+    .describe(
+      'first passes by how long they had waited: longer than the bar before, and upTo milliseconds at most; the last has the longest',
+    ),
   busiest: z
     .strictObject({ networks: named, deferredNetworks: named, domains: named, deferredDomains: named })
     .describe('client networks and sender domains with the most attempts, and with the most deferrals'),
@@ -209,9 +217,8 @@ function figuresOf(periods: Periods, reckoning: Reckoning): Figures {
   const series = [...periods].filter(([, counts]) => attemptsIn(counts) > 0)
   return {
     ...headOf(sum),
-    verdicts: [...sum.verdicts]
-      .map(([row, number]) => ({ ...verdictOf(row), count: number }))
-      .sort((one, other) => other.count - one.count),
+    verdicts: verdictsIn(sum),
+    delayBars: barsOf(sum.delays),
     observed: [...sum.observed]
       .map(([reason, number]) => ({ reason, count: number }))
       .sort((one, other) => other.count - one.count),
@@ -221,6 +228,7 @@ function figuresOf(periods: Periods, reckoning: Reckoning): Figures {
     ) as Figures['busiest'],
     series: series.map(([start, counts]) => ({
       at: new Date(start).toISOString(),
+      verdicts: verdictsIn(counts),
       tempfails: tempfailsIn(counts),
       ...headOf(counts),
       neverReturned: neverReturnedIn(new Map([[start, counts]]), reckoning),
@@ -241,6 +249,13 @@ function headOf(counts: Counts) {
     overAnHour: delaysOverAnHour(counts.delays),
     ...(isKnown ? { delays: { p50, p90, p99 } } : {}),
   }
+}
+
+/** How often each verdict was given for each reason, the most frequent first. */
+function verdictsIn({ verdicts }: Counts): Figures['verdicts'] {
+  return [...verdicts]
+    .map(([row, number]) => ({ ...verdictOf(row), count: number }))
+    .sort((one, other) => other.count - one.count)
 }
 
 function verdictOf(row: string): { verdict: 'pass' | 'tempfail'; reason: string } {

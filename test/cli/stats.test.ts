@@ -17,6 +17,7 @@ function figures(scale: number): Figures {
       { verdict: 'tempfail', reason: 'new', count: 600 * scale },
       { verdict: 'pass', reason: 'retry', count: 400 * scale },
     ],
+    delayBars: [{ count: 400 * scale }],
     observed: [],
     deferred: 600 * scale,
     returned: 400 * scale,
@@ -28,6 +29,7 @@ function figures(scale: number): Figures {
       {
         at: '2026-11-27T11:00:00.000Z',
         attempts: 1000 * scale,
+        verdicts: [],
         tempfails: 600 * scale,
         deferred: 600 * scale,
         returned: 400 * scale,

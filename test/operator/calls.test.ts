@@ -82,6 +82,7 @@ function setUp(settings: Partial<GreylistSettings> = {}) {
       judgesRecipients: true,
       stored: storedBy({ ...SETTINGS, ...settings }),
       areRecipientsInStore: true,
+      retryWindow: 48 * HOUR,
     })
     return {
       operator,
@@ -355,6 +356,104 @@ test('triplets are listed with what their keys tell, first attempts by the ledge
   assert.equal((await mx1.call('list', { older: '1m' })).length, 1)
   const [oldest] = await mx1.call('list', { sort: 'age', limit: 1 })
   assert.deepEqual([oldest.age, oldest.sender], [5 * MINUTE, 'a@example.org'])
+  await close()
+})
+
+test('what waits is listed with the newest first, and is found by each of its names', async () => {
+  const { mx1, clock, close } = setUp()
+  const waiting = async (params: object = {}) =>
+    (await mx1.call('waiting', params)).map(({ sender }: { sender: string }) => sender)
+  const first = await mx1.judge('198.51.100.7', 'a@example.org', 'b@example.com', 'out.relay.test')
+  clock.now += 2 * HOUR
+  await mx1.judge('192.0.2.1', 'c@spf.test', 'b@example.com')
+  await mx1.judge('203.0.113.9', 'late@example.net', 'd@example.com')
+  assert.deepEqual((await waiting()).sort(), ['a@example.org', 'c@spf.test', 'late@example.net'])
+  assert.deepEqual((await waiting()).at(-1), 'a@example.org')
+  assert.deepEqual(await waiting({ before: new Date(START + HOUR).toISOString() }), ['a@example.org'])
+  assert.equal((await waiting({ limit: 2 })).length, 2)
+  const names = ['a@example.org', 'EXAMPLE.org', '198.51.100.7', '198.51.0.0/16', 'relay.test', first.ref]
+  for (const about of names) assert.deepEqual(await waiting({ about }), ['a@example.org'], about)
+  assert.equal((await waiting({ about: 'b@example.com' })).length, 2)
+  for (const about of ['nobody.test', '10.0.0.0/8', 'ffffffff', '<img src=x>', '/(/', '@', ''])
+    assert.deepEqual(await waiting({ about }), [], about)
+  assert.equal((await mx1.call('list', { about: 'example.com' })).length, 3)
+  assert.equal((await mx1.call('list', { about: first.ref })).length, 1)
+  clock.now += 5 * MINUTE
+  await mx1.judge('192.0.2.1', 'c@spf.test', 'b@example.com')
+  assert.deepEqual((await waiting()).sort(), ['a@example.org', 'late@example.net'])
+  clock.now += 47 * HOUR
+  assert.deepEqual(await waiting(), ['late@example.net'], 'the retry window of the other is over')
+  await close()
+})
+
+test('changes are listed on every MX, with who made them and why', async () => {
+  const { mx1, mx2, clock, close } = setUp()
+  await mx1.call('off', { to: 'example.com', for: '2h', why: 'migration' })
+  clock.now += DAY
+  await mx2.call('forget', { address: 'a@example.org', why: 'he asked for it' })
+  await assert.rejects(mx1.call('on', { id: 'abcdef' }), refused('unknown', /no such rule/))
+  const { changes } = await mx1.call('changes', {})
+  assert.deepEqual(
+    changes.map(({ at, who, call, params, why, mx }: Record<string, unknown>) => [
+      at,
+      who,
+      call,
+      params,
+      why,
+      mx,
+    ]),
+    [
+      [new Date(START + DAY).toISOString(), 'uid 0 (root)', 'forget', '', 'he asked for it', 'mx2'],
+      [
+        new Date(START).toISOString(),
+        'uid 0 (root)',
+        'off',
+        '{"to":"example.com","for":7200000}',
+        'migration',
+        'mx1',
+      ],
+    ],
+  )
+  assert.equal((await mx1.call('changes', { days: 1 })).changes.length, 1)
+  clock.now += 91 * DAY
+  assert.deepEqual((await mx1.call('changes', { days: 90 })).changes, [])
+  await close()
+})
+
+test('every change can be taken back within the hour, once, where it was made', async () => {
+  const { mx1, mx2, clock, close } = setUp()
+  const lastChange = async (host = mx1) => (await host.call('changes', {})).changes[0]
+  const holding = async () =>
+    (await mx1.call('rules', {})).rules.map(
+      ({ kind, recipient }: Record<string, string>) => `${kind} ${recipient}`,
+    )
+  const undo = async () => {
+    const { id } = await lastChange()
+    clock.now += 1
+    await mx1.call('undo', { id })
+    clock.now += 1
+    return id
+  }
+  await mx1.call('allow', { recipient: 'b@example.com' })
+  assert.deepEqual(await holding(), ['allow b@example.com'])
+  assert.deepEqual([(await lastChange()).undo, (await lastChange(mx2)).undo], [true, false])
+  const id = await undo()
+  assert.deepEqual(await holding(), [])
+  await assert.rejects(mx1.call('undo', { id }), refused('unknown', /expected a change/))
+  const last = await lastChange()
+  assert.deepEqual([last.call, last.params, last.undo], ['undo', `{"id":"${id}"}`, false])
+
+  await mx1.call('off', { to: 'b@example.com' })
+  clock.now += 1
+  await mx1.call('on', { to: 'b@example.com' })
+  assert.deepEqual(await holding(), [])
+  await undo()
+  assert.deepEqual(await holding(), ['off b@example.com'])
+  assert.equal((await mx1.judge()).reason, 'off')
+  await mx1.call('on', { to: 'b@example.com' })
+  await mx1.call('expect', { to: 'b@example.com', for: '1h' })
+  await undo()
+  assert.equal((await mx1.judge('192.0.2.1', 'c@spf.test', 'b@example.com')).reason, 'new')
   await close()
 })
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { bucketOf, delaysIn, delaysOverAnHour, quantileOf } from '../../src/operator/delays.ts'
+import { barsOf, bucketOf, delaysIn, delaysOverAnHour, quantileOf } from '../../src/operator/delays.ts'
 
 const HOUR = 3_600_000
 
@@ -33,6 +33,20 @@ test('p50, p90 and p99 are within 10 % of what sorting gives, from a second to 1
         const found = quantileOf(counted(delays), share) ?? 0
         assert.ok(Math.abs(found - exact) <= 0.1 * exact, `p${100 * share}: ${found}, exactly ${exact}`)
       }
+    }),
+  )
+})
+
+// Property: whatever the delays are, each is in the bar of its length, and in no other.
+test('bars have every delay once, and no delay of another length', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 100 * HOUR })), (delays) => {
+      let above = -1
+      for (const { upTo = Number.POSITIVE_INFINITY, count } of barsOf(counted(delays))) {
+        assert.equal(count, delays.filter((delay) => delay > above && delay <= upTo).length, `up to ${upTo}`)
+        above = upTo
+      }
+      assert.equal(above, Number.POSITIVE_INFINITY)
     }),
   )
 })

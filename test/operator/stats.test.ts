@@ -75,6 +75,15 @@ test('stats tells verdicts, delays, busiest names and hours of what this process
   assert.equal(together.deferred, 11)
   assert.equal(together.returned, 5)
   assert.equal(together.overAnHour, 1)
+  assert.deepEqual(
+    together.delayBars.filter(({ count }) => count > 0),
+    [
+      { upTo: 7.5 * MINUTE, count: 3 },
+      { upTo: HOUR, count: 1 },
+      { upTo: 2 * HOUR, count: 1 },
+    ],
+  )
+  assert.deepEqual(together.series[0]?.verdicts, together.verdicts)
   const { p50 = 0, p99 = 0 } = together.delays ?? {}
   assert.ok(Math.abs(p50 - 5 * MINUTE) < 0.1 * 5 * MINUTE, `${p50}`)
   assert.ok(Math.abs(p99 - HOUR) < 0.1 * HOUR, `${p99}`)

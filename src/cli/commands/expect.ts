@@ -15,12 +15,13 @@ export const command = defineCommand({
     to: required('ADDR', 'the recipient'),
     from: optional('DOMAIN', "the sender's domain; any by default"),
     for: required('TIME', 'how long, like 15m'),
+    why: optional('TEXT', 'why, for the list of changes'),
     config: CONFIG,
     json: JSON_OUTPUT,
   },
   args: {},
   run: async (values) => {
-    const { to, from, for: time } = values
-    return (await import('../rules.ts')).expectMail(values, { to, from, for: time })
+    const { to, from, for: time, why } = values
+    return (await import('../rules.ts')).expectMail(values, { to, from, for: time, why })
   },
 })

@@ -17,12 +17,13 @@ export const command = defineCommand({
     sender: optional('RULE', 'an address or a domain'),
     recipient: optional('RULE', 'an address or a domain'),
     address: optional('ADDR', 'everything that names this address'),
+    why: optional('TEXT', 'why, for the list of changes'),
     config: CONFIG,
     json: JSON_OUTPUT,
   },
   args: { ref: optional('REF', 'the reference in the reply to the sender') },
   run: async (values) => {
-    const { ref, client, sender, recipient, address } = values
-    return (await import('../entries.ts')).forget(values, { ref, client, sender, recipient, address })
+    const { ref, client, sender, recipient, address, why } = values
+    return (await import('../entries.ts')).forget(values, { ref, client, sender, recipient, address, why })
   },
 })

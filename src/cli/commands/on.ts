@@ -11,12 +11,13 @@ export const command = defineCommand({
   options: {
     to: optional('RULE', 'as for off'),
     from: optional('RULE', 'as for off'),
+    why: optional('TEXT', 'why, for the list of changes'),
     config: CONFIG,
     json: JSON_OUTPUT,
   },
   args: { id: optional('ID', 'a rule, as `greymx rules` lists it') },
   run: async (values) => {
-    const { id, to, from } = values
-    return (await import('../rules.ts')).endRules(values, { id, to, from })
+    const { id, to, from, why } = values
+    return (await import('../rules.ts')).endRules(values, { id, to, from, why })
   },
 })
