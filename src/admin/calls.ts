@@ -23,6 +23,9 @@ const MAX_BODY = 64 * 1024
 /** Calls that run at once: so many that answer with one object, and as many with a stream. */
 const MAX_RUNNING = 8
 
+/** Calls that run at once for views of the page. */
+const MAX_ASKED = 16
+
 /** Longest text of the parameters of a change in the log, and of a value in an error, in characters. */
 const MAX_LOGGED = 500
 const MAX_SHOWN = 100
@@ -66,6 +69,14 @@ export type CallDoor =
   /** `host` is the address of the setting `admin`; without `tokens`, no call can be made there. */
   | { readonly kind: 'tcp'; readonly host: string; readonly tokens: TokenFile | undefined }
 
+/** A call that somebody asks for at the page. */
+export interface PageCall {
+  readonly name: string
+  readonly params: unknown
+  readonly caller: Caller
+  readonly signal: AbortSignal
+}
+
 /** A request that is not served: why, and the answer. */
 class Rejected extends Error {
   readonly status: number
@@ -85,6 +96,7 @@ export class CallDesk {
   readonly #events: CallEvents
   readonly #keys = new UsedKeys()
   readonly #running = { answers: 0, streams: 0 }
+  #asked = 0
 
   constructor(calls: readonly Call[], events: CallEvents) {
     this.#calls = new Map(calls.map((call) => [call.name, call]))
@@ -111,6 +123,29 @@ export class CallDesk {
       if (reason !== undefined) this.refused(reason, request)
       // What is left of the body is not read.
       sendJson(response, status, { error: message }, { connection: 'close' })
+    }
+  }
+
+  /**
+   * Makes a call for somebody who asks at the page, and hands its answer, or the stream of it, to `use`. Rejects with
+   * `Refusal` when the call cannot be made or done, and with the call's own error when it fails. The page has its own
+   * bound on calls that run at once, so that readers do not keep the commands of operators waiting.
+   */
+  async ask<T>(
+    { name, params: raw, caller, signal }: PageCall,
+    use: (result: Result) => Promise<T>,
+  ): Promise<T> {
+    const call = this.#calls.get(name)
+    if (!call) throw new Refusal('unknown', `there is no call ${shown(name)}`)
+    const read = call.params.safeParse(raw)
+    if (!read.success) throw new Refusal('unsuited', mistakesOf(read.error, raw, call.params))
+    if (this.#asked >= MAX_ASKED)
+      throw new Refusal('unavailable', `${MAX_ASKED} other views are made: expected this one a moment later`)
+    this.#asked += 1
+    try {
+      return await this.#make({ call, raw, params: read.data, caller, signal }, use)
+    } finally {
+      this.#asked -= 1
     }
   }
 
@@ -147,24 +182,50 @@ export class CallDesk {
         throw new Rejected(STATUS_OF_KEY[problem.kind], reason, problem.message)
       }
     }
-    const logged = call.isConfidential ? '' : cut(JSON.stringify(raw), MAX_LOGGED)
-    const params = call.changes ? logged : undefined
     const gone = new AbortController()
     response.once('close', () => gone.abort())
+    const asked = { call, raw, params: read.data, caller, signal: gone.signal }
     try {
-      await answer(call, read.data, caller, response, gone.signal)
-      if (params !== undefined) this.#events.onChange(caller.name, call.name, params)
-      this.#events.onCall(call.name, 'ok')
+      await this.#make(asked, (result) => answer(call, result, response))
     } catch (error) {
-      if (error instanceof Refusal) this.#events.onCall(call.name, 'refused')
-      else if (call.changes || !gone.signal.aborted) {
-        this.#events.onFailure(caller.name, call.name, params, messageOf(error))
-        this.#events.onCall(call.name, 'failed')
-      }
       sendError(response, error instanceof Refusal ? STATUS_OF[error.kind] : 500, messageOf(error))
     }
   }
+
+  /** Makes a call and hands its result to `use`; tells what it changed and how it ended. Rejects as they do. */
+  async #make<T>(
+    { call, raw, params, caller, signal }: Asked,
+    use: (result: Result) => Promise<T>,
+  ): Promise<T> {
+    const logged = call.isConfidential ? '' : cut(JSON.stringify(raw), MAX_LOGGED)
+    const changed = call.changes ? logged : undefined
+    try {
+      const used = await use(call.run(params, caller, signal))
+      if (changed !== undefined) this.#events.onChange(caller.name, call.name, changed)
+      this.#events.onCall(call.name, 'ok')
+      return used
+    } catch (error) {
+      if (error instanceof Refusal) this.#events.onCall(call.name, 'refused')
+      else if (call.changes || !signal.aborted) {
+        this.#events.onFailure(caller.name, call.name, changed, messageOf(error))
+        this.#events.onCall(call.name, 'failed')
+      }
+      throw error
+    }
+  }
 }
+
+/** A call that is to be made, with its parameters as they were given and as they were read. */
+interface Asked {
+  readonly call: Call
+  readonly raw: unknown
+  readonly params: unknown
+  readonly caller: Caller
+  readonly signal: AbortSignal
+}
+
+/** What a call answers with. */
+type Result = Promise<unknown> | AsyncIterable<unknown>
 
 /** Returns who makes the request; throws when it may be no operator's. */
 function authenticate(request: IncomingMessage, door: CallDoor): Caller {
@@ -207,7 +268,7 @@ function nameOf(claim: string | undefined): string {
  * Whether a request is meant for this server by its own name. A page whose site's name leads to our address, for the
  * time that its owner likes, has that name (DNS rebinding).
  */
-function isOwnHost(header: string, configured: string): boolean {
+export function isOwnHost(header: string, configured: string): boolean {
   const [, host = ''] = /^(\[[^\]]+\]|[^:]+)(?::\d{1,5})?$/.exec(header) ?? []
   const bare = bareHost(host).toLowerCase()
   return isIP(bare) !== 0 || bare === 'localhost' || bare === configured.toLowerCase()
@@ -280,14 +341,7 @@ function cut(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length)}…`
 }
 
-async function answer(
-  call: Call,
-  params: unknown,
-  caller: Caller,
-  response: ServerResponse,
-  signal: AbortSignal,
-): Promise<void> {
-  const result = call.run(params, caller, signal)
+async function answer(call: Call, result: Result, response: ServerResponse): Promise<void> {
   if (!(call.isStream && isStream(result))) return sendJson(response, 200, await result)
   // The status tells that the call has begun. How it ended is in the last line.
   response.writeHead(200, { ...HEADERS, 'content-type': 'application/x-ndjson' })
@@ -295,7 +349,7 @@ async function answer(
   await writeItems(response, result)
 }
 
-function isStream(result: Promise<unknown> | AsyncIterable<unknown>): result is AsyncIterable<unknown> {
+function isStream(result: Result): result is AsyncIterable<unknown> {
   return Symbol.asyncIterator in result
 }
 

@@ -12,23 +12,11 @@ import { bracketedHost } from '../ip.ts'
 import type { Call } from '../operator/call.ts'
 import { type InheritedSocket, type Listener, type ListenOn, openListener } from '../sockets/listener.ts'
 import type { SocketSpec } from '../sockets/spec.ts'
-import type { StoreState } from '../store/guard.ts'
 import { withHolder } from '../taken-port.ts'
 import { CALL_PATH, CallDesk, type CallDoor, type CallEvents } from './calls.ts'
+import type { Health } from './health.ts'
+import type { AdminAddress, AdminSettings, PageFor } from './settings.ts'
 import { type TokenEvents, TokenFile } from './tokens.ts'
-
-/** The state of the process, as /healthz shows it. */
-export interface Health {
-  readonly store: StoreState & { readonly name: string }
-  /** What this host keeps beside the store; `unmerged` counts the entries that the store does not have yet. */
-  readonly local?: { readonly name: string; readonly entries: number; readonly unmerged: number }
-  /** The sockets of the milter protocol, those of Postfix's policy protocol, and those for Exim. */
-  readonly listeners: readonly string[]
-  readonly policy: readonly string[]
-  readonly exim: readonly string[]
-  /** What the operator should look at although greymx is healthy; empty if nothing. */
-  readonly warnings: readonly string[]
-}
 
 /** What the server shows; all are called anew for each request. */
 export interface AdminParts {
@@ -38,6 +26,9 @@ export interface AdminParts {
   readonly isListening: () => boolean
   /** The calls that operators may make. */
   readonly calls: readonly Call[]
+  /** What the page says of this host. */
+  readonly hostName: string
+  readonly version: string
 }
 
 /** Callbacks by which the owner of the servers learns what happens there. */
@@ -45,21 +36,6 @@ export interface AdminEvents extends CallEvents {
   /** The socket for commands cannot be opened at the start, which goes on without it. */
   readonly onSocketProblem: (problem: string) => void
   readonly tokens: TokenEvents
-}
-
-/** Address on which the server listens; port 0 means any free port. */
-export interface AdminAddress {
-  readonly host: string
-  readonly port: number
-}
-
-export interface AdminSettings {
-  /** Absent when the port is turned off. */
-  readonly admin?: AdminAddress
-  /** Path of the unix socket; absent when it is turned off. */
-  readonly adminSocket?: string
-  /** The file with the tokens for calls on the port; without one, none can be made there. */
-  readonly adminTokens?: string
 }
 
 /** The times that a client of the servers has, in milliseconds. */
@@ -103,6 +79,9 @@ export class Admin {
   #socket: Open | undefined
   #socketProblem: string | undefined
   #tokens: TokenFile | undefined
+  #page: PageFor | undefined
+  /** Serves the page, once somebody has asked for it: many never do, and it takes memory. */
+  #servePage: Promise<ServePage> | undefined
 
   constructor(parts: AdminParts, events: AdminEvents, inherited?: InheritedSocket, times = TIMES) {
     this.#parts = parts
@@ -132,9 +111,15 @@ export class Admin {
    * Prepares to listen as `settings` have it; rejects with the address or the file in the message. That the unix socket
    * cannot be opened at the start is told and not an error: mail does not wait for the operator.
    */
-  async prepare({ admin, adminSocket, adminTokens }: AdminSettings): Promise<Change> {
+  async prepare({ admin, adminSocket, adminTokens, adminPage }: AdminSettings): Promise<Change> {
     return prepareAll([
       () => this.#prepareTokens(adminTokens),
+      () => ({
+        apply: async () => {
+          this.#page = adminPage
+        },
+        abandon: async () => {},
+      }),
       () => this.#preparePort(admin),
       () => this.#prepareSocket(adminSocket),
     ])
@@ -240,10 +225,33 @@ export class Admin {
     const { method = '', url = '' } = request
     if (url.startsWith(CALL_PATH)) return this.#desk.serve(request, response, door)
     try {
+      if (door.kind === 'tcp' && this.#page && !isForMonitoring(url)) {
+        const serve = await this.#loadPage()
+        return await serve(request, response)
+      }
       await answer(method, url, response, this.#parts)
     } catch (error) {
       send(response, 500, 'text/plain; charset=utf-8', `${messageOf(error)}\n`)
     }
+  }
+
+  #loadPage(): Promise<ServePage> {
+    this.#servePage ??= import('./page/page.ts').then(({ createPage }) =>
+      createPage({
+        ask: (call, use) => this.#desk.ask(call, use),
+        health: this.#parts.health,
+        hostName: this.#parts.hostName,
+        version: this.#parts.version,
+        settings: () => ({
+          host: this.#address?.host ?? '',
+          base: this.#page?.base ?? { path: '', isHttps: false },
+          readers: this.#page?.readers ?? 'token',
+          tokens: this.#tokens,
+        }),
+        refused: (reason, request) => this.#desk.refused(reason, request),
+      }),
+    )
+    return this.#servePage
   }
 
   /** Answers what is no request of HTTP, or does not become one in time, and closes the connection. */
@@ -264,6 +272,15 @@ function elsewhere(open: Open | undefined, path: string | undefined): string | u
   const found = open?.listener?.address
   if (found?.kind !== 'unix' || path === undefined || resolve(path) === resolve(found.path)) return undefined
   return `systemd has opened ${found.path}, and admin_socket is ${path}: expected the same in both`
+}
+
+type ServePage = (request: IncomingMessage, response: ServerResponse) => Promise<void>
+
+/** The paths of monitoring. */
+const MONITORING = ['/healthz', '/livez', '/readyz', '/metrics']
+
+function isForMonitoring(url: string): boolean {
+  return MONITORING.includes(url.replace(/\?.*$/, ''))
 }
 
 /** The change of a part that stays as it is. */

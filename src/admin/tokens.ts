@@ -14,7 +14,7 @@ const MAX_FILE_LENGTH = 64 * 1024
 const READABLE_BY_OTHERS = 0o004
 
 /** A token as it is kept: with what is kept nobody can make a call. */
-interface Token {
+export interface Token {
   readonly name: string
   readonly digest: Buffer
 }
@@ -55,16 +55,30 @@ export class TokenFile {
       this.#events.onWarning(`every user of this host may read ${this.#path}: expected mode 0640 or 0600`)
   }
 
-  /**
-   * Returns the name of a token, or `undefined` if it is not in the file. How long that takes tells nothing about the
-   * tokens: digests are compared in constant time, and each time with all of them.
-   */
+  /** Returns the name of a token, or `undefined` if it is not in the file. */
   nameOf(text: string): string | undefined {
+    return this.find(text)?.name
+  }
+
+  /** Returns a token, or `undefined` if it is not in the file. */
+  find(text: string): Token | undefined {
+    return this.#withDigest(digestOf(text))
+  }
+
+  /** Whether a token that was found before is still in the file. */
+  has({ digest }: Token): boolean {
+    return this.#withDigest(digest) !== undefined
+  }
+
+  /**
+   * How long this takes tells nothing about the tokens: digests are compared in constant time, and each time with all of
+   * them.
+   */
+  #withDigest(digest: Buffer): Token | undefined {
     this.#refresh()
-    const digest = digestOf(text)
-    let name: string | undefined
-    for (const token of this.#tokens) if (timingSafeEqual(token.digest, digest)) name = token.name
-    return name
+    let found: Token | undefined
+    for (const token of this.#tokens) if (timingSafeEqual(token.digest, digest)) found = token
+    return found
   }
 
   #refresh(): void {

@@ -4,8 +4,9 @@
 
 import { hostname } from 'node:os'
 import { CALL_RESULTS } from '../admin/calls.ts'
+import type { Health } from '../admin/health.ts'
 import { Metrics } from '../admin/metrics.ts'
-import { Admin, type AdminEvents, type Health } from '../admin/server.ts'
+import { Admin, type AdminEvents } from '../admin/server.ts'
 import { prepareAll } from '../change.ts'
 import type { Config } from '../config/schema.ts'
 import { DNS_RESULTS, type Dns } from '../dns.ts'
@@ -172,6 +173,8 @@ async function openParts(
       },
       isListening: () => server.addresses.length > 0,
       calls,
+      hostName: hostname(),
+      version: greymxVersion(),
     },
     adminEvents(log, metrics, refusals),
     inherited.admin,

@@ -1,6 +1,6 @@
 // Asks the running daemon, at the address that the setting `admin` names, where it listens and what it warns of.
 
-import type { AdminAddress } from '../admin/server.ts'
+import type { AdminAddress } from '../admin/settings.ts'
 import { bracketedHost } from '../ip.ts'
 import { parseSocketSpec, type SocketSpec } from '../sockets/spec.ts'
 

@@ -1,6 +1,7 @@
 // greymx explain and greymx show: asks the running daemon what an attempt gets and why, and prints it.
 
-import type { Explanation, ShownDeferral, ShownOutcome } from '../operator/explain.ts'
+import type { Explanation, ShownDeferral } from '../operator/explain.ts'
+import { forUser, outcomeInWords } from '../operator/explained.ts'
 import { inWords } from '../operator/in-words.ts'
 import { type CallValues, callDaemon } from './call.ts'
 import { columns } from './columns.ts'
@@ -17,7 +18,7 @@ export async function explain(
   if ('status' in answered) return answered.status
   const found = answered.answer as Explanation
   if (values.json) print(`${JSON.stringify(found)}\n`)
-  else print(values.isForUser ? forUser(found) : inFull(found))
+  else print(values.isForUser ? `${forUser(found, localTime)}\n` : inFull(found))
   return found.outcome.verdict === 'tempfail' ? EXIT.tempfail : EXIT.ok
 }
 
@@ -40,8 +41,8 @@ function inFull(found: Explanation): string {
     ...(attempt.recipient === undefined ? [] : [`Recipient: ${attempt.recipient}`]),
     ...(ref === undefined ? [] : [`Reference: ${ref}`]),
     '',
-    `Now:       ${verdictOf(outcome)}`,
-    ...(later ? [`In ${`${inWords(later.in)}:`.padEnd(8)}${verdictOf(later.outcome)}`] : []),
+    `Now:       ${outcomeInWords(outcome)}`,
+    ...(later ? [`In ${`${inWords(later.in)}:`.padEnd(8)}${outcomeInWords(later.outcome)}`] : []),
     ...(times
       ? [
           `Times:     delay ${inWords(times.delay)}, retry window ${inWords(times.retryWindow)}, lifetime ${inWords(times.lifetime)}`,
@@ -59,39 +60,6 @@ function inFull(found: Explanation): string {
   const table = rows.length === 0 ? '' : `\n${columns(['NAME', 'DEFERRED', 'RETURNED', 'TRIPLET'], rows)}`
   const past = history.length === 0 ? '' : `\n${history.map(storyOf).join('')}`
   return `${lines.join('\n')}\n${table}${past}`
-}
-
-/** Three sentences that an administrator can send to a user. */
-function forUser({ attempt, outcome, history }: Explanation): string {
-  const sender = attempt.sender === '' ? 'the other mail server' : attempt.sender
-  const [last] = history
-  const first =
-    last === undefined
-      ? `Mail from ${sender} to ${attempt.recipient ?? 'us'} has not been delayed within the last week.`
-      : `The first message from ${sender} to ${attempt.recipient ?? 'us'} reached us on ${localTime(last.at)}, and we asked the server that sent it to try again, as we do with senders that are new to us.`
-  const second =
-    last?.returnedAt === undefined
-      ? last === undefined
-        ? 'Our mail servers ask senders that are new to us to try again after some minutes, which keeps most spam out.'
-        : 'That server has not tried again by now; it decides when it does, usually within half an hour.'
-      : `It did so on ${localTime(last.returnedAt)}, and the message was accepted then.`
-  const third =
-    outcome.verdict === 'pass'
-      ? 'Further messages from there are accepted at once.'
-      : `If the message is urgent, please ask for it to be sent again in ${inWords(Math.max(outcome.retryIn, 60_000))}, or tell us and we let it through.`
-  return `${first} ${second} ${third}\n`
-}
-
-function verdictOf({ verdict, reason, would, rule, waited, retryIn, evidence, error }: ShownOutcome): string {
-  const parts = [
-    rule && `rule ${rule}`,
-    would && `would be ${would}`,
-    waited > 0 && `has waited ${inWords(waited)}`,
-    retryIn > 0 && verdict === 'tempfail' && `passes in ${inWords(retryIn)}`,
-    evidence && `evidence ${evidence}`,
-    error,
-  ].filter(Boolean)
-  return `${verdict}, ${reason}${parts.length === 0 ? '' : `: ${parts.join(', ')}`}`
 }
 
 function storyOf({

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { isIP, isIPv6 } from 'node:net'
 import { resolve } from 'node:path'
-import type { AdminAddress, AdminSettings } from '../admin/server.ts'
+import type { AdminAddress, AdminSettings, PageBase } from '../admin/settings.ts'
 import { readTokens } from '../admin/tokens.ts'
 import type { DnsSettings } from '../dns.ts'
 import type { MilterSettings } from '../doors/milter.ts'
@@ -192,6 +192,8 @@ export function readConfig(reader: ConfigReader): Config {
     listen_exim: listenExim,
   })
   const adminTokens = reader.text('admin_tokens', '', expectTokens)
+  const adminPage = reader.choice('admin_page', 'loopback', ['loopback', 'token', 'false'])
+  const adminBase = reader.text('admin_base', '/', expectBase)
   reader.unknownKeys()
   const asksSpf = client.spfDomain || exemptSpf || onlyIf === 'suspicious'
   return {
@@ -237,6 +239,7 @@ export function readConfig(reader: ConfigReader): Config {
     limits,
     log,
     ...(admin ? { admin } : {}),
+    ...(adminPage === 'false' ? {} : { adminPage: { readers: adminPage, base: adminBase } }),
     texts: new Map(
       reader.settings.map(({ name, value }) => [name, name === 'store' ? formatStoreSpec(store) : value]),
     ),
@@ -435,6 +438,17 @@ function expectAdmin(text: string): AdminAddress | undefined {
   const port = Number(digits)
   if (host === undefined || port > 65535) throw new Error('expected HOST:PORT like 127.0.0.1:10892, or false')
   return { host: bareHost(host), port }
+}
+
+/** Where a reverse proxy offers the page: a path, or a whole URL. */
+function expectBase(text: string): PageBase {
+  const isUrl = /^https?:\/\//.test(text)
+  const url = URL.canParse(text, 'http://localhost') ? new URL(text, 'http://localhost') : undefined
+  const path = url?.pathname.replace(/\/+$/, '') ?? ''
+  const isPlain = /^(\/[\w.~-]+)*$/.test(path) && url?.search === '' && url.hash === '' && url.username === ''
+  if (!url || !isPlain || !(isUrl || /^\/(?!\/)/.test(text)))
+    throw new Error('expected a path like /greymx, or a URL like https://mx.example.org/greymx')
+  return { path, isHttps: isUrl && url.protocol === 'https:', ...(isUrl ? { host: url.host } : {}) }
 }
 
 /** Longest path of a unix socket, in bytes (unix(7), sun_path without its final NUL). */

@@ -8,6 +8,8 @@ export interface Caller {
   readonly name: string
   /** Called once by a call that has changed something. */
   readonly onChange?: (change: Change) => void
+  /** Called once a change is listed that can be taken back, with its id. */
+  readonly onListed?: (id: string) => void
 }
 
 /** What a call has changed. */

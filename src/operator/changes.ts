@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import type { RecordStore } from '../store/records.ts'
-import { type Call, type Change, defineCall, Refusal } from './call.ts'
+import { type Call, type Caller, type Change, defineCall, Refusal } from './call.ts'
 
 /** How long a change is listed, in milliseconds. */
 const LISTED_FOR = 90 * 86_400_000
@@ -78,7 +78,7 @@ export class Changes {
         undo = change.undo
       }
       const answer = await call.run(params, { ...caller, onChange }, signal)
-      await this.#list(call, params, caller.name, undo)
+      await this.#list(call, params, caller, undo)
       return answer
     }
     return { ...call, run }
@@ -117,10 +117,18 @@ export class Changes {
     ]
   }
 
-  async #list(call: Call, params: unknown, who: string, undo: Undoable['undo'] | undefined): Promise<void> {
+  async #list(
+    call: Call,
+    params: unknown,
+    { name: who, onListed }: Caller,
+    undo: Undoable['undo'] | undefined,
+  ): Promise<void> {
     const id = randomBytes(ID_BYTES).toString('hex')
     const at = this.#parts.now()
-    if (undo) this.#keep(id, { at, undo })
+    if (undo) {
+      this.#keep(id, { at, undo })
+      onListed?.(id)
+    }
     if (!this.#mayList(at)) return
     const { why, ...given } = params as { readonly why?: string }
     const shown = call.isConfidential ? '' : JSON.stringify(given).slice(0, MAX_TEXT)

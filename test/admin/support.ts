@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { CallResult, RefusalReason } from '../../src/admin/calls.ts'
-import { Admin, type AdminSettings, type AdminTimes } from '../../src/admin/server.ts'
+import { Admin, type AdminTimes } from '../../src/admin/server.ts'
+import type { AdminSettings } from '../../src/admin/settings.ts'
 import { type Call, type Caller, defineCall, defineStream, Refusal } from '../../src/operator/call.ts'
 import { endWith, type Scope, scratch } from '../support/scratch.ts'
 
@@ -129,6 +130,8 @@ export async function startAdmin(
       }),
       isListening: () => true,
       calls: testCalls(seen),
+      hostName: 'mx',
+      version: '1.0',
     },
     {
       onChange: (who, call, params) => void seen.logged.push(`${who} ${call} ${params}`),

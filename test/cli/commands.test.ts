@@ -870,10 +870,11 @@ test('/metrics counts connections that broke the protocol', async (t) => {
   assert.match(await (await get('/metrics')).text(), /^greymx_protocol_errors_total\{kind="[a-z-]+"\} 1$/m)
 })
 
-test('the admin server knows no other page, and changes nothing', async (t) => {
+test('the admin server knows no other path, and changes nothing', async (t) => {
   const { get } = await startServe(t)
   const cases: Array<[path: string, method: string, status: number]> = [
-    ['/', 'GET', 404],
+    ['/', 'GET', 200],
+    ['/nothing', 'GET', 404],
     ['/healthz/', 'GET', 404],
     ['/metrics/x', 'GET', 404],
     ['/healthz?verbose', 'GET', 200],

@@ -16,7 +16,7 @@ import { parseNetwork } from '../../src/ip.ts'
 import { LIMITS } from '../milter/recording.ts'
 
 const TOP =
-  'listen, listen_policy, listen_exim, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, privacy, privacy_keys, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket, admin_tokens'
+  'listen, listen_policy, listen_exim, socket_mode, store, redis, store_timeout, on_store_error, on_store_full, local_store, local_entries, privacy, privacy_keys, greylist, exempt, trusted_relays, recipients, dnswl, only_if_listed, only_if, dns_servers, reply, header, limits, log, admin, admin_socket, admin_tokens, admin_page, admin_base'
 const DURATION = 'expected a number and ms, s, m, h, d or w'
 const SOCKETS = 'inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH'
 const STORES =
@@ -262,6 +262,36 @@ admin_socket: unix:/run/greymx/admin.sock
   assert.deepEqual(config.log, { level: 'warn', format: 'json' })
   assert.deepEqual(config.admin, { host: '::1', port: 80 })
   assert.equal(config.adminSocket, '/run/greymx/admin.sock')
+})
+
+test('the page has readers and a base, which is a path or a URL without more', () => {
+  const pageOf = (text: string) => configOf(text).adminPage
+  assert.deepEqual(pageOf(''), { readers: 'loopback', base: { path: '', isHttps: false } })
+  assert.equal(pageOf('admin_page: false'), undefined)
+  assert.equal(pageOf('admin_page: token')?.readers, 'token')
+  const baseOf = (text: string) => pageOf(`admin_base: ${text}`)?.base
+  assert.deepEqual(baseOf('/ops/greymx/'), { path: '/ops/greymx', isHttps: false })
+  assert.deepEqual(baseOf('https://MX.example.org/greymx'), {
+    ...{ path: '/greymx', isHttps: true, host: 'mx.example.org' },
+  })
+  assert.deepEqual(baseOf('http://mx.example.org:8080'), {
+    path: '',
+    isHttps: false,
+    host: 'mx.example.org:8080',
+  })
+  for (const text of ['greymx', '//evil.example', 'ftp://a.test/', '/a b', '/a?b', '/a#b', '/../x@y'])
+    assertFaults([
+      [
+        `admin_base: "${text}"\n`,
+        `1:13: Cannot read admin_base "${text}": expected a path like /greymx, or a URL like https://mx.example.org/greymx`,
+      ],
+    ])
+  assertFaults([
+    [
+      'admin_page: everybody\n',
+      '1:13: Cannot read admin_page "everybody": expected loopback or token or false',
+    ],
+  ])
 })
 
 test('admin_tokens is a file in which each line is NAME TOKEN, and no token is shown', (t) => {

@@ -1,5 +1,5 @@
 // Runs before the tests, as root on Debian 12 or 13, and provides the servers and tools that they use. It installs
-// Postfix, Redis, Knot (a DNS server), systemd's tools, podman, debhelper and lintian, and the shells zsh and fish.
+// Postfix, Redis, Knot (a DNS server), systemd's tools, podman, debhelper and lintian, the shells zsh and fish, Chromium and nginx.
 // Sendmail and Exim, which conflict with Postfix, and Postgrey, sqlgrey, greylistd, Prometheus and Valkey, which are not
 // to run as services of the machine, are unpacked below node_modules. A whole Debian 13, in which the package of greymx
 // is installed, is unpacked below /var/cache. Debian 12 has no Valkey; the tests go without it there, and say so.
@@ -50,6 +50,9 @@ const toInstall = [
   'lintian',
   'mmdebstrap',
   'file',
+  // The page is read with a browser, and by way of a reverse proxy.
+  'chromium',
+  'nginx-light',
   // What Postgrey and sqlgrey need to run.
   'libnet-server-perl',
   'libio-multiplex-perl',

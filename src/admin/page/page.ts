@@ -1,0 +1,426 @@
+// The page on the admin port: its routes, who may read and who may act, and how a view is sent. What views show comes
+// from the calls of operators; each view is a file of its own.
+//
+// Figures without names may be read by whoever reaches the port, as in /metrics. Views that name people may be read on
+// this host, or by who is signed in. Nobody acts without being signed in, and no form counts that did not come from a
+// page of ours: it has the secret of the session, and the browser says that it comes from this site.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { type Context, Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { deleteCookie, getCookie, setCookie } from 'hono/cookie'
+import { html } from 'hono/html'
+import { secureHeaders } from 'hono/secure-headers'
+import { stream } from 'hono/streaming'
+import { messageOf } from '../../errors.ts'
+import { formatNetwork, networkOf, parseIp } from '../../ip.ts'
+import { type Caller, Refusal } from '../../operator/call.ts'
+import { isOwnHost, type RefusalReason } from '../calls.ts'
+import type { Health } from '../health.ts'
+import type { PageBase, PageReaders } from '../settings.ts'
+import type { TokenFile } from '../tokens.ts'
+import { type AskDesk, Asker } from './ask.ts'
+import { ASSETS, ASSETS_VERSION } from './assets.ts'
+import { showEntry } from './entry.ts'
+import { periodOf, showFigures } from './figures.ts'
+import { type Frame, foot, type Html, head, problem, VIEWS, type View } from './layout.ts'
+import { showLost } from './lost.ts'
+import { showMxs } from './mxs.ts'
+import { showChanges, showRules } from './rules.ts'
+import { hasFormKey, type Notice, type Session, Sessions } from './sessions.ts'
+import { signInForm } from './sign-in.ts'
+import { type Write, writeFound, writeWaiting } from './waiting.ts'
+
+/** What may change with a reload; asked for anew for each request. */
+export interface PageSettings {
+  /** The host in the setting `admin`. */
+  readonly host: string
+  readonly base: PageBase
+  readonly readers: PageReaders
+  readonly tokens: TokenFile | undefined
+}
+
+export interface PageParts {
+  readonly ask: AskDesk
+  readonly health: () => Promise<Health>
+  readonly hostName: string
+  readonly version: string
+  readonly settings: () => PageSettings
+  /** Notes a request that was refused. */
+  readonly refused: (reason: RefusalReason, request: IncomingMessage) => void
+}
+
+const COOKIE = 'greymx_session'
+
+/** Largest form, in bytes. */
+const MAX_BODY = 64 * 1024
+
+/** Headers by which a reverse proxy says for whom it asks. */
+const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+
+/** The changes that forms make, and the view that follows. */
+const ACTIONS: Readonly<Record<string, string>> = {
+  allow: '/rules',
+  off: '/rules',
+  on: '/rules',
+  expect: '/rules',
+  forget: '/waiting',
+  undo: '/changes',
+}
+
+/** Paths to which a sign-in may lead. */
+const DESTINATION = /^\/(?:waiting|lost|mxs|rules|changes|entry\/[0-9a-f]{8})?$/
+
+const SIGN_IN: View = { path: '/sign-in', title: 'Sign in' }
+
+type PageContext = Context<{ Bindings: HttpBindings }>
+
+/** A request that is answered with a message instead of a view. */
+class Turned extends Error {
+  readonly status: 403 | 404 | 413
+
+  constructor(status: 403 | 404 | 413, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** Serves requests for the page. */
+export function createPage(
+  parts: PageParts,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const now = () => performance.now()
+  const sessions = new Sessions(now)
+  const asker = new Asker(parts.ask, now)
+  const app = new Hono<{ Bindings: HttpBindings }>({
+    getPath: (request) => withoutBase(new URL(request.url).pathname, parts.settings().base),
+  })
+
+  const sessionOf = (c: PageContext): Session | undefined => {
+    const cookie = getCookie(c, COOKIE)
+    return cookie === undefined ? undefined : sessions.find(cookie, parts.settings().tokens)
+  }
+
+  const frameOf = (c: PageContext): Frame => ({
+    base: parts.settings().base.path,
+    host: parts.hostName,
+    version: parts.version,
+    assets: ASSETS_VERSION,
+    session: sessionOf(c),
+  })
+
+  /** Sends a view that is there, with what the operator is to be told. */
+  const send = async (
+    c: PageContext,
+    frame: Frame,
+    view: View,
+    content: Html,
+    status: 200 | 400 | 403 | 404 | 409 | 429 | 503 = 200,
+  ) => {
+    const { session } = frame
+    const notice = session?.notice
+    if (session) session.notice = undefined
+    return c.html(html`${head(frame, view, notice)}${content}${foot(frame)}`, status)
+  }
+
+  /** Sends a view whose parts come one after the other. */
+  const sendParts = (
+    c: PageContext,
+    frame: Frame,
+    view: View,
+    writeAll: (to: { readonly write: Write; readonly signal: AbortSignal }) => Promise<void>,
+  ) => {
+    const notice = frame.session?.notice
+    if (frame.session) frame.session.notice = undefined
+    c.header('Content-Type', 'text/html; charset=utf-8')
+    return stream(c, async (out) => {
+      const gone = new AbortController()
+      out.onAbort(() => gone.abort())
+      const write: Write = async (part) => void (await out.write(String(await part)))
+      await write(head(frame, view, notice))
+      try {
+        await writeAll({ write, signal: gone.signal })
+      } catch (error) {
+        await write(problem(`This could not be read: ${messageOf(error)}.`))
+      }
+      await write(foot(frame))
+    })
+  }
+
+  /** Makes a view for who may read it, and a message where that cannot be done. */
+  const show = async (c: PageContext, view: View, make: (frame: Frame) => Promise<Html>) => {
+    const frame = frameOf(c)
+    if (!mayRead(c, frame)) return refuse(c, frame, view.path)
+    try {
+      return await send(c, frame, view, await make(frame))
+    } catch (error) {
+      return send(c, frame, view, problem(`${messageOf(error)}.`), statusOf(error))
+    }
+  }
+
+  const mayRead = (c: PageContext, { session }: Frame): boolean =>
+    session !== undefined || isOnThisHost(c.env.incoming, parts.settings())
+
+  const refuse = (c: PageContext, frame: Frame, to: string) => {
+    const { tokens } = parts.settings()
+    const hasTokens = tokens !== undefined
+    const content = html`<p>This view names people, so that it is for operators.</p>${signInForm(frame, { to, hasTokens })}`
+    return send(c, frame, SIGN_IN, content, 403)
+  }
+
+  app.use(secureHeaders(HEADERS))
+  app.use(async (c, next) => {
+    c.header('Cache-Control', 'no-store')
+    checkOrigin(c.env.incoming, c.req.method, parts.settings())
+    await next()
+  })
+  app.use(
+    bodyLimit({
+      maxSize: MAX_BODY,
+      onError: () => {
+        throw new Turned(413, `expected a form of ${MAX_BODY} bytes at most`)
+      },
+    }),
+  )
+  app.onError((error, c) => {
+    if (!(error instanceof Turned)) return c.text(`${messageOf(error)}\n`, 500)
+    if (error.status === 403) parts.refused('forged', c.env.incoming)
+    return c.text(`${error.message}\n`, error.status)
+  })
+  app.notFound((c) => c.text('expected /livez, /readyz, /healthz, /metrics or the page at /\n', 404))
+
+  for (const [name, { type, body }] of Object.entries(ASSETS))
+    app.get(`/assets/:version/${name}`, (c) => {
+      c.header('Content-Type', type)
+      c.header('Cache-Control', 'public, max-age=31536000, immutable')
+      return c.body(body)
+    })
+
+  app.get('/', async (c) => {
+    const frame = frameOf(c)
+    const period = periodOf(c.req.query('period'))
+    try {
+      return await send(c, frame, viewOf('/'), await showFigures(asker, frame, period, mayRead(c, frame)))
+    } catch (error) {
+      return send(c, frame, viewOf('/'), problem(`${messageOf(error)}.`), statusOf(error))
+    }
+  })
+  app.get('/mxs', (c) =>
+    show(c, viewOf('/mxs'), async (frame) => showMxs(asker, frame, await parts.health())),
+  )
+  app.get('/rules', (c) => show(c, viewOf('/rules'), (frame) => showRules(asker, frame)))
+  app.get('/changes', (c) => show(c, viewOf('/changes'), (frame) => showChanges(asker, frame)))
+  app.get('/lost', (c) => show(c, viewOf('/lost'), (frame) => showLost(asker, frame)))
+  app.get('/entry/:ref', (c) =>
+    show(c, { path: '/waiting', title: `Message ${c.req.param('ref').slice(0, 8)}` }, (frame) =>
+      showEntry(asker, frame, c.req.param('ref')),
+    ),
+  )
+  app.get('/waiting', (c) => {
+    const frame = frameOf(c)
+    if (!mayRead(c, frame)) return refuse(c, frame, '/waiting')
+    const before = c.req.query('before')
+    return sendParts(c, frame, viewOf('/waiting'), (to) => writeWaiting(asker, frame, before, to))
+  })
+  // A search is sent and not asked for, so that no address is part of a URL.
+  app.post('/waiting', async (c) => {
+    const frame = frameOf(c)
+    if (!mayRead(c, frame)) return refuse(c, frame, '/waiting')
+    const about = textIn(await c.req.parseBody(), 'about').trim()
+    return sendParts(c, frame, viewOf('/waiting'), (to) => writeFound(asker, frame, about, to))
+  })
+
+  app.get('/sign-in', (c) => {
+    const to = destinationOf(c.req.query('to'))
+    const hasTokens = parts.settings().tokens !== undefined
+    return send(c, frameOf(c), SIGN_IN, signInForm(frameOf(c), { to, hasTokens }))
+  })
+  app.post('/sign-in', async (c) => {
+    const { tokens, base } = parts.settings()
+    const form = await c.req.parseBody()
+    const to = destinationOf(textIn(form, 'to'))
+    const peer = peerOf(c.env.incoming)
+    const wait = sessions.waitOf(peer)
+    const token = wait > 0 ? undefined : tokens?.find(textIn(form, 'token').trim())
+    if (!token) {
+      if (wait === 0) sessions.failed(peer)
+      else c.header('Retry-After', String(Math.ceil(wait / 1000)))
+      parts.refused('token', c.env.incoming)
+      const refused =
+        wait > 0
+          ? 'There were too many wrong tokens: try again in some minutes.'
+          : 'This token does not count.'
+      const content = signInForm(frameOf(c), { to, hasTokens: tokens !== undefined, refused })
+      return send(c, frameOf(c), SIGN_IN, content, wait > 0 ? 429 : 403)
+    }
+    setCookie(c, COOKIE, sessions.begin(token), { ...cookieOf(base), secure: isSecure(c.env.incoming, base) })
+    return c.redirect(`${base.path}${to}`, 303)
+  })
+  app.post('/sign-out', async (c) => {
+    await signedIn(c)
+    const { base } = parts.settings()
+    sessions.end(getCookie(c, COOKIE) ?? '')
+    deleteCookie(c, COOKIE, cookieOf(base))
+    return c.redirect(`${base.path}/`, 303)
+  })
+
+  app.post('/act/:call', async (c) => {
+    const call = c.req.param('call')
+    const next = Object.hasOwn(ACTIONS, call) ? ACTIONS[call] : undefined
+    if (next === undefined)
+      throw new Turned(404, `there is no such change: expected ${Object.keys(ACTIONS).join(', ')}`)
+    const { session, form } = await signedIn(c)
+    const { key, ...given } = form
+    const params = Object.fromEntries(
+      Object.entries(given).filter(([, value]) => typeof value === 'string' && value.trim() !== ''),
+    )
+    let undo: string | undefined
+    const caller: Caller = {
+      name: `token ${session.token.name}`,
+      onListed: (id) => {
+        undo = id
+      },
+    }
+    try {
+      const answer = await asker.change<Record<string, unknown>>(call, params, caller)
+      session.notice = noticeOf(call, answer, undo)
+    } catch (error) {
+      const frame = frameOf(c)
+      return send(
+        c,
+        frame,
+        viewOf(next),
+        problem(`Nothing was changed: ${messageOf(error)}.`),
+        statusOf(error),
+      )
+    }
+    return c.redirect(`${parts.settings().base.path}${next}`, 303)
+  })
+
+  /** The session and the form of a change. Throws when nobody is signed in or the form is not of this session. */
+  async function signedIn(c: PageContext) {
+    const session = sessionOf(c)
+    if (!session) throw new Turned(403, 'expected a signed-in operator: sign in again')
+    const form = await c.req.parseBody()
+    if (!hasFormKey(session, form.key))
+      throw new Turned(403, 'expected the form of this session: load the view again, and send it from there')
+    return { session, form }
+  }
+
+  return getRequestListener(app.fetch, { overrideGlobalObjects: false })
+}
+
+/** Only what greymx itself serves is loaded and run, and no other site may show the page or send its forms. */
+const HEADERS: Parameters<typeof secureHeaders>[0] = {
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"],
+    scriptSrc: ["'self'"],
+    styleSrc: ["'self'"],
+    imgSrc: ["'self'"],
+    connectSrc: ["'self'"],
+    formAction: ["'self'"],
+    baseUri: ["'none'"],
+    frameAncestors: ["'none'"],
+  },
+  xFrameOptions: 'DENY',
+  referrerPolicy: 'same-origin',
+  // The port is plain HTTP; whether a proxy in front of it has TLS for good is the proxy's matter.
+  strictTransportSecurity: false,
+}
+
+function viewOf(path: string): View {
+  return VIEWS.find((view) => view.path === path) ?? SIGN_IN
+}
+
+/** The path below the base. A proxy may take the base away or leave it. */
+function withoutBase(path: string, { path: base }: PageBase): string {
+  if (base === '' || (path !== base && !path.startsWith(`${base}/`))) return path
+  return path.slice(base.length) || '/'
+}
+
+/** Throws unless a request is meant for this page, and, if it is a form, comes from it. */
+function checkOrigin({ headers }: IncomingMessage, method: string, { host, base }: PageSettings): void {
+  const asked = headers.host ?? ''
+  if (!isOwnHost(asked, host) && asked.toLowerCase() !== base.host)
+    throw new Turned(
+      403,
+      'expected the header Host to be an IP address, localhost or the host in admin or admin_base',
+    )
+  if (method === 'GET' || method === 'HEAD') return
+  const site = headers['sec-fetch-site']
+  const isOwn =
+    site === undefined
+      ? headers.origin === undefined || isOriginOf(headers.origin, [asked, base.host])
+      : site === 'same-origin'
+  if (!isOwn) throw new Turned(403, 'expected a form of this page, not of another site')
+}
+
+function isOriginOf(origin: string, hosts: readonly (string | undefined)[]): boolean {
+  return hosts.includes(origin.replace(/^https?:\/\//, '').toLowerCase())
+}
+
+/**
+ * Whether a request comes from this host and from nobody else through it. A proxy on this host may say nothing of whom it
+ * asks for, so that none is trusted once `admin_base` tells of one.
+ */
+function isOnThisHost({ socket, headers }: IncomingMessage, { base, readers }: PageSettings): boolean {
+  const isProxied =
+    base.path !== '' || base.host !== undefined || FORWARDED.some((name) => headers[name] !== undefined)
+  return readers === 'loopback' && !isProxied && isLoopback(socket.remoteAddress ?? '')
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./.test(address)
+}
+
+/** By what wrong tokens are counted: the address, or the network of an IPv6 customer. */
+function peerOf({ socket }: IncomingMessage): string {
+  const address = parseIp(socket.remoteAddress ?? '')
+  return address?.kind === 'ipv6' ? formatNetwork(networkOf(address, 64)) : (socket.remoteAddress ?? '')
+}
+
+function isSecure({ headers }: IncomingMessage, { isHttps }: PageBase): boolean {
+  return isHttps || headers['x-forwarded-proto'] === 'https'
+}
+
+function cookieOf({ path }: PageBase) {
+  return { path: path || '/', httpOnly: true, sameSite: 'Strict' } as const
+}
+
+function destinationOf(to: string | undefined): string {
+  return to !== undefined && DESTINATION.test(to) ? to : '/'
+}
+
+function textIn(form: Readonly<Record<string, unknown>>, name: string): string {
+  const value = form[name]
+  return typeof value === 'string' ? value : ''
+}
+
+function statusOf(error: unknown): 400 | 404 | 409 | 503 {
+  if (!(error instanceof Refusal)) return 503
+  return ({ unknown: 404, unsuited: 400, unavailable: 503 } as const)[error.kind]
+}
+
+/** What the operator is told of a change that was made. */
+function noticeOf(call: string, answer: Record<string, unknown>, undo: string | undefined): Notice {
+  const text = noticeText(call, answer)
+  return undo === undefined ? { text } : { text, undo }
+}
+
+function noticeText(call: string, answer: Record<string, unknown>): string {
+  switch (call) {
+    case 'allow':
+      return `Its mail passes from now on: rule ${answer.id}.`
+    case 'off':
+      return `Greylisting is switched off for it: rule ${answer.id}.`
+    case 'on':
+      return 'The rule has ended.'
+    case 'expect':
+      return `First messages to ${answer.to} pass.`
+    case 'forget':
+      return `Forgotten: ${answer.forgotten} keys, and ${answer.deferrals} deferrals of the last week.`
+    default:
+      return 'It was taken back.'
+  }
+}
