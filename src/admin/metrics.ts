@@ -2,6 +2,7 @@
 // to server.ts. Source: Prometheus text exposition format, through prom-client.
 
 import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client'
+import { type ReturnCounts, Returns, SENDER_KINDS } from '../operator/returns.ts'
 import { type Outcome, VERDICTS } from '../outcome.ts'
 import { OPERATION_RESULTS, OPERATIONS } from '../store/guard.ts'
 import type { KeyCounts } from '../store/store.ts'
@@ -112,6 +113,7 @@ export class Metrics {
   /** Counted for every RCPT, so that the library gets them only at a scrape. */
   readonly #decisions = new Tally()
   readonly #storeOperations = new Tally()
+  readonly #returns = new Returns()
   #openConnections = 0
 
   /** Every series whose labels are known is there from the start, at 0. */
@@ -140,6 +142,16 @@ export class Metrics {
       help: 'Operations on the store, by result: ok, error, timeout, or refused as the store was known to be down',
       labelNames: ['operation', 'result'],
     })
+    this.#countBySender({
+      name: 'greymx_first_deferrals_total',
+      help: 'First attempts that this host deferred; they may return to any host that shares its store',
+      count: 'deferred',
+    })
+    this.#countBySender({
+      name: 'greymx_returns_total',
+      help: 'Deferred messages that came back to this host and passed; any host that shares its store may have deferred them',
+      count: 'returned',
+    })
     const openConnections = () => this.#openConnections
     new Gauge({
       name: 'greymx_mta_connections',
@@ -153,8 +165,25 @@ export class Metrics {
     for (const name of MISNAMED) this.#registry.removeSingleMetric(name)
   }
 
+  /** Adds a counter of what is known of aligned senders and of others. */
+  #countBySender({ name, help, count }: SenderCounter): void {
+    const { counts } = this.#returns
+    new Counter({
+      name,
+      help,
+      labelNames: ['sender'],
+      registers: this.#registers,
+      collect() {
+        this.reset()
+        for (const sender of SENDER_KINDS) this.inc({ sender }, counts[sender][count])
+      },
+    })
+  }
+
   /** Records one outcome; `took` is the time of its decision in milliseconds. */
-  outcome({ verdict, reason, waited, store }: Outcome, took: number): void {
+  outcome(outcome: Outcome, took: number): void {
+    const { verdict, reason, waited, store } = outcome
+    this.#returns.take(outcome)
     this.#decisions.count(verdict, reason)
     this.#decisionSeconds.observe(took / 1000)
     if (store === 'local') this.#localDecisions.inc()
@@ -196,8 +225,19 @@ export class Metrics {
     this.#merged.inc(keys)
   }
 
-  /** Adds the metrics of the local store, which `current` gives at each scrape: `undefined` while there is none. */
-  localStore(current: () => LocalFigures | undefined): void {
+  /**
+   * Adds the metrics of the local store, which `current` gives at each scrape: `undefined` while there is none. `limit`
+   * gives the number of entries that it may have.
+   */
+  localStore(current: () => LocalFigures | undefined, limit: () => number): void {
+    new Gauge({
+      name: 'greymx_local_max_entries',
+      help: 'Most entries that the local store of this host may have: the setting local_entries',
+      registers: this.#registers,
+      collect() {
+        this.set(limit())
+      },
+    })
     new Gauge({
       name: 'greymx_local_entries',
       help: 'Entries of the local store: copies of entries of the store, and entries that are not merged into it yet',
@@ -270,6 +310,12 @@ export interface LocalFigures {
   readonly size: number
   readonly unmergedSize: number
   readonly refused: number
+}
+
+interface SenderCounter {
+  readonly name: string
+  readonly help: string
+  readonly count: keyof ReturnCounts
 }
 
 interface TallyDescription {

@@ -58,7 +58,10 @@ export class Stores {
     this.#overflow = createLocalStore(config.local.entries, config.greylist.times)
     this.#failover = this.#join(local)
     shared.begin()
-    metrics.localStore(() => this.localFigures)
+    metrics.localStore(
+      () => this.localFigures,
+      () => this.#config.local.entries,
+    )
     metrics.storeEntries(KEY_KINDS, () => this.#shared.census.counts())
   }
 

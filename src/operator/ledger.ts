@@ -227,7 +227,7 @@ export async function findDeferrals(records: RecordStore, ref: string, now: numb
 }
 
 /** Whether a message passes that was deferred before, for whatever reason it passes. */
-function isReturn({ verdict, reason, waited }: Outcome): boolean {
+export function isReturn({ verdict, reason, waited }: Outcome): boolean {
   return verdict === 'pass' && (reason === 'retry' || reason === 'max-deferrals' || waited > 0)
 }
 

@@ -63,9 +63,14 @@ test('every verdict, reason, operation and result has its series at 0 from the s
     'greymx_protocol_errors_total{kind="malformed"}',
     'greymx_protocol_errors_total{kind="idle"}',
     'greymx_dns_seconds_count',
+    ...['aligned', 'other'].flatMap((sender) => [
+      `greymx_first_deferrals_total{sender="${sender}"}`,
+      `greymx_returns_total{sender="${sender}"}`,
+    ]),
   ]
   for (const each of series) assert.equal(sampleIn(metrics, each), 0, each)
   assert.equal(sampleIn(metrics, 'greymx_dns_up'), 1)
+  assert.equal(sampleIn(metrics, 'greymx_local_max_entries'), 100_000)
   assert.match(metrics, /^greymx_build_info\{version="\d+\.\d+\.\d+",node_version="v\d+[.\d]*"\} 1$/m)
   assert.match(metrics, /^nodejs_eventloop_lag_p99_seconds \S+$/m)
 })
