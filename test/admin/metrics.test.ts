@@ -10,7 +10,7 @@ import { VERDICTS } from '../../src/outcome.ts'
 import { startDns } from '../support/dns.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
 import { ask, milterSession } from '../support/milter.ts'
-import { promtool } from '../support/promtool.ts'
+import { promtool } from '../support/prometheus.ts'
 import { scratch, waitFor } from '../support/scratch.ts'
 
 const metricsOf = async ({ adminPort }: Greymx) =>

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { parse, parseAllDocuments } from 'yaml'
@@ -18,10 +18,20 @@ const run = promisify(execFile)
 /** Exit status of docker/trial when it could run nothing. */
 const NOT_RUN = 77
 
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  )
+
 interface Service {
   readonly ports?: readonly unknown[]
   readonly read_only?: boolean
   readonly healthcheck?: unknown
+  readonly image?: string
+  readonly volumes?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+  readonly networks?: Readonly<Record<string, unknown>>
 }
 
 for (const [mta, file] of [
@@ -37,6 +47,44 @@ for (const [mta, file] of [
     for (const name of ['greymx1', 'greymx2']) assert.equal(services[name]?.read_only, true)
   })
 }
+
+for (const file of ['docker/compose.yaml', 'docker/compose.sendmail.yaml'])
+  test(`monitoring joins ${file}: on loopback, with a password, and reads what it is given`, async () => {
+    const env = { ...process.env, GRAFANA_PASSWORD: 'secret' }
+    const files = ['-f', file, '-f', 'docker/compose.monitoring.yaml']
+    const { services, networks } = parse((await run('docker-compose', [...files, 'config'], { env })).stdout)
+    const reaches = (name: string) => Object.keys((services[name] as Service).networks ?? {})
+    for (const name of ['prometheus', 'grafana']) {
+      const { ports = [], image = '', volumes = [], read_only, healthcheck }: Service = services[name]
+      assert.equal(ports.length, 1)
+      assert.match(`${ports[0]}`, /^127\.0\.0\.1:/)
+      assert.match(image, /:v?\d+\.\d+\.\d+$/)
+      assert.equal(read_only, true)
+      assert.ok(healthcheck, name)
+      for (const volume of volumes) {
+        const [source = '', target, mode] = volume.split(':')
+        if (source !== `${name}-data`) assert.deepEqual([mode, await exists(source)], ['ro', true], target)
+      }
+    }
+    const { environment = {} }: Service = services.grafana
+    assert.equal(environment.GF_SECURITY_ADMIN_PASSWORD, 'secret')
+    const source = await readFile('docker/compose.monitoring.yaml', 'utf8')
+    assert.match(source, /\$\{GRAFANA_PASSWORD:\?/, 'nothing starts without a password')
+    assert.equal(environment.GF_AUTH_ANONYMOUS_ENABLED, 'false')
+
+    const { scrape_configs } = parse(await readFile('docker/monitoring/prometheus.yaml', 'utf8'))
+    const { admin } = parse(await readFile('docker/milter.yaml', 'utf8'))
+    const targets: string[] = scrape_configs[0].static_configs[0].targets
+    assert.deepEqual(
+      targets,
+      ['greymx1', 'greymx2'].map((name) => `${name}:${admin.split(':')[1]}`),
+    )
+    // Whoever reaches the metrics reaches the port for MTAs as well.
+    const inNetwork = Object.keys(services).filter((name) => reaches(name).includes('metrics'))
+    assert.deepEqual(inNetwork.sort(), ['greymx1', 'greymx2', 'prometheus'])
+    assert.equal(networks.metrics.internal, true)
+    assert.ok(reaches('greymx1').includes('state'), 'what it had in the other file')
+  })
 
 test('the manifest for Kubernetes fits the image: ports, user, folders and probes', async (t) => {
   const [manifest, image, settings] = await Promise.all(

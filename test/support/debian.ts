@@ -13,7 +13,7 @@ import { debianRoot } from './debian-system.ts'
 import { eximBinary, eximRoot, greylistdExample, greylistdSetup } from './exim.ts'
 import { libraryPath } from './libraries.ts'
 import { postgreyClients, postgreyRecipients, postgreyRoot } from './postgrey.ts'
-import { prometheusRoot, promtool } from './promtool.ts'
+import { prometheusRoot, prometheusServer, promtool } from './prometheus.ts'
 import { saslpasswd, sendmailBinary, sendmailRoot, unpackedEnvironment } from './sendmail.ts'
 import { sqlgreyProgram, sqlgreyRoot, sqlgreySettings } from './sqlgrey.ts'
 import { valkeyBinary, valkeyRoot, valkeyServer } from './valkey.ts'
@@ -101,7 +101,7 @@ const toUnpack: readonly Unpacked[] = [
   {
     packages: ['prometheus'],
     root: prometheusRoot,
-    files: [promtool],
+    files: [promtool, prometheusServer],
     unpack: unpackAlone,
   },
   {
