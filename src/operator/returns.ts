@@ -10,7 +10,10 @@ import { isReturn } from './ledger.ts'
 export const SENDER_KINDS = ['aligned', 'other'] as const
 export type SenderKind = (typeof SENDER_KINDS)[number]
 
-/** Counts of one kind of sender at this MX. A message that was deferred at one MX may return to another. */
+/**
+ * Counts of one kind of sender at this MX. A message that was deferred at one MX may return to another. One that passes
+ * before its delay is over, as when its client is whitelisted meanwhile, may be counted twice as returned.
+ */
 export interface ReturnCounts {
   /** First attempts that were deferred. */
   deferred: number
