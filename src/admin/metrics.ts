@@ -149,7 +149,7 @@ export class Metrics {
     })
     this.#countBySender({
       name: 'greymx_returns_total',
-      help: 'Deferred messages that came back to this host and passed; any host that shares its store may have deferred them',
+      help: 'Messages that came back to this host and passed; any host that shares its store may have deferred them',
       count: 'returned',
     })
     const openConnections = () => this.#openConnections

@@ -29,8 +29,9 @@ export class Returns {
     return this.#counts
   }
 
-  /** Counts an outcome, if it is a first deferral or a return. */
+  /** Counts an outcome, if it is a first deferral or a return. What would have been deferred is neither. */
   take(outcome: Outcome): void {
+    if (outcome.would !== undefined) return
     if (outcome.reason === 'new') this.#counts[kindOf(outcome)].deferred += 1
     else if (isReturn(outcome)) this.#counts[kindOf(outcome)].returned += 1
   }

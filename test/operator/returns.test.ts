@@ -20,6 +20,7 @@ test('a first deferral and a return are counted once each, and nothing else is',
     { verdict: 'pass', reason: 'known', identity },
     { verdict: 'pass', reason: 'exempt-client' },
     { verdict: 'pass', reason: 'observe', would: 'new', identity },
+    { verdict: 'pass', reason: 'observe', would: 'early', identity, waited: 1000 },
     { verdict: 'pass', reason: 'store-error' },
   )
   assert.deepEqual(counts, { aligned: { deferred: 1, returned: 1 }, other: { deferred: 0, returned: 0 } })
