@@ -77,7 +77,7 @@ test('Grafana in docker finds the dashboard and Prometheus', async () => {
     grafana.volumes.map((volume: string) => [volume.split(':')[1], volume.split(':')[0]]),
   )
   const path = `${providers.providers[0].options.path}/greymx.json`
-  assert.equal(mounted.get(path), '../monitoring/dashboard.json')
+  assert.equal(mounted.get(path), './monitoring/dashboard.json')
   assert.equal(grafana.environment.GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH, path)
   assert.equal(
     mounted.get('/etc/grafana/provisioning/datasources/greymx.yaml'),

@@ -1,4 +1,4 @@
-// Reads the alert rules and the dashboard of monitoring/, as far as tests look into them.
+// Reads the alert rules and the dashboard of docker/monitoring/, as far as tests look into them.
 
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
@@ -47,12 +47,12 @@ export interface Dashboard {
 }
 
 export async function readRules(): Promise<readonly Rule[]> {
-  const { groups } = parse(await readFile('monitoring/rules.yaml', 'utf8'))
+  const { groups } = parse(await readFile('docker/monitoring/rules.yaml', 'utf8'))
   return groups.flatMap(({ rules }: { rules: Rule[] }) => rules)
 }
 
 export async function readDashboard(): Promise<Dashboard> {
-  return JSON.parse(await readFile('monitoring/dashboard.json', 'utf8'))
+  return JSON.parse(await readFile('docker/monitoring/dashboard.json', 'utf8'))
 }
 
 /** The vector selectors of an expression, such as `greymx_dns_up{job="greymx"}`, without their ranges. */

@@ -24,7 +24,7 @@ async function writeConfig(dir: string, daemons: readonly Greymx[]): Promise<str
   const config = await readFile('docker/monitoring/prometheus.yaml', 'utf8')
   const targets = daemons.map(({ adminPort }) => `"127.0.0.1:${adminPort}"`)
   const file = join(dir, 'prometheus.yaml')
-  await copyFile('monitoring/rules.yaml', join(dir, 'rules.yaml'))
+  await copyFile('docker/monitoring/rules.yaml', join(dir, 'rules.yaml'))
   const shorter = config.replaceAll('15s', '500ms')
   await writeFile(file, shorter.replace('"greymx1:10892", "greymx2:10892"', targets.join(', ')))
   return file

@@ -18,7 +18,7 @@ const tests = (await readdir(TESTS))
   .map((name) => `${TESTS}/${name}`)
 
 test('promtool has no objection to the rules, and their tests pass', async () => {
-  await run(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', 'monitoring/rules.yaml'])
+  await run(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', 'docker/monitoring/rules.yaml'])
   const { stdout } = await run(promtool, ['test', 'rules', ...tests])
   assert.equal(stdout.match(/SUCCESS/g)?.length, tests.length, stdout)
 })
@@ -42,7 +42,7 @@ test('each alert is tested to fire and not to fire', async () => {
 })
 
 test('each alert has a severity, says what happens to mail, and leads to what to do about it', async () => {
-  const runbook = await readFile('monitoring/README.md', 'utf8')
+  const runbook = await readFile('docker/monitoring/README.md', 'utf8')
   const sections = [...runbook.matchAll(/^### (Greymx\w+)$/gm)].map(([, name]) => name)
   const rules = await readRules()
   assert.deepEqual(
@@ -55,6 +55,6 @@ test('each alert has a severity, says what happens to mail, and leads to what to
     assert.match(summary, /greymx|MX/, alert)
     assert.doesNotMatch(summary, /\.$/, alert)
     assert.match(description, /^[A-Z{].{80,}\.$/, alert)
-    assert.equal(url, `file:///opt/greymx/monitoring/README.md#${alert.toLowerCase()}`)
+    assert.equal(url, `file:///opt/greymx/docker/monitoring/README.md#${alert.toLowerCase()}`)
   }
 })

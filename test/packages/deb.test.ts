@@ -109,10 +109,10 @@ describe('the Debian package', { concurrency: true }, () => {
     assert.equal(await debian.run('greymx check'), 'configuration is fine\n')
     // The alerts lead to a page of the package, and that page to the rules.
     const links = await debian.run(
-      "grep -oh 'file:/[^#]*' /usr/share/doc/greymx/monitoring/rules.yaml | sort -u",
+      "grep -oh 'file:/[^#]*' /usr/share/doc/greymx/docker/monitoring/rules.yaml | sort -u",
     )
-    assert.equal(links, 'file:///usr/share/doc/greymx/monitoring/README.md\n')
-    await debian.run('test -f /usr/share/doc/greymx/monitoring/README.md')
+    assert.equal(links, 'file:///usr/share/doc/greymx/docker/monitoring/README.md\n')
+    await debian.run('test -f /usr/share/doc/greymx/docker/monitoring/README.md')
     // It names faults of the units, such as a program that is not there, on standard error.
     assert.equal(
       await debian.run('cd /usr/lib/systemd/system; systemd-analyze verify --man=no greymx* 2>&1'),

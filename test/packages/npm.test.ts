@@ -24,7 +24,7 @@ const run = promisify(execFile)
 
 /** What the package is packed from, beside the packages that its build needs. */
 const SOURCES = [
-  ...['package.json', 'package-lock.json', 'tsconfig.json', 'src', 'systemd', 'monitoring', 'milter.yaml'],
+  ...['package.json', 'package-lock.json', 'tsconfig.json', 'src', 'systemd', 'docker', 'milter.yaml'],
   ...['README.md', 'CHANGELOG.md', 'LICENSE'],
 ]
 
@@ -109,9 +109,9 @@ test('the tarball has what runs, and nothing else of the repository', async () =
   assert.deepEqual(
     outside.filter((file) => !file.startsWith('package/systemd/')),
     [
-      ...['CHANGELOG.md', 'LICENSE', 'README.md', 'milter.yaml'],
-      ...['monitoring/README.md', 'monitoring/dashboard.json', 'monitoring/rules.yaml'],
-      ...['npm-shrinkwrap.json', 'package.json', 'src/library/README.md'],
+      ...['CHANGELOG.md', 'LICENSE', 'README.md'],
+      ...['docker/monitoring/README.md', 'docker/monitoring/dashboard.json', 'docker/monitoring/rules.yaml'],
+      ...['milter.yaml', 'npm-shrinkwrap.json', 'package.json', 'src/library/README.md'],
     ].map((file) => `package/${file}`),
   )
   assert.deepEqual(
