@@ -391,7 +391,7 @@ function clientMatcher(wanted: string): (name: string) => boolean {
   return (name) => {
     if (name === wanted) return true
     const within = /network:([^+]+)/.exec(name)?.[1]
-    const own = within === undefined ? undefined : parseNetwork(within)
+    const own = network && within !== undefined ? parseNetwork(within) : undefined
     if (network && own) return isInNetwork(network.address, own) || isInNetwork(own.address, network)
     return /^(spf|host|carrier):([^+]+)/.exec(name)?.[2] === domain
   }

@@ -211,7 +211,11 @@ export function createPage(
   )
   app.get('/rules', (c) => show(c, viewOf('/rules'), (frame) => showRules(asker, frame)))
   app.get('/changes', (c) => show(c, viewOf('/changes'), (frame) => showChanges(asker, frame)))
-  app.get('/lost', (c) => show(c, viewOf('/lost'), (frame) => showLost(asker, frame)))
+  app.get('/lost', (c) => {
+    const frame = frameOf(c)
+    if (!mayRead(c, frame)) return refuse(c, frame, '/lost')
+    return sendParts(c, frame, viewOf('/lost'), async ({ write }) => write(await showLost(asker, frame)))
+  })
   app.get('/entry/:ref', (c) =>
     show(c, { path: '/waiting', title: `Message ${c.req.param('ref').slice(0, 8)}` }, (frame) =>
       showEntry(asker, frame, c.req.param('ref')),
