@@ -280,7 +280,10 @@ export function entryCalls({ records, store, stored, now, retryWindow }: EntryPa
   }
 
   /** What a key of the store tells of a triplet; `undefined` for keys of other things. */
-  function shownOf({ key, value }: KeptKey, known: ReadonlyMap<string, Deferral>): ShownEntry | undefined {
+  function shownOf(
+    { key, value }: Pick<KeptKey, 'key' | 'value'>,
+    known: ReadonlyMap<string, Deferral>,
+  ): ShownEntry | undefined {
     if (typeof value === 'number') return undefined
     const kept = { state: stateOf(value), age: value.age, key }
     const triplet = readTripletKey(key)

@@ -100,11 +100,17 @@ export function ageEntry({ passed, ttl, holder }: StoredEntry, remaining: number
 /** What is under a key of mail. */
 export type Kept = Entry | number
 
-/** The entry of which `remaining` milliseconds are left, or the count, in `text`; `undefined` when it has another form. */
-export function readKept(text: string, remaining: number): Kept | undefined {
+/**
+ * The entry of which `remaining` milliseconds are left, or the count, in `text`, and what is left of it. No more is left
+ * of an entry than it was set with. `undefined` when the text has another form.
+ */
+export function readKept(
+  text: string,
+  remaining: number,
+): { readonly value: Kept; readonly left: number } | undefined {
   const entry = readEntry(text)
-  if (entry) return ageEntry(entry, remaining)
-  return COUNT.test(text) ? Number(text) : undefined
+  if (entry) return { value: ageEntry(entry, remaining), left: Math.min(remaining, entry.ttl) }
+  return COUNT.test(text) ? { value: Number(text), left: remaining } : undefined
 }
 
 function unreadable(key: string, text: string, expected: string): UnreadableEntry {

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ageEntry, encodeCount, encodeEntry, type StoredEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import { addedTo, asRecord, newRevision, requireKeepable } from './fields.ts'
-import { type Learnt, mergeEntry } from './merge.ts'
+import { addedBy, isCount, type Learnt, mergeEntry } from './merge.ts'
 import { type KeptKey, RECORD_KIND, type RecordStore } from './records.ts'
 import { type CountedStore, type KeyCounts, kindOf, type UnguardedStore } from './store.ts'
 
@@ -81,18 +81,18 @@ export class MemoryStore implements UnguardedStore, CountedStore, RecordStore {
   async merge(key: string, learnt: Learnt): Promise<void> {
     const kept = this.#alive(key)
     const now = this.#now()
-    if ('counted' in learnt) {
-      this.#keep(
-        key,
-        countIn(kept) + learnt.counted,
-        Math.min(kept?.expiresAt ?? Infinity, now + learnt.left),
-      )
+    if (isCount(learnt)) {
+      const by = addedBy(learnt, countIn(kept))
+      const expiresAt = Math.min(kept?.expiresAt ?? Infinity, now + learnt.left)
+      if (by > 0) this.#keep(key, countIn(kept) + by, expiresAt)
       return
     }
     const found =
       kept && typeof kept.value !== 'number' ? { ...kept.value, left: kept.expiresAt - now } : undefined
     const entry = mergeEntry(found, learnt)
-    if (entry) this.#keep(key, { passed: entry.passed, ttl: entry.ttl }, now + entry.left)
+    if (!entry) return
+    const { left, ...value } = entry
+    this.#keep(key, value, now + left)
   }
 
   /** Each key that has not expired, with the text that a store outside of this process has under it. */
@@ -159,7 +159,11 @@ export class MemoryStore implements UnguardedStore, CountedStore, RecordStore {
     for (const [key, { value, expiresAt }] of this.#kept) {
       const left = expiresAt - this.#now()
       if (left > 0 && isWanted(key))
-        batch.push({ key, value: typeof value === 'number' ? value : ageEntry(value, left) })
+        batch.push(
+          typeof value === 'number'
+            ? { key, value, left }
+            : { key, value: ageEntry(value, left), left: Math.min(left, value.ttl) },
+        )
       scanned += 1
       if (scanned % SCAN_BATCH !== 0) continue
       signal.throwIfAborted()

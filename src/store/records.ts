@@ -12,6 +12,8 @@ export interface KeptKey {
   readonly key: string
   /** The entry, or the count. */
   readonly value: Kept
+  /** Milliseconds that are left of it. An entry was set to be kept for this and its age. */
+  readonly left: number
 }
 
 /**

@@ -46,9 +46,10 @@ export interface Store {
 /** A store that can merge what another store has learnt while this one could not be reached. */
 export interface SharedStore extends Store {
   /**
-   * Merges `learnt` into what is under `key`. The earlier first attempt and the later pass remain, a pass outweighs any
-   * wait, and counts add up. An entry with a holder keeps its own wait, as nobody else's is the holder's. Merging an
-   * entry twice has the same effect as merging it once.
+   * Merges `learnt` into what is under `key`. The earlier first attempt and the later pass remain, and a pass outweighs
+   * any wait. Where only one of two waits has a holder, or each has another one, the one in the store remains, as nobody
+   * else's wait is the holder's. What was counted adds up, and of counts that were seen elsewhere the larger one remains.
+   * Merging anything but what was counted twice has the same effect as merging it once.
    */
   merge(key: string, learnt: Learnt): Promise<void>
 }

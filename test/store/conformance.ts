@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import type { Entry } from '../../src/store/entry.ts'
-import type { RecordStore } from '../../src/store/records.ts'
+import type { KeptKey, RecordStore } from '../../src/store/records.ts'
 import type { SharedStore, Store } from '../../src/store/store.ts'
 
 export interface StoreUnderTest {
@@ -316,6 +316,33 @@ export function describeSharedStore(
       }
     })
 
+    test('a holder is taken in with its wait, and of two holders the one that is there remains', async (t) => {
+      const { store, other } = await open(t)
+      const ttl = 2 * DAY
+      const held = { passed: false, ttl, left: ttl - 3000, holder: HOLDER }
+      for (const [key, there] of [
+        ['nothing', undefined],
+        ['the same holder', HOLDER],
+      ] as const) {
+        if (there) await store.add(key, ttl, 0, there)
+        await other.merge(key, held)
+        const [found] = await store.find([key])
+        assert.equal(found?.holder, HOLDER, key)
+        assertAge(found?.age, 3000)
+      }
+      await store.add('another', ttl, 0, OTHER_HOLDER)
+      await store.add('none', ttl)
+      for (const [key, there] of [
+        ['another', OTHER_HOLDER],
+        ['none', undefined],
+      ] as const) {
+        await other.merge(key, held)
+        const [found] = await store.find([key])
+        assert.equal(found?.holder, there, key)
+        assertAge(found?.age, 0)
+      }
+    })
+
     test('what was taken in ends when it should', async (t) => {
       const { store, advance } = await open(t)
       await store.merge('a', { passed: true, ttl: DAY, left: WINDOW / 2 })
@@ -341,6 +368,20 @@ export function describeSharedStore(
       await advance(WINDOW + 100)
       assert.equal(await store.count('a', WINDOW), 1)
       assert.equal(await store.count('b', WINDOW), 1)
+    })
+
+    test('of counts that were seen elsewhere, the larger one remains, however often it is taken in', async (t) => {
+      const { store, other, advance } = await open(t)
+      await store.count('fewer', WINDOW, 2)
+      await store.count('more', WINDOW, 9)
+      for (const each of [store, other, store]) {
+        for (const key of ['fewer', 'more', 'none']) await each.merge(key, { seen: 5, left: DAY })
+        await each.merge('none', { seen: 3, left: DAY })
+        await each.merge('ends', { seen: 4, left: WINDOW })
+      }
+      assert.deepEqual(await other.counts(['fewer', 'more', 'none', 'ends']), [5, 9, 5, 4])
+      await advance(WINDOW + 100)
+      assert.deepEqual(await other.counts(['fewer', 'more', 'none', 'ends']), [0, 0, 5, 0])
     })
 
     test('of what is taken in while a key passes, the pass remains', async (t) => {
@@ -493,9 +534,8 @@ export function describeRecordStore(
   const add = (records: RecordStore, record: string, by: object, lifetime = DAY) =>
     records.addToRecord(record, new Map<string, number>(Object.entries(by)), lifetime)
   const scan = async (records: RecordStore) => {
-    const found = new Map<string, Entry | number>()
-    for await (const batch of records.scanKeys(signal))
-      for (const { key, value } of batch) found.set(key, value)
+    const found = new Map<string, KeptKey>()
+    for await (const batch of records.scanKeys(signal)) for (const kept of batch) found.set(kept.key, kept)
     return found
   }
 
@@ -642,8 +682,16 @@ export function describeRecordStore(
       const late = Math.max(0, performance.now() - begun - RECORD_WINDOW * 0.6)
       const keys = ['f:held', 'o:count', 't:aged', 't:pending', 't:ю|*?[x]\\', 'w:passed']
       assert.deepEqual([...found.keys()].sort(), keys)
-      assert.equal(found.get('o:count'), 1_000_000)
-      const entry = (key: string) => found.get(key) as Entry
+      assert.equal(found.get('o:count')?.value, 1_000_000)
+      const entry = (key: string) => found.get(key)?.value as Entry
+      for (const [key, ttl] of [
+        ['f:held', 20 * HOUR],
+        ['t:aged', DAY],
+        ['t:pending', DAY],
+        ['w:passed', DAY],
+      ] as const)
+        assert.equal(Math.round(entry(key).age + (found.get(key)?.left ?? 0)), ttl, key)
+      assertAge(DAY - (found.get('o:count')?.left ?? 0), RECORD_WINDOW * 0.6, late)
       assertAge(entry('t:aged').age, 5000 + RECORD_WINDOW * 0.6, late)
       assertAge(entry('t:pending').age, RECORD_WINDOW * 0.6, late)
       assertAge(entry('w:passed').age, RECORD_WINDOW * 0.6, late)

@@ -31,7 +31,7 @@ import {
 import type { Entry } from '../entry.ts'
 import type { RecordFields, RecordPage } from '../fields.ts'
 import type { Text } from '../local/journal.ts'
-import { type Learnt, mergeEntry } from '../merge.ts'
+import { addedBy, isCount, type Learnt, mergeEntry } from '../merge.ts'
 import { RECORD_KIND } from '../records.ts'
 import { kindOf } from '../store.ts'
 import { LOCK_FILE } from './aside.ts'
@@ -90,7 +90,7 @@ export type Tally = readonly [kind: string, keys: number, next: string]
 
 /** What was found of the keys of mail in a part of the environment, and the key from which to go on, if there is more. */
 export interface Scan {
-  readonly found: ReadonlyArray<readonly [key: string, value: Kept]>
+  readonly found: ReadonlyArray<readonly [key: string, value: Kept, left: number]>
   readonly next?: string
 }
 
@@ -340,9 +340,11 @@ export class LmdbFile {
 
   #merge(key: string, learnt: Learnt, now: number): void {
     const found = this.#alive(key, now)
-    if ('counted' in learnt) {
-      const sum = (found ? decodeCount(key, found.text) : 0) + learnt.counted
-      this.#put(key, encodeCount(sum), Math.min(found?.expiresAt ?? Infinity, now + learnt.left), now)
+    if (isCount(learnt)) {
+      const count = found ? decodeCount(key, found.text) : 0
+      const by = addedBy(learnt, count)
+      const expiresAt = Math.min(found?.expiresAt ?? Infinity, now + learnt.left)
+      if (by > 0) this.#put(key, encodeCount(count + by), expiresAt, now)
       return
     }
     const entry = mergeEntry(
@@ -375,7 +377,7 @@ export class LmdbFile {
 
   /** The keys of mail from `from` on, with what is under them; without those that have expired or cannot be read. */
   #scanFrom(from: string, now: number): Scan {
-    const found: Array<readonly [key: string, value: Kept]> = []
+    const found: Array<readonly [key: string, value: Kept, left: number]> = []
     let last: string | undefined
     let count = 0
     for (const { key, value } of this.#database.getRange({ start: from, limit: SCAN_BATCH })) {
@@ -385,7 +387,7 @@ export class LmdbFile {
       const expiresAt = Number.parseInt(value, 10)
       const kept =
         expiresAt > now && key !== VERSION_KEY ? readKept(textOf(value), expiresAt - now) : undefined
-      if (kept !== undefined) found.push([key, kept])
+      if (kept !== undefined) found.push([key, kept.value, kept.left])
     }
     if (count < SCAN_BATCH || last === undefined) return { found }
     return { found, next: `${last}\u0001` }

@@ -135,7 +135,7 @@ export class LmdbStore implements UnguardedStore, CountedStore, RecordStore {
       signal.throwIfAborted()
       const { found, next } = (await this.#client.ask(['scan', from])) as Scan
       const wanted = found.filter(([key]) => isWanted(key))
-      if (wanted.length > 0) yield wanted.map(([key, value]) => ({ key, value }))
+      if (wanted.length > 0) yield wanted.map(([key, value, left]) => ({ key, value, left }))
       from = next
       if (from !== undefined) await sleep(SCAN_PAUSE, undefined, { signal })
     }

@@ -14,13 +14,14 @@ import {
   ageEntry,
   decodeCount,
   decodeEntry,
+  encodeCount,
   encodeEntry,
   hasTooMuchLeft,
   ttlOf,
   UnreadableEntry,
 } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
-import type { Learnt } from '../merge.ts'
+import { addedBy, isCount, type Learnt } from '../merge.ts'
 import type { KeptKey, RecordStore } from '../records.ts'
 import {
   type ConnectionWatch,
@@ -203,11 +204,22 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     await this.#ask('del', key, [])
   }
 
+  /** Takes one round trip where nothing is under the key, as for most of what another store has. */
   async merge(key: string, learnt: Learnt): Promise<void> {
+    const left = Math.ceil(learnt.left)
     if ('counted' in learnt) {
-      await this.count(key, Math.ceil(learnt.left), learnt.counted)
+      await this.count(key, left, learnt.counted)
       return
     }
+    if (isCount(learnt)) {
+      if ((await this.#ask('set', key, [encodeCount(learnt.seen), 'PX', left, 'NX'])) != null) return
+      const [found = 0] = await this.counts([key])
+      const by = addedBy(learnt, found)
+      if (by > 0) await this.count(key, left, by)
+      return
+    }
+    const text = encodeEntry(learnt)
+    if ((await this.#ask('set', key, [text, 'PX', Math.min(left, learnt.ttl), 'NX'])) != null) return
     await this.#do(key, (redis, name) => mergeIntoRedis(redis, name, learnt))
   }
 

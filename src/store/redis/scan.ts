@@ -2,7 +2,7 @@
 // so small that mail of this and other hosts does not wait for it, and steps are followed by pauses.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Kept, readKept } from '../encoding.ts'
+import { readKept } from '../encoding.ts'
 import { type KeptKey, RECORD_KIND } from '../records.ts'
 import { RedisCommands } from './commands.ts'
 import type { Redis } from './ioredis.ts'
@@ -77,8 +77,8 @@ function readAll(
       // Each is asked for by itself, so that an error concerns no other; they leave together all the same.
       commands.find([name], ({ texts: [text], lefts: [left = 0] }, error) => {
         if (error && !FOREIGN.test(error.message)) reject(error)
-        const value = error || text == null ? undefined : keptIn(text, left)
-        if (value !== undefined) found.push({ key: name.slice(prefixLength), value })
+        const kept = error || text == null ? undefined : keptIn(text, left)
+        if (kept !== undefined) found.push({ key: name.slice(prefixLength), ...kept })
         awaited -= 1
         if (awaited === 0) resolve(found)
       })
@@ -87,6 +87,6 @@ function readAll(
 }
 
 /** Of a key without a TTL, nothing is left. A key that was not there for PTTL has just been added. */
-function keptIn(text: string, left: number): Kept | undefined {
+function keptIn(text: string, left: number): ReturnType<typeof readKept> {
   return readKept(text, left === NO_KEY ? Number.POSITIVE_INFINITY : Math.max(0, left))
 }
