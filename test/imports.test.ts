@@ -58,7 +58,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli'],
   cli: [
     ...['admin', 'app', 'check', 'config', 'exempt', 'log', 'milter', 'simulate', 'sockets', 'store'],
-    ...['exim', 'identity', 'operator', 'systemd', 'suggestion.ts'],
+    ...['exim', 'identity', 'import', 'operator', 'systemd', 'suggestion.ts'],
   ],
   app: [
     ...['admin', 'config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'milter', 'sockets', 'store'],
@@ -78,6 +78,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   log: ['exim', 'milter', 'policy', 'sockets'],
   // All that an operator may do is here once; admin/ is the way to it.
   operator: ['config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'store'],
+  // What was kept elsewhere becomes what the greylister looks up.
+  import: ['greylist', 'operator', 'store'],
   admin: ['operator', 'sockets', 'store', 'change.ts', 'taken-port.ts'],
   // The protocol with greymx's own sockets, for other filters.
   library: ['milter', 'sockets'],

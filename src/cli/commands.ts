@@ -80,6 +80,16 @@ export const COMMANDS: readonly Row[] = [
     load: () => import('./commands/report.ts'),
   },
   {
+    name: 'export',
+    summary: 'print all that the store keeps, for greymx import',
+    load: () => import('./commands/export.ts'),
+  },
+  {
+    name: 'import',
+    summary: 'take over what another greylister or another store of greymx knows',
+    load: () => import('./commands/import.ts'),
+  },
+  {
     name: 'simulate',
     summary: 'print figures of settings in a simulated world, or for logged mail',
     load: () => import('./commands/simulate.ts'),

@@ -41,6 +41,36 @@ export class Progress {
   }
 }
 
+/** Shows how many records are done of which nobody knows how many there are. */
+export class Counting {
+  readonly #terminal: Terminal
+  readonly #now: () => number
+  readonly #startedAt: number
+  #drawnAt = Number.NEGATIVE_INFINITY
+
+  /** `now` is a monotonic clock in milliseconds. */
+  constructor(terminal: Terminal, now: () => number = () => performance.now()) {
+    this.#terminal = terminal
+    this.#now = now
+    this.#startedAt = now()
+  }
+
+  /** Shows that so many are done by now. */
+  show(count: number): void {
+    const now = this.#now()
+    if (!this.#terminal.isTTY || now - this.#startedAt < SHOW_AFTER || now - this.#drawnAt < REDRAW_AFTER)
+      return
+    this.#drawnAt = now
+    this.#terminal.write(`\r${count} records, ${Math.floor((now - this.#startedAt) / 1000)} s\x1b[K`)
+  }
+
+  /** Removes what is shown. */
+  end(): void {
+    if (this.#drawnAt !== Number.NEGATIVE_INFINITY) this.#terminal.write('\r\x1b[K')
+    this.#drawnAt = Number.NEGATIVE_INFINITY
+  }
+}
+
 /** Shows for how long an answer is awaited of which nobody knows how far it is. The caller ends it. */
 export class Waiting {
   readonly #terminal: () => Terminal

@@ -13,11 +13,7 @@ export function usageOf(rows: readonly Row[]): string {
     'Usage: greymx COMMAND [OPTIONS]',
     '',
     ...columns(rows.map(({ name, summary }) => [name, summary])),
-    '',
-    ...wrapped(
-      'Options: --config FILE, --json, --help, --version; greymx help COMMAND has more. ' +
-        'Exit: 0 fine, 1 warnings, 64 usage, 69 unreachable, 75 deferred, 78 settings.',
-    ),
+    'Options: --config FILE, --json, --help, --version; greymx help COMMAND has more.',
   ])
 }
 

@@ -10,6 +10,7 @@ const STATUSES: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'All is well.',
   warnings: 'check --strict has warnings, or status points out something.',
   usage: 'The command line has a mistake, which is named.',
+  data: 'More records of an import are broken than --max-errors, or its source cannot be read.',
   unavailable: 'The daemon, the store or a socket cannot be reached.',
   tempfail: 'The attempt that was asked about is deferred.',
   config: 'The configuration is faulty; each fault is named.',

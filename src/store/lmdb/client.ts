@@ -57,6 +57,12 @@ const CRASH_WINDOW = 60_000
 /** Length of the end of the process's stderr that is shown, in characters. */
 const MAX_LAST_WORDS = 500
 
+/** A user and a group of this machine, by their numbers. */
+export interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
 interface PendingOperation {
   readonly operation: Operation
   readonly resolve: (value: unknown) => void
@@ -82,6 +88,7 @@ export class LmdbClient {
   readonly #contents: Contents
   readonly #now: () => number
   readonly #events: LmdbEvents
+  readonly #owner: Owner | undefined
   #watch = UNWATCHED
   #process: ChildProcess | undefined
   /** Why operations are refused now; `undefined` while the process can serve. */
@@ -104,12 +111,13 @@ export class LmdbClient {
   #crashedAt = Number.NEGATIVE_INFINITY
   #isClosing = false
 
-  /** `now` returns milliseconds since the epoch. */
-  constructor(directory: string, contents: Contents, now: () => number, events: LmdbEvents) {
+  /** `now` returns milliseconds since the epoch. With an `owner`, the process runs as that user. */
+  constructor(directory: string, contents: Contents, now: () => number, events: LmdbEvents, owner?: Owner) {
     this.#directory = resolve(directory)
     this.#contents = contents
     this.#now = now
     this.#events = events
+    this.#owner = owner
   }
 
   /**
@@ -223,7 +231,7 @@ export class LmdbClient {
     const child = fork(
       PROGRAM,
       [this.#directory, this.#contents, ...(damage === undefined ? [] : [damage])],
-      { execArgv: [], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
+      { execArgv: [], stdio: ['ignore', 'ignore', 'pipe', 'ipc'], ...this.#owner },
     )
     this.#process = child
     let lastWords = ''

@@ -9,7 +9,7 @@ import type { Journal, Text } from '../local/journal.ts'
 import type { Learnt } from '../merge.ts'
 import type { KeptKey, RecordStore } from '../records.ts'
 import type { ConnectionWatch, CountedStore, KeyCounts, UnguardedStore } from '../store.ts'
-import { LmdbClient, type LmdbEvents } from './client.ts'
+import { LmdbClient, type LmdbEvents, type Owner } from './client.ts'
 import type { Found, Scan, Tally } from './file.ts'
 
 /** Number of keys that are counted before a pause, so that mail comes first; the pause is in milliseconds. */
@@ -21,14 +21,16 @@ const SCAN_PAUSE = 1
 
 /**
  * The open store in `directory`. `now` returns milliseconds since the epoch. Rejects, naming the directory, when the
- * operator has to mend something first; on a full disk it resolves, and retries in the background.
+ * operator has to mend something first; on a full disk it resolves, and retries in the background. With an `owner`, the
+ * process that has the directory open runs as that user.
  */
 export async function openLmdbStore(
   directory: string,
   now: () => number,
   events: LmdbEvents,
+  owner?: Owner,
 ): Promise<LmdbStore> {
-  const client = new LmdbClient(directory, 'entries', now, events)
+  const client = new LmdbClient(directory, 'entries', now, events, owner)
   await client.open()
   return new LmdbStore(client)
 }

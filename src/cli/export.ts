@@ -1,0 +1,105 @@
+// greymx export: prints what the store keeps, or writes it to a file. What the lines are is left to import/.
+
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { fileProblemOf, messageOf } from '../errors.ts'
+import { exportLines } from '../import/export.ts'
+import { formatStoreSpec } from '../store/open.ts'
+import { greymxVersion } from '../version.ts'
+import { loadOrComplain } from './config.ts'
+import { EXIT, type ExitStatus } from './exit.ts'
+import { complain, print } from './output.ts'
+import { Counting } from './progress.ts'
+import { openForCommand } from './store.ts'
+
+export interface ExportValues {
+  readonly config: string | undefined
+  /** Absent for standard output. */
+  readonly file: string | undefined
+}
+
+/** Exports, and returns the exit status. A file is complete, or is not there and an earlier one remains. */
+export async function exportTo({ config: configFile, file }: ExportValues): Promise<ExitStatus> {
+  const config = loadOrComplain(configFile)
+  if (!config) return EXIT.config
+  const name = formatStoreSpec(config.store)
+  const store = await openForCommand(config.store)
+  if (!store) return EXIT.unavailable
+  const counting = new Counting(process.stderr)
+  const { signal } = new AbortController()
+  let output: Output | undefined
+  try {
+    output = file === undefined ? undefined : new Output(file)
+    let count = 0
+    for await (const { text, lines } of exportLines(store, greymxVersion(), Date.now, signal)) {
+      if (output) output.write(text)
+      else if (!print(text)) return EXIT.ok
+      count += lines
+      counting.show(count)
+    }
+    output?.complete()
+    return EXIT.ok
+  } catch (error) {
+    counting.end()
+    if (error instanceof CannotWrite) {
+      complain(`Cannot write ${file}: ${error.message}\n`)
+      return EXIT.usage
+    }
+    complain(`Cannot read the store ${name}: ${messageOf(error)}: what was exported is not all of it\n`)
+    return EXIT.unavailable
+  } finally {
+    counting.end()
+    output?.discard()
+    await store.close()
+  }
+}
+
+class CannotWrite extends Error {}
+
+/** A file that replaces an earlier one once it is complete. Only its owner may read it, as it has addresses. */
+class Output {
+  readonly #path: string
+  readonly #partPath: string
+  readonly #file: number
+  #isOpen = true
+
+  constructor(path: string) {
+    this.#path = path
+    this.#partPath = `${path}.part`
+    this.#file = writing(() => openSync(this.#partPath, 'w', 0o600))
+  }
+
+  write(text: string): void {
+    writing(() => {
+      let rest = Buffer.from(text)
+      while (rest.length > 0) rest = rest.subarray(writeSync(this.#file, rest))
+    })
+  }
+
+  complete(): void {
+    writing(() => {
+      fsyncSync(this.#file)
+      this.#close()
+      renameSync(this.#partPath, this.#path)
+    })
+  }
+
+  /** Removes what was written, unless it is complete. */
+  discard(): void {
+    if (!this.#isOpen) return
+    this.#close()
+    rmSync(this.#partPath, { force: true })
+  }
+
+  #close(): void {
+    this.#isOpen = false
+    closeSync(this.#file)
+  }
+}
+
+function writing<T>(act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    throw new CannotWrite(fileProblemOf(error))
+  }
+}

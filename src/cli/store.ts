@@ -1,0 +1,27 @@
+// Opens the store that the settings name for a command that works beside the daemon.
+
+import { messageOf } from '../errors.ts'
+import { openBeside } from '../store/beside.ts'
+import { formatStoreSpec, type StoreSpec } from '../store/open.ts'
+import type { RecordStore } from '../store/records.ts'
+import type { UnguardedStore } from '../store/store.ts'
+import { complain } from './output.ts'
+
+/** Returns the store, which answers, or `undefined` after the reason why it cannot be used was printed. */
+export async function openForCommand(spec: StoreSpec): Promise<(UnguardedStore & RecordStore) | undefined> {
+  const name = formatStoreSpec(spec)
+  let store: Awaited<ReturnType<typeof openBeside>> | undefined
+  try {
+    store = await openBeside(spec, {
+      onWarning: (warning) => complain(`${name}: ${warning}\n`, 'warn'),
+      onMovedAside: (problem, movedTo) =>
+        complain(`${name}: ${problem}; the damaged file was moved to ${movedTo}\n`, 'warn'),
+    })
+    await store.check()
+    return store
+  } catch (error) {
+    await store?.close()
+    complain(`Cannot use the store ${name}: ${messageOf(error)}\n`)
+    return undefined
+  }
+}

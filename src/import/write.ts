@@ -1,0 +1,146 @@
+// Merges what was found in a source into a store, in batches, so that memory stays bounded and mail of running daemons
+// comes in between. Every piece is merged by the rule of store/merge.ts, by which nothing in the store gets worse, and
+// merging a piece twice has the effect of merging it once. So an import that was interrupted is simply run again.
+
+import { messageOf } from '../errors.ts'
+import { within } from '../operator/within.ts'
+import { UnreadableEntry } from '../store/encoding.ts'
+import type { RecordStore } from '../store/records.ts'
+import type { SharedStore } from '../store/store.ts'
+import { type Found, type LearntKey, type Piece, type SetField, SORTS, type Sort, sortOf } from './piece.ts'
+import type { NotTaken } from './remembered.ts'
+
+/** The store that is written to. */
+export type Target = SharedStore & Pick<RecordStore, 'readRecord' | 'changeRecord'>
+
+/** What became of the records of a source, in numbers. */
+export interface Summary {
+  /** Records that were read. */
+  read: number
+  /** Pieces that were merged, or would have been without `--dry-run`. */
+  readonly taken: Record<Sort, number>
+  /** Records that greymx would have forgotten by now. */
+  expired: number
+  /** Records of a kind that greymx cannot know. */
+  unknowable: number
+  /** Records that could not be read. */
+  broken: number
+}
+
+/** What is told while a source is imported. */
+export interface ImportWatch {
+  /** A record is not taken. */
+  onNotTaken(notTaken: NotTaken): void
+  /** A piece is about to be merged. */
+  onPiece(piece: Piece): void
+  /** So many records were read by now. */
+  onProgress(read: number): void
+}
+
+/** The store cannot be written to; what was merged before remains. */
+export class WriteFailed extends Error {}
+
+/** Number of pieces that are merged together. */
+const BATCH = 512
+
+/** Longest wait for a batch, in milliseconds, before the store counts as one that does not answer. */
+const ANSWER_TIMEOUT = 30_000
+
+/** A summary of nothing. */
+export function emptySummary(): Summary {
+  const taken = Object.fromEntries(SORTS.map((sort) => [sort, 0])) as Record<Sort, number>
+  return { read: 0, taken, expired: 0, unknowable: 0, broken: 0 }
+}
+
+/**
+ * Merges all pieces of `source` into `target` and counts into `summary`. Without a target, it only counts. Rejects with
+ * `WriteFailed` when the store fails, with the error of `source`, and once `signal` is aborted.
+ */
+export async function importAll(
+  source: AsyncIterable<Found>,
+  target: Target | undefined,
+  summary: Summary,
+  watch: ImportWatch,
+  signal: AbortSignal,
+): Promise<void> {
+  const writer = target && new Writer(target)
+  let batch: Piece[] = []
+  const write = async () => {
+    signal.throwIfAborted()
+    const unreadable = (await writer?.write(batch)) ?? []
+    for (const piece of batch) summary.taken[sortOf(piece)] += 1
+    for (const { piece, problem } of unreadable) {
+      summary.taken[sortOf(piece)] -= 1
+      leaveOut({ kind: 'broken', where: piece.key, problem })
+    }
+    batch = []
+    watch.onProgress(summary.read)
+  }
+  const leaveOut = (notTaken: NotTaken) => {
+    summary[notTaken.kind] += 1
+    watch.onNotTaken(notTaken)
+  }
+  for await (const found of source) {
+    summary.read += 1
+    switch (found.kind) {
+      case 'expired':
+        summary.expired += 1
+        break
+      case 'broken':
+      case 'unknowable':
+        leaveOut(found)
+        break
+      default:
+        watch.onPiece(found)
+        batch.push(found)
+    }
+    if (batch.length >= BATCH) await write()
+    else if (summary.read % BATCH === 0) watch.onProgress(summary.read)
+  }
+  await write()
+}
+
+class Writer {
+  readonly #target: Target
+  /** The fields of records of operators that the store has, by record. */
+  readonly #fields = new Map<string, Set<string>>()
+
+  constructor(target: Target) {
+    this.#target = target
+  }
+
+  /** Merges pieces; resolves to those under whose keys the store has something that greymx has not written. */
+  async write(
+    pieces: readonly Piece[],
+  ): Promise<ReadonlyArray<{ readonly piece: LearntKey; readonly problem: string }>> {
+    const unreadable: Array<{ readonly piece: LearntKey; readonly problem: string }> = []
+    const fields = pieces.filter((piece) => piece.kind === 'field')
+    const merges = pieces.map(async (piece) => {
+      if (piece.kind === 'field') return
+      try {
+        await this.#target.merge(piece.key, piece.learnt)
+      } catch (error) {
+        if (!(error instanceof UnreadableEntry)) throw error
+        unreadable.push({ piece, problem: messageOf(error) })
+      }
+    })
+    const written = Promise.all([...merges, fields.length > 0 && this.#setFields(fields)])
+    try {
+      await within(ANSWER_TIMEOUT, written)
+    } catch (error) {
+      throw new WriteFailed(messageOf(error), { cause: error })
+    }
+    return unreadable
+  }
+
+  async #setFields(fields: readonly SetField[]): Promise<void> {
+    for (const record of new Set(fields.map((each) => each.record))) {
+      const known = this.#fields.get(record) ?? new Set((await this.#target.readRecord(record)).keys())
+      this.#fields.set(record, known)
+      const added = fields.filter((each) => each.record === record && !known.has(each.field))
+      for (const { field } of added) known.add(field)
+      if (added.length > 0)
+        await this.#target.changeRecord(record, new Map(added.map(({ field, text }) => [field, text])))
+    }
+  }
+}
