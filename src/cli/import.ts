@@ -71,13 +71,12 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
 
 /** What comes of each record of the source. */
 async function* sourceOf({ peer, source }: ImportValues, config: Config): AsyncGenerator<Found> {
-  const now = Date.now()
-  if (peer === OWN_NAME) return yield* readExport(openSource(source), now)
+  if (peer === OWN_NAME) return yield* readExport(openSource(source), Date.now)
   const settings = translationSettings(config)
   let number = 0
-  for await (const record of readerOf(peer)(source, { now })) {
+  for await (const record of readerOf(peer)(source, { now: Date.now() })) {
     number += 1
-    yield isNotTaken(record) ? record : translate(record, `record ${number}`, now, settings)
+    yield isNotTaken(record) ? record : translate(record, `record ${number}`, Date.now(), settings)
   }
 }
 

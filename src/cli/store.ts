@@ -1,5 +1,6 @@
 // Opens the store that the settings name for a command that works beside the daemon.
 
+import { setPriority } from 'node:os'
 import { messageOf } from '../errors.ts'
 import { openBeside } from '../store/beside.ts'
 import { formatStoreSpec, type StoreSpec } from '../store/open.ts'
@@ -7,9 +8,13 @@ import type { RecordStore } from '../store/records.ts'
 import type { UnguardedStore } from '../store/store.ts'
 import { complain } from './output.ts'
 
+/** The nice value of a command that works on the whole store, and of its process for LMDB: mail comes first. */
+const NICE = 5
+
 /** Returns the store, which answers, or `undefined` after the reason why it cannot be used was printed. */
 export async function openForCommand(spec: StoreSpec): Promise<(UnguardedStore & RecordStore) | undefined> {
   const name = formatStoreSpec(spec)
+  setPriority(NICE)
   let store: Awaited<ReturnType<typeof openBeside>> | undefined
   try {
     store = await openBeside(spec, {

@@ -5,20 +5,22 @@ import { type Line, linesIn } from './lines.ts'
 import type { Found } from './piece.ts'
 
 /**
- * What the lines of an export say, with what is left of each thing at `now`, in milliseconds since 1970. Rejects when the
- * first line does not say that it is an export that this greymx knows. A file without its last line is broken.
+ * What the lines of an export say, with what is left of each thing when it is read. `now` is the clock of this host, in
+ * milliseconds since 1970. Rejects when the first line does not say that it is an export that this greymx knows. A file without its last line is broken.
  */
-export async function* readExport(chunks: AsyncIterable<Buffer>, now: number): AsyncGenerator<Found> {
-  let elapsed: number | undefined
+export async function* readExport(chunks: AsyncIterable<Buffer>, now: () => number): AsyncGenerator<Found> {
+  let header: Header | undefined
   let read = 0
   let end: number | undefined
   for await (const line of linesIn(chunks)) {
-    if (elapsed === undefined) {
-      elapsed = elapsedSince(headerIn(line), now)
+    if (header === undefined) {
+      header = headerIn(line)
       continue
     }
     const found =
-      end === undefined ? foundIn(line, elapsed) : broken(line, 'expected nothing after the last line')
+      end === undefined
+        ? foundIn(line, elapsedSince(header, now()))
+        : broken(line, 'expected nothing after the last line')
     if (found.kind !== 'end') {
       read += 1
       yield found
@@ -27,7 +29,7 @@ export async function* readExport(chunks: AsyncIterable<Buffer>, now: number): A
     end = found.lines
     if (end !== read) yield broken(line, `expected ${end} lines before this one, found ${read}`)
   }
-  if (elapsed === undefined) throw new Error('it is empty: expected what greymx export has written')
+  if (header === undefined) throw new Error('it is empty: expected what greymx export has written')
   if (end === undefined)
     yield {
       kind: 'broken',

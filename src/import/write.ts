@@ -40,8 +40,8 @@ export interface ImportWatch {
 /** The store cannot be written to; what was merged before remains. */
 export class WriteFailed extends Error {}
 
-/** Number of pieces that are merged together. */
-const BATCH = 512
+/** Number of pieces that are merged together, so that the store is not long busy with them alone. */
+const BATCH = 128
 
 /** Longest wait for a batch, in milliseconds, before the store counts as one that does not answer. */
 const ANSWER_TIMEOUT = 30_000

@@ -37,16 +37,19 @@ export function isCount(learnt: Learnt): learnt is LearntCount | SeenCount {
   return !('passed' in learnt)
 }
 
+/** Difference of two instants that is not worth a write, in milliseconds: what is merged takes about as long. */
+const TOLERANCE = 50
+
 /** The entry to write in place of `found`; `undefined` when `found` stays as it is. */
 export function mergeEntry(found: LearntEntry | undefined, given: LearntEntry): LearntEntry | undefined {
   // After a clock was set back, more may be left than the entry was set with; its window restarts now.
   const learnt = { ...given, left: Math.min(given.left, given.ttl) }
   if (!found) return learnt
-  if (found.passed) return learnt.passed && learnt.left > found.left ? learnt : undefined
+  if (found.passed) return learnt.passed && learnt.left > found.left + TOLERANCE ? learnt : undefined
   if (learnt.passed) return learnt
   if (found.holder !== learnt.holder) return undefined
   const age = learnt.ttl - learnt.left
-  if (age <= found.ttl - found.left) return undefined
+  if (age <= found.ttl - found.left + TOLERANCE) return undefined
   const ttl = Math.max(found.ttl, learnt.ttl)
   return { ...learnt, ttl, left: ttl - age }
 }

@@ -51,7 +51,7 @@ async function tryMerge(redis: RedisClient, name: string, learnt: LearntEntry): 
  * What is left of an entry by PTTL's reply. Without a TTL, a pending entry has waited all of its window, and a pass is
  * never extended. When PTTL found no key, another host has written the entry since.
  */
-function leftOf({ passed, ttl }: StoredEntry, remaining: number): number {
+export function leftOf({ passed, ttl }: StoredEntry, remaining: number): number {
   if (remaining >= 0) return Math.min(remaining, ttl)
   if (remaining === NO_KEY) return ttl
   return passed ? Number.POSITIVE_INFINITY : 0

@@ -21,7 +21,7 @@ import {
   UnreadableEntry,
 } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
-import { addedBy, isCount, type Learnt } from '../merge.ts'
+import { addedBy, isCount, type Learnt, type LearntEntry, mergeEntry } from '../merge.ts'
 import type { KeptKey, RecordStore } from '../records.ts'
 import {
   type ConnectionWatch,
@@ -43,7 +43,7 @@ import {
 } from './client.ts'
 import { type CommandName, type Reading, RedisCommands } from './commands.ts'
 import { passwordsOf } from './login.ts'
-import { mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
+import { leftOf, mergeIntoRedis, NO_KEY, NO_TTL, shorten } from './merge.ts'
 import { ExplainedProblem, explainProblem, isClosed, isFromReplica } from './problem.ts'
 import { recordRightsWarning } from './record-rights.ts'
 import { RedisRecords } from './records.ts'
@@ -204,7 +204,10 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     await this.#ask('del', key, [])
   }
 
-  /** Takes one round trip where nothing is under the key, as for most of what another store has. */
+  /**
+   * Takes one round trip where nothing is under the key, as for most of what another store has, and two where what is
+   * there stays, as when it was merged before. Both leave together with those of other keys.
+   */
   async merge(key: string, learnt: Learnt): Promise<void> {
     const left = Math.ceil(learnt.left)
     if ('counted' in learnt) {
@@ -220,6 +223,7 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     }
     const text = encodeEntry(learnt)
     if ((await this.#ask('set', key, [text, 'PX', Math.min(left, learnt.ttl), 'NX'])) != null) return
+    if (await this.#outweighs(key, learnt)) return
     await this.#do(key, (redis, name) => mergeIntoRedis(redis, name, learnt))
   }
 
@@ -303,6 +307,24 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     this.watch(UNWATCHED)
     this.#records.close()
     this.#client.disconnect()
+  }
+
+  /** Whether the entry under `key` stays as it is when `learnt` is merged into it. */
+  #outweighs(key: string, learnt: LearntEntry): Promise<boolean> {
+    if (!this.#isConnected) return Promise.reject(this.#notConnected())
+    const name = this.#nameOf(key)
+    return new Promise((resolve, reject) => {
+      this.#commands.find([name], ({ texts: [text], lefts: [left = NO_KEY] }, error) => {
+        try {
+          if (error) throw this.#explain(error, name)
+          if (text == null || isOverlong(text, left)) return resolve(false)
+          const found = decodeEntry(name, text)
+          resolve(mergeEntry({ ...found, left: leftOf(found, left) }, learnt) === undefined)
+        } catch (failure) {
+          reject(failure)
+        }
+      })
+    })
   }
 
   /**
