@@ -43,7 +43,11 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
   if (!config) return EXIT.config
   const report = new Report(values)
   const stopped = new AbortController()
-  const stop = () => stopped.abort(new Error('interrupted'))
+  const stop = () => {
+    stopped.abort(new Error('interrupted'))
+    // Whoever writes to it may be silent for as long as it likes.
+    if (values.source === '-') process.stdin.destroy()
+  }
   process.once('SIGINT', stop).once('SIGTERM', stop)
   // Without a store, nothing at all can be changed.
   const store = values.isDryRun ? undefined : await openForCommand(config.store)

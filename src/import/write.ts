@@ -95,7 +95,10 @@ export async function importAll(
         batch.push(found)
     }
     if (batch.length >= BATCH) await write()
-    else if (summary.read % BATCH === 0) watch.onProgress(summary.read)
+    else if (summary.read % BATCH === 0) {
+      signal.throwIfAborted()
+      watch.onProgress(summary.read)
+    }
   }
   await write()
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
-import { Progress, Waiting } from '../../src/cli/progress.ts'
+import { Counting, Progress, Waiting } from '../../src/cli/progress.ts'
 
 function open(isTTY: boolean) {
   const clock = { now: 0 }
@@ -61,4 +61,21 @@ test('for how long an answer is awaited is shown from two seconds on, on a termi
     assert.deepEqual(written, isTTY ? [...shown, '\r\x1b[K'] : [])
   }
   mock.timers.reset()
+})
+
+test('how many records are done is shown from two seconds on, and again after something else was printed', () => {
+  for (const isTTY of [true, false]) {
+    const clock = { now: 0 }
+    const written: string[] = []
+    const counting = new Counting({ isTTY, write: (text) => written.push(text) }, () => clock.now)
+    for (clock.now = 0; clock.now < 2000; clock.now += 100) counting.show(clock.now)
+    assert.deepEqual(written, [])
+    counting.show(7000)
+    counting.show(8000)
+    counting.end()
+    counting.end()
+    counting.show(9000)
+    const shown = ['\r7000 records, 2 s\x1b[K', '\r\x1b[K', '\r9000 records, 2 s\x1b[K']
+    assert.deepEqual(written, isTTY ? shown : [])
+  }
 })
