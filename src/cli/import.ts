@@ -152,7 +152,7 @@ class Report {
     const { maxErrors } = this.#values
     const { broken } = this.summary
     if (broken <= maxErrors) return EXIT.ok
-    complain(`${broken} records are broken: expected ${maxErrors} at most (--max-errors)\n`)
+    complain(`Broken records: ${broken}: expected ${maxErrors} at most (--max-errors)\n`)
     return EXIT.data
   }
 
@@ -178,11 +178,11 @@ class Report {
       return
     }
     const parts = [
-      `${taken.passed} triplets that have passed`,
-      `${taken.waiting} that wait`,
+      `${taken.passed} passed`,
+      `${taken.waiting} waiting`,
       `${taken.listed} in the auto-whitelist`,
-      ...(taken.other > 0 ? [`${taken.other} others`] : []),
-      ...(taken.rules > 0 ? [`${taken.rules} rules and recipients`] : []),
+      ...(taken.other > 0 ? [`${taken.other} other`] : []),
+      ...(taken.rules > 0 ? [`${taken.rules} of rules and recipients`] : []),
     ]
     const begun = isDryRun ? 'Would be taken over' : 'Taken over'
     const lines = [

@@ -65,7 +65,7 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
     assert.match(imported.stdout, /^network:192\.0\.2\.0\/24: in the auto-whitelist, forgotten in 3/m)
     assert.ok(
       imported.stdout.endsWith(
-        'Taken over: 1 triplets that have passed, 1 that wait, 1 in the auto-whitelist, 1 others, 1 rules and recipients.\n' +
+        'Taken over: 1 passed, 1 waiting, 1 in the auto-whitelist, 1 other, 1 of rules and recipients.\n' +
           'Left out: 0 expired, 0 that greymx cannot know, 0 broken. Records read: 5.\n',
       ),
       imported.stdout,
@@ -132,10 +132,7 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
     const done = await runGreymx(['import', 'greymx', file, '-c', config, '--dry-run', '--sample', '3'])
     assert.equal(done.status, 0, done.stderr)
     assert.match(done.stdout, /^network:192\.0\.2\.0\/24 from a@example\.org to b@example\.com: passed, /)
-    assert.match(
-      done.stdout,
-      /Would be taken over: 1 triplets that have passed.*\nLeft out.*\nNothing was changed/,
-    )
+    assert.match(done.stdout, /Would be taken over: 1 passed.*\nLeft out.*\nNothing was changed/)
     const then = await Promise.all(['data.mdb', 'lock.mdb'].map((name) => readFile(join(dir, 'state', name))))
     assert.deepEqual(then, before)
     const away = await configOf(dir, 'away', 'redis://127.0.0.1:1')
@@ -155,18 +152,15 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
     assert.deepEqual(done.stderr.split('\n'), [
       `${file}:3: expected JSON, found "x"`,
       `${file}:4: the key "t:\\u001b[31m" is none that greymx has`,
-      '2 records are broken: expected 0 at most (--max-errors)',
+      'Broken records: 2: expected 0 at most (--max-errors)',
       '',
     ])
-    assert.match(done.stdout, /^Taken over: 1 triplets that have passed/)
+    assert.match(done.stdout, /^Taken over: 1 passed/)
     assert.equal((await runGreymx(['import', 'greymx', file, '-c', config, '--max-errors', '2'])).status, 0)
     await writeFile(file, `${HEADER}\n${'x\n'.repeat(30)}{"end":30}\n`)
     const many = await runGreymx(['import', 'greymx', file, '-c', config])
     assert.equal(many.stderr.match(/expected JSON/g)?.length, 20)
-    assert.match(
-      many.stderr,
-      /further records of this kind are counted, and not shown\n30 records are broken/,
-    )
+    assert.match(many.stderr, /further records of this kind are counted, and not shown\nBroken records: 30/)
   })
 
   test('what is no export, no file or no number ends with a message, and takes nothing over', async () => {
