@@ -79,7 +79,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // All that an operator may do is here once; admin/ is the way to it.
   operator: ['config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'store'],
   // What was kept elsewhere becomes what the greylister looks up.
-  import: ['greylist', 'operator', 'store'],
+  import: ['exempt', 'greylist', 'operator', 'store'],
   admin: ['operator', 'sockets', 'store', 'change.ts', 'taken-port.ts'],
   // The protocol with greymx's own sockets, for other filters.
   library: ['milter', 'sockets'],

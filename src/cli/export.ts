@@ -1,6 +1,6 @@
 // greymx export: prints what the store keeps, or writes it to a file. What the lines are is left to import/.
 
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, lstatSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { fileProblemOf, messageOf } from '../errors.ts'
 import { exportLines } from '../import/export.ts'
 import { formatStoreSpec } from '../store/open.ts'
@@ -22,7 +22,7 @@ export async function exportTo({ config: configFile, file }: ExportValues): Prom
   const config = loadOrComplain(configFile)
   if (!config) return EXIT.config
   const name = formatStoreSpec(config.store)
-  const store = await openForCommand(config.store)
+  const store = await openForCommand(config.store, 'read')
   if (!store) return EXIT.unavailable
   const counting = new Counting(process.stderr)
   const { signal } = new AbortController()
@@ -55,7 +55,10 @@ export async function exportTo({ config: configFile, file }: ExportValues): Prom
 
 class CannotWrite extends Error {}
 
-/** A file that replaces an earlier one once it is complete. Only its owner may read it, as it has addresses. */
+/**
+ * A file that replaces an earlier one once it is complete. Only its owner may read it, as it has addresses. What is no
+ * file, such as a device or a link, is written to as it is.
+ */
 class Output {
   readonly #path: string
   readonly #partPath: string
@@ -64,8 +67,14 @@ class Output {
 
   constructor(path: string) {
     this.#path = path
-    this.#partPath = `${path}.part`
-    this.#file = writing(() => openSync(this.#partPath, 'w', 0o600))
+    const isFile = lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? true
+    this.#partPath = isFile ? `${path}.part` : path
+    this.#file = writing(() => {
+      if (!isFile) return openSync(path, 'w')
+      rmSync(this.#partPath, { force: true })
+      // Who may write to the folder must not have put a link there meanwhile.
+      return openSync(this.#partPath, 'wx', 0o600)
+    })
   }
 
   write(text: string): void {
@@ -77,9 +86,9 @@ class Output {
 
   complete(): void {
     writing(() => {
-      fsyncSync(this.#file)
+      if (this.#partPath !== this.#path) fsyncSync(this.#file)
       this.#close()
-      renameSync(this.#partPath, this.#path)
+      if (this.#partPath !== this.#path) renameSync(this.#partPath, this.#path)
     })
   }
 
@@ -87,7 +96,7 @@ class Output {
   discard(): void {
     if (!this.#isOpen) return
     this.#close()
-    rmSync(this.#partPath, { force: true })
+    if (this.#partPath !== this.#path) rmSync(this.#partPath, { force: true })
   }
 
   #close(): void {

@@ -50,7 +50,7 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
   }
   process.once('SIGINT', stop).once('SIGTERM', stop)
   // Without a store, nothing at all can be changed.
-  const store = values.isDryRun ? undefined : await openForCommand(config.store)
+  const store = values.isDryRun ? undefined : await openForCommand(config.store, 'write')
   if (!store && !values.isDryRun) return EXIT.unavailable
   try {
     await importAll(sourceOf(values, config), store, report.summary, report, stopped.signal)

@@ -11,8 +11,14 @@ import { complain } from './output.ts'
 /** The nice value of a command that works on the whole store, and of its process for LMDB: mail comes first. */
 const NICE = 5
 
-/** Returns the store, which answers, or `undefined` after the reason why it cannot be used was printed. */
-export async function openForCommand(spec: StoreSpec): Promise<(UnguardedStore & RecordStore) | undefined> {
+/**
+ * Returns the store, or `undefined` after the reason why it cannot be used was printed. One that is to be written to has
+ * taken a write. One that is full can still be read.
+ */
+export async function openForCommand(
+  spec: StoreSpec,
+  use: 'read' | 'write',
+): Promise<(UnguardedStore & RecordStore) | undefined> {
   const name = formatStoreSpec(spec)
   setPriority(NICE)
   let store: Awaited<ReturnType<typeof openBeside>> | undefined
@@ -22,7 +28,7 @@ export async function openForCommand(spec: StoreSpec): Promise<(UnguardedStore &
       onMovedAside: (problem, movedTo) =>
         complain(`${name}: ${problem}; the damaged file was moved to ${movedTo}\n`, 'warn'),
     })
-    await store.check()
+    if (use === 'write') await store.check()
     return store
   } catch (error) {
     await store?.close()

@@ -2,7 +2,9 @@
 // that it is complete, and each one between them has a key of mail, or a field of operators' records.
 
 import { messageOf } from '../errors.ts'
+import { parseAddressRule } from '../exempt/addresses.ts'
 import { KEY_KINDS } from '../greylist/keys.ts'
+import { readRule } from '../operator/rulebook.ts'
 import { requireKeepable } from '../store/fields.ts'
 import { type KeptKey, RECORD_KIND } from '../store/records.ts'
 import { kindOf } from '../store/store.ts'
@@ -113,10 +115,22 @@ function fieldIn({ record, field, text }: Readonly<Record<string, unknown>>): Se
   if (typeof field !== 'string' || typeof text !== 'string') throw new BadLine('expected field and text')
   try {
     requireKeepable(record, [[field, text]])
+    requireMeaning(record, field, text)
   } catch (error) {
     throw new BadLine(messageOf(error))
   }
   return { kind: 'field', record, field, text }
+}
+
+/** Throws where a field is no rule or no recipient that this greymx can read, so that a store keeps none of these. */
+function requireMeaning(record: string, field: string, text: string): void {
+  if (record === 'rules') {
+    const rule = readRule(field, text)
+    if (typeof rule === 'string') throw new Error(`expected a rule, found ${shown(text)}: ${rule}`)
+    return
+  }
+  parseAddressRule(field)
+  if (text !== 'only' && text !== 'except') throw new Error(`expected only or except, found ${shown(text)}`)
 }
 
 function objectIn(line: string): Readonly<Record<string, unknown>> {

@@ -3,11 +3,12 @@
 // merging a piece twice has the effect of merging it once. So an import that was interrupted is simply run again.
 
 import { messageOf } from '../errors.ts'
+import { MAX_RULES } from '../operator/rulebook.ts'
 import { within } from '../operator/within.ts'
 import { UnreadableEntry } from '../store/encoding.ts'
 import type { RecordStore } from '../store/records.ts'
 import type { SharedStore } from '../store/store.ts'
-import { type Found, type LearntKey, type Piece, type SetField, SORTS, type Sort, sortOf } from './piece.ts'
+import { type Found, type Piece, type SetField, SORTS, type Sort, sortOf } from './piece.ts'
 import type { NotTaken } from './remembered.ts'
 
 /** The store that is written to. */
@@ -40,8 +41,8 @@ export interface ImportWatch {
 /** The store cannot be written to; what was merged before remains. */
 export class WriteFailed extends Error {}
 
-/** Number of pieces that are merged together, so that the store is not long busy with them alone. */
-const BATCH = 128
+/** Number of pieces that are merged together: LMDB waits for the disk once for each batch, and Redis is busy for 2 ms. */
+const BATCH = 512
 
 /** Longest wait for a batch, in milliseconds, before the store counts as one that does not answer. */
 const ANSWER_TIMEOUT = 30_000
@@ -67,11 +68,11 @@ export async function importAll(
   let batch: Piece[] = []
   const write = async () => {
     signal.throwIfAborted()
-    const unreadable = (await writer?.write(batch)) ?? []
+    const refused = (await writer?.write(batch)) ?? []
     for (const piece of batch) summary.taken[sortOf(piece)] += 1
-    for (const { piece, problem } of unreadable) {
+    for (const { piece, problem } of refused) {
       summary.taken[sortOf(piece)] -= 1
-      leaveOut({ kind: 'broken', where: piece.key, problem })
+      leaveOut({ kind: 'broken', where: piece.kind === 'key' ? piece.key : piece.field, problem })
     }
     batch = []
     watch.onProgress(summary.read)
@@ -103,6 +104,19 @@ export async function importAll(
   await write()
 }
 
+/** A piece that the store cannot take, and why. */
+interface Refused {
+  readonly piece: Piece
+  readonly problem: string
+}
+
+/** Most fields that a record may have. */
+async function mostFieldsIn(record: string): Promise<number> {
+  if (record === 'rules') return MAX_RULES
+  // This takes long to load, and few imports have recipients.
+  return (await import('../operator/recipients.ts')).MAX_RECIPIENTS
+}
+
 class Writer {
   readonly #target: Target
   /** The fields of records of operators that the store has, by record. */
@@ -112,11 +126,9 @@ class Writer {
     this.#target = target
   }
 
-  /** Merges pieces; resolves to those under whose keys the store has something that greymx has not written. */
-  async write(
-    pieces: readonly Piece[],
-  ): Promise<ReadonlyArray<{ readonly piece: LearntKey; readonly problem: string }>> {
-    const unreadable: Array<{ readonly piece: LearntKey; readonly problem: string }> = []
+  /** Merges pieces; resolves to those that the store cannot take, while it takes others. */
+  async write(pieces: readonly Piece[]): Promise<readonly Refused[]> {
+    const refused: Refused[] = []
     const fields = pieces.filter((piece) => piece.kind === 'field')
     const merges = pieces.map(async (piece) => {
       if (piece.kind === 'field') return
@@ -124,24 +136,33 @@ class Writer {
         await this.#target.merge(piece.key, piece.learnt)
       } catch (error) {
         if (!(error instanceof UnreadableEntry)) throw error
-        unreadable.push({ piece, problem: messageOf(error) })
+        refused.push({ piece, problem: messageOf(error) })
       }
     })
-    const written = Promise.all([...merges, fields.length > 0 && this.#setFields(fields)])
+    const written = Promise.all([...merges, fields.length > 0 && this.#setFields(fields, refused)])
     try {
       await within(ANSWER_TIMEOUT, written)
     } catch (error) {
       throw new WriteFailed(messageOf(error), { cause: error })
     }
-    return unreadable
+    return refused
   }
 
-  async #setFields(fields: readonly SetField[]): Promise<void> {
+  /** Adds fields that the record does not have yet, as far as those who read it take so many. */
+  async #setFields(fields: readonly SetField[], refused: Refused[]): Promise<void> {
     for (const record of new Set(fields.map((each) => each.record))) {
       const known = this.#fields.get(record) ?? new Set((await this.#target.readRecord(record)).keys())
       this.#fields.set(record, known)
-      const added = fields.filter((each) => each.record === record && !known.has(each.field))
-      for (const { field } of added) known.add(field)
+      const most = await mostFieldsIn(record)
+      const added: SetField[] = []
+      for (const piece of fields) {
+        if (piece.record !== record || known.has(piece.field)) continue
+        if (known.size < most) {
+          known.add(piece.field)
+          added.push(piece)
+        } else
+          refused.push({ piece, problem: `the store has ${most} of ${record} already, and takes no more` })
+      }
       if (added.length > 0)
         await this.#target.changeRecord(record, new Map(added.map(({ field, text }) => [field, text])))
     }

@@ -132,7 +132,7 @@ export class RuleBook {
 }
 
 /** The rule in a field of the record, or why it cannot be used. */
-function readRule(id: string, text: string): Rule | string {
+export function readRule(id: string, text: string): Rule | string {
   try {
     const { kind, client, sender, recipient, until, by, madeAt, why } = JSON.parse(text)
     if (kind !== 'allow' && kind !== 'off') throw new Error(`unknown kind ${JSON.stringify(kind)}`)

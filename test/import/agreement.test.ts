@@ -228,7 +228,7 @@ test('from memory into Redis, LMDB, another Redis and memory, every key stays wh
   }
   await first.pass('w:spf:example.org', 36 * DAY)
   await first.add('f:0123456789', 2 * DAY, HOUR, '1234567890123456')
-  await first.changeRecord('rules', new Map([['abc123', '{"kind":"off"}']]))
+  await first.changeRecord('rules', new Map([['abc123', '{"kind":"off","by":"test","madeAt":1}']]))
   await first.changeRecord('recipients', new Map([['example.com', 'only']]))
   await first.changeRecord('members', new Map([['mx1', 'is here']]))
   const expected = await contentOf(first)

@@ -31,7 +31,7 @@ async function filled(): Promise<MemoryStore> {
   await store.pass('t:host:example.org|a@example.org|b@example.com', 36 * DAY)
   await store.pass('w:network:192.0.2.0/24', 36 * DAY)
   await store.count('o:network:192.0.2.0/24', 2 * DAY, 100_000_002)
-  await store.changeRecord('rules', new Map([['abc123', '{"kind":"off"}']]))
+  await store.changeRecord('rules', new Map([['abc123', '{"kind":"off","by":"test","madeAt":1}']]))
   return store
 }
 
@@ -123,6 +123,9 @@ test('each line that cannot be taken is told with its number and what was expect
     ],
     ['{"record":"rules","field":"a"}', /^expected field and text$/],
     ['{"record":"rules","field":"","text":""}', /expected 1 to 1800 bytes/],
+    ['{"record":"rules","field":"a","text":"{}"}', /^expected a rule, found "\{\}": unknown kind/],
+    ['{"record":"recipients","field":"a.test","text":"x"}', /^expected only or except, found "x"$/],
+    ['{"record":"recipients","field":"/(/","text":"only"}', /./],
     [`{"record":"rules","field":"a","text":"${'x'.repeat(65_537)}"}`, /expected 65536 characters at most/],
     ['x'.repeat(1024 * 1024 + 1), /^expected a line of 1048576 bytes at most, found 1048577$/],
   ]
@@ -222,6 +225,19 @@ test('rules and recipients of the store stay as they are, and others are added',
     ]),
   )
   assert.deepEqual(await target.readRecord('recipients'), new Map([['example.com', 'only']]))
+})
+
+test('rules beyond the most that a store keeps are refused', async () => {
+  const target = new MemoryStore(now)
+  const fields = Array.from({ length: 1001 }, (_, index): Found => {
+    return { kind: 'field', record: 'rules', field: String(index), text: '' }
+  })
+  const { summary, notTaken } = await importFound(each(fields), target)
+  assert.deepEqual([summary.taken.rules, summary.broken], [1000, 1])
+  assert.deepEqual(notTaken, [
+    { kind: 'broken', where: '1000', problem: 'the store has 1000 of rules already, and takes no more' },
+  ])
+  assert.equal((await target.readRecord('rules')).size, 1000)
 })
 
 test('a store that fails ends the import, and what was merged before stays', async () => {
