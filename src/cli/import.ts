@@ -41,7 +41,8 @@ const MAX_PROBLEM_LENGTH = 500
 export async function importFrom(values: ImportValues): Promise<ExitStatus> {
   const config = loadOrComplain(values.config)
   if (!config) return EXIT.config
-  const report = new Report(values)
+  const name = formatStoreSpec(config.store)
+  const report = new Report(values, name)
   const stopped = new AbortController()
   const stop = () => {
     stopped.abort(new Error('interrupted'))
@@ -57,10 +58,7 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
     return report.end()
   } catch (error) {
     if (error instanceof WriteFailed)
-      return report.endedBy(
-        `Cannot write to ${formatStoreSpec(config.store)}: ${error.message}`,
-        EXIT.unavailable,
-      )
+      return report.endedBy(`Cannot write to ${name}: ${error.message}`, EXIT.unavailable)
     if (stopped.signal.aborted) return report.endedBy('The import was interrupted', EXIT.unavailable)
     const isFile = error instanceof Error && 'code' in error
     return report.endedBy(
@@ -111,11 +109,14 @@ function translationSettings({ greylist, milter }: Config): TranslationSettings 
 class Report {
   readonly summary: Summary = emptySummary()
   readonly #values: ImportValues
+  readonly #store: string
   readonly #counting = new Counting(process.stderr)
   readonly #samples = new Map<Sort, number>()
 
-  constructor(values: ImportValues) {
+  /** `store` is the name of the store. */
+  constructor(values: ImportValues, store: string) {
     this.#values = values
+    this.#store = store
   }
 
   onPiece(piece: Parameters<typeof sortOf>[0]): void {
@@ -168,8 +169,11 @@ class Report {
     this.#counting.end()
     const { json, isDryRun, source, peer } = this.#values
     const { summary } = this
+    const store = this.#store
     if (json) {
-      print(`${JSON.stringify({ peer, source, dryRun: isDryRun, complete: isComplete, ...summary })}\n`)
+      print(
+        `${JSON.stringify({ peer, source, store, dryRun: isDryRun, complete: isComplete, ...summary })}\n`,
+      )
       return
     }
     const { read, taken, expired, unknowable, broken } = summary
@@ -186,7 +190,7 @@ class Report {
     ]
     const begun = isDryRun ? 'Would be taken over' : 'Taken over'
     const lines = [
-      `${begun}: ${parts.join(', ')}.`,
+      `${begun} into ${store}: ${parts.join(', ')}.`,
       `Left out: ${expired} expired, ${unknowable} that greymx cannot know, ${broken} broken. Records read: ${read}.`,
       ...(isDryRun ? ['Nothing was changed (--dry-run).'] : []),
       ...(isComplete ? [] : ['This is not all. What was taken over stays, and the import can be run again.']),

@@ -23,7 +23,7 @@ export async function openForCommand(
   setPriority(NICE)
   let store: Awaited<ReturnType<typeof openBeside>> | undefined
   try {
-    store = await openBeside(spec, {
+    store = await openBeside(spec, use, {
       onWarning: (warning) => complain(`${name}: ${warning}\n`, 'warn'),
       onMovedAside: (problem, movedTo) =>
         complain(`${name}: ${problem}; the damaged file was moved to ${movedTo}\n`, 'warn'),

@@ -3,8 +3,7 @@
 // the daemon is out of reach.
 
 import { statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { fileProblemOf } from '../errors.ts'
+import { dirname, join, resolve } from 'node:path'
 import type { Owner } from './lmdb/client.ts'
 import { openLmdbStore } from './lmdb/lmdb.ts'
 import { openStore, type StoreEvents, type StoreSpec } from './open.ts'
@@ -15,11 +14,12 @@ import type { UnguardedStore } from './store.ts'
 const DATA_FILE = 'data.mdb'
 
 /**
- * The open store. Rejects when a command cannot reach it. A directory of LMDB must have been in use before: a command
- * makes none, as it may run elsewhere and as another user than the daemon.
+ * The open store. Rejects when a command cannot reach it. A directory of LMDB that is to be read must have been in use
+ * before. One that is to be written to is made, for the user to whom the folder around it belongs.
  */
 export async function openBeside(
   spec: StoreSpec,
+  use: 'read' | 'write',
   events: StoreEvents,
 ): Promise<UnguardedStore & RecordStore> {
   switch (spec.kind) {
@@ -28,26 +28,25 @@ export async function openBeside(
         'what store: memory has ends with the daemon, and no command reaches it: expected lmdb:DIR or redis://HOST:PORT/DB',
       )
     case 'lmdb':
-      return openLmdbStore(spec.directory, Date.now, events, ownerOf(spec.directory))
+      return openLmdbStore(spec.directory, Date.now, events, ownerOf(spec.directory, use))
     case 'redis':
       return openStore(spec, events)
   }
 }
 
 /**
- * The user to whom the environment belongs, for a command that root runs: the daemon could not open what root has made.
- * `undefined` for any other user, who has only its own rights.
+ * The user to whom the environment belongs or will belong, for a command that root runs: the daemon could not open what
+ * root has made. `undefined` for any other user, who has only its own rights.
  */
-function ownerOf(directory: string): Owner | undefined {
+function ownerOf(directory: string, use: 'read' | 'write'): Owner | undefined {
   const file = join(resolve(directory), DATA_FILE)
-  try {
-    const { uid, gid } = statSync(file)
-    const isRoot = process.getuid?.() === 0
-    return isRoot && uid !== 0 ? { uid, gid } : undefined
-  } catch (error) {
+  let found = statSync(file, { throwIfNoEntry: false })
+  if (!found && use === 'read')
     throw new Error(
-      `${file}: ${fileProblemOf(error)}: expected the directory that the daemon uses, in which it has made this file; ` +
-        'a relative directory is relative to where a command runs',
+      `${file}: no such file: expected the directory that the daemon uses; a relative one is relative to where a command runs`,
     )
-  }
+  for (let path = resolve(directory); !found; path = dirname(path))
+    found = statSync(path, { throwIfNoEntry: false })
+  const { uid, gid } = found
+  return process.getuid?.() === 0 && uid !== 0 ? { uid, gid } : undefined
 }

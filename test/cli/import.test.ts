@@ -65,7 +65,7 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
     assert.match(imported.stdout, /^network:192\.0\.2\.0\/24: in the auto-whitelist, forgotten in 3/m)
     assert.ok(
       imported.stdout.endsWith(
-        'Taken over: 1 passed, 1 waiting, 1 in the auto-whitelist, 1 other, 1 of rules and recipients.\n' +
+        `Taken over into ${redis.url}/3: 1 passed, 1 waiting, 1 in the auto-whitelist, 1 other, 1 of rules and recipients.\n` +
           'Left out: 0 expired, 0 that greymx cannot know, 0 broken. Records read: 5.\n',
       ),
       imported.stdout,
@@ -84,6 +84,7 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
     assert.deepEqual(JSON.parse(json.stdout), {
       peer: 'greymx',
       source: file,
+      store: `${redis.url}/3`,
       dryRun: true,
       complete: true,
       read: 5,
@@ -132,7 +133,7 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
     const done = await runGreymx(['import', 'greymx', file, '-c', config, '--dry-run', '--sample', '3'])
     assert.equal(done.status, 0, done.stderr)
     assert.match(done.stdout, /^network:192\.0\.2\.0\/24 from a@example\.org to b@example\.com: passed, /)
-    assert.match(done.stdout, /Would be taken over: 1 passed.*\nLeft out.*\nNothing was changed/)
+    assert.match(done.stdout, /Would be taken over into \S+: 1 passed.*\nLeft out.*\nNothing was changed/)
     const then = await Promise.all(['data.mdb', 'lock.mdb'].map((name) => readFile(join(dir, 'state', name))))
     assert.deepEqual(then, before)
     const away = await configOf(dir, 'away', 'redis://127.0.0.1:1')
@@ -155,7 +156,7 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
       'Broken records: 2: expected 0 at most (--max-errors)',
       '',
     ])
-    assert.match(done.stdout, /^Taken over: 1 passed/)
+    assert.match(done.stdout, /^Taken over into lmdb:\S+state: 1 passed/)
     assert.equal((await runGreymx(['import', 'greymx', file, '-c', config, '--max-errors', '2'])).status, 0)
     await writeFile(file, `${HEADER}\n${'x\n'.repeat(30)}{"end":30}\n`)
     const many = await runGreymx(['import', 'greymx', file, '-c', config])
@@ -217,6 +218,13 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
     const done = await runGreymx(['export', file, '-c', config])
     assert.equal(done.status, 0, done.stderr)
     assert.equal((await stat(join(dir, 'state', 'lock.mdb'))).uid, owner)
+    // What root makes below a folder belongs to whom that belongs to.
+    await mkdir(join(dir, 'owned'))
+    await chown(join(dir, 'owned'), owner, owner)
+    const into = await configOf(dir, 'into', `lmdb:${dir}/owned/new/state`)
+    assert.equal((await runGreymx(['import', 'greymx', file, '-c', into])).status, 0)
+    for (const path of ['new', 'new/state', 'new/state/data.mdb'])
+      assert.equal((await stat(join(dir, 'owned', path))).uid, owner, path)
   })
 
   test('an import that is interrupted says what it has done, and one without a reader ends', async () => {
@@ -245,7 +253,7 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
     assert.match(stderr?.join('') ?? '', /^The import was interrupted\n/)
     assert.match(
       stdout?.join('') ?? '',
-      /^Taken over: \d+ .*\n.*\nThis is not all\. What was taken over stays/,
+      /^Taken over into \S+: \d+ .*\n.*\nThis is not all\. What was taken over stays/,
     )
   })
 })
