@@ -1,6 +1,7 @@
 // greymx export: prints what the store keeps, or writes it to a file. What the lines are is left to import/.
 
 import { closeSync, fsyncSync, lstatSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { fileProblemOf, messageOf } from '../errors.ts'
 import { exportLines } from '../import/export.ts'
 import { formatStoreSpec } from '../store/open.ts'
@@ -17,6 +18,9 @@ export interface ExportValues {
   readonly file: string | undefined
 }
 
+const STANDARD_OUTPUT = 1
+const SILENT = { isTTY: false, write() {} }
+
 /** Exports, and returns the exit status. A file is complete, or is not there and an earlier one remains. */
 export async function exportTo({ config: configFile, file }: ExportValues): Promise<ExitStatus> {
   const config = loadOrComplain(configFile)
@@ -24,7 +28,8 @@ export async function exportTo({ config: configFile, file }: ExportValues): Prom
   const name = formatStoreSpec(config.store)
   const store = await openForCommand(config.store, 'read')
   if (!store) return EXIT.unavailable
-  const counting = new Counting(process.stderr)
+  // On a terminal, the lines themselves show how far it is.
+  const counting = new Counting(file === undefined && isatty(STANDARD_OUTPUT) ? SILENT : process.stderr)
   const { signal } = new AbortController()
   let output: Output | undefined
   try {
@@ -67,7 +72,7 @@ class Output {
 
   constructor(path: string) {
     this.#path = path
-    const isFile = lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? true
+    const isFile = writing(() => lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? true)
     this.#partPath = isFile ? `${path}.part` : path
     this.#file = writing(() => {
       if (!isFile) return openSync(path, 'w')

@@ -62,7 +62,7 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
     if (stopped.signal.aborted) return report.endedBy('The import was interrupted', EXIT.unavailable)
     const isFile = error instanceof Error && 'code' in error
     return report.endedBy(
-      `Cannot read ${values.source}: ${isFile ? fileProblemOf(error) : messageOf(error)}`,
+      `Cannot read ${shownSource(values.source)}: ${isFile ? fileProblemOf(error) : messageOf(error)}`,
       isFile ? EXIT.usage : EXIT.data,
     )
   } finally {
@@ -135,7 +135,7 @@ class Report {
     const count = this.summary[kind]
     if (count > MAX_SHOWN) return
     this.#counting.end()
-    const { source } = this.#values
+    const source = shownSource(this.#values.source)
     const place = /^\d+$/.test(where) ? `${source}:${where}` : `${source}: ${where}`
     const what = kind === 'broken' ? '' : 'not taken over: '
     complain(`${printable(`${place}: ${what}${problem}`).slice(0, MAX_PROBLEM_LENGTH)}\n`, 'warn')
@@ -167,7 +167,8 @@ class Report {
 
   #print(isComplete: boolean): void {
     this.#counting.end()
-    const { json, isDryRun, source, peer } = this.#values
+    const { json, isDryRun, peer } = this.#values
+    const source = shownSource(this.#values.source)
     const { summary } = this
     const store = this.#store
     if (json) {
@@ -197,6 +198,11 @@ class Report {
     ]
     print(lines.map((line) => `${line}\n`).join(''))
   }
+}
+
+/** The source as it may be shown: a URL without user name and password. */
+function shownSource(source: string): string {
+  return source.replace(/^([a-z+]+:\/\/)[^/]*@/, '$1')
 }
 
 /** The text without control characters, as strangers have written it. */
