@@ -78,8 +78,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   log: ['exim', 'milter', 'policy', 'sockets'],
   // All that an operator may do is here once; admin/ is the way to it.
   operator: ['config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'store'],
-  // What was kept elsewhere becomes what the greylister looks up.
-  import: ['exempt', 'greylist', 'operator', 'store'],
+  // What was kept elsewhere becomes what the greylister looks up. Peers' files have lines like those of logs, and text as
+  // MTAs send it.
+  import: ['config', 'exempt', 'greylist', 'milter', 'operator', 'simulate', 'store'],
   admin: ['operator', 'sockets', 'store', 'change.ts', 'taken-port.ts'],
   // The protocol with greymx's own sockets, for other filters.
   library: ['milter', 'sockets'],

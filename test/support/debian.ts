@@ -59,6 +59,9 @@ const toInstall = [
   'libnetaddr-ip-perl',
   'libberkeleydb-perl',
   'libdbd-sqlite3-perl',
+  // With these, greymx import reads the databases of both.
+  'db-util',
+  'sqlite3',
 ]
 
 /** Packages that are only unpacked. */

@@ -20,6 +20,10 @@ export interface PostgreyOptions {
   readonly clients?: string
   /** What its clock shows until `setTime` is called, in seconds. */
   readonly time: number
+  /** Whether the databases in `dir` can be read by others at any time, as those of a real Postgrey. */
+  readonly isReadable?: boolean
+  /** More options, such as `--privacy`. */
+  readonly options?: readonly string[]
 }
 
 export interface Postgrey extends PolicyClient {
@@ -32,6 +36,8 @@ export async function startPostgrey({
   dir,
   clients = postgreyClients,
   time,
+  isReadable = false,
+  options = [],
 }: PostgreyOptions): Promise<Postgrey> {
   const socket = join(dir, 'postgrey.sock')
   const clockFile = join(dir, 'clock')
@@ -41,13 +47,14 @@ export async function startPostgrey({
     void writeSync(clock, `${new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ')}\n`, 0)
   setTime(time)
   // Berkeley DB would wait for the disk with each decision.
-  await writeFile(join(dir, 'DB_CONFIG'), 'set_flags DB_TXN_NOSYNC\n')
+  if (!isReadable) await writeFile(join(dir, 'DB_CONFIG'), 'set_flags DB_TXN_NOSYNC\n')
   const daemon = await startDaemon({
     command: 'perl',
     args: [
       ...['-T', join(postgreyRoot, 'usr/sbin/postgrey'), `--unix=${socket}`, `--dbdir=${dir}`],
       ...['--user=root', '--group=root', '--quiet'],
       ...[`--whitelist-clients=${clients}`, `--whitelist-recipients=${postgreyRecipients}`],
+      ...options,
     ],
     cwd: dir,
     env: {

@@ -13,10 +13,11 @@ export const sqlgreyProgram = join(sqlgreyRoot, 'usr/sbin/sqlgrey')
 export const sqlgreySettings = join(sqlgreyRoot, 'etc/sqlgrey')
 
 /**
- * Starts sqlgrey with the settings of Debian's package but a database in memory, in `dir`, a folder of `scratch`, and
- * resolves when it listens. Its clock shows the `policy_test_time` of the latest request, in seconds.
+ * Starts sqlgrey with the settings of Debian's package but SQLite, in `dir`, a folder of `scratch`, and resolves when it
+ * listens. Its clock shows the `policy_test_time` of the latest request, in seconds. `database` is a file, which is
+ * complete after each answer.
  */
-export async function startSqlgrey(dir: string): Promise<PolicyClient> {
+export async function startSqlgrey(dir: string, database = ':memory:'): Promise<PolicyClient> {
   const socket = join(dir, 'sqlgrey.sock')
   const program = join(dir, 'sqlgrey')
   const settings = join(dir, 'sqlgrey.conf')
@@ -27,7 +28,7 @@ export async function startSqlgrey(dir: string): Promise<PolicyClient> {
       await readFile(join(sqlgreySettings, 'sqlgrey.conf'), 'latin1'),
       `conf_dir = ${sqlgreySettings}`,
       ...['user = root', 'group = root', `unix = ${socket}`],
-      ...['db_type = SQLite', 'db_name = :memory:'],
+      ...['db_type = SQLite', `db_name = ${database}`],
       // Errors alone are logged, and nobody gets mail of them.
       ...['loglevel = 0', 'admin_mail ='],
     ].join('\n'),
