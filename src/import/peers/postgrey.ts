@@ -54,7 +54,7 @@ export const readPostgrey: PeerReader = async function* (source, { now }) {
   const copy = await mkdtemp(join(tmpdir(), 'greymx-import-'))
   try {
     await copyUpToNow(folder, { databases, logs }, copy)
-    for (const name of databases) yield* recordsIn(programOutput('dump', ['-p', join(copy, name)]), now)
+    for (const name of databases) yield* recordsIn(programOutput('dump', ['-p', '-h', copy, name]), now)
   } finally {
     await rm(copy, { recursive: true, force: true })
   }

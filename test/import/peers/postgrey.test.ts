@@ -146,5 +146,10 @@ test("postgrey: its folder is read while it runs, and --privacy's hashes are unk
       { ...WAITING, ...triplet, sender: 'anna@example.org' },
     ])
     assert.deepEqual(await readPeer('postgrey', join(dir, 'postgrey.db')), records)
+    // db_dump takes the current folder for that of the log, unless it is told another one.
+    const current = process.cwd()
+    process.chdir(dir)
+    t.after(() => process.chdir(current))
+    assert.deepEqual(await readPeer('postgrey', '.'), records)
   }
 })
