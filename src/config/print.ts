@@ -40,7 +40,7 @@ function text(value: string | readonly string[]): string {
 }
 
 /** Returns `value` plain where YAML reads the same text back, else quoted as in JSON, which YAML reads too. */
-function scalar(value: string): string {
+export function scalar(value: string): string {
   const isPlain = /^[A-Za-z0-9/][\w./@:+-]*$/.test(value) && !/^null$|:$|^0\d/i.test(value)
   return isPlain ? value : JSON.stringify(value)
 }

@@ -3,7 +3,7 @@
 import { OWN_NAME, PEERS } from '../../import/peers/peers.ts'
 import { misuse } from '../args.ts'
 import { defineCommand } from '../command.ts'
-import { CONFIG, flag, JSON_OUTPUT, oneOf, optional, required } from '../input.ts'
+import { CONFIG, flag, JSON_OUTPUT, oneOf, optional, required, zeroOrMore } from '../input.ts'
 
 export const command = defineCommand({
   about:
@@ -12,11 +12,14 @@ export const command = defineCommand({
   examples: [
     'greymx import greymx export.jsonl --dry-run --sample 5',
     'greymx import greymx - --max-errors 10',
+    'greymx import postgrey /var/lib/postgrey',
+    'greymx import postgrey /etc/default/postgrey --settings',
   ],
   options: {
     'dry-run': flag('change nothing, and print what would be taken over'),
     sample: optional('N', 'print the first N things of each sort that are taken over'),
     'max-errors': optional('N', 'exit with 65 if more records are broken; 0 by default'),
+    settings: flag("print the milter.yaml nearest to the peer's, in SOURCE"),
     config: CONFIG,
     json: JSON_OUTPUT,
   },
@@ -25,8 +28,15 @@ export const command = defineCommand({
     source: required('SOURCE', 'a file, or what else the peer has; - is standard input', {
       completion: 'files',
     }),
+    more: zeroOrMore('DB', "with --settings: sqlgrey's database of opt-ins", {
+      completion: 'files',
+    }),
   },
-  run: async ({ sample, 'max-errors': maxErrors, 'dry-run': isDryRun, ...values }) => {
+  run: async ({ settings, more, sample, 'max-errors': maxErrors, 'dry-run': isDryRun, ...values }) => {
+    const { peer, source } = values
+    if (settings) return (await import('../import-settings.ts')).printSettingsFrom(peer, [source, ...more])
+    if (more.length > 0)
+      return misuse(`Cannot import ${JSON.stringify(more[0])} as well: expected one SOURCE`, 'import')
     const numbers = { sample: 0, maxErrors: 0 }
     for (const [name, text, option] of [
       ['sample', sample, '--sample'],

@@ -25,13 +25,21 @@ const SQLITE_MAGIC = 'SQLite format 3\0'
 const MISSING = '-undef-'
 
 export const readSqlgrey: PeerReader = async function* (source, { now }) {
-  const isSqlite = (await firstBytesOf(source, SQLITE_MAGIC.length)).toString('latin1') === SQLITE_MAGIC
-  const bytes = isSqlite ? sqliteDump(source, Object.keys(TABLES)) : openSource(source)
+  const bytes = await bytesOfDatabase(source, Object.keys(TABLES))
   for await (const row of rowsOf(bytes, TABLES)) yield 'kind' in row ? row : recordOf(row, now)
 }
 
+/** A dump with some tables of sqlgrey's database, which is an SQLite file or such a dump. */
+export async function bytesOfDatabase(
+  source: string,
+  tables: readonly string[],
+): Promise<AsyncIterable<Buffer>> {
+  const isSqlite = (await firstBytesOf(source, SQLITE_MAGIC.length)).toString('latin1') === SQLITE_MAGIC
+  return isSqlite ? sqliteDump(source, tables) : openSource(source)
+}
+
 /** What sqlite3 dumps of a database file, which it only reads. */
-export async function* sqliteDump(file: string, tables: readonly string[]): AsyncGenerator<Buffer> {
+async function* sqliteDump(file: string, tables: readonly string[]): AsyncGenerator<Buffer> {
   const path = file.startsWith('-') ? `./${file}` : file
   const dump = `.dump ${tables.join(' ')}`
   try {
