@@ -28,7 +28,7 @@ const MAX_RECIPIENT = 255
 /** Stands for the parts of an address that are missing, as in the null sender. */
 const MISSING = '-undef-'
 
-interface Sender {
+export interface Sender {
   readonly user: string
   readonly domain: string
   /** The user without what is made up for one message. */
@@ -154,7 +154,7 @@ function isLike(text: string, pattern: string): boolean {
 }
 
 /** As in normalize_sender(). */
-function readSender(text: string, recipient: string): Sender {
+export function readSender(text: string, recipient: string): Sender {
   if (text === '') return { user: MISSING, domain: MISSING, steadyUser: MISSING }
   const { user, domain = MISSING } = splitAtFirst(lowerAscii(text))
   return {
@@ -187,7 +187,7 @@ function recipientPattern(recipient: string): RegExp {
 }
 
 /** As in client_identifier() for greymethod smart: the class C network of a mail server, the address of others. */
-function clientIdentifier(address: IpAddress, name: string): string {
+export function clientIdentifier(address: IpAddress, name: string): string {
   if (name === 'unknown') return address.text
   if (address.kind === 'ipv6') return ipv6Identifier(address.bytes)
   const classC = address.bytes.slice(0, 3).join('.')

@@ -3,19 +3,24 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { test } from 'node:test'
-import { parseAddress } from '../../../src/address.ts'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { type Address, parseAddress } from '../../../src/address.ts'
+import type { Attempt } from '../../../src/attempt.ts'
 import { senderForms } from '../../../src/greylist/sender.ts'
+import { settingsFrom } from '../../../src/import/settings/settings.ts'
 import { formatNetwork, networkOf } from '../../../src/ip.ts'
 import type { Verdict } from '../../../src/outcome.ts'
 import { isPrivate } from '../../../src/ranges.ts'
 import type { Judge } from '../../../src/simulate/judge.ts'
 import { policyRequest } from '../../../src/simulate/peers/policy-request.ts'
 import { postgreyKey } from '../../../src/simulate/peers/postgrey.ts'
+import { clientIdentifier, readSender } from '../../../src/simulate/peers/sqlgrey.ts'
 import { randomAttempts, type TimedAttempt } from '../../simulate/peers/attempts.ts'
 import { postgreyRecipients, startPostgrey } from '../../support/postgrey.ts'
 import { scratch } from '../../support/scratch.ts'
+import { sqlgreySettings, startSqlgrey } from '../../support/sqlgrey.ts'
 import { importedGreymx } from './imported.ts'
 import { readPeer } from './support.ts'
 
@@ -23,7 +28,8 @@ import { readPeer } from './support.ts'
 const REQUESTS = Number(process.env.IMPORT_REQUESTS ?? 1500)
 const IMPORTS = 10
 
-const HOUR = 3_600_000
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
 /** The settings with which greymx decides as Postgrey, with the files that the test uses. */
@@ -42,9 +48,13 @@ interface Judged {
   readonly address: string
   readonly isPrivate: boolean
   readonly network: string
+  /** What the peer takes for one client. */
+  readonly client: string
+  /** What the peer defers until it comes back. */
+  readonly triplet: string
   readonly peer: Verdict
   readonly greymx: Verdict
-  /** What the peer takes for one triplet, or for one sender. */
+  /** What the peer lets pass from then on. */
   readonly peerKey: string
   /** What greymx takes for one. */
   readonly greymxKey: string
@@ -86,6 +96,27 @@ const POSTGREY_REASONS: Readonly<Record<string, Reason>> = {
   },
 }
 
+const SQLGREY_REASONS: Readonly<Record<string, Reason>> = {
+  ...COMMON,
+  // With greylist.key: [client, sender], an attempt to one recipient counts for all.
+  'any recipient': (now, before) =>
+    before.some((one) => one.greymxKey === now.greymxKey && one.triplet !== now.triplet),
+  'client group': (now, before) =>
+    before.some((one) => one.network === now.network && one.client !== now.client),
+  'listed network': (now, before) =>
+    now.greymx === 'pass' && firstPasses(before, (one) => one.network === now.network) >= 2,
+  // sqlgrey lists a domain once two of its senders have come back, greymx once one has from a machine at a provider.
+  'listed domain': (now, before) =>
+    firstPasses(before, (one) => one.network === now.network) >= (now.peer === 'pass' ? 2 : 1),
+  "window's end": (now, before) =>
+    before.some((one) => one.triplet === now.triplet && isEnd(now.at - one.at)),
+}
+
+/** At the end of the delay, sqlgrey defers still, and at the end of the window it lets pass still. */
+function isEnd(waited: number): boolean {
+  return waited === 5 * MINUTE || waited === DAY
+}
+
 function sameTriplet(now: Judged, before: readonly Judged[]): Judged[] {
   return before.filter(({ peerKey }) => peerKey === now.peerKey)
 }
@@ -99,8 +130,8 @@ function firstPasses(before: readonly Judged[], isMeant: (one: Judged) => boolea
   const waiting = new Set<string>()
   let count = 0
   for (const one of before) {
-    if (one.peer === 'tempfail') waiting.add(one.peerKey)
-    else if (waiting.delete(one.peerKey) && isMeant(one)) count += 1
+    if (one.peer === 'tempfail') waiting.add(one.triplet)
+    else if (waiting.delete(one.triplet) && isMeant(one)) count += 1
   }
   return count
 }
@@ -111,7 +142,9 @@ interface Run {
   /** The peer's verdict on an attempt at a time. */
   readonly ask: (attributes: Readonly<Record<string, string>>, at: number) => Promise<string>
   /** The peer's and greymx's names for an attempt. */
-  readonly keysOf: (timed: TimedAttempt) => Pick<Judged, 'peerKey' | 'greymxKey' | 'importedKey'>
+  readonly keysOf: (
+    attempt: Attempt,
+  ) => Pick<Judged, 'client' | 'triplet' | 'peerKey' | 'greymxKey' | 'importedKey'>
   /** Imports what the peer has by now. */
   readonly importNow: (at: number) => Promise<Judge>
 }
@@ -141,7 +174,7 @@ async function compare({ attempts, reasons, ask, keysOf, importNow }: Run) {
       network: formatNetwork(networkOf(address, address.kind === 'ipv4' ? 24 : 64)),
       peer,
       greymx: verdict,
-      ...keysOf(timed),
+      ...keysOf(attempt),
     }
     if (greymx) {
       const reason =
@@ -155,6 +188,14 @@ async function compare({ attempts, reasons, ask, keysOf, importNow }: Run) {
     since.push(now)
   }
   return { counts, unexplained }
+}
+
+function assertExplained(t: TestContext, { counts, unexplained }: Awaited<ReturnType<typeof compare>>): void {
+  t.diagnostic([...counts].map(([reason, count]) => `${reason}: ${count}`).join(', '))
+  assert.deepEqual(unexplained.slice(0, 3), [])
+  const total = [...counts.values()].reduce((sum, count) => sum + count, 0)
+  for (const verdict of ['both pass', 'both tempfail'])
+    assert.ok((counts.get(verdict) ?? 0) > total / 8, verdict)
 }
 
 function attributesOf({ attempt, at }: TimedAttempt): Record<string, string> {
@@ -176,13 +217,13 @@ function history(now: Judged, before: readonly Judged[]): string {
     .join('\n')
 }
 
-/** The name of greymx for a client, a sender as it was sent or recorded, and a recipient. */
-function greymxKey({ attempt }: TimedAttempt, sender: string): string {
-  const { address } = attempt.client
+/** The name of greymx for a client, a sender as it was sent or recorded, and a recipient if it counts. */
+function greymxKey({ client }: Attempt, sender: string, recipient: Address | undefined): string {
+  const { address } = client
   assert.ok(address)
   const network = formatNetwork(networkOf(address, address.kind === 'ipv4' ? 24 : 64))
-  const { form } = senderForms(parseAddress(`<${sender}>`), attempt.recipient)
-  return `${network} ${form} ${attempt.recipient?.normal}`
+  const { form } = senderForms(parseAddress(`<${sender}>`), recipient)
+  return `${network} ${form} ${recipient?.normal}`
 }
 
 test('after an import, greymx answers as Postgrey would, but for the reasons of the page', async (t) => {
@@ -194,26 +235,58 @@ test('after an import, greymx answers as Postgrey would, but for the reasons of 
     time: (attempts[0]?.at ?? 0) / 1000,
     isReadable: true,
   })
-  const { counts, unexplained } = await compare({
+  const compared = await compare({
     attempts,
     reasons: POSTGREY_REASONS,
     ask(attributes, at) {
       postgrey.setTime(at / 1000)
       return postgrey.ask(attributes)
     },
-    keysOf(timed) {
-      const { client, sender, recipient } = timed.attempt
+    keysOf(attempt) {
+      const { client, sender, recipient } = attempt
       assert.ok(client.address)
       const peerKey = postgreyKey(client.address, sender.text, recipient?.text ?? '')
       const stored = peerKey.slice(peerKey.indexOf('/') + 1, -(recipient?.text.length ?? 0) - 1)
       return {
+        client: client.address.text,
+        triplet: peerKey,
         peerKey,
-        greymxKey: greymxKey(timed, sender.text),
-        importedKey: greymxKey(timed, stored),
+        greymxKey: greymxKey(attempt, sender.text, recipient),
+        importedKey: greymxKey(attempt, stored, recipient),
       }
     },
     importNow: async (at) => importedGreymx(POSTGREY_SETTINGS, await readPeer('postgrey', dir, at), at),
   })
-  t.diagnostic([...counts].map(([reason, count]) => `${reason}: ${count}`).join(', '))
-  assert.deepEqual(unexplained.slice(0, 3), [])
+  assertExplained(t, compared)
+})
+
+test('after an import, greymx answers as sqlgrey would, but for the reasons of the page', async (t) => {
+  const attempts = randomAttempts(REQUESTS, 6, [['192.0.2.1']])
+  // SQLite waits for the disk with each decision, and here is none.
+  const database = join(await mkdtemp('/dev/shm/greymx-'), 'sqlgrey.db')
+  t.after(() => rm(dirname(database), { recursive: true }))
+  const sqlgrey = await startSqlgrey(await scratch(t), database)
+  const settings = await settingsFrom('sqlgrey', [sqlgreySettings])
+  const compared = await compare({
+    attempts,
+    reasons: SQLGREY_REASONS,
+    ask: (attributes) => sqlgrey.ask(attributes),
+    keysOf(attempt) {
+      const request = policyRequest(attempt)
+      const { client, sender, recipient } = attempt
+      assert.ok(client.address && request)
+      const { user, domain, steadyUser } = readSender(request.sender, request.recipient)
+      const id = clientIdentifier(client.address, request.clientName)
+      const stored = sender.text === '' ? '' : `${steadyUser}@${domain}`
+      return {
+        client: id,
+        triplet: `${id} ${user}@${domain} ${recipient?.normal}`,
+        peerKey: `${id} ${steadyUser}@${domain}`,
+        greymxKey: greymxKey(attempt, sender.text, undefined),
+        importedKey: greymxKey(attempt, stored, undefined),
+      }
+    },
+    importNow: async (at) => importedGreymx(settings, await readPeer('sqlgrey', database, at), at),
+  })
+  assertExplained(t, compared)
 })
