@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { runGreymx, startGreymx, waitForOutcomes } from '../support/greymx.ts'
 import { ask, milterSession } from '../support/milter.ts'
 import { complaintsOf, startPostfix, startSession } from '../support/postfix.ts'
+import { startPostgrey } from '../support/postgrey.ts'
 import { startRedis } from '../support/redis.ts'
 import { scratch } from '../support/scratch.ts'
 import { rcptOnce, send } from './scenarios.ts'
@@ -48,7 +49,33 @@ const ORIGINS: readonly Origin[] = [
       return { source, deferredAt }
     },
   },
+  {
+    peer: 'postgrey',
+    async leave() {
+      const source = await scratch({ after })
+      const postgrey = await startPostgrey({ dir: source, time: nowInSeconds(), isReadable: true })
+      const verdictOn = (sender: string, seconds: number) =>
+        postgrey.ask({
+          client_address: CLIENT,
+          client_name: 'unknown',
+          sender,
+          recipient: RECIPIENT,
+          policy_test_time: `${seconds}`,
+        })
+      assert.match(await verdictOn(KNOWN, nowInSeconds() - 3600), /^DEFER_IF_PERMIT /)
+      assert.match(await verdictOn(KNOWN, nowInSeconds() - 3000), /^PREPEND /)
+      // Postgrey counts whole seconds.
+      const deferredAt = performance.now() - (Date.now() % 1000)
+      const now = Math.round((Date.now() - (performance.now() - deferredAt)) / 1000)
+      assert.match(await verdictOn(WAITING, now), /^DEFER_IF_PERMIT /)
+      return { source, deferredAt }
+    },
+  },
 ]
+
+function nowInSeconds(): number {
+  return Math.floor(Date.now() / 1000)
+}
 
 describe('moving over to greymx, through Postfix:', { concurrency: true }, () => {
   for (const { peer, leave } of ORIGINS) {
