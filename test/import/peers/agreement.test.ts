@@ -226,6 +226,18 @@ function greymxKey({ client }: Attempt, sender: string, recipient: Address | und
   return `${network} ${form} ${recipient?.normal}`
 }
 
+test('the pages for both have each reason', () => {
+  const page = readFileSync(join(process.cwd(), 'src/import/README.md'), 'utf8')
+  for (const [name, reasons] of [
+    ['Postgrey', POSTGREY_REASONS],
+    ['sqlgrey', SQLGREY_REASONS],
+  ] as const) {
+    const [, section = ''] = new RegExp(`\\n### ${name}\\n(.*?)\\n### `, 's').exec(page) ?? []
+    const named = [...section.matchAll(/\*\*(.+?)\*\*/g)].map(([, reason]) => reason)
+    assert.deepEqual(named.sort(), Object.keys(reasons).sort())
+  }
+})
+
 test('after an import, greymx answers as Postgrey would, but for the reasons of the page', async (t) => {
   const attempts = randomAttempts(REQUESTS, 5, [['192.0.2.1']])
   const dir = await scratch(t)
