@@ -41,12 +41,13 @@ type State =
   | 'string'
   | 'escape'
   | 'quote'
+  | 'dollar-string'
   | 'copy'
 
 const [TAB, NEWLINE, CARRIAGE_RETURN, SPACE] = [0x09, 0x0a, 0x0d, 0x20] as const
 const [QUOTE, DOUBLE, BACKTICK, BACKSLASH] = [0x27, 0x22, 0x60, 0x5c] as const
 const [OPEN, CLOSE, COMMA, SEMICOLON] = [0x28, 0x29, 0x2c, 0x3b] as const
-const [DASH, SLASH, STAR, HASH] = [0x2d, 0x2f, 0x2a, 0x23] as const
+const [DASH, SLASH, STAR, HASH, DOLLAR] = [0x2d, 0x2f, 0x2a, 0x23, 0x24] as const
 
 /** What a backslash and one of these letters stand for in a string; it is taken away before any other. */
 const ESCAPED: ReadonlyMap<number, number> = new Map(
@@ -71,6 +72,9 @@ export class Tokenizer {
   /** Whether it escapes in this one. */
   #hasEscapes = false
   #isAfterStar = false
+  /** What begins and ends a string of PostgreSQL in dollars, as $$ or $body$, and how much of its end is there. */
+  #tag = Buffer.alloc(0)
+  #matched = 0
   #line = 1
 
   constructor(sink: TokenSink) {
@@ -123,6 +127,8 @@ export class Tokenizer {
         return true
       case 'quote':
         return this.#takeAfterQuote(byte)
+      case 'dollar-string':
+        return this.#takeOfDollarString(byte)
       case 'copy':
         return this.#takeOfCopy(byte)
       default:
@@ -184,6 +190,7 @@ export class Tokenizer {
       byte === BACKTICK
     if (!isEnd) {
       this.#add(byte)
+      if (byte === DOLLAR && !this.#isMysql) this.#beginDollarString()
       return true
     }
     const word = this.#text() ?? ''
@@ -239,6 +246,23 @@ export class Tokenizer {
     this.#state = 'none'
     this.#sink.quoted(this.#sink.wantsText() ? this.#text() : undefined)
     return false
+  }
+
+  #beginDollarString(): void {
+    if (!/^\$(?:[a-z_]\w*)?\$$/i.test(this.#text() ?? '')) return
+    this.#tag = Buffer.from(this.#token.subarray(0, this.#length))
+    this.#matched = 0
+    this.#state = 'dollar-string'
+  }
+
+  /** A tag has dollars at its ends alone, so that it can begin anew only at a dollar. */
+  #takeOfDollarString(byte: number): boolean {
+    if (byte === this.#tag[this.#matched]) this.#matched += 1
+    else this.#matched = byte === DOLLAR ? 1 : 0
+    if (this.#matched < this.#tag.length) return true
+    this.#state = 'none'
+    this.#sink.quoted(undefined)
+    return true
   }
 
   #takeOfCopy(byte: number): boolean {

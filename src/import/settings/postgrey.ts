@@ -61,15 +61,20 @@ export function postgreySettings(
   else if (path !== undefined) draft.set('listen_policy', `unix:${path}`)
   const mode = value('socketmode')
   if (mode !== undefined) draft.set('socket_mode', mode.padStart(4, '0'))
-  const age = `${value('max-age') || 35}d`
-  draft.set('greylist.delay', `${value('delay') || 300}s`)
+  const valueOr = (name: string, usual: string) => {
+    const given = value(name) ?? ''
+    // In Perl, 0 stands for no value.
+    return given === '' || given === '0' ? usual : given
+  }
+  const age = `${valueOr('max-age', '35')}d`
+  draft.set('greylist.delay', `${valueOr('delay', '300')}s`)
   draft.set('greylist.retry_window', windowOf(value('retry-window') ?? '2'))
   draft.set('greylist.lifetime', age)
   draft.set('greylist.client.spf_domain', 'false')
   draft.set('greylist.client.host_domain', 'false')
   const isByHost = options.has('lookup-by-host')
-  draft.set('greylist.client.ipv4_prefix', isByHost ? '32' : value('ipv4cidr') || '24')
-  draft.set('greylist.client.ipv6_prefix', isByHost ? '128' : value('ipv6cidr') || '64')
+  draft.set('greylist.client.ipv4_prefix', isByHost ? '32' : valueOr('ipv4cidr', '24'))
+  draft.set('greylist.client.ipv6_prefix', isByHost ? '128' : valueOr('ipv6cidr', '64'))
   draft.set('greylist.null_sender_at', 'rcpt')
   draft.set('greylist.probe_senders', [])
   const after = value('auto-whitelist-clients') || DEFAULT_PASSES

@@ -46,6 +46,7 @@ const POSTGRESQL = `--
 -- PostgreSQL database dump
 --
 SET standard_conforming_strings = on;
+CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS $f$ SELECT 'it''s;' || $$'$$ || '$f' $f$;
 CREATE TABLE public.connect (
     sender_name character varying(64) NOT NULL,
     sender_domain character varying(255) NOT NULL,

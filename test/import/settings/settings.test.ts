@@ -35,7 +35,7 @@ test("Postgrey: the options of Debian's package give the settings of the page fo
 test('Postgrey: each option is a setting or has a comment, however it is written', () => {
   const options =
     `/usr/sbin/postgrey -u /run/postgrey.sock --daemonize --delay 60 --max-a=10 --retry-window=6H --socketmode=660 ` +
-    `--auto-whitelist-clients --lookup-by-host --greylist-text="Wait %s s, see \\"%r\\"" --user=postgrey --privacy ` +
+    `--auto-whitelist-clients --lookup-by-host --ipv4cidr=0 --greylist-text="Wait %s s, see \\"%r\\"" --user=postgrey --privacy ` +
     `--whitelist-clients=/a --whitelist-clients '/b c' --greylist-action=450 -q --colour`
   assert.deepEqual(linesOf(postgreySettings(options, 'postgrey', NO_FILES).text()), [
     'listen_policy: unix:/run/postgrey.sock',
