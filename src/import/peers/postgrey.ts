@@ -54,7 +54,12 @@ export const readPostgrey: PeerReader = async function* (source, { now }) {
   const copy = await mkdtemp(join(tmpdir(), 'greymx-import-'))
   try {
     await copyUpToNow(folder, { databases, logs }, copy)
-    for (const name of databases) yield* recordsIn(programOutput('dump', ['-p', '-h', copy, name]), now)
+    for (const name of databases) {
+      const bytes = programOutput('dump', ['-p', '-h', copy, name])
+      // Nobody sees the lines of this dump.
+      for await (const record of recordsIn(bytes, now))
+        yield 'problem' in record ? { ...record, where: name } : record
+    }
   } finally {
     await rm(copy, { recursive: true, force: true })
   }

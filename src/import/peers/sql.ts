@@ -162,8 +162,10 @@ class SqlReader {
   }
 
   #endStatement(): void {
-    if (this.#place === 'rows' && this.#depth > 0)
+    if (this.#place === 'rows' && this.#depth > 0) {
+      this.#row.end()
       this.#found.push(broken(`${this.#tokens.line}`, 'found ; within a row: expected its )'))
+    }
     this.#isCopying = false
     const [first, ...rest] = this.#head
     if (this.#place === 'head' && first && /^create$/i.test(first.text)) this.#wantedTable(createdTable(rest))

@@ -25,17 +25,21 @@ const SQLITE_MAGIC = 'SQLite format 3\0'
 const MISSING = '-undef-'
 
 export const readSqlgrey: PeerReader = async function* (source, { now }) {
-  const bytes = await bytesOfDatabase(source, Object.keys(TABLES))
-  for await (const row of rowsOf(bytes, TABLES)) yield 'kind' in row ? row : recordOf(row, now)
+  const isSqlite = await isSqliteFile(source)
+  for await (const row of rowsOf(await dumpOf(source, Object.keys(TABLES)), TABLES)) {
+    const record = 'kind' in row ? row : recordOf(row, now)
+    // Nobody sees the lines of what sqlite3 prints.
+    yield 'problem' in record && isSqlite ? { ...record, where: 'sqlite3 .dump' } : record
+  }
 }
 
 /** A dump with some tables of sqlgrey's database, which is an SQLite file or such a dump. */
-export async function bytesOfDatabase(
-  source: string,
-  tables: readonly string[],
-): Promise<AsyncIterable<Buffer>> {
-  const isSqlite = (await firstBytesOf(source, SQLITE_MAGIC.length)).toString('latin1') === SQLITE_MAGIC
-  return isSqlite ? sqliteDump(source, tables) : openSource(source)
+export async function dumpOf(source: string, tables: readonly string[]): Promise<AsyncIterable<Buffer>> {
+  return (await isSqliteFile(source)) ? sqliteDump(source, tables) : openSource(source)
+}
+
+async function isSqliteFile(source: string): Promise<boolean> {
+  return (await firstBytesOf(source, SQLITE_MAGIC.length)).toString('latin1') === SQLITE_MAGIC
 }
 
 /** What sqlite3 dumps of a database file, which it only reads. */

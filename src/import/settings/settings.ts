@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { rowsOf } from '../peers/sql.ts'
-import { bytesOfDatabase } from '../peers/sqlgrey.ts'
+import { dumpOf } from '../peers/sqlgrey.ts'
 import { milterGreylistSettings } from './milter-greylist.ts'
 import { postgreySettings } from './postgrey.ts'
 import { settingsIn, sqlgreySettings } from './sqlgrey.ts'
@@ -77,7 +77,7 @@ async function ofSqlgrey([source = '', given]: readonly string[]) {
 /** The recipients in each of the tables by which they opt in and out. */
 async function optionsIn(database: string): Promise<ReadonlyMap<string, readonly string[]>> {
   const tables = new Map<string, string[]>()
-  const bytes = await bytesOfDatabase(database, Object.keys(OPTION_TABLES))
+  const bytes = await dumpOf(database, Object.keys(OPTION_TABLES))
   for await (const row of rowsOf(bytes, OPTION_TABLES)) {
     if ('kind' in row) continue
     const text = row.text('domain') ?? row.text('email')

@@ -110,6 +110,19 @@ test('sqlgrey: values that are no plain text, and rows of another length, are le
   )
 })
 
+test('sqlgrey: a row that is cut off by ; leaves nothing in the next one', async (t) => {
+  const row = "('anna','example.org','192.0.2','bob@example.com',1700000000)"
+  const records = await readText(
+    t,
+    'sqlgrey',
+    `INSERT INTO connect VALUES ('a',;INSERT INTO connect VALUES ${row};\n`,
+  )
+  assert.deepEqual(
+    records.map(({ kind }) => kind),
+    ['broken', 'waiting'],
+  )
+})
+
 test('sqlgrey: what has none of its tables, or is cut off, is told', async (t) => {
   await assert.rejects(
     readText(t, 'sqlgrey', 'INSERT INTO users VALUES (1);\n'),
