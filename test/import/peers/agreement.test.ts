@@ -25,7 +25,7 @@ import { importedGreymx } from './imported.ts'
 import { readPeer } from './support.ts'
 
 /** Requests of a run, after each tenth of which the database is imported. */
-const REQUESTS = Number(process.env.IMPORT_REQUESTS ?? 1500)
+const REQUESTS = Number(process.env.IMPORT_REQUESTS ?? 2000)
 const IMPORTS = 10
 
 const MINUTE = 60_000
@@ -106,8 +106,12 @@ const SQLGREY_REASONS: Readonly<Record<string, Reason>> = {
   'listed network': (now, before) =>
     now.greymx === 'pass' && firstPasses(before, (one) => one.network === now.network) >= 2,
   // sqlgrey lists a domain once two of its senders have come back, greymx once one has from a machine at a provider.
-  'listed domain': (now, before) =>
-    firstPasses(before, (one) => one.network === now.network) >= (now.peer === 'pass' ? 2 : 1),
+  'listed domain': (now, before, since) => {
+    const isNear = (one: Judged) => one.network === now.network
+    return now.peer === 'pass'
+      ? firstPasses(before, isNear) >= 2
+      : since.some((one) => one.greymx === 'pass' && isNear(one))
+  },
   "window's end": (now, before) =>
     before.some((one) => one.triplet === now.triplet && isEnd(now.at - one.at)),
 }
