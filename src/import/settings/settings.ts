@@ -15,6 +15,10 @@ export const SETTINGS_SOURCES: Readonly<Record<string, string>> = {
   'milter-greylist': 'greylist.conf',
 }
 
+const EXPECTED = Object.entries(SETTINGS_SOURCES)
+  .map(([peer, source]) => `${peer} and ${source}`)
+  .join('; ')
+
 /**
  * The text of a milter.yaml that greymx accepts and that comes closest to the settings of a peer, with a comment for each
  * thing that has no counterpart. Rejects with an error for the operator when the peer has no settings here, or a file
@@ -32,9 +36,7 @@ export async function settingsFrom(peer: string, sources: readonly string[]): Pr
     case 'milter-greylist':
       return milterGreylistSettings(readFileSync(source, 'utf8'), source).text()
     default:
-      throw new Error(
-        `${peer} has no settings that greymx reads: expected ${Object.keys(SETTINGS_SOURCES).join(', ')}`,
-      )
+      throw new Error(`${peer} has no settings that greymx reads: expected ${EXPECTED}`)
   }
 }
 

@@ -324,7 +324,7 @@ test('whatever the settings of a peer say, greymx accepts what comes out', () =>
 test('a peer without settings, and a file that is not there, are told', async () => {
   await assert.rejects(
     settingsFrom('spamdb', ['x']),
-    /^Error: spamdb has no settings that greymx reads: expected postgrey, sqlgrey, milter-greylist$/,
+    /^Error: spamdb has no settings that greymx reads: expected postgrey and .*; sqlgrey and .*; milter-greylist and /,
   )
   await assert.rejects(settingsFrom('postgrey', ['/nowhere']), { code: 'ENOENT' })
   assert.match(
@@ -344,7 +344,9 @@ test('greymx import --settings prints the settings, or why there are none', asyn
   assert.equal(parseConfig('milter.yaml', printed.stdout).kind, 'config')
   const missing = await greymx('sqlgrey', '/nowhere', '--settings')
   assert.deepEqual([missing.code, missing.stderr], [64, 'Cannot read /nowhere: no such file\n'])
-  const none = await greymx('haraka', 'redis://127.0.0.1', '--settings')
-  assert.equal(none.code, 65)
+  const none = await greymx('haraka', 'redis://user:secret@127.0.0.1', '--settings')
+  assert.equal(none.code, 64)
+  assert.match(none.stderr, /^haraka has no settings that greymx reads: expected /)
+  assert.doesNotMatch(none.stderr, /secret/)
   assert.equal((await greymx('sqlgrey', 'sqlgrey.conf', 'sqlgrey.db')).code, 64)
 })
