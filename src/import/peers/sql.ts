@@ -36,7 +36,7 @@ export async function* rowsOf(
   if (reader.tables.size > 0) return
   throw new Error(
     `it has none of the tables ${Object.keys(tables).join(', ')}: ` +
-      'expected a dump by mysqldump, pg_dump or sqlite3',
+      'expected a dump in SQL by mysqldump, pg_dump or sqlite3',
   )
 }
 

@@ -126,7 +126,7 @@ test('sqlgrey: a row that is cut off by ; leaves nothing in the next one', async
 test('sqlgrey: what has none of its tables, or is cut off, is told', async (t) => {
   await assert.rejects(
     readText(t, 'sqlgrey', 'INSERT INTO users VALUES (1);\n'),
-    /^Error: it has none of the tables connect, from_awl, domain_awl: expected a dump by mysqldump, pg_dump or sqlite3$/,
+    /^Error: it has none of the tables connect, from_awl, domain_awl: expected a dump in SQL by mysqldump, pg_dump or sqlite3$/,
   )
   const [, last] = await readText(t, 'sqlgrey', SQLITE.slice(0, SQLITE.indexOf('0001')))
   assert.deepEqual(last, {
