@@ -1,6 +1,6 @@
 // Opens the store that the settings name for a command that works beside the daemon.
 
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 import { messageOf } from '../errors.ts'
 import { openBeside } from '../store/beside.ts'
 import { formatStoreSpec, type StoreSpec } from '../store/open.ts'
@@ -20,7 +20,8 @@ export async function openForCommand(
   use: 'read' | 'write',
 ): Promise<(UnguardedStore & RecordStore) | undefined> {
   const name = formatStoreSpec(spec)
-  setPriority(NICE)
+  // Only root may lower a nice value that is higher already, as by nice(1).
+  setPriority(Math.max(NICE, getPriority()))
   let store: Awaited<ReturnType<typeof openBeside>> | undefined
   try {
     store = await openBeside(spec, use, {
