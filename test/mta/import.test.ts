@@ -20,7 +20,7 @@ const KNOWN = 'known@a.test'
 const WAITING = 'waiting@a.test'
 
 /** The delay of greymx, and time beyond it for the clocks of two processes, in milliseconds. */
-const DELAY = 6000
+const DELAY = 4500
 const MARGIN = 300
 
 /** A greylister that has let `KNOWN` pass, and has deferred `WAITING` just now. */
