@@ -11,9 +11,16 @@ import { isInNetwork, parseNetwork } from '../ip.ts'
 import type { Entry } from '../store/entry.ts'
 import type { KeptKey, RecordStore } from '../store/records.ts'
 import { kindOf, type Store } from '../store/store.ts'
-import { type Call, defineCall, defineStream, Refusal } from './call.ts'
+import { type Call, type Caller, defineCall, defineStream, Refusal } from './call.ts'
 import { type ShownDeferral, showDeferral, shownDeferral, stateOf } from './explain.ts'
-import { type Deferral, forgetDeferrals, isVouched, LEDGER_LIFETIME, readLedger } from './ledger.ts'
+import {
+  type Deferral,
+  forgetDeferrals,
+  isVouched,
+  LEDGER_LIFETIME,
+  readLedger,
+  restoreDeferrals,
+} from './ledger.ts'
 import { addressRule, duration, recipientAddress, ref } from './params.ts'
 import { isAddressRule, unknownRef } from './rules.ts'
 import { addressIn, recipientIn, type Stored } from './stored.ts'
@@ -31,6 +38,9 @@ export interface EntryParts {
 
 /** Most entries that are kept while they are sorted. */
 const MAX_SORTED = 10_000
+
+/** Most keys of which a `forget` can be taken back, as they are kept in memory for as long. */
+const MAX_RESTORED = 10_000
 
 /** How often `list --follow` looks for what is new, in milliseconds. */
 const FOLLOW_INTERVAL = 1000
@@ -137,7 +147,7 @@ export function entryCalls({ records, store, stored, now, retryWindow }: EntryPa
           .number()
           .describe('keys with digests in place of addresses, of which nobody can tell whose they are'),
       }),
-      run: (given, _caller, signal) => forget(given, signal),
+      run: (given, { onChange }, signal) => forget(given, signal, onChange),
     }),
   ]
 
@@ -227,7 +237,7 @@ export function entryCalls({ records, store, stored, now, retryWindow }: EntryPa
     yield* best
   }
 
-  async function forget(given: ForgetParams, signal: AbortSignal) {
+  async function forget(given: ForgetParams, signal: AbortSignal, onChange: Caller['onChange']) {
     const { ref: wanted, address, client, sender, recipient } = given
     const hasCriteria = client !== undefined || sender !== undefined || recipient !== undefined
     if ([wanted !== undefined, address !== undefined, hasCriteria].filter(Boolean).length !== 1)
@@ -247,6 +257,7 @@ export function entryCalls({ records, store, stored, now, retryWindow }: EntryPa
       pairs.some(({ form, to }) => tripletKey(name, form, to) === key)
     let forgotten = 0
     let unreadable = 0
+    const kept: KeptKey[] = []
     const isDue = (key: string) => {
       const triplet = readTripletKey(key)
       const isDigest = triplet ? triplet.sender === undefined : kindOf(key) === 'f'
@@ -258,8 +269,23 @@ export function entryCalls({ records, store, stored, now, retryWindow }: EntryPa
     for await (const batch of records().scanKeys(signal, isDue)) {
       await Promise.all(batch.map(({ key }) => store().forget(key)))
       forgotten += batch.length
+      if (forgotten <= MAX_RESTORED) kept.push(...batch)
     }
+    if (forgotten <= MAX_RESTORED)
+      onChange?.({
+        async undo() {
+          for (const key of kept) await restore(key)
+          await restoreDeferrals(records(), deferrals)
+        },
+      })
     return { forgotten, deferrals: deferrals.length, unreadable }
+  }
+
+  /** Keeps what was forgotten for as long as was left of it; what was learnt meanwhile remains. */
+  async function restore({ key, value, left }: KeptKey): Promise<void> {
+    if (typeof value === 'number') await store().count(key, left, value)
+    else if (value.passed) await store().pass(key, left)
+    else await store().add(key, left + value.age, value.age, value.holder)
   }
 
   /** The entry of the ledger for a deferral, as `list --follow` shows it. */

@@ -128,9 +128,10 @@ export class LedgerWriter {
     if (!this.#mayNote(budgets)) return
     const at = this.#parts.now()
     const { mx, stored } = this.#parts
+    const { address, name, helo } = client
     const shown = stored().shown(sender, recipient)
-    const values = [at, mx, client.address.text, client.name, client.helo, identity]
-    this.#note(at, `d${ref}${mx}`, [...values, shown.sender, shown.recipient])
+    const noted = { ref, at, mx, client: address.text, name, helo, identity, ...shown }
+    this.#note(at, deferralField(noted), deferralValues(noted))
   }
 
   #noteReturn(ref: string, budget: readonly [name: string, size: number]): void {
@@ -187,6 +188,22 @@ export async function forgetDeferrals(
     forgotten.push(...due.map(({ deferral }) => deferral))
   }
   return forgotten
+}
+
+/** Notes deferrals again that `forgetDeferrals` has removed. */
+export async function restoreDeferrals(records: RecordStore, deferrals: readonly Deferral[]): Promise<void> {
+  for (const deferral of deferrals) {
+    const field = [deferralField(deferral), JSON.stringify(deferralValues(deferral))] as const
+    await records.changeRecord(recordOf(deferral.at), new Map([field]), LEDGER_LIFETIME)
+  }
+}
+
+function deferralField({ ref, mx }: Deferral): string {
+  return `d${ref}${mx}`
+}
+
+function deferralValues({ at, mx, client, name, helo, identity, sender, recipient }: Deferral) {
+  return [at, mx, client, name, helo, identity, sender, recipient]
 }
 
 /** The deferrals of an hour, each with the field that has it. */

@@ -451,9 +451,27 @@ test('every change can be taken back within the hour, once, where it was made', 
   assert.deepEqual(await holding(), ['off b@example.com'])
   assert.equal((await mx1.judge()).reason, 'off')
   await mx1.call('on', { to: 'b@example.com' })
+
   await mx1.call('expect', { to: 'b@example.com', for: '1h' })
   await undo()
   assert.equal((await mx1.judge('192.0.2.1', 'c@spf.test', 'b@example.com')).reason, 'new')
+
+  const { ref } = await mx1.judge('203.0.113.9', 'x@example.net', 'b@example.com')
+  await mx1.judge('192.0.2.1', 'c@spf.test', 'b@example.com')
+  clock.now += 5 * MINUTE
+  await mx1.judge('192.0.2.1', 'c@spf.test', 'b@example.com')
+  clock.now += MINUTE
+  const before = await mx1.call('list', {})
+  const [deferral] = (await mx1.call('show', { ref })).deferrals
+  const { forgotten } = await mx1.call('forget', { recipient: 'b@example.com' })
+  assert.ok(forgotten >= 2, `${forgotten}`)
+  assert.equal((await mx1.call('list', {})).length, 0)
+  await mx1.call('undo', { id: (await lastChange()).id })
+  const withoutAge = (entries: Array<Record<string, unknown>>) =>
+    entries.map(({ state, key }) => `${state} ${key}`).sort()
+  assert.deepEqual(withoutAge(await mx1.call('list', {})), withoutAge(before))
+  assert.deepEqual((await mx1.call('show', { ref })).deferrals, [deferral])
+  assert.equal((await mx1.judge('203.0.113.9', 'x@example.net', 'b@example.com')).reason, 'retry')
   await close()
 })
 
