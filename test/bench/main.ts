@@ -21,6 +21,10 @@
 //
 // This measures how long greymx takes from its start to its first decision; see start.ts.
 //
+//   npm run bench -- --page [--entries 1000000] [--rounds 5]
+//
+// This measures what the page costs mail, and how soon it answers; see page.ts.
+//
 //   npm run bench -- --hostile [--seconds 600] [--seed 1]
 //
 // This measures what mail costs whose sender's zone is made to be costly, and how long others wait; see hostile.ts.
@@ -28,6 +32,7 @@
 import { parseArgs } from 'node:util'
 import { scratch } from '../support/scratch.ts'
 import { benchDecisions } from './decisions.ts'
+import { benchPage } from './page.ts'
 import { benchPolicy } from './policy.ts'
 import { benchStart } from './start.ts'
 
@@ -36,6 +41,7 @@ const { values } = parseArgs({
     rules: { type: 'boolean', default: false },
     start: { type: 'boolean', default: false },
     hostile: { type: 'boolean', default: false },
+    page: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
     door: { type: 'string', default: 'milter' },
     runs: { type: 'string', default: '20' },
@@ -61,6 +67,7 @@ try {
     const { benchRules } = await import('./rules.ts') // imported here, as it compiles long lists
     await benchRules({ dir, seconds: Number(values.seconds ?? 35), seed: Number(values.seed) })
   } else if (values.start) await benchStart(dir, Number(values.runs))
+  else if (values.page) await benchPage(dir, Number(values.entries), Number(values.rounds))
   else if (values.hostile) {
     const { benchHostile } = await import('./hostile.ts') // imported here, as it loads the test harness of the MTAs
     await benchHostile(dir, Number(values.seconds ?? 600), Number(values.seed))
