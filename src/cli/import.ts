@@ -54,7 +54,7 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
   const store = values.isDryRun ? undefined : await openForCommand(config.store, 'write')
   if (!store && !values.isDryRun) return EXIT.unavailable
   try {
-    await importAll(sourceOf(values, config), store, report.summary, report, stopped.signal)
+    await importAll(sourceOf(values, config, stopped.signal), store, report.summary, report, stopped.signal)
     return report.end()
   } catch (error) {
     if (error instanceof WriteFailed)
@@ -72,8 +72,12 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
 }
 
 /** What comes of each record of the source. */
-async function* sourceOf({ peer, source }: ImportValues, config: Config): AsyncGenerator<Found> {
-  if (peer === OWN_NAME) return yield* readExport(openSource(source), Date.now)
+async function* sourceOf(
+  { peer, source }: ImportValues,
+  config: Config,
+  signal: AbortSignal,
+): AsyncGenerator<Found> {
+  if (peer === OWN_NAME) return yield* readExport(openSource(source, signal), Date.now)
   const settings = translationSettings(config)
   let number = 0
   for await (const record of readerOf(peer)(source, { now: Date.now() })) {

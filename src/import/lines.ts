@@ -15,9 +15,9 @@ export interface Line {
 
 const LINE_FEED = 0x0a
 
-/** The bytes of a file, or of standard input for `-`. */
-export function openSource(source: string): AsyncIterable<Buffer> {
-  return source === '-' ? process.stdin : createReadStream(source)
+/** The bytes of a file, or of standard input for `-`; reading a file ends with an error once `signal` is aborted. */
+export function openSource(source: string, signal?: AbortSignal): AsyncIterable<Buffer> {
+  return source === '-' ? process.stdin : createReadStream(source, signal ? { signal } : {})
 }
 
 /** The lines in chunks of bytes, with CR LF or LF at their ends. */
