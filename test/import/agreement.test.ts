@@ -211,7 +211,7 @@ async function contentOf(store: AnyStore) {
 /** Longest time that the tests of Redis may take, in milliseconds, as Redis has a clock of its own. */
 const TOLERANCE = 20_000
 
-test('from memory into Redis, LMDB, another Redis and memory, every key stays what it is', async (t) => {
+test('from memory into Redis, another Redis, LMDB, Redis and memory, every key stays what it is', async (t) => {
   const dir = await scratch(t)
   const redis = await startRedis({ dir })
   const openRedis = async (database: number) => {
@@ -237,8 +237,9 @@ test('from memory into Redis, LMDB, another Redis and memory, every key stays wh
   let clockOfLast = () => clock.now
   for (const next of [
     await openRedis(1),
-    await openLmdb(t, Date.now),
     await openRedis(2),
+    await openLmdb(t, Date.now),
+    await openRedis(3),
     new MemoryStore(() => Date.now()),
   ]) {
     // An export is of now wherever its store has its clock.
