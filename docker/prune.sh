@@ -5,6 +5,6 @@ set -eu
 find node_modules -type f \( \
   -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.md' -o -name '*.html' \
   -o -name '*.tsbuildinfo' -o -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.musl.node' \) -delete
-find node_modules/zod -name '*.cjs' -delete
-rm -rf node_modules/yaml/browser node_modules/lmdb/dependencies node_modules/lmdb/src node_modules/bintrees/test node_modules/.bin
+find node_modules/zod node_modules/@hono -name '*.cjs' -delete
+rm -rf node_modules/yaml/browser node_modules/hono/dist/cjs node_modules/lmdb/dependencies node_modules/lmdb/src node_modules/bintrees/test node_modules/.bin
 find node_modules -type d -empty -delete
