@@ -147,16 +147,22 @@ interface StartMessage extends MtaLines {
 
 function startMessage(config: Config, listening: Listening, inherited: InheritedSockets): StartMessage {
   const { sockets, policy, exim, adminPort, adminSocket } = listening
-  const isOn = config.admin && adminPort !== undefined
   return {
     listen: withOrigin(sockets, inherited.mtas),
     ...(policy.length > 0 ? { listenPolicy: withOrigin(policy, inherited.policy) } : {}),
     ...(exim.length > 0 ? { listenExim: withOrigin(exim, inherited.exim) } : {}),
     state: formatStoreSpec(config.store),
-    admin: isOn ? `http://${bracketedHost(config.admin.host)}:${adminPort}/healthz and /metrics` : 'off',
+    admin: adminLine(config, adminPort),
     commands: adminSocket ? formatSocketSpec(adminSocket) : 'off',
     ...mtaLines(sockets, policy),
   }
+}
+
+/** Where browsers, health checks and Prometheus find greymx. */
+function adminLine({ admin, adminPage }: Config, port: number | undefined): string {
+  if (!admin || port === undefined) return 'off'
+  const url = `http://${bracketedHost(admin.host)}:${port}`
+  return adminPage ? `${url}/ for browsers, /healthz and /metrics` : `${url}/healthz and /metrics`
 }
 
 function withOrigin(sockets: readonly SocketSpec[], inherited: readonly InheritedSocket[]): string {

@@ -402,7 +402,7 @@ test('greymx serve says where it listens and what to write into the MTAs, and en
     `level=info msg="store is up" store=memory:
 greymx ${version} is listening on inet:${port}@127.0.0.1
 state: memory:
-admin: http://127.0.0.1:${adminPort}/healthz and /metrics
+admin: http://127.0.0.1:${adminPort}/ for browsers, /healthz and /metrics
 commands: unix:./admin.sock
 hint: anyone who can reach a TCP socket, such as any user of this machine, can have any mail passed; use unix sockets in listen instead: unix:/var/spool/postfix/greymx/greymx.sock for Postfix, unix:/run/greymx/greymx.sock for Sendmail
 
@@ -487,7 +487,10 @@ test('an IPv6 address stands in brackets where a URL or an MTA needs them', asyn
   })
   endWith(dir, () => daemon.stop())
   assert.ok(daemon.output().includes(`smtpd_milters = { inet:[::1]:${port},`), daemon.output())
-  assert.ok(daemon.output().includes(`admin: http://[::1]:${adminPort}/healthz`), daemon.output())
+  assert.ok(
+    daemon.output().includes(`admin: http://[::1]:${adminPort}/ for browsers, /healthz`),
+    daemon.output(),
+  )
 })
 
 test('greymx serve that cannot listen says so and ends with status 69', async (t) => {
