@@ -14,8 +14,10 @@ export interface Caller {
 
 /** What a call has changed. */
 export interface Change {
-  /** Takes it back. Rejects when that cannot be done now. */
+  /** Takes it back. Rejects when that cannot be done now; called again then, it takes back what is left. */
   readonly undo: () => Promise<void>
+  /** How much is kept in memory for `undo`: the number of keys; 1 by default. */
+  readonly weight?: number
 }
 
 /** A call as the table has it. */

@@ -13,8 +13,9 @@ const LISTED_FOR = 90 * 86_400_000
 /** How long a change can be taken back, in milliseconds. */
 const UNDO_FOR = 3_600_000
 
-/** Most changes that one daemon can take back, and most that it lists for a day: a script may make many. */
+/** Most changes that one daemon can take back, most that they may weigh together (`Change.weight`), and most that it lists for a day. */
 const MAX_UNDOABLE = 100
+const MAX_WEIGHT = 20_000
 const MAX_LISTED_PER_DAY = 1000
 
 /** Most changes in an answer. */
@@ -54,15 +55,11 @@ export interface ChangesParts {
   readonly onProblem: (problem: string) => void
 }
 
-interface Undoable {
-  readonly at: number
-  readonly undo: () => Promise<void>
-}
-
 /** Lists what the calls that it is given change, and takes changes back. */
 export class Changes {
   readonly #parts: ChangesParts
-  readonly #undoable = new Map<string, Undoable>()
+  /** The newest last. */
+  readonly #undoable = new Map<string, Change>()
   #listed = { day: 0, count: 0 }
 
   constructor(parts: ChangesParts) {
@@ -73,12 +70,12 @@ export class Changes {
   listed(call: Call): Call {
     if (!call.changes || call.isStream) return call
     const run: Call['run'] = async (params, caller, signal) => {
-      let undo: (() => Promise<void>) | undefined
+      let made: Change | undefined
       const onChange = (change: Change) => {
-        undo = change.undo
+        made = change
       }
       const answer = await call.run(params, { ...caller, onChange }, signal)
-      await this.#list(call, params, caller, undo)
+      await this.#list(call, params, caller, made)
       return answer
     }
     return { ...call, run }
@@ -121,12 +118,12 @@ export class Changes {
     call: Call,
     params: unknown,
     { name: who, onListed }: Caller,
-    undo: Undoable['undo'] | undefined,
+    made: Change | undefined,
   ): Promise<void> {
     const id = randomBytes(ID_BYTES).toString('hex')
     const at = this.#parts.now()
-    if (undo) {
-      this.#keep(id, { at, undo })
+    if (made) {
+      this.#keep(id, made)
       onListed?.(id)
     }
     if (!this.#mayList(at)) return
@@ -140,12 +137,15 @@ export class Changes {
     }
   }
 
-  #keep(id: string, undoable: Undoable): void {
-    for (const [other, { at }] of this.#undoable) {
-      if (at > undoable.at - UNDO_FOR && this.#undoable.size < MAX_UNDOABLE) break
-      this.#undoable.delete(other)
+  #keep(id: string, change: Change): void {
+    this.#undoable.set(id, change)
+    let weight = 0
+    for (const [other, { weight: own = 1 }] of [...this.#undoable].reverse()) {
+      weight += own
+      if (weight > MAX_WEIGHT && other !== id) this.#undoable.delete(other)
     }
-    this.#undoable.set(id, undoable)
+    const [oldest] = this.#undoable.keys()
+    if (oldest !== undefined && this.#undoable.size > MAX_UNDOABLE) this.#undoable.delete(oldest)
     // What was forgotten must not stay in memory after the hour.
     setTimeout(() => this.#undoable.delete(id), UNDO_FOR).unref()
   }
@@ -163,9 +163,10 @@ export class Changes {
     for (let day = 0; day < days && found.length < MAX_SHOWN; day += 1) {
       const record = await this.#parts.records().readRecord(recordOf(now - day * DAY))
       const changes = [...record]
+        .reverse()
         .map(([id, text]) => this.#shown(id, text))
         .filter((one) => one !== undefined)
-      found.push(...changes.sort((one, other) => (one.at < other.at ? 1 : -1)))
+      found.push(...changes.sort((one, other) => other.at.localeCompare(one.at)))
     }
     return found.slice(0, MAX_SHOWN)
   }
@@ -188,8 +189,14 @@ export class Changes {
         'unknown',
         `cannot take back ${id}: expected a change that this daemon made within an hour`,
       )
-    await found.undo()
+    // Nobody else takes it back meanwhile. One that could not be taken back can be tried again.
     this.#undoable.delete(id)
+    try {
+      await found.undo()
+    } catch (error) {
+      this.#undoable.set(id, found)
+      throw error
+    }
   }
 }
 

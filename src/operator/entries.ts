@@ -273,9 +273,14 @@ export function entryCalls({ records, store, stored, now, retryWindow }: EntryPa
     }
     if (forgotten <= MAX_RESTORED)
       onChange?.({
+        weight: kept.length + deferrals.length,
         async undo() {
-          for (const key of kept) await restore(key)
           await restoreDeferrals(records(), deferrals)
+          // A count would be added once more if it was restored again.
+          for (let key = kept.at(-1); key !== undefined; key = kept.at(-1)) {
+            await restore(key)
+            kept.pop()
+          }
         },
       })
     return { forgotten, deferrals: deferrals.length, unreadable }

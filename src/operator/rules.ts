@@ -1,6 +1,8 @@
 // The calls that make, end and list rules at run time (`greymx allow`, `off`, `on`, `rules`), and that let expected mail
 // pass (`greymx expect`).
 
+import { randomInt } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
 import { parseAddress } from '../address.ts'
 import { parseAddressRule } from '../exempt/addresses.ts'
@@ -29,6 +31,18 @@ export interface RuleCallParts {
 /** How long mail is allowed unless the operator says it, in milliseconds. */
 const ALLOWED_FOR = 30 * 86_400_000
 
+/** Most expectations whose end is remembered, so that they can be brought back. */
+const MAX_EXPECTED = 1000
+
+/** What marks of expectations are below. */
+const MAX_MARK = 1_000_000_000
+
+/** That mail is expected until an instant, in milliseconds; the count of its key is `mark`, which no other one has. */
+interface Expected {
+  readonly mark: number
+  readonly until: number
+}
+
 const shownRule = z
   .object({
     id: z.string(),
@@ -50,6 +64,8 @@ const why = z.string().max(200).optional().describe('why, for those who read the
 
 export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts): Call[] {
   const shown = (rule: Rule): ShownRule => showRule(rule, now())
+  /** What this daemon has been told to expect, by the keys of the store. */
+  const expected = new LRUCache<string, Expected>({ max: MAX_EXPECTED })
   return [
     defineCall({
       name: 'allow',
@@ -145,19 +161,45 @@ export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts)
         const recipient = parseAddress(to)
         const domain = from === undefined ? undefined : organisationOf(from.toLowerCase())
         const key = expectKey(stored().recipient(recipient), domain)
-        // A count keeps the end that it was begun with, so that a longer wait needs a new one.
-        await store().forget(key)
-        await store().count(key, time)
-        onChange?.({ undo: () => store().forget(key) })
-        const until = new Date(now() + time).toISOString()
+        const [former = 0] = await store().counts([key])
+        const replaced = former === expected.get(key)?.mark ? expected.get(key) : undefined
+        const made = { mark: randomInt(1, MAX_MARK), until: now() + time }
+        await expectUntil(key, made)
+        // Nobody here knows the end of one that another daemon has made.
+        if (former === 0 || replaced) onChange?.({ undo: () => unexpect(key, made, replaced) })
+        const until = new Date(made.until).toISOString()
         return { to: recipient.text, until, ...(domain === undefined ? {} : { from: domain }) }
       },
     }),
   ]
 
+  async function expectUntil(key: string, made: Expected): Promise<void> {
+    const left = made.until - now()
+    // A count keeps the end that it was begun with, so that another end needs a new one.
+    await store().forget(key)
+    if (left <= 0) return
+    await store().count(key, left, made.mark)
+    expected.set(key, made)
+  }
+
+  /** Takes back what was expected, unless that is over or an operator has expected it anew; what it replaced is back then. */
+  async function unexpect(key: string, made: Expected, replaced: Expected | undefined): Promise<void> {
+    const [mark] = await store().counts([key])
+    if (mark !== made.mark)
+      throw new Refusal('unsuited', 'it is not expected any more, or was expected anew by an operator')
+    if (replaced) await expectUntil(key, replaced)
+    else await store().forget(key)
+  }
+
   async function add(rule: Omit<NewRule, 'by'>, { name: by, onChange }: Caller): Promise<ShownRule> {
     const made = await rules.add({ ...rule, by })
-    onChange?.({ undo: () => rules.remove([made.id]) })
+    onChange?.({
+      async undo() {
+        const isThere = (await rules.rules()).some(({ id }) => id === made.id)
+        if (!isThere) throw new Refusal('unsuited', `rule ${made.id} has been ended already`)
+        await rules.remove([made.id])
+      },
+    })
     return shown(made)
   }
 

@@ -475,6 +475,79 @@ test('every change can be taken back within the hour, once, where it was made', 
   await close()
 })
 
+test('what was expected before is expected again, and what is expected anew remains', async () => {
+  const { mx1, mx2, clock, close } = setUp()
+  const params = { to: 'b@example.com' }
+  const lastChange = async (host = mx1) => (await host.call('changes', {})).changes[0]
+  let messages = 0
+  const first = async () => {
+    messages += 1
+    return (await mx1.judge('192.0.2.1', `m${messages}@spf.test`, params.to)).reason
+  }
+  await mx1.call('expect', { ...params, for: '3h' })
+  clock.now += MINUTE
+  await mx1.call('expect', { ...params, for: '1h' })
+  const second = await lastChange()
+  clock.now += MINUTE
+  await mx1.call('undo', { id: second.id })
+  clock.now += 2 * HOUR
+  assert.equal(await first(), 'expected', 'the first call is good for three hours')
+  clock.now += HOUR
+  assert.equal(await first(), 'new')
+
+  await mx1.call('expect', { ...params, for: '1h' })
+  const own = await lastChange()
+  clock.now += MINUTE
+  await mx2.call('expect', { ...params, for: '2h' })
+  assert.equal((await lastChange(mx2)).undo, false, 'nobody there knows the end of the other')
+  await assert.rejects(mx1.call('undo', { id: own.id }), refused('unsuited', /expected anew/))
+  assert.equal(await first(), 'expected')
+  await close()
+})
+
+test('a change that another operator has changed already is not taken back', async () => {
+  const { mx1, mx2, close } = setUp()
+  const { id: rule } = await mx1.call('allow', { recipient: 'b@example.com' })
+  const [{ id }] = (await mx1.call('changes', {})).changes
+  await mx2.call('on', { id: rule })
+  await assert.rejects(
+    mx1.call('undo', { id }),
+    refused('unsuited', new RegExp(`rule ${rule} has been ended`)),
+  )
+  await close()
+})
+
+test('a change is taken back once, also by two at once, and again if the store did not answer', async () => {
+  const { mx1, store, close } = setUp()
+  await mx1.call('expect', { to: 'b@example.com', for: '1h' })
+  await mx1.call('expect', { to: 'b@example.com', from: 'example.net', for: '1h' })
+  const kept = async () => {
+    const keys = new Map<string, unknown>()
+    for await (const batch of store.scanKeys(new AbortController().signal))
+      for (const { key, value } of batch) keys.set(key, typeof value === 'number' ? value : value.passed)
+    return new Map([...keys].sort())
+  }
+  const before = await kept()
+  assert.equal([...before.values()].filter((value) => typeof value === 'number').length, 2)
+  await mx1.call('forget', { address: 'b@example.com' })
+  assert.equal((await kept()).size, 0)
+  const { changes } = await mx1.call('changes', {})
+  const { id } = changes.find(({ call }: Record<string, string>) => call === 'forget')
+
+  const { count } = store
+  let tries = 0
+  store.count = async (...args) => {
+    tries += 1
+    if (tries === 2) throw new Error('the store is away')
+    return count.apply(store, args)
+  }
+  await assert.rejects(mx1.call('undo', { id }), /the store is away/)
+  const results = await Promise.allSettled([mx1.call('undo', { id }), mx1.call('undo', { id })])
+  assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  assert.deepEqual(await kept(), before)
+  await close()
+})
+
 test('everything about an address is forgotten, and what nobody can tell is counted', async () => {
   const { mx1, store, clock, close } = setUp()
   const longSender = `${'x'.repeat(60)}@${'y'.repeat(60)}.test`
