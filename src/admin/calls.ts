@@ -23,8 +23,8 @@ const MAX_BODY = 64 * 1024
 /** Calls that run at once: so many that answer with one object, and as many with a stream. */
 const MAX_RUNNING = 8
 
-/** Calls that run at once for views of the page. */
-const MAX_ASKED = 16
+/** Calls that run at once for views of the page: so many that answer with one object, and fewer with a stream. */
+const MAX_ASKED = { answers: 16, streams: 8 } as const
 
 /** Longest text of the parameters of a change in the log, and of a value in an error, in characters. */
 const MAX_LOGGED = 500
@@ -96,7 +96,7 @@ export class CallDesk {
   readonly #events: CallEvents
   readonly #keys = new UsedKeys()
   readonly #running = { answers: 0, streams: 0 }
-  #asked = 0
+  readonly #asked = { answers: 0, streams: 0 }
 
   constructor(calls: readonly Call[], events: CallEvents) {
     this.#calls = new Map(calls.map((call) => [call.name, call]))
@@ -139,13 +139,15 @@ export class CallDesk {
     if (!call) throw new Refusal('unknown', `there is no call ${shown(name)}`)
     const read = call.params.safeParse(raw)
     if (!read.success) throw new Refusal('unsuited', mistakesOf(read.error, raw, call.params))
-    if (this.#asked >= MAX_ASKED)
-      throw new Refusal('unavailable', `${MAX_ASKED} other views are made: expected this one a moment later`)
-    this.#asked += 1
+    const slots = call.isStream ? 'streams' : 'answers'
+    const most = MAX_ASKED[slots]
+    if (this.#asked[slots] >= most)
+      throw new Refusal('unavailable', `${most} other views are made: expected this one a moment later`)
+    this.#asked[slots] += 1
     try {
       return await this.#make({ call, raw, params: read.data, caller, signal }, use)
     } finally {
-      this.#asked -= 1
+      this.#asked[slots] -= 1
     }
   }
 
@@ -269,9 +271,14 @@ function nameOf(claim: string | undefined): string {
  * time that its owner likes, has that name (DNS rebinding).
  */
 export function isOwnHost(header: string, configured: string): boolean {
+  const host = hostIn(header)
+  return isIP(host) !== 0 || host === 'localhost' || host === configured.toLowerCase()
+}
+
+/** The host in a header `Host`, in small letters and without port and brackets; '' if there is none. */
+export function hostIn(header: string): string {
   const [, host = ''] = /^(\[[^\]]+\]|[^:]+)(?::\d{1,5})?$/.exec(header) ?? []
-  const bare = bareHost(host).toLowerCase()
-  return isIP(bare) !== 0 || bare === 'localhost' || bare === configured.toLowerCase()
+  return bareHost(host).toLowerCase()
 }
 
 /** The one value of a header; `undefined` if there is none. Node.js joins the values of one that comes twice. */

@@ -46,9 +46,11 @@ export interface AdminTimes {
   readonly request: number
   /** Between two requests on one connection. */
   readonly idle: number
+  /** For reading an answer that is no call's, with the time in which it is made. */
+  readonly answer: number
 }
 
-const TIMES: AdminTimes = { head: 10_000, request: 20_000, idle: 5_000 }
+const TIMES: AdminTimes = { head: 10_000, request: 20_000, idle: 5_000, answer: 120_000 }
 
 /** Open connections of one server. Further ones are closed at once. */
 const MAX_CONNECTIONS = 100
@@ -224,6 +226,9 @@ export class Admin {
   async #answer(request: IncomingMessage, response: ServerResponse, door: CallDoor): Promise<void> {
     const { method = '', url = '' } = request
     if (url.startsWith(CALL_PATH)) return this.#desk.serve(request, response, door)
+    // Who does not read must not keep a connection for ever.
+    const timer = setTimeout(() => response.destroy(), this.#times.answer)
+    response.once('close', () => clearTimeout(timer))
     try {
       if (door.kind === 'tcp' && this.#page && !isForMonitoring(url)) {
         const serve = await this.#loadPage()

@@ -13,7 +13,7 @@ const LISTED_FOR = 90 * 86_400_000
 /** How long a change can be taken back, in milliseconds. */
 const UNDO_FOR = 3_600_000
 
-/** Most changes that one daemon can take back, most that they may weigh together (`Change.weight`), and most that it lists for a day. */
+/** Most changes that one daemon can take back, the most that they may weigh, and most that it lists for a day. */
 const MAX_UNDOABLE = 100
 const MAX_WEIGHT = 20_000
 const MAX_LISTED_PER_DAY = 1000

@@ -182,7 +182,7 @@ export function ruleCalls({ rules, records, store, stored, now }: RuleCallParts)
     expected.set(key, made)
   }
 
-  /** Takes back what was expected, unless that is over or an operator has expected it anew; what it replaced is back then. */
+  /** Takes back what was expected, unless an operator has expected it anew; what it replaced is expected again. */
   async function unexpect(key: string, made: Expected, replaced: Expected | undefined): Promise<void> {
     const [mark] = await store().counts([key])
     if (mark !== made.mark)

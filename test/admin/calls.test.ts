@@ -442,7 +442,7 @@ describe('what is no call', () => {
   })
 
   test('and comes byte by byte is cut off in time', async (t) => {
-    const { path, port, seen } = await startAdmin(t, {}, { head: 300, request: 600, idle: 300 })
+    const { path, port, seen } = await startAdmin(t, {}, { head: 300, request: 600, idle: 300, answer: 600 })
     const body =
       'POST /v1/change HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n{'
     const cases = [
@@ -463,6 +463,16 @@ describe('what is no call', () => {
     assert.deepEqual(seen.changes, [])
     assert.ok(seen.refusals.includes('slow unix socket'), seen.refusals.join())
   })
+})
+
+test('an answer that is not made and read in time is broken off, unless it is that of a call', async (t) => {
+  const never = () => new Promise<never>(() => undefined)
+  const times = { head: 1000, request: 1000, idle: 1000, answer: 100 }
+  const { port, path } = await startAdmin(t, {}, times, { metrics: never })
+  const at = { host: '127.0.0.1', port }
+  assert.equal(await raw(at, 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'), '')
+  assert.match(await raw(at, 'GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200/)
+  assert.equal(linesOf(await post(path, 'count', { to: 3, pause: 100 })).length, 4)
 })
 
 describe('many at once', () => {

@@ -2,6 +2,7 @@
 // them. What views show is tested in a browser (test/mta/page.test.ts).
 
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { join } from 'node:path'
@@ -10,6 +11,7 @@ import { jsonOf } from '../support/commands.ts'
 import { type Greymx, startGreymx } from '../support/greymx.ts'
 import { ask, milterSession } from '../support/milter.ts'
 import { startNginx } from '../support/nginx.ts'
+import { startRedis } from '../support/redis.ts'
 import { type Scope, scratch, waitFor } from '../support/scratch.ts'
 import { raw } from './support.ts'
 
@@ -101,6 +103,23 @@ test('a reader on this host reads every view; one who may be elsewhere reads fig
   }
 })
 
+test('a reader behind a proxy is none on this host, whatever little the proxy says and the settings know', async (t) => {
+  const { dir, port: own } = await setUp(t)
+  const port = await startNginx(dir, `location / { proxy_pass http://127.0.0.1:${own}; }`)
+  assert.equal((await send(port, '/')).status, 200)
+  assert.equal((await send(own, '/waiting')).status, 200)
+  for (const path of NAMING) assert.equal((await send(port, path)).status, 403, path)
+  for (const headers of [
+    { 'X-Forwarded-Proto': 'https' },
+    { 'CF-Connecting-IP': '203.0.113.7' },
+    { host: '203.0.113.5' },
+    { host: '[2001:db8::5]:80' },
+  ])
+    assert.equal((await send(own, '/waiting', { headers })).status, 403, JSON.stringify(headers))
+  for (const host of ['localhost', '127.0.0.1', '[::1]:1', 'LOCALHOST:10892'])
+    assert.equal((await send(own, '/waiting', { headers: { host } })).status, 200, host)
+})
+
 test('with admin_page: token nobody reads names without a token, and with false there is no page', async (t) => {
   const { port, greymx } = await setUp(t, 'admin_page: token')
   const client = await milterSession(greymx)
@@ -186,6 +205,80 @@ test('wrong tokens are refused, logged without the token, and soon not looked at
   assert.equal((await send(port, '/waiting')).status, 200, 'reading goes on')
 })
 
+test('behind a proxy, wrong tokens of one reader do not keep another from signing in', async (t) => {
+  const { port } = await setUp(t, 'admin_base: /greymx')
+  const by = (address: string, token: string) =>
+    send(port, '/greymx/sign-in', { headers: { 'X-Forwarded-For': address }, form: { token } })
+  for (let count = 0; count < 10; count += 1)
+    assert.equal((await by(`192.0.2.${count}, 203.0.113.9`, 'wrong')).status, 403)
+  assert.equal((await by('203.0.113.9', TOKEN)).status, 429)
+  assert.equal((await by('203.0.113.9, 203.0.113.10', TOKEN)).status, 303)
+})
+
+test('a form in which a field comes twice, or is a file, changes nothing', async (t) => {
+  const { port, greymx } = await setUp(t)
+  const { cookie, key } = await signIn(port)
+  const act = (body: string, type = 'application/x-www-form-urlencoded') =>
+    raw(
+      { host: '127.0.0.1', port },
+      `POST /act/off HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: ${cookie}\r\n`,
+      `Content-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    )
+  assert.match(
+    await act(`key=${key}&to=a.test&to=b.test`),
+    /^HTTP\/1.1 400[\s\S]*Cannot read "to": expected one text/,
+  )
+  // Without this field, greylisting would be off for all mail.
+  assert.match(await act(`key=${key}&to[]=a.test`), /^HTTP\/1.1 400/)
+  const part = (name: string, more: string, value: string) =>
+    `--x\r\nContent-Disposition: form-data; name="${name}"${more}\r\n\r\n${value}\r\n`
+  const file = `${part('key', '', key)}${part('to', '; filename="a"', 'a.test')}--x--\r\n`
+  assert.match(await act(file, 'multipart/form-data; boundary=x'), /^HTTP\/1.1 400/)
+  assert.match(await act('abc', 'multipart/form-data'), /^HTTP\/1.1 400/)
+  assert.match(await act(`key=${key}&__proto__=a`), /^HTTP\/1.1 400/)
+  assert.equal(await rulesOf(greymx), 0)
+  assert.match(await act(`key=${key}&to=%20a.test%20`), /^HTTP\/1.1 303/)
+  assert.equal(await rulesOf(greymx), 1)
+})
+
+test('what an operator is told waits for a view that he asks for, and not for one that refreshes itself', async (t) => {
+  const { port } = await setUp(t)
+  const { cookie, key } = await signIn(port)
+  const view = async (headers: Record<string, string> = {}) =>
+    (await send(port, '/', { headers: { cookie, ...headers } })).text
+  await send(port, '/act/allow', { headers: { cookie }, form: { key, sender: 'a.test' } })
+  assert.doesNotMatch(await view({ 'Greymx-Refresh': '1' }), /Its mail passes/)
+  assert.match(await view(), /Its mail passes/)
+  assert.doesNotMatch(await view(), /Its mail passes/)
+})
+
+test('while the store is away, each view says so by its status, and a change can be made once it is back', async (t) => {
+  const dir = await scratch(t)
+  const redis = await startRedis({ dir })
+  const tokens = join(dir, 'tokens')
+  writeFileSync(tokens, `anna ${TOKEN}\n`, { mode: 0o600 })
+  const settings = `store: ${redis.url}/0\nadmin_tokens: ${tokens}`
+  const { adminPort: port } = await startGreymx({ dir, settings, hostName: 'mx2' })
+  const { cookie, key } = await signIn(port)
+  // Two MXs, each behind a tunnel on localhost, have cookies of their own.
+  assert.equal(cookie.split('=')[0], `greymx_session_${hash('sha256', 'mx2', 'hex').slice(0, 8)}`)
+  const allow = () => send(port, '/act/allow', { headers: { cookie }, form: { key, sender: 'a.test' } })
+  await redis.stop()
+  await waitFor('the views', async () => (await send(port, '/rules')).status === 503)
+  for (const path of ['/', ...NAMING.filter((each) => each !== '/mxs')]) {
+    const { status, text } = await send(port, path)
+    assert.equal(status, 503, path)
+    assert.match(text, /role="alert"/)
+  }
+  assert.equal((await send(port, '/mxs')).status, 200, 'it tells how the store is')
+  assert.equal((await send(port, '/waiting', { form: { about: 'a.test' } })).status, 503)
+  const failed = await allow()
+  assert.equal(failed.status, 503)
+  assert.match(failed.text, /It was not made, or only in part: Redis/)
+  await startRedis({ dir, port: redis.port })
+  await waitFor('the change', async () => (await allow()).status === 303)
+})
+
 test('mistakes in a form are named, and nothing is changed', async (t) => {
   const { port, greymx } = await setUp(t)
   const { cookie, key } = await signIn(port)
@@ -250,7 +343,7 @@ test('bytes that are no request of a browser get an answer of HTTP, and the page
     [`GET //evil.example/ HTTP/1.1\r\n${head}\r\n`, /^HTTP\/1\.1 404/],
     [`GET /%ff%fe/%00 HTTP/1.1\r\n${head}\r\n`, /^HTTP\/1\.1 404/],
     [`GET /entry/%3Cscript%3E HTTP/1.1\r\n${head}\r\n`, /^HTTP\/1\.1 400/],
-    [`GET /waiting?before=%3Cb%3E HTTP/1.1\r\n${head}\r\n`, /^HTTP\/1\.1 200[\s\S]*could not be read/],
+    [`GET /waiting?before=%3Cb%3E HTTP/1.1\r\n${head}\r\n`, /^HTTP\/1\.1 400[\s\S]*Cannot read before/],
     [`GET /waiting HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n`, /^HTTP\/1\.1 4/],
     [`GET /waiting HTTP/1.0\r\n\r\n`, /^HTTP\/1\.1 4/],
     [`GET /?period=__proto__ HTTP/1.1\r\n${head}\r\n`, /^HTTP\/1\.1 200/],

@@ -39,6 +39,18 @@ test('a session ends when its holder signs out, half an hour after its last use,
   assert.equal(nameOf(second), undefined)
 })
 
+test('a session ends no later for requests that nobody has made by hand', async (t) => {
+  const { clock, tokens, sessions, begin, nameOf } = await setUp(t)
+  const cookie = begin(ANNA)
+  for (let minute = 0; minute <= 30; minute += 1) {
+    clock.now = minute * MINUTE
+    assert.equal(sessions.watch(cookie, tokens)?.token.name, 'anna', `${minute} minutes`)
+  }
+  clock.now += 1
+  assert.equal(sessions.watch(cookie, tokens), undefined)
+  assert.equal(nameOf(cookie), undefined)
+})
+
 test('a session ends with its token, also if another one has its name', async (t) => {
   const { write, tokens, sessions, begin, nameOf } = await setUp(t)
   const [anna, bert] = [begin(ANNA), begin(BERT)]

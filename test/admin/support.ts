@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { CallResult, RefusalReason } from '../../src/admin/calls.ts'
-import { Admin, type AdminTimes } from '../../src/admin/server.ts'
+import { Admin, type AdminParts, type AdminTimes } from '../../src/admin/server.ts'
 import type { AdminSettings } from '../../src/admin/settings.ts'
 import { type Call, type Caller, defineCall, defineStream, Refusal } from '../../src/operator/call.ts'
 import { endWith, type Scope, scratch } from '../support/scratch.ts'
@@ -112,6 +112,7 @@ export async function startAdmin(
   scope: Scope,
   settings: AdminSettings = {},
   times?: AdminTimes,
+  parts: Partial<AdminParts> = {},
 ): Promise<TestAdmin> {
   const dir = await scratch(scope)
   const seen: Seen = {
@@ -132,6 +133,7 @@ export async function startAdmin(
       calls: testCalls(seen),
       hostName: 'mx',
       version: '1.0',
+      ...parts,
     },
     {
       onChange: (who, call, params) => void seen.logged.push(`${who} ${call} ${params}`),

@@ -7,6 +7,9 @@ import type { PageCall } from '../calls.ts'
 /** How long an answer is shown again, in milliseconds. */
 const KEPT_FOR = 5000
 
+/** How long a failure is told again, in milliseconds: each one that is made is logged. */
+const FAILURE_KEPT_FOR = 1000
+
 /** Most answers that are kept. */
 const MAX_KEPT = 16
 
@@ -17,7 +20,7 @@ export type AskDesk = <T>(
 ) => Promise<T>
 
 interface Kept {
-  readonly until: number
+  until: number
   readonly answer: Promise<unknown>
 }
 
@@ -46,9 +49,11 @@ export class Asker {
     for (const [other, { until }] of this.#kept)
       if (until <= now || this.#kept.size >= MAX_KEPT) this.#kept.delete(other)
     const answer = this.#desk({ name, params, caller: READER, signal: UNENDING }, answerOf)
-    this.#kept.set(key, { until: now + KEPT_FOR, answer })
-    // A failure is told to those who wait for it, and the next one asks anew.
-    answer.catch(() => this.#kept.delete(key))
+    const made = { until: now + KEPT_FOR, answer }
+    this.#kept.set(key, made)
+    answer.catch(() => {
+      made.until = Math.min(made.until, this.#now() + FAILURE_KEPT_FOR)
+    })
     return answer as Promise<T>
   }
 

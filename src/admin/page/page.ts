@@ -1,25 +1,27 @@
 // The page on the admin port: its routes, who may read and who may act, and how a view is sent. What views show comes
-// from the calls of operators; each view is a file of its own.
+// from the calls of operators; each view is a file of its own. What a request tells of where it comes from is in access.ts.
 //
 // Figures without names may be read by whoever reaches the port, as in /metrics. Views that name people may be read on
 // this host, or by who is signed in. Nobody acts without being signed in, and no form counts that did not come from a
 // page of ours: it has the secret of the session, and the browser says that it comes from this site.
 
+import { hash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie'
-import { html } from 'hono/html'
+import { html, raw } from 'hono/html'
 import { secureHeaders } from 'hono/secure-headers'
 import { stream } from 'hono/streaming'
 import { messageOf } from '../../errors.ts'
-import { formatNetwork, networkOf, parseIp } from '../../ip.ts'
 import { type Caller, Refusal } from '../../operator/call.ts'
-import { isOwnHost, type RefusalReason } from '../calls.ts'
+import type { RefusalReason } from '../calls.ts'
 import type { Health } from '../health.ts'
-import type { PageBase, PageReaders } from '../settings.ts'
+import type { PageBase } from '../settings.ts'
 import type { TokenFile } from '../tokens.ts'
+import { type AccessSettings, foreign, isOnThisHost, isSecure, peerOf } from './access.ts'
 import { type AskDesk, Asker } from './ask.ts'
 import { ASSETS, ASSETS_VERSION } from './assets.ts'
 import { showEntry } from './entry.ts'
@@ -33,11 +35,7 @@ import { signInForm } from './sign-in.ts'
 import { type Write, writeFound, writeWaiting } from './waiting.ts'
 
 /** What may change with a reload; asked for anew for each request. */
-export interface PageSettings {
-  /** The host in the setting `admin`. */
-  readonly host: string
-  readonly base: PageBase
-  readonly readers: PageReaders
+export interface PageSettings extends AccessSettings {
   readonly tokens: TokenFile | undefined
 }
 
@@ -51,13 +49,15 @@ export interface PageParts {
   readonly refused: (reason: RefusalReason, request: IncomingMessage) => void
 }
 
-const COOKIE = 'greymx_session'
+/** How long a view in parts is awaited before its beginning is sent, in milliseconds: its status tells until then. */
+const FIRST_PART_WAIT = 15
 
-/** Largest form, in bytes. */
+/** The header by which the script of the page asks for fresh figures, which is no act of the operator. */
+const REFRESH_HEADER = 'greymx-refresh'
+
+/** Largest form, in bytes, and longest name of a field in an error, in characters. */
 const MAX_BODY = 64 * 1024
-
-/** Headers by which a reverse proxy says for whom it asks. */
-const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+const MAX_SHOWN = 40
 
 /** The changes that forms make, and the view that follows. */
 const ACTIONS: Readonly<Record<string, string>> = {
@@ -74,13 +74,15 @@ const DESTINATION = /^\/(?:waiting|lost|mxs|rules|changes|entry\/[0-9a-f]{8})?$/
 
 const SIGN_IN: View = { path: '/sign-in', title: 'Sign in' }
 
+type ViewStatus = 200 | 400 | 403 | 404 | 429 | 503
+
 type PageContext = Context<{ Bindings: HttpBindings }>
 
 /** A request that is answered with a message instead of a view. */
 class Turned extends Error {
-  readonly status: 403 | 404 | 413
+  readonly status: 400 | 403 | 404 | 413
 
-  constructor(status: 403 | 404 | 413, message: string) {
+  constructor(status: Turned['status'], message: string) {
     super(message)
     this.status = status
   }
@@ -93,13 +95,16 @@ export function createPage(
   const now = () => performance.now()
   const sessions = new Sessions(now)
   const asker = new Asker(parts.ask, now)
+  const cookieName = cookieNameFor(parts.hostName)
   const app = new Hono<{ Bindings: HttpBindings }>({
     getPath: (request) => withoutBase(new URL(request.url).pathname, parts.settings().base),
   })
 
   const sessionOf = (c: PageContext): Session | undefined => {
-    const cookie = getCookie(c, COOKIE)
-    return cookie === undefined ? undefined : sessions.find(cookie, parts.settings().tokens)
+    const cookie = getCookie(c, cookieName)
+    if (cookie === undefined) return undefined
+    const { tokens } = parts.settings()
+    return isRefresh(c) ? sessions.watch(cookie, tokens) : sessions.find(cookie, tokens)
   }
 
   const frameOf = (c: PageContext): Frame => ({
@@ -110,41 +115,50 @@ export function createPage(
     session: sessionOf(c),
   })
 
-  /** Sends a view that is there, with what the operator is to be told. */
-  const send = async (
-    c: PageContext,
-    frame: Frame,
-    view: View,
-    content: Html,
-    status: 200 | 400 | 403 | 404 | 409 | 429 | 503 = 200,
-  ) => {
+  /** The beginning of a view, with what the operator is to be told once. */
+  const begin = (c: PageContext, frame: Frame, view: View): Html => {
     const { session } = frame
-    const notice = session?.notice
-    if (session) session.notice = undefined
-    return c.html(html`${head(frame, view, notice)}${content}${foot(frame)}`, status)
+    if (!session || isRefresh(c)) return head(frame, view)
+    const { notice } = session
+    session.notice = undefined
+    return head(frame, view, notice)
   }
 
-  /** Sends a view whose parts come one after the other. */
-  const sendParts = (
+  /** Sends a view that is there. */
+  const send = (c: PageContext, frame: Frame, view: View, content: Html, status: ViewStatus = 200) =>
+    c.html(html`${begin(c, frame, view)}${content}${foot(frame)}`, status)
+
+  const sendProblem = (c: PageContext, frame: Frame, view: View, error: unknown) =>
+    send(c, frame, view, problem(`${messageOf(error)}.`), statusOf(error))
+
+  /** Sends a view whose parts come one after the other; one that is there at once, or has failed, is sent whole. */
+  const sendParts = async (
     c: PageContext,
     frame: Frame,
     view: View,
     writeAll: (to: { readonly write: Write; readonly signal: AbortSignal }) => Promise<void>,
   ) => {
-    const notice = frame.session?.notice
-    if (frame.session) frame.session.notice = undefined
+    const gone = new AbortController()
+    c.env.outgoing.once('close', () => gone.abort())
+    const early: string[] = []
+    let sendPart = (text: string): void => void early.push(text)
+    const write: Write = async (part) => sendPart(String(await part))
+    const written = writeAll({ write, signal: gone.signal }).then(
+      () => ({ kind: 'done' }) as const,
+      (error: unknown) => ({ kind: 'failed', error }) as const,
+    )
+    const first = await Promise.race([written, sleep(FIRST_PART_WAIT, { kind: 'pending' } as const)])
+    if (first.kind === 'failed') return sendProblem(c, frame, view, first.error)
+    if (first.kind === 'done') return send(c, frame, view, html`${raw(early.join(''))}`)
     c.header('Content-Type', 'text/html; charset=utf-8')
     return stream(c, async (out) => {
-      const gone = new AbortController()
-      out.onAbort(() => gone.abort())
-      const write: Write = async (part) => void (await out.write(String(await part)))
-      await write(head(frame, view, notice))
-      try {
-        await writeAll({ write, signal: gone.signal })
-      } catch (error) {
-        await write(problem(`This could not be read: ${messageOf(error)}.`))
-      }
-      await write(foot(frame))
+      const beginning = String(await begin(c, frame, view))
+      // Parts are not held back for a slow reader, who would hold up the call: a view is small enough to wait for him.
+      sendPart = (text) => void out.write(text)
+      sendPart([beginning, ...early].join(''))
+      const last = await written
+      if (last.kind === 'failed') sendPart(String(await problem(`${messageOf(last.error)}.`)))
+      await out.write(String(await foot(frame)))
     })
   }
 
@@ -152,11 +166,10 @@ export function createPage(
   const show = async (c: PageContext, view: View, make: (frame: Frame) => Promise<Html>) => {
     const frame = frameOf(c)
     if (!mayRead(c, frame)) return refuse(c, frame, view.path)
-    try {
-      return await send(c, frame, view, await make(frame))
-    } catch (error) {
-      return send(c, frame, view, problem(`${messageOf(error)}.`), statusOf(error))
-    }
+    return make(frame).then(
+      (content) => send(c, frame, view, content),
+      (error) => sendProblem(c, frame, view, error),
+    )
   }
 
   const mayRead = (c: PageContext, { session }: Frame): boolean =>
@@ -172,7 +185,8 @@ export function createPage(
   app.use(secureHeaders(HEADERS))
   app.use(async (c, next) => {
     c.header('Cache-Control', 'no-store')
-    checkOrigin(c.env.incoming, c.req.method, parts.settings())
+    const problem = foreign(c.env.incoming, parts.settings())
+    if (problem !== undefined) throw new Turned(403, problem)
     await next()
   })
   app.use(
@@ -200,11 +214,10 @@ export function createPage(
   app.get('/', async (c) => {
     const frame = frameOf(c)
     const period = periodOf(c.req.query('period'))
-    try {
-      return await send(c, frame, viewOf('/'), await showFigures(asker, frame, period, mayRead(c, frame)))
-    } catch (error) {
-      return send(c, frame, viewOf('/'), problem(`${messageOf(error)}.`), statusOf(error))
-    }
+    return showFigures(asker, frame, period, mayRead(c, frame)).then(
+      (content) => send(c, frame, viewOf('/'), content),
+      (error) => sendProblem(c, frame, viewOf('/'), error),
+    )
   })
   app.get('/mxs', (c) =>
     show(c, viewOf('/mxs'), async (frame) => showMxs(asker, frame, await parts.health())),
@@ -224,14 +237,15 @@ export function createPage(
   app.get('/waiting', (c) => {
     const frame = frameOf(c)
     if (!mayRead(c, frame)) return refuse(c, frame, '/waiting')
-    const before = c.req.query('before')
-    return sendParts(c, frame, viewOf('/waiting'), (to) => writeWaiting(asker, frame, before, to))
+    return sendParts(c, frame, viewOf('/waiting'), (to) =>
+      writeWaiting(asker, frame, c.req.query('before'), to),
+    )
   })
   // A search is sent and not asked for, so that no address is part of a URL.
   app.post('/waiting', async (c) => {
     const frame = frameOf(c)
     if (!mayRead(c, frame)) return refuse(c, frame, '/waiting')
-    const about = textIn(await c.req.parseBody(), 'about').trim()
+    const about = (await formOf(c)).about ?? ''
     return sendParts(c, frame, viewOf('/waiting'), (to) => writeFound(asker, frame, about, to))
   })
 
@@ -242,11 +256,11 @@ export function createPage(
   })
   app.post('/sign-in', async (c) => {
     const { tokens, base } = parts.settings()
-    const form = await c.req.parseBody()
-    const to = destinationOf(textIn(form, 'to'))
-    const peer = peerOf(c.env.incoming)
+    const form = await formOf(c)
+    const to = destinationOf(form.to)
+    const peer = peerOf(c.env.incoming, base)
     const wait = sessions.waitOf(peer)
-    const token = wait > 0 ? undefined : tokens?.find(textIn(form, 'token').trim())
+    const token = wait > 0 ? undefined : tokens?.find(form.token ?? '')
     if (!token) {
       if (wait === 0) sessions.failed(peer)
       else c.header('Retry-After', String(Math.ceil(wait / 1000)))
@@ -258,14 +272,18 @@ export function createPage(
       const content = signInForm(frameOf(c), { to, hasTokens: tokens !== undefined, refused })
       return send(c, frameOf(c), SIGN_IN, content, wait > 0 ? 429 : 403)
     }
-    setCookie(c, COOKIE, sessions.begin(token), { ...cookieOf(base), secure: isSecure(c.env.incoming, base) })
+    sessions.end(getCookie(c, cookieName) ?? '')
+    setCookie(c, cookieName, sessions.begin(token), {
+      ...cookieOf(base),
+      secure: isSecure(c.env.incoming, base),
+    })
     return c.redirect(`${base.path}${to}`, 303)
   })
   app.post('/sign-out', async (c) => {
     await signedIn(c)
     const { base } = parts.settings()
-    sessions.end(getCookie(c, COOKIE) ?? '')
-    deleteCookie(c, COOKIE, cookieOf(base))
+    sessions.end(getCookie(c, cookieName) ?? '')
+    deleteCookie(c, cookieName, cookieOf(base))
     return c.redirect(`${base.path}/`, 303)
   })
 
@@ -276,9 +294,7 @@ export function createPage(
       throw new Turned(404, `there is no such change: expected ${Object.keys(ACTIONS).join(', ')}`)
     const { session, form } = await signedIn(c)
     const { key, ...given } = form
-    const params = Object.fromEntries(
-      Object.entries(given).filter(([, value]) => typeof value === 'string' && value.trim() !== ''),
-    )
+    const params = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''))
     let undo: string | undefined
     const caller: Caller = {
       name: `token ${session.token.name}`,
@@ -290,14 +306,9 @@ export function createPage(
       const answer = await asker.change<Record<string, unknown>>(call, params, caller)
       session.notice = noticeOf(call, answer, undo)
     } catch (error) {
-      const frame = frameOf(c)
-      return send(
-        c,
-        frame,
-        viewOf(next),
-        problem(`Nothing was changed: ${messageOf(error)}.`),
-        statusOf(error),
-      )
+      const outcome = error instanceof Refusal ? 'Nothing was changed' : 'It was not made, or only in part'
+      const content = problem(`${outcome}: ${messageOf(error)}.`)
+      return send(c, frameOf(c), viewOf(next), content, statusOf(error))
     }
     return c.redirect(`${parts.settings().base.path}${next}`, 303)
   })
@@ -306,7 +317,7 @@ export function createPage(
   async function signedIn(c: PageContext) {
     const session = sessionOf(c)
     if (!session) throw new Turned(403, 'expected a signed-in operator: sign in again')
-    const form = await c.req.parseBody()
+    const form = await formOf(c)
     if (!hasFormKey(session, form.key))
       throw new Turned(403, 'expected the form of this session: load the view again, and send it from there')
     return { session, form }
@@ -343,49 +354,13 @@ function withoutBase(path: string, { path: base }: PageBase): string {
   return path.slice(base.length) || '/'
 }
 
-/** Throws unless a request is meant for this page, and, if it is a form, comes from it. */
-function checkOrigin({ headers }: IncomingMessage, method: string, { host, base }: PageSettings): void {
-  const asked = headers.host ?? ''
-  if (!isOwnHost(asked, host) && asked.toLowerCase() !== base.host)
-    throw new Turned(
-      403,
-      'expected the header Host to be an IP address, localhost or the host in admin or admin_base',
-    )
-  if (method === 'GET' || method === 'HEAD') return
-  const site = headers['sec-fetch-site']
-  const isOwn =
-    site === undefined
-      ? headers.origin === undefined || isOriginOf(headers.origin, [asked, base.host])
-      : site === 'same-origin'
-  if (!isOwn) throw new Turned(403, 'expected a form of this page, not of another site')
+/** Cookies are for a host and not for a port: the pages of two MXs, each behind a tunnel on localhost, need two names. */
+function cookieNameFor(hostName: string): string {
+  return `greymx_session_${hash('sha256', hostName, 'hex').slice(0, 8)}`
 }
 
-function isOriginOf(origin: string, hosts: readonly (string | undefined)[]): boolean {
-  return hosts.includes(origin.replace(/^https?:\/\//, '').toLowerCase())
-}
-
-/**
- * Whether a request comes from this host and from nobody else through it. A proxy on this host may say nothing of whom it
- * asks for, so that none is trusted once `admin_base` tells of one.
- */
-function isOnThisHost({ socket, headers }: IncomingMessage, { base, readers }: PageSettings): boolean {
-  const isProxied =
-    base.path !== '' || base.host !== undefined || FORWARDED.some((name) => headers[name] !== undefined)
-  return readers === 'loopback' && !isProxied && isLoopback(socket.remoteAddress ?? '')
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^(?:::ffff:)?127\./.test(address)
-}
-
-/** By what wrong tokens are counted: the address, or the network of an IPv6 customer. */
-function peerOf({ socket }: IncomingMessage): string {
-  const address = parseIp(socket.remoteAddress ?? '')
-  return address?.kind === 'ipv6' ? formatNetwork(networkOf(address, 64)) : (socket.remoteAddress ?? '')
-}
-
-function isSecure({ headers }: IncomingMessage, { isHttps }: PageBase): boolean {
-  return isHttps || headers['x-forwarded-proto'] === 'https'
+function isRefresh(c: PageContext): boolean {
+  return c.req.header(REFRESH_HEADER) !== undefined
 }
 
 function cookieOf({ path }: PageBase) {
@@ -396,12 +371,20 @@ function destinationOf(to: string | undefined): string {
   return to !== undefined && DESTINATION.test(to) ? to : '/'
 }
 
-function textIn(form: Readonly<Record<string, unknown>>, name: string): string {
-  const value = form[name]
-  return typeof value === 'string' ? value : ''
+/** The fields of a form, without space around them. Throws when one comes twice or is a file: it is not known what counts. */
+async function formOf(c: PageContext): Promise<Readonly<Record<string, string>>> {
+  const body = await c.req.parseBody({ all: true }).catch((error: unknown) => {
+    throw new Turned(400, `Cannot read the form: ${messageOf(error)}`)
+  })
+  return Object.fromEntries(
+    Object.entries(body).map(([name, value]) => {
+      if (typeof value === 'string') return [name, value.trim()]
+      throw new Turned(400, `Cannot read ${JSON.stringify(name.slice(0, MAX_SHOWN))}: expected one text`)
+    }),
+  )
 }
 
-function statusOf(error: unknown): 400 | 404 | 409 | 503 {
+function statusOf(error: unknown): ViewStatus {
   if (!(error instanceof Refusal)) return 503
   return ({ unknown: 404, unsuited: 400, unavailable: 503 } as const)[error.kind]
 }

@@ -62,16 +62,20 @@ export class Sessions {
 
   /** Returns the session of a cookie, and notes that it is used; `undefined` when it has ended or there was none. */
   find(cookie: string, tokens: TokenFile | undefined): Session | undefined {
+    const session = this.watch(cookie, tokens)
+    if (session) session.usedAt = this.#now()
+    return session
+  }
+
+  /** Returns the session of a cookie as `find` does, for a request that nobody has made by hand: it ends no later for it. */
+  watch(cookie: string, tokens: TokenFile | undefined): Session | undefined {
     const session = this.#sessions.get(keyOf(cookie))
     if (!session) return undefined
     const now = this.#now()
     const isOver = now - session.usedAt > IDLE_EXPIRY || now - session.beganAt > EXPIRY
-    if (isOver || !tokens?.has(session.token)) {
-      this.end(cookie)
-      return undefined
-    }
-    session.usedAt = now
-    return session
+    if (!isOver && tokens?.has(session.token)) return session
+    this.end(cookie)
+    return undefined
   }
 
   end(cookie: string): void {

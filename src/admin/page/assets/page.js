@@ -63,7 +63,7 @@ async function refresh() {
   const parts = [...document.querySelectorAll('[data-live]')]
   if (document.hidden || parts.length === 0 || parts.some((part) => part.contains(document.activeElement)))
     return
-  const response = await fetch(location.href, { headers: { accept: 'text/html' } })
+  const response = await fetch(location.href, { headers: { accept: 'text/html', 'greymx-refresh': '1' } })
   if (!response.ok) return
   const fresh = new DOMParser().parseFromString(await response.text(), 'text/html')
   for (const part of parts) {
