@@ -224,7 +224,7 @@ async function* readHours(records: RecordStore, { since, now }: LedgerTimes): As
       if (!('client' in noted)) returns.set(noted.ref, Math.max(noted.at, returns.get(noted.ref) ?? 0))
       else if (noted.at >= since) found.push({ field, deferral: noted })
     }
-    found.sort((one, other) => other.deferral.at - one.deferral.at)
+    found.sort((one, other) => compare(one.deferral, other.deferral))
     yield {
       record,
       deferrals: found.map(({ field, deferral }) => ({
@@ -233,6 +233,16 @@ async function* readHours(records: RecordStore, { since, now }: LedgerTimes): As
       })),
     }
   }
+}
+
+/** The order of deferrals: the newest first, and those of one millisecond by reference and MX, so that lists can go on. */
+function compare(one: Deferral, other: Deferral): number {
+  return Math.floor(other.at) - Math.floor(one.at) || byText(one.ref, other.ref) || byText(one.mx, other.mx)
+}
+
+function byText(one: string, other: string): number {
+  if (one === other) return 0
+  return one < other ? -1 : 1
 }
 
 /** The deferrals with this reference, the newest first: of one sender and recipient, or rarely of several. */

@@ -7,6 +7,7 @@ import { inWords } from '../../operator/in-words.ts'
 import type { Asker } from './ask.ts'
 import { allowForm, forgetForm } from './forms.ts'
 import { type Frame, type Html, numberCell, problem, table } from './layout.ts'
+import { fitting, ROOM } from './room.ts'
 import { number, reasonInWords, time, utc } from './words.ts'
 
 /** All that is known of the message with a reference. Rejects when nothing is. */
@@ -16,8 +17,10 @@ export async function showEntry(asker: Asker, frame: Frame, ref: string): Promis
     .read<Explanation>('explain', { ref })
     .then(explanation)
     .catch((error: Error) => problem(`What it would get now cannot be told: ${error.message}.`))
+  const stories = await fitting(deferrals, story, ROOM / 2)
   return html`<section aria-labelledby="story"><h2 id="story">What happened</h2>
-<ul>${deferrals.map(story)}</ul></section>
+<ul>${stories}</ul>
+${deferrals.length > stories.length ? html`<p class="none">The last ${stories.length} of ${number(deferrals.length)} deferrals are shown: <code>greymx show ${ref}</code> has all.</p>` : ''}</section>
 ${whatToDo(frame, ref)}
 ${found}
 `

@@ -5,7 +5,7 @@ import { html } from 'hono/html'
 import { inWords } from '../../operator/in-words.ts'
 import type { Figures, Stats } from '../../operator/stats.ts'
 import type { Asker } from './ask.ts'
-import { bar, type Stack, stackedColumns, swatch } from './chart.ts'
+import { bar, type Part, type Stack, stackedColumns, swatch } from './chart.ts'
 import { empty, type Frame, type Html, numberCell, table, tile } from './layout.ts'
 import { number, percent, reasonInWords, time, utc } from './words.ts'
 
@@ -17,6 +17,9 @@ const PERIODS = {
   day: { title: 'Last 24 hours', params: { hours: 24 }, column: HOUR, count: 24 },
   month: { title: 'Last 30 days', params: { days: 30 }, column: DAY, count: 30 },
 } as const
+
+/** Most MXs of the view. */
+const MAX_MXS = 40
 
 type Period = keyof typeof PERIODS
 
@@ -106,7 +109,7 @@ function decisions({ together, from, unit }: Stats, period: Period): Html {
     const texts = verdicts.map((each) => `${each.verdict} ${each.reason} ${number(each.count)}`)
     return {
       title: [name, ...texts].join('\n'),
-      parts: inOrder(verdicts).map((each) => ({ colour: colourOf(each.reason), count: each.count })),
+      parts: byColour(verdicts),
     }
   })
   const last = new Date(first + (count - 1) * length).toISOString()
@@ -186,16 +189,19 @@ function delays({ delayBars, returned }: Figures): Html {
 }
 
 function byMx({ mxs }: Stats): Html {
+  const more = mxs.length - MAX_MXS
   const columns = ['Recipients', 'First attempts deferred', 'Came back', 'Over an hour']
-  return table(
+  return html`${table(
     'Figures of each MX',
     [{ title: 'MX' }, ...columns.map((title) => ({ title, isNumber: true }))],
-    mxs.map(
+    mxs.slice(0, MAX_MXS).map(
       ({ mx, attempts, deferred, returned, overAnHour }) =>
         html`<tr><th scope="row">${mx}</th>${[attempts, deferred, returned, overAnHour].map((each) => numberCell(number(each), each))}</tr>
 `,
     ),
-  )
+  )}
+${more > 0 ? html`<p class="none">${number(more)} more: <code>greymx stats</code> has all.</p>` : ''}
+`
 }
 
 function busiest({ busiest: names }: Figures): Html {
@@ -228,6 +234,14 @@ ${lists
 function inOrder<T extends { readonly reason: string }>(verdicts: readonly T[]): T[] {
   const place = ({ reason }: T) => (ORDER.get(reason) ?? OTHER).index
   return verdicts.toSorted((one, other) => place(one) - place(other))
+}
+
+/** The counts of reasons with one colour together, in the order of a column. */
+function byColour(verdicts: readonly { readonly reason: string; readonly count: number }[]): Part[] {
+  const counts = new Map<string, number>()
+  for (const { reason, count } of inOrder(verdicts))
+    counts.set(colourOf(reason), (counts.get(colourOf(reason)) ?? 0) + count)
+  return [...counts].map(([colour, count]) => ({ colour, count }))
 }
 
 function colourOf(reason: string): string {

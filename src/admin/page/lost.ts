@@ -6,10 +6,8 @@ import type { ShownLost, ShownReport } from '../../operator/report.ts'
 import type { Asker } from './ask.ts'
 import { allowForm } from './forms.ts'
 import { empty, type Frame, type Html, numberCell, table, tile } from './layout.ts'
+import { fitting } from './room.ts'
 import { number, percent, time } from './words.ts'
-
-/** Most messages of the view; the command has all of them. */
-const MAX_SHOWN = 100
 
 export async function showLost(asker: Asker, frame: Frame): Promise<Html> {
   const report = await asker.read<ShownReport>('report', { lost: true })
@@ -22,16 +20,16 @@ ${tile('May still come back', number(waiting))}
 ${tile('Never came back', number(neverReturned), percent(neverReturned, deferred))}
 ${tile('Of proven senders came back', percent(proven.returned, proven.deferred), `of ${number(proven.deferred)}`)}
 </dl>
-${lost.length === 0 ? empty('Nothing that looks wanted stayed away.', 'If a user misses a message, search for its sender under Waiting.') : list(frame, lost)}
+${lost.length === 0 ? empty('Nothing that looks wanted stayed away.', 'If a user misses a message, search for its sender under Waiting.') : await list(frame, lost)}
 ${delaysOf(report)}
 `
 }
 
-function list(frame: Frame, lost: readonly ShownLost[]): Html {
+async function list(frame: Frame, lost: readonly ShownLost[]): Promise<Html> {
   const { session } = frame
   const columns = ['Deferred', 'Sender', 'Recipient', 'Client', 'What speaks for it', 'Reference']
-  const shown = lost.slice(0, MAX_SHOWN)
-  const rows = shown.map(
+  const rows = await fitting(
+    lost,
     ({ ref, at, sender, recipient, client, name, signs, score, allow }) =>
       html`<tr><td>${time(at)}</td><td class="a">${sender || '<>'}</td><td class="a">${recipient ?? 'anybody'}</td><td class="a">${name === undefined ? client : `${name} (${client})`}</td><td data-value="${score}">${signs.join(', ')}</td><td><a href="${frame.base}/entry/${ref}"><code>${ref}</code></a></td>${session ? html`<td><details><summary>Let it pass</summary>${allowForm(frame, session, criteriaOf(allow))}</details></td>` : ''}</tr>
 `,
@@ -41,7 +39,7 @@ function list(frame: Frame, lost: readonly ShownLost[]): Html {
     [...columns, ...(session ? ['Action'] : [])].map((title) => ({ title })),
     rows,
   )}
-${lost.length > MAX_SHOWN ? html`<p class="none">The first ${MAX_SHOWN} of ${number(lost.length)} are shown: <code>greymx report --lost</code> has all.</p>` : ''}
+${lost.length > rows.length ? html`<p class="none">The first ${rows.length} of ${number(lost.length)} are shown: <code>greymx report --lost</code> has all.</p>` : ''}
 `
 }
 

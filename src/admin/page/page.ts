@@ -222,8 +222,12 @@ export function createPage(
   app.get('/mxs', (c) =>
     show(c, viewOf('/mxs'), async (frame) => showMxs(asker, frame, await parts.health())),
   )
-  app.get('/rules', (c) => show(c, viewOf('/rules'), (frame) => showRules(asker, frame)))
-  app.get('/changes', (c) => show(c, viewOf('/changes'), (frame) => showChanges(asker, frame)))
+  app.get('/rules', (c) =>
+    show(c, viewOf('/rules'), (frame) => showRules(asker, frame, c.req.query('after'))),
+  )
+  app.get('/changes', (c) =>
+    show(c, viewOf('/changes'), (frame) => showChanges(asker, frame, c.req.query('after'))),
+  )
   app.get('/lost', (c) => {
     const frame = frameOf(c)
     if (!mayRead(c, frame)) return refuse(c, frame, '/lost')
@@ -237,9 +241,7 @@ export function createPage(
   app.get('/waiting', (c) => {
     const frame = frameOf(c)
     if (!mayRead(c, frame)) return refuse(c, frame, '/waiting')
-    return sendParts(c, frame, viewOf('/waiting'), (to) =>
-      writeWaiting(asker, frame, c.req.query('before'), to),
-    )
+    return sendParts(c, frame, viewOf('/waiting'), (to) => writeWaiting(asker, frame, c.req.query(), to))
   })
   // A search is sent and not asked for, so that no address is part of a URL.
   app.post('/waiting', async (c) => {
