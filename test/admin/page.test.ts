@@ -354,8 +354,12 @@ test('bytes that are no request of a browser get an answer of HTTP, and the page
       /^HTTP\/1\.1 [245]/,
     ],
     [`GET / HTTP/1.1\r\n${head}Cookie: greymx_session=%00%ff; greymx_session=\r\n\r\n`, /^HTTP\/1\.1 200/],
-  ] as const)
-    assert.match(await raw(at, bytes), answer, bytes)
+  ] as const) {
+    const text = await raw(at, bytes)
+    assert.match(text, answer, bytes)
+    assert.match(text, /content-security-policy: default-src 'none'/i, bytes)
+    assert.match(text, /cache-control: no-store/i, bytes)
+  }
   assert.equal((await send(port, '/')).status, 200)
 })
 

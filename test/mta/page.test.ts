@@ -60,6 +60,11 @@ describe('the page, at two MXs with one Redis:', async () => {
   const hello = await deferred(smtp1, 'ann@a.test', 'bob@example.com')
   await deferred(smtp2, SCRIPT, 'bob@example.com')
   await deferred(smtp2, 'carl@b.test', 'dora@example.com')
+  const long = await deferred(
+    smtp2,
+    `${'long'.repeat(15)}@${'x'.repeat(60)}.${'y'.repeat(60)}.test`,
+    'eve@example.com',
+  )
 
   test('figures are those of greymx stats', async () => {
     await Promise.all([waitForOutcomes(first, 'ann@a.test', 1), waitForOutcomes(second, 'carl@b.test', 1)])
@@ -167,7 +172,7 @@ describe('the page, at two MXs with one Redis:', async () => {
   })
 
   test('no view has a fault of accessibility, breaks its policy or is wider than a screen of 360, 800 or 1400 px', async () => {
-    const views = ['/', '/waiting', '/lost', '/mxs', '/rules', '/changes', `/entry/${hello}`, '/sign-in']
+    const views = ['/', '/waiting', '/lost', '/mxs', '/rules', '/changes', `/entry/${long}`, '/sign-in']
     for (const colorScheme of ['light', 'dark'] as const) {
       const page = await browser.open({ colorScheme })
       await signIn(page)

@@ -325,7 +325,18 @@ export function createPage(
     return { session, form }
   }
 
-  return getRequestListener(app.fetch, { overrideGlobalObjects: false })
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
+  return (request, response) => {
+    for (const [name, value] of Object.entries(FALLBACK_HEADERS)) response.setHeader(name, value)
+    return listener(request, response)
+  }
+}
+
+/** For answers to what is no request that hono knows; its own headers replace them in all others. */
+const FALLBACK_HEADERS = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+  'cache-control': 'no-store',
 }
 
 /** Only what greymx itself serves is loaded and run, and no other site may show the page or send its forms. */
