@@ -129,7 +129,11 @@ test('with admin_page: token nobody reads names without a token, and with false 
   assert.equal(figures.status, 200)
   assert.match(figures.text, /Recipients asked for/)
   assert.doesNotMatch(figures.text, /sender\.test|192\.0\.2/)
-  for (const path of NAMING) assert.equal((await send(port, path)).status, 403, path)
+  for (const path of NAMING) {
+    const { status, text } = await send(port, path)
+    assert.equal(status, 403, path)
+    assert.ok(text.includes(`name="to" value="${path}"`), path)
+  }
   const { cookie } = await signIn(port)
   for (const path of NAMING.slice(0, -1))
     assert.equal((await send(port, path, { headers: { cookie } })).status, 200, path)
@@ -177,7 +181,9 @@ test('a cookie that was signed out, or whose token has left the file, is worth n
   assert.equal((await act(first)).status, 303)
   const out = await send(port, '/sign-out', { headers: { cookie: first.cookie }, form: { key: first.key } })
   assert.equal(out.status, 303)
-  assert.equal((await act(first)).status, 403)
+  const replayed = await act(first)
+  assert.equal(replayed.status, 403)
+  assert.match(replayed.text, /not signed in any more[\s\S]*name="to" value="\/rules"/)
   const second = await signIn(port)
   assert.equal((await act({ cookie: second.cookie, key: first.key })).status, 403)
   writeFileSync(tokens, `anna ${'x'.repeat(24)}\n`)

@@ -22,6 +22,7 @@ import type { Health } from '../health.ts'
 import type { PageBase } from '../settings.ts'
 import type { TokenFile } from '../tokens.ts'
 import { type AccessSettings, foreign, isOnThisHost, isSecure, peerOf } from './access.ts'
+import { ACTS, nextOf, noticeOf } from './acts.ts'
 import { type AskDesk, Asker } from './ask.ts'
 import { ASSETS, ASSETS_VERSION } from './assets.ts'
 import { showEntry } from './entry.ts'
@@ -30,7 +31,7 @@ import { type Frame, foot, type Html, head, problem, VIEWS, type View } from './
 import { showLost } from './lost.ts'
 import { showMxs } from './mxs.ts'
 import { showChanges, showRules } from './rules.ts'
-import { hasFormKey, type Notice, type Session, Sessions } from './sessions.ts'
+import { hasFormKey, type Session, Sessions } from './sessions.ts'
 import { signInForm } from './sign-in.ts'
 import { type Write, writeFound, writeWaiting } from './waiting.ts'
 
@@ -58,16 +59,6 @@ const REFRESH_HEADER = 'greymx-refresh'
 /** Largest form, in bytes, and longest name of a field in an error, in characters. */
 const MAX_BODY = 64 * 1024
 const MAX_SHOWN = 40
-
-/** The changes that forms make, and the view that follows. */
-const ACTIONS: Readonly<Record<string, string>> = {
-  allow: '/rules',
-  off: '/rules',
-  on: '/rules',
-  expect: '/rules',
-  forget: '/waiting',
-  undo: '/changes',
-}
 
 /** Paths to which a sign-in may lead. */
 const DESTINATION = /^\/(?:waiting|lost|mxs|rules|changes|entry\/[0-9a-f]{8})?$/
@@ -165,7 +156,7 @@ export function createPage(
   /** Makes a view for who may read it, and a message where that cannot be done. */
   const show = async (c: PageContext, view: View, make: (frame: Frame) => Promise<Html>) => {
     const frame = frameOf(c)
-    if (!mayRead(c, frame)) return refuse(c, frame, view.path)
+    if (!mayRead(c, frame)) return refuse(c, frame)
     return make(frame).then(
       (content) => send(c, frame, view, content),
       (error) => sendProblem(c, frame, view, error),
@@ -175,11 +166,22 @@ export function createPage(
   const mayRead = (c: PageContext, { session }: Frame): boolean =>
     session !== undefined || isOnThisHost(c.env.incoming, parts.settings())
 
-  const refuse = (c: PageContext, frame: Frame, to: string) => {
-    const { tokens } = parts.settings()
-    const hasTokens = tokens !== undefined
-    const content = html`<p>This view names people, so that it is for operators.</p>${signInForm(frame, { to, hasTokens })}`
-    return send(c, frame, SIGN_IN, content, 403)
+  /** Asks a reader to sign in, for the view that he has asked for. */
+  const refuse = (c: PageContext, frame: Frame) =>
+    askToSignIn(c, frame, 'This view names people, so that it is for operators.', c.req.path)
+
+  /** Answers a form of nobody, whose session has ended or was never there. */
+  const signedOut = (c: PageContext, next: string) => {
+    parts.refused('token', c.env.incoming)
+    return askToSignIn(c, frameOf(c), 'You are not signed in any more, so that nothing was changed.', next)
+  }
+
+  const askToSignIn = (c: PageContext, frame: Frame, why: string, next: string) => {
+    const form = signInForm(frame, {
+      to: destinationOf(next),
+      hasTokens: parts.settings().tokens !== undefined,
+    })
+    return send(c, frame, SIGN_IN, html`<p>${why}</p>${form}`, 403)
   }
 
   app.use(secureHeaders(HEADERS))
@@ -230,7 +232,7 @@ export function createPage(
   )
   app.get('/lost', (c) => {
     const frame = frameOf(c)
-    if (!mayRead(c, frame)) return refuse(c, frame, '/lost')
+    if (!mayRead(c, frame)) return refuse(c, frame)
     return sendParts(c, frame, viewOf('/lost'), async ({ write }) => write(await showLost(asker, frame)))
   })
   app.get('/entry/:ref', (c) =>
@@ -240,21 +242,21 @@ export function createPage(
   )
   app.get('/waiting', (c) => {
     const frame = frameOf(c)
-    if (!mayRead(c, frame)) return refuse(c, frame, '/waiting')
+    if (!mayRead(c, frame)) return refuse(c, frame)
     return sendParts(c, frame, viewOf('/waiting'), (to) => writeWaiting(asker, frame, c.req.query(), to))
   })
   // A search is sent and not asked for, so that no address is part of a URL.
   app.post('/waiting', async (c) => {
     const frame = frameOf(c)
-    if (!mayRead(c, frame)) return refuse(c, frame, '/waiting')
+    if (!mayRead(c, frame)) return refuse(c, frame)
     const about = (await formOf(c)).about ?? ''
     return sendParts(c, frame, viewOf('/waiting'), (to) => writeFound(asker, frame, about, to))
   })
 
   app.get('/sign-in', (c) => {
-    const to = destinationOf(c.req.query('to'))
+    const [frame, to] = [frameOf(c), destinationOf(c.req.query('to'))]
     const hasTokens = parts.settings().tokens !== undefined
-    return send(c, frameOf(c), SIGN_IN, signInForm(frameOf(c), { to, hasTokens }))
+    return send(c, frame, SIGN_IN, signInForm(frame, { to, hasTokens }))
   })
   app.post('/sign-in', async (c) => {
     const { tokens, base } = parts.settings()
@@ -271,8 +273,9 @@ export function createPage(
         wait > 0
           ? 'There were too many wrong tokens: try again in some minutes.'
           : 'This token does not count.'
-      const content = signInForm(frameOf(c), { to, hasTokens: tokens !== undefined, refused })
-      return send(c, frameOf(c), SIGN_IN, content, wait > 0 ? 429 : 403)
+      const frame = frameOf(c)
+      const content = signInForm(frame, { to, hasTokens: tokens !== undefined, refused })
+      return send(c, frame, SIGN_IN, content, wait > 0 ? 429 : 403)
     }
     sessions.end(getCookie(c, cookieName) ?? '')
     setCookie(c, cookieName, sessions.begin(token), {
@@ -282,7 +285,9 @@ export function createPage(
     return c.redirect(`${base.path}${to}`, 303)
   })
   app.post('/sign-out', async (c) => {
-    await signedIn(c)
+    const session = sessionOf(c)
+    if (!session) return signedOut(c, '/')
+    await ownFormOf(c, session)
     const { base } = parts.settings()
     sessions.end(getCookie(c, cookieName) ?? '')
     deleteCookie(c, cookieName, cookieOf(base))
@@ -291,11 +296,11 @@ export function createPage(
 
   app.post('/act/:call', async (c) => {
     const call = c.req.param('call')
-    const next = Object.hasOwn(ACTIONS, call) ? ACTIONS[call] : undefined
-    if (next === undefined)
-      throw new Turned(404, `there is no such change: expected ${Object.keys(ACTIONS).join(', ')}`)
-    const { session, form } = await signedIn(c)
-    const { key, ...given } = form
+    const next = nextOf(call)
+    if (next === undefined) throw new Turned(404, `there is no such change: expected ${ACTS.join(', ')}`)
+    const session = sessionOf(c)
+    if (!session) return signedOut(c, next)
+    const { key, ...given } = await ownFormOf(c, session)
     const params = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''))
     let undo: string | undefined
     const caller: Caller = {
@@ -315,14 +320,12 @@ export function createPage(
     return c.redirect(`${parts.settings().base.path}${next}`, 303)
   })
 
-  /** The session and the form of a change. Throws when nobody is signed in or the form is not of this session. */
-  async function signedIn(c: PageContext) {
-    const session = sessionOf(c)
-    if (!session) throw new Turned(403, 'expected a signed-in operator: sign in again')
+  /** The form of a change. Throws when it is not of this session. */
+  async function ownFormOf(c: PageContext, session: Session) {
     const form = await formOf(c)
     if (!hasFormKey(session, form.key))
       throw new Turned(403, 'expected the form of this session: load the view again, and send it from there')
-    return { session, form }
+    return form
   }
 
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
@@ -400,27 +403,4 @@ async function formOf(c: PageContext): Promise<Readonly<Record<string, string>>>
 function statusOf(error: unknown): ViewStatus {
   if (!(error instanceof Refusal)) return 503
   return ({ unknown: 404, unsuited: 400, unavailable: 503 } as const)[error.kind]
-}
-
-/** What the operator is told of a change that was made. */
-function noticeOf(call: string, answer: Record<string, unknown>, undo: string | undefined): Notice {
-  const text = noticeText(call, answer)
-  return undo === undefined ? { text } : { text, undo }
-}
-
-function noticeText(call: string, answer: Record<string, unknown>): string {
-  switch (call) {
-    case 'allow':
-      return `Its mail passes from now on: rule ${answer.id}.`
-    case 'off':
-      return `Greylisting is switched off for it: rule ${answer.id}.`
-    case 'on':
-      return 'The rule has ended.'
-    case 'expect':
-      return `First messages to ${answer.to} pass.`
-    case 'forget':
-      return `Forgotten: ${answer.forgotten} keys, and ${answer.deferrals} deferrals of the last week.`
-    default:
-      return 'It was taken back.'
-  }
 }
