@@ -60,6 +60,8 @@ export class Changes {
   readonly #parts: ChangesParts
   /** The newest last. */
   readonly #undoable = new Map<string, Change>()
+  /** Those that are being taken back: what was counted must not be added twice. */
+  readonly #undoing = new Set<string>()
   #listed = { day: 0, count: 0 }
 
   constructor(parts: ChangesParts) {
@@ -189,13 +191,13 @@ export class Changes {
         'unknown',
         `cannot take back ${id}: expected a change that this daemon made within an hour`,
       )
-    // Nobody else takes it back meanwhile. One that could not be taken back can be tried again.
-    this.#undoable.delete(id)
+    if (this.#undoing.has(id)) throw new Refusal('unavailable', `${id} is being taken back already`)
+    this.#undoing.add(id)
     try {
       await found.undo()
-    } catch (error) {
-      this.#undoable.set(id, found)
-      throw error
+      this.#undoable.delete(id)
+    } finally {
+      this.#undoing.delete(id)
     }
   }
 }
