@@ -51,7 +51,7 @@ import type { Findings, Investigate } from './investigate.ts'
 import { attemptRef, formerFirstKey, loopKey, tallyKey, tripletKeys, whitelistKeys } from './keys.ts'
 import { type LoopAttempt, LoopBreaker } from './loop-breaker.ts'
 import { decideBySlot } from './overflow.ts'
-import { isPair } from './pairs.ts'
+import { domainInNetwork, isPair } from './pairs.ts'
 import { type Concealment, concealed, concealments, type PrivacyKey } from './privacy.ts'
 import { type SenderForms, senderForms } from './sender.ts'
 import { type Trial, TrialStore } from './trial.ts'
@@ -278,6 +278,11 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       for (const name of identity.names) formerKeys.push({ name, key: tripletKeys(name, other, to).key })
       return { key: loopKey('first', other, to), form: other, recipient: to }
     })
+    // A pass for all recipients comes from an import, or is left from greylist.key: [client, sender].
+    if (recipient) {
+      const { network } = identity
+      formerKeys.push({ name: network, key: tripletKeys(network, form, undefined).key })
+    }
     const isOff = rule !== undefined
     return {
       store,
@@ -335,6 +340,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const crowd = crowdName(attempt, identity)
     const tallied = names.includes(crowd) ? [...names] : [...names, crowd]
     const listings = autoWhitelist ? listingsFor(names) : []
+    const imported = domainInNetwork(attempt.sender.domain, identity.network)
+    if (autoWhitelist && imported !== undefined) listings.push(...listingsFor([imported]))
     for (const carrier of identity.carriers) {
       const name = carrierName(carrier)
       tallied.push(name)

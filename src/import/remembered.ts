@@ -30,6 +30,8 @@ export interface Passed extends Correspondence {
 export interface Listed {
   readonly kind: 'listed'
   readonly client: string
+  /** Only senders of this domain are let through, '' for those without a domain; absent where all are. */
+  readonly senderDomain?: string
   readonly lastUsed: number
   readonly expiresAt?: number
 }

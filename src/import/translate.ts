@@ -12,18 +12,21 @@
 // - No mark of a first attempt (greylist/held.ts). Who waits has its entry under its network, and the loop breaker begins
 //   to count with the next attempt.
 //
-// A listing is that of a network, since greymx lists nothing narrower for a client without a name. greymx itself lists a
-// network after five first passes from any of its addresses, an hour apart, which is what Postgrey asks of one client.
+// A pass that a peer keeps for all recipients is one for all of them here (greylist/greylister.ts), and a listing of a
+// sender's domain lets pass that domain alone (greylist/pairs.ts). Any other listing is that of a network, since greymx
+// lists nothing narrower for all mail of a client without a name. greymx itself lists a network after five first passes
+// from any of its addresses, an hour apart, which is what Postgrey asks of one client.
 // Private addresses are never listed, as anybody may be behind one.
 
-import { parseAddress } from '../address.ts'
+import { normalDomain, parseAddress } from '../address.ts'
 import type { Times } from '../greylist/decide.ts'
 import { tripletKey, whitelistKeys } from '../greylist/keys.ts'
+import { domainInNetwork } from '../greylist/pairs.ts'
 import { ADDRESS_BITS, formatNetwork, type IpAddress, type Network, networkOf, parseNetwork } from '../ip.ts'
 import type { Stored } from '../operator/stored.ts'
 import { ipv4Within, isPrivate } from '../ranges.ts'
 import type { Found } from './piece.ts'
-import type { Passed, Remembered, Waiting } from './remembered.ts'
+import type { Listed, Passed, Remembered, Waiting } from './remembered.ts'
 
 /** The settings of greymx by which what a peer remembers is kept. Times are in milliseconds. */
 export interface TranslationSettings {
@@ -71,19 +74,22 @@ export function translate(
           where,
           problem: `${remembered.client} is private, so that anybody may be there`,
         }
-      const { listed } = whitelistKeys(nameOf(network))
-      return passFor(listed, remembered, listedFor, now)
+      const name = listedName(remembered, network)
+      if (name === undefined)
+        return {
+          kind: 'unknowable',
+          where,
+          problem: `${JSON.stringify(remembered.senderDomain)} is no domain of mail`,
+        }
+      return passFor(whitelistKeys(name).listed, remembered, listedFor, now)
     }
-    case 'passed': {
-      const key = keyOf(remembered, network, settings)
-      return key === undefined ? noRecipient(where) : passFor(key, remembered, settings.times.lifetime, now)
-    }
+    case 'passed':
+      return passFor(keyOf(remembered, network, settings), remembered, settings.times.lifetime, now)
     case 'waiting': {
-      const key = keyOf(remembered, network, settings)
-      if (key === undefined) return noRecipient(where)
       const { retryWindow } = settings.times
       const left = Math.ceil(retryWindow - sinceThen(remembered.firstSeen, now))
       if (left <= 0) return { kind: 'expired' }
+      const key = keyOf(remembered, network, settings)
       return { kind: 'key', key, learnt: { passed: false, ttl: retryWindow, left } }
     }
   }
@@ -123,22 +129,21 @@ function nameOf(network: Network): string {
   return `network:${formatNetwork(network)}`
 }
 
-/** The key of a triplet; `undefined` where greymx needs a recipient and the peer has none. */
+/** The name that is listed for a client; `undefined` if the senders' domain is none. */
+function listedName({ senderDomain }: Listed, network: Network): string | undefined {
+  if (senderDomain === undefined) return nameOf(network)
+  return domainInNetwork(normalDomain(senderDomain), nameOf(network))
+}
+
+/** The key of a triplet. One without a recipient is looked up for all recipients, whatever `greylist.key` is. */
 function keyOf(
   { sender, recipient }: Waiting | Passed,
   network: Network,
   { judgesRecipients, stored }: TranslationSettings,
-): string | undefined {
-  if (judgesRecipients && recipient === undefined) return undefined
-  const to = judgesRecipients ? parseAddress(`<${recipient}>`) : undefined
+): string {
+  const to = judgesRecipients && recipient !== undefined ? parseAddress(`<${recipient}>`) : undefined
   const form = stored.form(parseAddress(`<${sender}>`), to)
   return tripletKey(nameOf(network), form, to && stored.recipient(to))
-}
-
-function noRecipient(where: string): Found {
-  const problem =
-    'it is kept for all recipients: expected greylist.key: [client, sender], as each recipient is judged by itself'
-  return { kind: 'unknowable', where, problem }
 }
 
 /** A pass that was used last at an instant; what the peer itself has forgotten is not taken. */

@@ -332,7 +332,12 @@ function isDecisive(
 }
 
 function namesIn({ evidence, entries = [] }: Trial): Explanation['names'] {
-  const byName = new Map(entries.map((each) => [each.name, each]))
+  const byName = new Map<string, (typeof entries)[number]>()
+  for (const each of entries) {
+    const first = byName.get(each.name)
+    // Behind a name's own key come those under which there may be an older entry.
+    if (!first || (!first.entry && each.entry)) byName.set(each.name, each)
+  }
   const names = new Set([...entries.map(({ name }) => name), ...(evidence?.names ?? [])])
   return [...names].map((name) => {
     const { deferred = 0, returned = 0 } = evidence?.tallyOf(name) ?? {}

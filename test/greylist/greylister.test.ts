@@ -863,6 +863,45 @@ test('nothing is counted for a private address, and nothing crowds it', async ()
   assert.equal((store as MemoryStore).size, 9)
 })
 
+test('a domain that is listed in a network by an import passes there, and no other domain or network does', async () => {
+  const { store, outcomeOf, wait } = setUp()
+  await store.pass('w:domain:example.org+network:192.0.2.0/24', 36 * DAY)
+  for (const from of [
+    {},
+    { wide: 'spf:example.org' },
+    { spf: 'fail' },
+    { spf: 'unknown', isNamed: false },
+  ] as const) {
+    const { reason, evidence } = await outcomeOf({ ...from, sender: 'anybody@example.org' })
+    assert.deepEqual([reason, evidence], ['auto-whitelist', 'domain:example.org+network:192.0.2.0/24'])
+  }
+  for (const from of [
+    { sender: 'a@example.net' },
+    { sender: 'a@mail.example.org' },
+    { sender: '<>' },
+    { address: '198.51.100.7' },
+  ])
+    assert.equal((await outcomeOf(from)).reason, 'new', JSON.stringify(from))
+  // It is kept as long as it is used.
+  wait(30 * DAY)
+  assert.equal((await outcomeOf({})).reason, 'auto-whitelist')
+  wait(30 * DAY)
+  assert.equal((await outcomeOf({})).reason, 'auto-whitelist')
+})
+
+test('a pass for all recipients holds for each of them, in its network', async () => {
+  const { store, attempt, wait } = setUp()
+  await store.pass('t:network:192.0.2.0/24|a@example.org', 36 * DAY)
+  wait(35 * DAY)
+  assert.equal(await attempt({ wide: 'spf:example.org' }), 'known')
+  assert.equal(await attempt({ address: '198.51.100.7', recipient: 'v@example.com' }), 'new')
+  assert.equal(await attempt({ sender: 'b@example.org' }), 'new')
+  // Each recipient's pass is one of its own from its first use on.
+  wait(2 * DAY)
+  assert.equal(await attempt({ wide: 'spf:example.org' }), 'known')
+  assert.equal(await attempt({ recipient: 'w@example.com' }), 'new')
+})
+
 test('a private address never earns a place on the auto-whitelist, whatever it is known by', async () => {
   for (const address of ['10.0.0.1', '172.18.0.1', '100.64.0.1', 'fd00::1', 'fe80::1']) {
     for (const wide of [undefined, 'host:example.org', 'spf:example.org']) {

@@ -93,8 +93,15 @@ test('translate() knows a client by the networks, NAT64 and key that greymx has'
   for (const [given, settings, expected] of cases)
     assert.equal(keyOf({ ...PASSED, ...given }, settings), expected, JSON.stringify([given, settings]))
   const { recipient: _, ...ofAll } = PASSED
-  assert.equal(keyOf(ofAll), 'unknowable')
-  assert.equal(keyOf(ofAll, { judgesRecipients: false }), 't:network:198.51.100.0/24|a@example.org')
+  for (const judgesRecipients of [true, false])
+    assert.equal(keyOf(ofAll, { judgesRecipients }), 't:network:198.51.100.0/24|a@example.org')
+  const ofDomain = { ...LISTED, client: '192.0.2.7' }
+  for (const [senderDomain, expected] of [
+    ['Example.ORG', 'w:domain:example.org+network:192.0.2.0/24'],
+    ['', 'w:domain:+network:192.0.2.0/24'],
+    ['localhost', 'unknowable'],
+  ] as const)
+    assert.equal(keyOf({ ...ofDomain, senderDomain }), expected)
   assert.equal(keyOf({ ...LISTED, client: '10.0.0.1' }), 'unknowable')
   const { listedFor: __, ...unlisted } = SETTINGS
   assert.equal(translate(LISTED, 'record 1', NOW, unlisted).kind, 'unknowable')

@@ -359,6 +359,23 @@ test('triplets are listed with what their keys tell, first attempts by the ledge
   await close()
 })
 
+test('an explanation has what is kept of a sender for all recipients, and the domain that an import has listed', async () => {
+  const { mx1, store } = setUp()
+  await store.pass('t:network:198.51.100.0/24|a@example.org', DAY)
+  const given = { client: '198.51.100.7', from: 'a@example.org', to: 'b@example.com' }
+  const kept = await mx1.call('explain', given)
+  assert.equal(kept.outcome.reason, 'known')
+  assert.deepEqual(kept.names[0].key, 't:network:198.51.100.0/24|a@example.org')
+  assert.equal(kept.names[0].entry, 'passed')
+  const other = await mx1.call('explain', { ...given, from: 'c@example.net' })
+  assert.deepEqual(other.names[0].key, 't:network:198.51.100.0/24|c@example.net|b@example.com')
+  const listed = 'domain:example.net+network:198.51.100.0/24'
+  await store.pass(`w:${listed}`, DAY)
+  const { outcome, steps } = await mx1.call('explain', { ...given, from: 'c@example.net' })
+  assert.deepEqual([outcome.reason, outcome.evidence], ['auto-whitelist', listed])
+  assert.ok(JSON.stringify(steps).includes(`${listed} is listed`))
+})
+
 test('what waits is listed with the newest first, and is found by each of its names', async () => {
   const { mx1, clock, close } = setUp()
   const waiting = async (params: object = {}) =>

@@ -70,8 +70,11 @@ function recordOf(row: SqlRow, now: number): Remembered | NotTaken {
   if (at === undefined)
     return broken(row.where, `${row.table}: ${column} is ${quoted(`${row.text(column)}`)}: expected a time`)
   const instant = pastInstant(at, now)
-  // The domain's senders have come back from there, and greymx has listings of networks alone.
-  if (row.table === 'domain_awl') return { kind: 'listed', client, lastUsed: instant }
+  if (row.table === 'domain_awl') {
+    const domain = row.text('sender_domain')
+    if (domain == null) return broken(row.where, 'domain_awl: expected a sender_domain as plain text')
+    return { kind: 'listed', client, senderDomain: domain === MISSING ? '' : domain, lastUsed: instant }
+  }
   const sender = senderOf(row.text('sender_name'), row.text('sender_domain'))
   if (sender === undefined)
     return broken(row.where, `${row.table}: expected a sender_name and a sender_domain as plain text`)
@@ -88,9 +91,12 @@ function clientOf(src: string): string | undefined {
   return parseIp(src)?.text
 }
 
-/** The sender; a domain that is missing is the null sender's, or that of an address without one. */
+/** What sqlgrey writes for a recipient within a sender's name. */
+const RECIPIENT = /RCPT/g
+
+/** The sender, with what greymx writes for a recipient in its name; a domain that is missing is the null sender's, or that of an address without one. */
 function senderOf(name: string | null | undefined, domain: string | null | undefined): string | undefined {
   if (name == null || domain == null) return undefined
-  if (domain !== MISSING) return `${name}@${domain}`
-  return name === MISSING ? '' : name
+  if (domain === MISSING) return name === MISSING ? '' : name
+  return `${name.replace(RECIPIENT, '*')}@${domain}`
 }

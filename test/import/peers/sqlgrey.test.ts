@@ -19,7 +19,7 @@ const RECORDS = [
   },
   { kind: 'waiting', client: '2001:db8:0:1::/64', sender: '', recipient: 'bob@example.com', firstSeen: NOW },
   { kind: 'passed', client: '2001:db8::7', sender: 'list-#@example.org', lastUsed: NOW },
-  { kind: 'listed', client: '192.0.2.9', lastUsed: NOW },
+  { kind: 'listed', client: '192.0.2.9', senderDomain: 'example.org', lastUsed: NOW },
 ]
 
 const MYSQL = `-- MySQL dump 10.13  Distrib 5.7.42, for Linux (x86_64)
@@ -108,6 +108,21 @@ test('sqlgrey: values that are no plain text, and rows of another length, are le
       'waiting',
     ],
   )
+})
+
+test('sqlgrey: what it writes for a recipient and for a missing part is read as greymx has them', async (t) => {
+  const records = await readText(
+    t,
+    'sqlgrey',
+    `INSERT INTO from_awl VALUES ('list-#-RCPT','example.org','192.0.2',0,1700000000);
+INSERT INTO domain_awl VALUES ('-undef-','192.0.2',0,1700000000),(NULL,'192.0.2',0,1700000000);
+`,
+  )
+  assert.deepEqual(records, [
+    { kind: 'passed', client: '192.0.2.0/24', sender: 'list-#-*@example.org', lastUsed: NOW },
+    { kind: 'listed', client: '192.0.2.0/24', senderDomain: '', lastUsed: NOW },
+    { kind: 'broken', where: '2', problem: 'domain_awl: expected a sender_domain as plain text' },
+  ])
 })
 
 test('sqlgrey: a row that is cut off by ; leaves nothing in the next one', async (t) => {
