@@ -30,6 +30,8 @@ interface Entry {
   readonly action: string
   readonly clauses: readonly Clause[]
   readonly isDefault: boolean
+  /** What it says beside its conditions and times. */
+  readonly ignored: readonly string[]
   readonly delay?: string
   readonly autowhite?: string
   /** Why it has no counterpart. */
@@ -45,33 +47,26 @@ const CLAUSES: ReadonlySet<string> = new Set([
   ...['addr', 'domain', 'from', 'rcpt', 'list', 'dnsrbl', 'auth', 'spf'],
 ])
 
-/** Statements that need no remark. */
-const SILENT: ReadonlySet<string> = new Set([
-  ...[
-    'pidfile',
-    'dumpfile',
-    'dumpfreq',
-    'dump_no_time_translation',
-    'verbose',
-    'nodetach',
-    'noaccessdb',
-    'nodrac',
-  ],
-  ...[
-    'extendedregex',
-    'domainexact',
-    'logexpired',
-    'syncmaxqlen',
-    'syncaddr',
-    'syncsrcaddr',
-    'maxpeek',
-    'quiet',
-  ],
-])
+const ANY_ANSWER = 'each answer in 127.0.0.0/8 counts, unless dnswl has a filter'
+const SHARED = 'several MX hosts share one store: redis://HOST:PORT/DB'
+const KEPT = 'greymx keeps all in its store, and greymx import milter-greylist reads the dumpfile'
 
 /** Statements that have no counterpart, with what there is instead. */
 const REMARKS: Readonly<Record<string, string>> = {
-  peer: 'several MX hosts share one store: redis://HOST:PORT/DB',
+  peer: SHARED,
+  syncaddr: SHARED,
+  syncsrcaddr: SHARED,
+  syncmaxqlen: SHARED,
+  pidfile: 'systemd knows the process',
+  nodetach: 'systemd knows the process',
+  dumpfile: KEPT,
+  dumpfreq: KEPT,
+  dump_no_time_translation: KEPT,
+  logexpired: 'the log has attempts, and greymx report what never came back',
+  noaccessdb: 'greymx reads no access database of Sendmail',
+  nodrac: 'greymx knows no DRAC',
+  domainexact: 'greymx takes a name for itself and all below it',
+  maxpeek: 'greymx does not look at content',
   user: 'User= of the service',
   stat: 'the log is in journalctl -u greymx, and numbers are in greymx stats and /metrics',
   logfac: 'the log is in journalctl -u greymx',
@@ -110,7 +105,14 @@ export function milterGreylistSettings(text: string, where: string): Draft {
         // The old form: an entry of its own at the head of the list.
         const action = keyword === 'rcpt' && options.has('testmode') ? 'greylist' : 'whitelist'
         const clauses = [{ kind: keyword, value: rest[0] }]
-        entries.unshift({ line: statement.line, text: shown(statement), action, clauses, isDefault: false })
+        entries.unshift({
+          line: statement.line,
+          text: shown(statement),
+          action,
+          clauses,
+          isDefault: false,
+          ignored: [],
+        })
         break
       }
       case 'list':
@@ -121,46 +123,60 @@ export function milterGreylistSettings(text: string, where: string): Draft {
         break
       default: {
         options.set(keyword, value)
+        if (keyword === 'socket') options.set('mode of socket', rest[1]?.text ?? '')
         const remark = REMARKS[keyword]
         if (remark !== undefined) draft.remark(place, `${shown(statement)}: ${remark}`)
-        else if (!SILENT.has(keyword) && !SETTINGS.has(keyword))
-          draft.remark(place, `${shown(statement)}: no counterpart is known`)
+        else if (!SETTINGS.has(keyword)) draft.remark(place, `${shown(statement)}: no counterpart is known`)
       }
     }
   }
-  addOptions(draft, options, entries)
+  addOptions(draft, options, entries, where)
   new AccessList({ draft, where, lists, dnsLists, isExtended: options.has('extendedregex') }).add(entries)
   return draft
 }
 
-/** Statements that are settings. */
+/** Statements that are settings, or say how others are read. */
 const SETTINGS: ReadonlySet<string> = new Set([
-  ...[
-    'greylist',
-    'timeout',
-    'autowhite',
-    'subnetmatch',
-    'subnetmatch6',
-    'socket',
-    'noauth',
-    'nospf',
-    'report',
-  ],
-  'delayedreject',
+  ...['greylist', 'timeout', 'autowhite', 'subnetmatch', 'subnetmatch6', 'socket', 'noauth', 'nospf'],
+  ...['report', 'delayedreject', 'verbose', 'quiet', 'extendedregex'],
 ])
 
-function addOptions(draft: Draft, options: ReadonlyMap<string, string>, entries: readonly Entry[]): void {
+function addOptions(
+  draft: Draft,
+  options: ReadonlyMap<string, string>,
+  entries: readonly Entry[],
+  where: string,
+): void {
   const socket = options.get('socket')
   if (socket !== undefined)
     draft.set('listen', /^(?:inet6?|unix|local):/.test(socket) ? socket : `unix:${socket}`)
-  // Where all that is greylisted has the same times, they are those of the access list.
-  const greylisting = entries.filter(({ action, problem }) => action === 'greylist' && problem === undefined)
-  const [delay, autowhite] = (['delay', 'autowhite'] as const).map((name) =>
-    greylisting.map((entry) => entry[name]).find((text) => text !== undefined),
-  )
-  const wait = durationOf(delay ?? options.get('greylist') ?? DEFAULT_DELAY)
+  const mode = options.get('mode of socket') ?? ''
+  if (/^0?[0-7]{3}$/.test(mode)) draft.set('socket_mode', mode.padStart(4, '0'))
   const timeout = durationOf(options.get('timeout') ?? DEFAULT_TIMEOUT)
-  const lifetime = durationOf(autowhite ?? options.get('autowhite') ?? DEFAULT_AUTOWHITE)
+  const greylisting = entries.filter(
+    ({ action, problem, clauses }) => action === 'greylist' && problem === undefined && clauses.length < 2,
+  )
+  const usual = {
+    delay: durationOf(options.get('greylist') ?? DEFAULT_DELAY),
+    autowhite: durationOf(options.get('autowhite') ?? DEFAULT_AUTOWHITE),
+  }
+  // Where all entries that greylist have the same time, it is that of all mail, and else the usual one is.
+  const timeOf = (name: 'delay' | 'autowhite') => {
+    const times = greylisting.map((entry) => entry[name] ?? usual[name])
+    const isOne = new Set(times.map(parseDuration)).size === 1
+    const chosen = (isOne ? times[0] : undefined) ?? usual[name]
+    for (const entry of greylisting) {
+      const own = entry[name]
+      if (own !== undefined && parseDuration(own) !== parseDuration(chosen))
+        draft.remark(
+          `${where}:${entry.line}`,
+          `${entry.text}: greymx has the same times for all, here ${name} ${chosen}`,
+        )
+    }
+    return chosen
+  }
+  const wait = timeOf('delay')
+  const lifetime = timeOf('autowhite')
   draft.set('greylist.delay', wait)
   // The time-out begins when the delay is over.
   const window = (parseDuration(wait) ?? 0) + (parseDuration(timeout) ?? 0)
@@ -180,7 +196,14 @@ function addOptions(draft: Draft, options: ReadonlyMap<string, string>, entries:
   draft.set('exempt.spf', `${!options.has('nospf') && !has('spf')}`)
   draft.set('exempt.clients', [])
   draft.set('exempt.recipients', [])
-  if (options.get('report') === 'none') draft.set('header', 'false')
+  const report = options.get('report')
+  if (report === 'none') draft.set('header', 'false')
+  else if (report !== undefined && report !== 'all')
+    draft.remark(
+      where,
+      `report ${report}: the header is on all mail that was delayed or auto-whitelisted, or on none`,
+    )
+  if (options.has('verbose')) draft.set('log.level', 'debug')
 }
 
 /** A number of seconds, or of what its letter says. */
@@ -207,6 +230,8 @@ class AccessList {
   /** The line of the first entry that greylists, before which exemptions hold as here. */
   #greylistsFrom: number | undefined
   #greylistsNoneKnown = false
+  /** The DNS lists whose clients are greylisted, with where that is said. */
+  readonly #greylistedBy: Array<{ readonly zone: string; readonly entry: Entry; readonly place: string }> = []
 
   constructor(context: Context) {
     this.#context = context
@@ -217,12 +242,32 @@ class AccessList {
     const end = entries.findIndex(({ isDefault }) => isDefault)
     const greylistsAll = end === -1 || entries[end]?.action === 'greylist'
     for (const entry of end === -1 ? entries : entries.slice(0, end)) this.#addEntry(entry, greylistsAll)
+    for (const { line, text, ignored } of end === -1 ? entries : entries.slice(0, end + 1))
+      if (ignored.length > 0)
+        draft.remark(
+          `${where}:${line}`,
+          `${text}: greymx has ${ignored.join(', ')} for no single entry; reply and header hold for all`,
+        )
+    this.#addGreylistedBy()
     if (greylistsAll || draft.has('recipients.only') || draft.has('only_if_listed')) return
     draft.set('greylist.mode', 'observe')
     draft.remark(
       where,
       `its default is ${entries[end]?.action}${this.#greylistsNoneKnown ? ', and whom it greylists is not known here' : ''}: greymx observes`,
     )
+  }
+
+  /** greymx greylists a recipient of one list only if the client is on the other, and milter-greylist each of both. */
+  #addGreylistedBy(): void {
+    const { draft } = this.#context
+    const hasRecipients = draft.has('recipients.only')
+    for (const { zone, entry, place } of this.#greylistedBy) {
+      if (!hasRecipients) draft.add('only_if_listed', zone)
+      const problem = hasRecipients
+        ? `with recipients.only, only_if_listed: [${zone}] would greylist fewer, and not more`
+        : ANY_ANSWER.replace('dnswl', 'only_if_listed')
+      draft.remark(place, `${entry.text}: ${problem}`)
+    }
   }
 
   #addEntry(entry: Entry, greylistsAll: boolean): void {
@@ -239,8 +284,7 @@ class AccessList {
     if (clauses === undefined) draft.remark(place, `${entry.text}: there is no such list`)
     for (const one of clauses ?? []) {
       if (entry.action === 'whitelist') this.#whitelist(one, entry, place)
-      else if (greylistsAll) this.#greylistAnyway(entry, place)
-      else this.#greylist(one, entry, place)
+      else if (!greylistsAll) this.#greylist(one, entry, place)
     }
   }
 
@@ -263,7 +307,7 @@ class AccessList {
         return
       case 'dnsrbl':
         draft.add('dnswl', dnsLists.get(rule) ?? rule, order)
-        draft.remark(place, `${entry.text}: each answer in 127.0.0.0/8 counts, unless dnswl has a filter`)
+        draft.remark(place, `${entry.text}: ${ANY_ANSWER}`)
         return
       case 'auth':
         if (rule === '/.*/') draft.set('exempt.authenticated', 'true')
@@ -282,7 +326,7 @@ class AccessList {
     const rule = this.#ruleOf(value, place)
     if (rule === undefined) return
     if (kind === 'rcpt') addAddress(draft, 'recipients.only', addressRule(rule), place)
-    else if (kind === 'dnsrbl') draft.add('only_if_listed', dnsLists.get(rule) ?? rule)
+    else if (kind === 'dnsrbl') this.#greylistedBy.push({ zone: dnsLists.get(rule) ?? rule, entry, place })
     else {
       this.#greylistsNoneKnown = true
       draft.remark(
@@ -290,12 +334,6 @@ class AccessList {
         `${entry.text}: greymx greylists by recipient (recipients.only) or DNS list (only_if_listed)`,
       )
     }
-  }
-
-  /** An entry that greylists where all others are greylisted as well: only what it says beside that is lost. */
-  #greylistAnyway(entry: Entry, place: string): void {
-    if (entry.delay === undefined && entry.autowhite === undefined) return
-    this.#context.draft.remark(place, `${entry.text}: greymx has the same times for all`)
   }
 
   /** A value as a rule of greymx; undefined for an expression that means something else there. */
@@ -312,10 +350,11 @@ class AccessList {
   }
 }
 
-/** milter-greylist looks for the text anywhere in an address. */
+/** milter-greylist looks for the text anywhere in an address; a single word is a user's name, and no domain. */
 function addressRule(text: string): string {
   if (text.startsWith('/')) return text
   const bare = text.replace(/^<(.+)>$/, '$1')
+  if (!/[@.]/.test(bare)) return `${bare}@`
   return bare.startsWith('@') ? bare.slice(1) : bare
 }
 
@@ -324,20 +363,31 @@ function entryOf(statement: Statement): Entry {
   const words = statement.words.slice(1)
   if (words[0]?.kind === 'quoted') words.shift() // its id
   const action = words.shift()?.text.toLowerCase().replace(/:$/, '') ?? ''
-  const begun = { line: statement.line, text: shown(statement), action, clauses: [], isDefault: false }
+  const begun = {
+    line: statement.line,
+    text: shown(statement),
+    action,
+    clauses: [],
+    isDefault: false,
+    ignored: [],
+  }
   if (action !== 'greylist' && action !== 'whitelist')
     return {
       ...begun,
       problem: action === 'blacklist' ? 'greymx has no blacklist' : 'no such action is known',
     }
   const clauses: Clause[] = []
+  const ignored: string[] = []
   const values: Partial<Record<'delay' | 'autowhite', string>> = {}
   let isDefault = false
   while (words.length > 0) {
     const kind = words.shift()?.text.toLowerCase().replace(/:$/, '') ?? ''
     if (kind === 'default') isDefault = true
     else if (kind === 'delay' || kind === 'autowhite') values[kind] = durationOf(words.shift()?.text ?? '')
-    else if (['code', 'ecode', 'msg', 'report', 'addheader'].includes(kind)) words.shift()
+    else if (['code', 'ecode', 'msg', 'report', 'addheader'].includes(kind)) {
+      ignored.push(kind)
+      words.shift()
+    } else if (kind === 'flushaddr' || kind === 'nolog') ignored.push(kind)
     else if (kind === 'spf') {
       const status = /^(?:pass|softfail|fail|neutral|unknown|error|none|self)$/i
       const value = status.test(words[0]?.text ?? '') ? words.shift() : undefined
@@ -345,10 +395,9 @@ function entryOf(statement: Statement): Entry {
         return { ...begun, problem: `greymx knows of SPF whether it passes, and not ${value.text}` }
       clauses.push({ kind, value: undefined })
     } else if (CLAUSES.has(kind)) clauses.push({ kind, value: words.shift() })
-    else if (kind !== 'flushaddr' && kind !== 'nolog')
-      return { ...begun, problem: `greymx has no condition such as ${kind}` }
+    else return { ...begun, problem: `greymx has no condition such as ${kind}` }
   }
-  return { ...begun, clauses, isDefault, ...values }
+  return { ...begun, clauses, isDefault, ignored, ...values }
 }
 
 /** The items of a `list "NAME" KIND { … }`, each as a clause. */

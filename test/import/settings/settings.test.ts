@@ -192,10 +192,11 @@ dacl blacklist body /cid:/
 `
   assert.deepEqual(linesOf(milterGreylistSettings(conf, 'greylist.conf').text()), [
     'listen: unix:/run/milter-greylist.sock',
+    'socket_mode: "0660"',
     'greylist:',
-    '  delay: 20m',
-    '  retry_window: 2900m',
-    '  lifetime: 3d',
+    '  delay: 45m',
+    '  retry_window: 2925m',
+    '  lifetime: 1d',
     '  client:',
     '    spf_domain: false',
     '    host_domain: false',
@@ -210,7 +211,7 @@ dacl blacklist body /cid:/
     '  spf: false',
     '  clients: [127.0.0.1/8, 192.0.2.0/24, example.org]',
     '  recipients:',
-    '    - postmaster # line 19 is asked before',
+    '    - postmaster@ # line 19 is asked before',
     '  senders: [friend@example.org]',
     'header: false',
     'dnswl: [list.dnswl.org]',
@@ -221,12 +222,53 @@ dacl blacklist body /cid:/
     '# - greylist.conf:8: peer 192.0.2.17: several MX hosts share one store: redis://HOST:PORT/DB',
     '# - greylist.conf:9: user "smmsp": User= of the service',
     '# - greylist.conf:24: dacl blacklist body /cid:/: greymx does not look at content',
+    '# - greylist.conf:19: racl greylist list "grey users" delay 20m autowhite 3d: greymx has the same times for all, ' +
+      'here delay 45m',
+    '# - greylist.conf:19: racl greylist list "grey users" delay 20m autowhite 3d: greymx has the same times for all, ' +
+      'here autowhite 1d',
     '# - greylist.conf:17: racl whitelist dnsrbl "MTAWL": each answer in 127.0.0.0/8 counts, unless dnswl has a filter',
     '# - greylist.conf:18: racl blacklist addr 203.0.113.7 msg "no": greymx has no blacklist',
     '# - greylist.conf:21: racl whitelist addr 198.51.100.0/24 rcpt anna@example.com: greymx has no rule with several ' +
       'conditions',
     '# - greylist.conf:22: /(bob|carl)@example\\.com/: in it, + ? | ( ) { } are letters without extendedregex, and ' +
       'signs in greymx',
+  ])
+})
+
+test('milter-greylist: nothing that an entry or a statement says is dropped without a comment', () => {
+  const conf = `pidfile "/run/x.pid"
+dumpfile "/var/x.db" 600
+domainexact
+verbose
+report delays
+syncaddr * port 5252
+dnsrbl "bad" dnsbl.example 127.0.0.10
+racl greylist dnsrbl "bad" delay 60m
+racl greylist rcpt anna@example.com delay 1h msg "Wait" flushaddr
+racl greylist rcpt bob delay 3600s
+racl whitelist default msg "x"
+`
+  const draft = milterGreylistSettings(conf, 'greylist.conf')
+  const lines = linesOf(draft.text())
+  assert.ok(lines.includes('  delay: 60m'), lines.join('\n'))
+  assert.deepEqual(lines.slice(lines.indexOf('log:')), [
+    'log:',
+    '  level: debug',
+    'recipients:',
+    '  only: [anna@example.com, bob@]',
+    '',
+    '# Without a counterpart:',
+    '# - greylist.conf:1: pidfile "/run/x.pid": systemd knows the process',
+    '# - greylist.conf:2: dumpfile "/var/x.db" 600: greymx keeps all in its store, and greymx import milter-greylist reads ' +
+      'the dumpfile',
+    '# - greylist.conf:3: domainexact: greymx takes a name for itself and all below it',
+    '# - greylist.conf:6: syncaddr * port 5252: several MX hosts share one store: redis://HOST:PORT/DB',
+    '# - greylist.conf: report delays: the header is on all mail that was delayed or auto-whitelisted, or on none',
+    '# - greylist.conf:9: racl greylist rcpt anna@example.com delay 1h msg "Wait" flushaddr: greymx has msg, flushaddr for ' +
+      'no single entry; reply and header hold for all',
+    '# - greylist.conf:11: racl whitelist default msg "x": greymx has msg for no single entry; reply and header hold for all',
+    '# - greylist.conf:8: racl greylist dnsrbl "bad" delay 60m: with recipients.only, only_if_listed: [dnsbl.example] would ' +
+      'greylist fewer, and not more',
   ])
 })
 
