@@ -30,12 +30,14 @@ export async function exportTo({ config: configFile, file }: ExportValues): Prom
   if (!store) return EXIT.unavailable
   // On a terminal, the lines themselves show how far it is.
   const counting = new Counting(file === undefined && isatty(STANDARD_OUTPUT) ? SILENT : process.stderr)
-  const { signal } = new AbortController()
+  const stopped = new AbortController()
+  const stop = () => stopped.abort(new Error('interrupted'))
+  process.once('SIGINT', stop).once('SIGTERM', stop)
   let output: Output | undefined
   try {
     output = file === undefined ? undefined : new Output(file)
     let count = 0
-    for await (const { text, lines } of exportLines(store, greymxVersion(), Date.now, signal)) {
+    for await (const { text, lines } of exportLines(store, greymxVersion(), Date.now, stopped.signal)) {
       if (output) output.write(text)
       else if (!print(text)) return EXIT.ok
       count += lines
@@ -49,9 +51,14 @@ export async function exportTo({ config: configFile, file }: ExportValues): Prom
       complain(`Cannot write ${file}: ${error.message}\n`)
       return EXIT.usage
     }
+    if (stopped.signal.aborted) {
+      complain('The export was interrupted: what was exported is not all of it\n')
+      return EXIT.unavailable
+    }
     complain(`Cannot read the store ${name}: ${messageOf(error)}: what was exported is not all of it\n`)
     return EXIT.unavailable
   } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop)
     counting.end()
     output?.discard()
     await store.close()

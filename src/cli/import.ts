@@ -37,6 +37,11 @@ const MAX_SHOWN = 20
 /** Longest problem that is shown, in characters. */
 const MAX_PROBLEM_LENGTH = 500
 
+const INTERRUPTED = 'The import was interrupted'
+
+/** How long an import may go on after a signal, in milliseconds, until it has written what it has begun to write. */
+const STOP_GRACE = 2000
+
 /** Imports, and prints what became of the records. */
 export async function importFrom(values: ImportValues): Promise<ExitStatus> {
   const config = loadOrComplain(values.config)
@@ -44,10 +49,16 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
   const name = formatStoreSpec(config.store)
   const report = new Report(values, name)
   const stopped = new AbortController()
-  const stop = () => {
+  let killing: NodeJS.Timeout | undefined
+  const stop = (signal: NodeJS.Signals) => {
     stopped.abort(new Error('interrupted'))
     // Whoever writes to it may be silent for as long as it likes.
     if (values.source === '-') process.stdin.destroy()
+    // Node cannot leave the read of a silent pipe, not even to exit. Without its handler, the signal ends the process.
+    killing = setTimeout(() => {
+      report.endedBy(INTERRUPTED, EXIT.unavailable)
+      process.kill(process.pid, signal)
+    }, STOP_GRACE)
   }
   process.once('SIGINT', stop).once('SIGTERM', stop)
   // Without a store, nothing at all can be changed.
@@ -59,7 +70,7 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
   } catch (error) {
     if (error instanceof WriteFailed)
       return report.endedBy(`Cannot write to ${name}: ${error.message}`, EXIT.unavailable)
-    if (stopped.signal.aborted) return report.endedBy('The import was interrupted', EXIT.unavailable)
+    if (stopped.signal.aborted) return report.endedBy(INTERRUPTED, EXIT.unavailable)
     const isFile = error instanceof Error && 'code' in error
     return report.endedBy(
       `Cannot read ${shownSource(values.source)}: ${isFile ? fileProblemOf(error) : messageOf(error)}`,
@@ -67,6 +78,7 @@ export async function importFrom(values: ImportValues): Promise<ExitStatus> {
     )
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop)
+    clearTimeout(killing)
     await store?.close()
   }
 }

@@ -1,11 +1,12 @@
 // greymx export and greymx import as an operator runs them: beside a daemon, with files of all sorts, and without harm.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chown, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openLmdbStore } from '../../src/store/lmdb/lmdb.ts'
 import { PROGRAM, runGreymx, startGreymx } from '../support/greymx.ts'
 import { startRedis } from '../support/redis.ts'
@@ -254,5 +255,45 @@ describe('greymx export and greymx import,', { concurrency: 2 }, () => {
       stdout?.join('') ?? '',
       /^Taken over into \S+: \d+ .*\n.*\nThis is not all\. What was taken over stays/,
     )
+  })
+
+  test('an import that waits for a pipe on which nobody writes ends at a signal, and an export leaves no part', async () => {
+    const dir = await scratch({ after })
+    await makeState(join(dir, 'state'))
+    const config = await configOf(dir, 'milter', `lmdb:${dir}/state`)
+    const started = async (args: readonly string[], isBegun: () => Promise<boolean>) => {
+      const child = spawn(process.execPath, [PROGRAM, ...args, '-c', config], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      endWith(dir, async () => void child.kill('SIGKILL'))
+      const complaint = child.stderr.setEncoding('utf8').toArray()
+      while (!(await isBegun())) await sleep(20)
+      return { child, complaint }
+    }
+    const pipe = join(dir, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    const hasFile = (name: string) => async () => (await readdir(dir)).includes(name)
+    // The writer's end opens once the import has opened the other one.
+    const silent = await started(['import', 'spamdb', pipe], async () => {
+      const writer = await open(pipe, 'w')
+      endWith(dir, () => writer.close())
+      return true
+    })
+    silent.child.kill('SIGTERM')
+    assert.deepEqual(await once(silent.child, 'close'), [null, 'SIGTERM'])
+    assert.equal((await silent.complaint).join(''), 'The import was interrupted\n')
+
+    const store = await openLmdbStore(join(dir, 'state'), Date.now, { onMovedAside: assert.fail })
+    await Promise.all(
+      Array.from({ length: 20_000 }, (_, index) => store.pass(`t:network:192.0.2.0/24|${index}`, DAY)),
+    )
+    await store.close()
+    const exporting = await started(['export', join(dir, 'whole')], hasFile('whole.part'))
+    exporting.child.kill('SIGTERM')
+    const [status] = await once(exporting.child, 'close')
+    // It may have been done by then.
+    const isWhole = await hasFile('whole')()
+    assert.equal(status, isWhole ? 0 : 69, (await exporting.complaint).join(''))
+    assert.equal(await hasFile('whole.part')(), false)
   })
 })

@@ -2,7 +2,7 @@
 // holds one piece and one line at a time, whatever the source contains. What a line means is left to the readers.
 
 import { spawn } from 'node:child_process'
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { messageOf } from '../../errors.ts'
 import { type FileLine, type LineFault, LineSplitter, MAX_LINE } from '../../simulate/replay/lines.ts'
 import { openSource } from '../lines.ts'
@@ -12,9 +12,12 @@ import type { NotTaken } from '../remembered.ts'
 const MAX_COMPLAINT = 1000
 const COMPLAINT_LINES = 2
 
-/** The first `length` bytes of a file, or all when it is shorter; none of standard input, which `-` names. */
+/**
+ * The first `length` bytes of a file, or all when it is shorter. There are none of standard input, which `-` names, and of
+ * a pipe, as what is read of these is gone.
+ */
 export async function firstBytesOf(source: string, length: number): Promise<Buffer> {
-  if (source === '-') return Buffer.alloc(0)
+  if (source === '-' || !(await stat(source)).isFile()) return Buffer.alloc(0)
   const handle = await open(source)
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, 0)

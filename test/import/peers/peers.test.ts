@@ -2,6 +2,7 @@
 // or statement takes no memory.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -119,6 +120,18 @@ test('a line, a string and a statement without an end are held in part only', as
     assert.equal(record?.kind, 'broken')
     assert.ok(more.length <= 1 && JSON.stringify(record).length < 1000)
   }
+})
+
+test('a dump is read from a named pipe, to its first byte', async (t) => {
+  const pipe = join(await scratch(t), 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const dump =
+    '/*!40103 SET TIME_ZONE */; INSERT INTO connect VALUES ("a","b.test","192.0.2.7","c@d.test",1700000000);'
+  const [[record]] = await Promise.all([readPeer('sqlgrey', pipe), writeFile(pipe, dump)])
+  assert.deepEqual(record?.kind, 'waiting')
+  const bdb = 'VERSION=3\nHEADER=END\n 192.0.2.7/a@b.test/c@d.test\n 1,400\nDATA=END\n'
+  const [[passed]] = await Promise.all([readPeer('postgrey', pipe), writeFile(pipe, bdb)])
+  assert.deepEqual(passed?.kind, 'passed')
 })
 
 test('a folder, and a file that is not there, are told by their codes', async (t) => {
