@@ -91,8 +91,10 @@ async function* sourceOf(
 ): AsyncGenerator<Found> {
   if (peer === OWN_NAME) return yield* readExport(openSource(source, signal), Date.now)
   const settings = translationSettings(config)
+  const { times, autoWhitelist } = config.greylist
+  const options = { now: Date.now(), delay: times.delay, passes: autoWhitelist?.after ?? 0 }
   let number = 0
-  for await (const record of readerOf(peer)(source, { now: Date.now() })) {
+  for await (const record of readerOf(peer)(source, options)) {
     number += 1
     yield isNotTaken(record) ? record : translate(record, `record ${number}`, Date.now(), settings)
   }

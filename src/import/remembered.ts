@@ -52,4 +52,8 @@ export type PeerReader = (source: string, options: PeerOptions) => AsyncIterable
 export interface PeerOptions {
   /** Now, in milliseconds since 1970. */
   readonly now: number
+  /** The delay of greymx, in milliseconds, for a peer whose records do not tell its own. */
+  readonly delay: number
+  /** First passes after which greymx lists a client, for a peer whose records do not tell its own number. */
+  readonly passes: number
 }

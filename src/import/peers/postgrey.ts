@@ -11,7 +11,7 @@ import { fileProblemOf } from '../../errors.ts'
 import { parseIp } from '../../ip.ts'
 import { decodeText } from '../../milter/text.ts'
 import { openSource } from '../lines.ts'
-import type { NotTaken, PeerReader, Remembered } from '../remembered.ts'
+import type { NotTaken, PeerOptions, PeerReader, Remembered } from '../remembered.ts'
 import { instantIn, pastInstant } from './fields.ts'
 import {
   broken,
@@ -34,15 +34,18 @@ const PREFIXES = ['db', 'db5.3']
 const MAGIC_AT = 12
 const BTREE = 0x053162
 
-/** A triplet has passed when this lies between its attempts; another `--delay` is not in the databases. */
-const DEFAULT_DELAY = 300_000
-/** First passes after which a client is let through; another `--auto-whitelist-clients` is not in the databases. */
-const DEFAULT_LISTED = 5
+// `--delay` and `--auto-whitelist-clients` are not in the databases. Whoever has retried after the delay of greymx need not
+// wait any more, and whoever has too few first passes for greymx has not shown enough.
 
-export const readPostgrey: PeerReader = async function* (source, { now }) {
+/** Postgrey's delay, and longest time between its attempts after which a triplet has passed. */
+const DEFAULT_DELAY = 300_000
+/** First passes after which Postgrey lets a client through, and fewest after which greymx does. */
+const DEFAULT_PASSES = 5
+
+export const readPostgrey: PeerReader = async function* (source, options) {
   const isAll = await isFolder(source)
   if (!isAll && !(await isDatabase(source))) {
-    yield* recordsIn(openSource(source), now)
+    yield* recordsIn(openSource(source), options)
     return
   }
   const folder = isAll ? source : dirname(source)
@@ -57,7 +60,7 @@ export const readPostgrey: PeerReader = async function* (source, { now }) {
     for (const name of databases) {
       const bytes = programOutput('dump', ['-p', '-h', copy, name])
       // Nobody sees the lines of this dump.
-      for await (const record of recordsIn(bytes, now))
+      for await (const record of recordsIn(bytes, options))
         yield 'problem' in record ? { ...record, where: name } : record
     }
   } finally {
@@ -111,7 +114,10 @@ async function* programOutput(program: 'dump' | 'recover', args: readonly string
   )
 }
 
-async function* recordsIn(bytes: AsyncIterable<Buffer>, now: number): AsyncGenerator<Remembered | NotTaken> {
+async function* recordsIn(
+  bytes: AsyncIterable<Buffer>,
+  options: PeerOptions,
+): AsyncGenerator<Remembered | NotTaken> {
   const dump = new Dump()
   for await (const batch of linesOf(bytes)) {
     for (const line of batch) {
@@ -119,7 +125,7 @@ async function* recordsIn(bytes: AsyncIterable<Buffer>, now: number): AsyncGener
       const pair =
         'fault' in line ? dump.unreadable(where, problemOf(line.fault)) : dump.line(line.text, where)
       if (pair === undefined) continue
-      const record = 'kind' in pair ? pair : recordOf(pair, now)
+      const record = 'kind' in pair ? pair : recordOf(pair, options)
       if (record !== undefined) yield record
     }
   }
@@ -218,7 +224,10 @@ function textOfPrint(text: string): string | undefined {
   return decodeText(Buffer.from(bytes, 'latin1'))
 }
 
-function recordOf({ key, value, where }: Pair, now: number): Remembered | NotTaken | undefined {
+function recordOf(
+  { key, value, where }: Pair,
+  { now, delay, passes }: PeerOptions,
+): Remembered | NotTaken | undefined {
   const [first = '', last = ''] = value.split(',')
   const lastAt = instantIn(last)
   if (!/^\d{1,11}$/.test(first) || lastAt === undefined)
@@ -235,7 +244,9 @@ function recordOf({ key, value, where }: Pair, now: number): Remembered | NotTak
   const lastUsed = pastInstant(lastAt, now)
   if (slash === -1) {
     // Fewer passes let nobody through.
-    return Number(first) >= DEFAULT_LISTED ? { kind: 'listed', client: address.text, lastUsed } : undefined
+    return Number(first) >= Math.max(DEFAULT_PASSES, passes)
+      ? { kind: 'listed', client: address.text, lastUsed }
+      : undefined
   }
   // Postgrey writes the first address of a network for it.
   const isNetwork = address.bytes.slice(address.kind === 'ipv4' ? 3 : 8).every((byte) => byte === 0)
@@ -244,7 +255,7 @@ function recordOf({ key, value, where }: Pair, now: number): Remembered | NotTak
   if (addresses === undefined)
     return broken(where, `Cannot read ${quoted(key)}: expected CLIENT/SENDER/RECIPIENT`)
   const firstSeen = Number(first) * 1000
-  return lastAt - firstSeen >= DEFAULT_DELAY
+  return lastAt - firstSeen >= Math.min(DEFAULT_DELAY, delay)
     ? { kind: 'passed', client, ...addresses, lastUsed }
     : { kind: 'waiting', client, ...addresses, firstSeen: pastInstant(firstSeen, now) }
 }

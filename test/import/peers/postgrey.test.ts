@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { startPostgrey } from '../../support/postgrey.ts'
 import { scratch } from '../../support/scratch.ts'
-import { NOW, readPeer, readText } from './support.ts'
+import { fileWith, NOW, readPeer, readText } from './support.ts'
 
 const SECONDS = NOW / 1000
 
@@ -69,6 +69,24 @@ test('postgrey: a triplet has passed once its attempts lie 300 s apart, a client
     { ...PASSED, ...triplet },
     { kind: 'listed', client: '192.0.2.7', lastUsed: NOW },
   ])
+})
+
+test('postgrey: what the databases do not tell goes by greymx, if that asks for less of a wait or more passes', async (t) => {
+  const key = '192.0.2.0/anna@example.org/bob@example.com'
+  const dump = await fileWith(t, printed(key, `${SECONDS - 10},${SECONDS - 5}`, '192.0.2.7', `6,${SECONDS}`))
+  for (const [delay, passes, expected] of [
+    [5000, 2, ['passed', 'listed']],
+    [5001, 6, ['waiting', 'listed']],
+    [600_000, 7, ['waiting']],
+  ] as const) {
+    const records = await readPeer('postgrey', dump, NOW, { delay, passes })
+    assert.deepEqual(
+      records.map(({ kind }) => kind),
+      expected,
+    )
+  }
+  const late = await fileWith(t, printed(key, `${SECONDS - 600},${SECONDS - 300}`))
+  assert.equal((await readPeer('postgrey', late, NOW, { delay: 600_000 }))[0]?.kind, 'passed')
 })
 
 test('postgrey: bytes that db_dump escapes are those of the address', async (t) => {

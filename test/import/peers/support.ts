@@ -16,10 +16,11 @@ export async function readPeer(
   name: string,
   source: string,
   now = NOW,
+  { delay = 300_000, passes = 5 } = {},
 ): Promise<Array<Remembered | NotTaken>> {
   const peer = PEERS.find((one) => one.name === name) ?? assert.fail(`no peer is called ${name}`)
   const records: Array<Remembered | NotTaken> = []
-  for await (const record of peer.read(source, { now })) records.push(record)
+  for await (const record of peer.read(source, { now, delay, passes })) records.push(record)
   return records
 }
 
