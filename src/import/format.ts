@@ -67,7 +67,7 @@ export function endLine(lines: number): string {
   return `${JSON.stringify({ end: lines })}\n`
 }
 
-/** Reads the first line. Throws `BadLine`. */
+/** Reads the first line. Throws `BadLine`, and an error for the operator when a later greymx has written it. */
 export function readHeader(line: string): Header {
   const { greymx, format, version, at } = objectIn(line)
   const instant = typeof at === 'string' ? Date.parse(at) : Number.NaN
@@ -79,8 +79,8 @@ export function readHeader(line: string): Header {
   )
     throw new BadLine(`expected a line like ${headerLine('0.2.0', 0).trim()}`)
   if (format > FORMAT)
-    throw new BadLine(
-      `the format is ${format}, and this greymx knows ${FORMAT}: expected the version ${version} of greymx or a later one`,
+    throw new Error(
+      `its format is ${format}, and this greymx knows ${FORMAT}: expected the version ${version} of greymx or a later one`,
     )
   return { greymx, format, version, at: instant }
 }
