@@ -324,7 +324,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const isCrowded = isCrowd(times, identity, evidence.tallyOf(crowd))
     return {
       form,
-      entries: named.map(({ name, key }, index) => ({ name, key, entry: found[index] })),
+      entries: named
+        .map(({ name, key }, index) => ({ name, key, entry: found[index] }))
+        .filter(({ entry }, index) => entry || index < keys.length),
       first: { key: firstKey, entry: first },
       evidence,
       crowd: { name: crowd, isCrowded },
