@@ -85,7 +85,7 @@ export function sqlgreySettings({ conf, lists, tables }: SqlgreyFiles): Draft {
   if (value('greymethod', 'smart') === 'smart')
     draft.remark(
       conf.name,
-      'greymethod = smart: greymx takes the network of all clients, and not only of mail servers',
+      'greymethod = smart: greymx takes the network of all clients, so that dyn_fqdn.regexp and smtp_server.regexp have no use',
     )
   draft.set('greylist.null_sender_at', 'rcpt')
   draft.set('greylist.probe_senders', [])
