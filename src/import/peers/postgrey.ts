@@ -34,8 +34,8 @@ const PREFIXES = ['db', 'db5.3']
 const MAGIC_AT = 12
 const BTREE = 0x053162
 
-// `--delay` and `--auto-whitelist-clients` are not in the databases. Whoever has retried after the delay of greymx need not
-// wait any more, and whoever has too few first passes for greymx has not shown enough.
+// `--delay` and `--auto-whitelist-clients` are not in the databases. Whoever has retried after the delay of greymx need
+// not wait any more, and whoever has too few first passes for greymx has not shown enough.
 
 /** Postgrey's delay, and longest time between its attempts after which a triplet has passed. */
 const DEFAULT_DELAY = 300_000

@@ -13,8 +13,8 @@ const MAX_COMPLAINT = 1000
 const COMPLAINT_LINES = 2
 
 /**
- * The first `length` bytes of a file, or all when it is shorter. There are none of standard input, which `-` names, and of
- * a pipe, as what is read of these is gone.
+ * The first `length` bytes of a file, or all when it is shorter. Standard input, which `-` names, and a pipe have none, as
+ * what is read of these is gone.
  */
 export async function firstBytesOf(source: string, length: number): Promise<Buffer> {
   if (source === '-' || !(await stat(source)).isFile()) return Buffer.alloc(0)

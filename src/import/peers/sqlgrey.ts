@@ -23,6 +23,8 @@ const SQLITE_MAGIC = 'SQLite format 3\0'
 
 /** Stands for the parts of an address that are missing, as in the null sender. */
 const MISSING = '-undef-'
+/** Stands for the recipient within a sender's name, where all other letters are small. */
+const RECIPIENT = /RCPT/g
 
 export const readSqlgrey: PeerReader = async function* (source, { now }) {
   const isSqlite = await isSqliteFile(source)
@@ -91,10 +93,10 @@ function clientOf(src: string): string | undefined {
   return parseIp(src)?.text
 }
 
-/** What sqlgrey writes for a recipient within a sender's name. */
-const RECIPIENT = /RCPT/g
-
-/** The sender, with what greymx writes for a recipient in its name; a domain that is missing is the null sender's, or that of an address without one. */
+/**
+ * The sender, with what greymx writes for a recipient in its name. A domain that is missing is the null sender's, or that
+ * of an address without one.
+ */
 function senderOf(name: string | null | undefined, domain: string | null | undefined): string | undefined {
   if (name == null || domain == null) return undefined
   if (domain === MISSING) return name === MISSING ? '' : name
