@@ -305,6 +305,7 @@ function joinGreylister(
     settings: config.greylist,
     exempt: firstExemption(exemptSteps),
     runtimeRuleFor: operator.ruleFor,
+    hasImports: operator.hasImports,
     investigate: createInvestigate({
       settings: config.investigate,
       identify: createIdentify(config.identity, dns),

@@ -47,11 +47,12 @@ import {
   writtenToKey,
 } from './first-mail.ts'
 import { type FirstAttempt, heldEntry, hold, mayHold } from './held.ts'
+import { domainInNetwork } from './imported.ts'
 import type { Findings, Investigate } from './investigate.ts'
 import { attemptRef, formerFirstKey, loopKey, tallyKey, tripletKeys, whitelistKeys } from './keys.ts'
 import { type LoopAttempt, LoopBreaker } from './loop-breaker.ts'
 import { decideBySlot } from './overflow.ts'
-import { domainInNetwork, isPair } from './pairs.ts'
+import { isPair } from './pairs.ts'
 import { type Concealment, concealed, concealments, type PrivacyKey } from './privacy.ts'
 import { type SenderForms, senderForms } from './sender.ts'
 import { type Trial, TrialStore } from './trial.ts'
@@ -103,6 +104,8 @@ export interface GreylisterParts {
   readonly runtimeRuleFor?: RuntimeRuleFor
   readonly investigate: Investigate
   readonly stores: GreylisterStores
+  /** Whether the store may have keys of an import (imported.ts); it never has by default. */
+  readonly hasImports?: () => boolean
   /** A clock in milliseconds that never goes back, performance.now() by default. The stores have their own. */
   readonly now?: () => number
   /** Seeds of the table of names that have no tally yet (untallied.ts), random by default. */
@@ -182,7 +185,8 @@ function letThrough(outcome: Outcome, reason: 'observe' | 'off', rule?: string):
 
 /** The greylister that every door asks. */
 export function createGreylister(parts: GreylisterParts): Greylister {
-  const { settings, exempt, runtimeRuleFor, investigate, stores, now = () => performance.now() } = parts
+  const { settings, exempt, runtimeRuleFor, investigate, stores } = parts
+  const { hasImports = () => false, now = () => performance.now() } = parts
   const { times, autoWhitelist } = settings
   const loopBreaker = new LoopBreaker(times, settings.maxDeferrals)
   const untallied = new UntalliedNames(now, parts.seeds)
@@ -278,8 +282,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       for (const name of identity.names) formerKeys.push({ name, key: tripletKeys(name, other, to).key })
       return { key: loopKey('first', other, to), form: other, recipient: to }
     })
-    // A pass for all recipients comes from an import, or is left from greylist.key: [client, sender].
-    if (recipient) {
+    if (recipient && hasImports()) {
       const { network } = identity
       formerKeys.push({ name: network, key: tripletKeys(network, form, undefined).key })
     }
@@ -342,7 +345,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const crowd = crowdName(attempt, identity)
     const tallied = names.includes(crowd) ? [...names] : [...names, crowd]
     const listings = autoWhitelist ? listingsFor(names) : []
-    const imported = domainInNetwork(attempt.sender.domain, identity.network)
+    const imported = hasImports() ? domainInNetwork(attempt.sender.domain, identity.network) : undefined
     if (autoWhitelist && imported !== undefined) listings.push(...listingsFor([imported]))
     for (const carrier of identity.carriers) {
       const name = carrierName(carrier)

@@ -24,16 +24,6 @@ export function pairsOf({ sender }: Attempt, { id, network, provider, spf }: Ide
   return [`${start}${OF_HOSTS}${provider}`, `${start}+${network}`]
 }
 
-/**
- * The name of all senders of one domain in a client's network, `domain:example.org+network:198.51.100.0/24`; `undefined`
- * for what is no domain. `domain` is '' for the null sender, and for an address without one. Only an import lists such a
- * name, where another greylister lets these senders pass (import/translate.ts). So it holds as it did there, for any
- * client of the network, and greymx counts nothing for it.
- */
-export function domainInNetwork(domain: string, network: string): string | undefined {
-  return domain === '' || isHostName(domain) ? `domain:${domain}+${network}` : undefined
-}
-
 /** Whether a name is a pair. */
 export function isPair(name: string): boolean {
   return name.startsWith(PAIR)

@@ -13,15 +13,15 @@
 //   to count with the next attempt.
 //
 // A pass that a peer keeps for all recipients is one for all of them here (greylist/greylister.ts), and a listing of a
-// sender's domain lets pass that domain alone (greylist/pairs.ts). Any other listing is that of a network, since greymx
+// sender's domain lets pass that domain alone (greylist/imported.ts). Any other listing is that of a network, since greymx
 // lists nothing narrower for all mail of a client without a name. greymx itself lists a network after five first passes
 // from any of its addresses, an hour apart, which is what Postgrey asks of one client.
 // Private addresses are never listed, as anybody may be behind one.
 
 import { normalDomain, parseAddress } from '../address.ts'
 import type { Times } from '../greylist/decide.ts'
+import { domainInNetwork } from '../greylist/imported.ts'
 import { tripletKey, whitelistKeys } from '../greylist/keys.ts'
-import { domainInNetwork } from '../greylist/pairs.ts'
 import { ADDRESS_BITS, formatNetwork, type IpAddress, type Network, networkOf, parseNetwork } from '../ip.ts'
 import type { Stored } from '../operator/stored.ts'
 import { ipv4Within, isPrivate } from '../ranges.ts'

@@ -3,6 +3,8 @@
 // merging a piece twice has the effect of merging it once. So an import that was interrupted is simply run again.
 
 import { messageOf } from '../errors.ts'
+import { isOfImport } from '../greylist/imported.ts'
+import { noteImport } from '../operator/imports.ts'
 import { MAX_RULES } from '../operator/rulebook.ts'
 import { within } from '../operator/within.ts'
 import { UnreadableEntry } from '../store/encoding.ts'
@@ -46,6 +48,12 @@ const BATCH = 512
 
 /** Longest wait for a batch, in milliseconds, before the store counts as one that does not answer. */
 const ANSWER_TIMEOUT = 30_000
+
+/**
+ * How much longer hosts look up keys of an import than is known to be necessary, in milliseconds, so that few batches
+ * change it, and clocks may differ.
+ */
+const NOTED_AHEAD = 86_400_000
 
 /** A summary of nothing. */
 export function emptySummary(): Summary {
@@ -121,6 +129,8 @@ class Writer {
   readonly #target: Target
   /** The fields of records of operators that the store has, by record. */
   readonly #fields = new Map<string, Set<string>>()
+  /** Until when hosts know that there are keys of an import, in milliseconds since the epoch. */
+  #notedUntil = 0
 
   constructor(target: Target) {
     this.#target = target
@@ -139,13 +149,28 @@ class Writer {
         refused.push({ piece, problem: messageOf(error) })
       }
     })
-    const written = Promise.all([...merges, fields.length > 0 && this.#setFields(fields, refused)])
+    const written = Promise.all([
+      ...merges,
+      fields.length > 0 && this.#setFields(fields, refused),
+      this.#noteKeysOfImport(pieces),
+    ])
     try {
       await within(ANSWER_TIMEOUT, written)
     } catch (error) {
       throw new WriteFailed(messageOf(error), { cause: error })
     }
     return refused
+  }
+
+  /** Tells hosts to look up keys that only an import makes, for as long as these are kept. */
+  async #noteKeysOfImport(pieces: readonly Piece[]): Promise<void> {
+    let longest = 0
+    for (const piece of pieces)
+      if (piece.kind === 'key' && isOfImport(piece.key)) longest = Math.max(longest, piece.learnt.left)
+    const now = Date.now()
+    if (longest === 0 || now + longest <= this.#notedUntil) return
+    this.#notedUntil = now + longest + NOTED_AHEAD
+    await noteImport(this.#target, this.#notedUntil, now)
   }
 
   /** Adds fields that the record does not have yet, as far as those who read it take so many. */

@@ -12,6 +12,7 @@ import type { Call } from './call.ts'
 import { Changes } from './changes.ts'
 import { entryCalls } from './entries.ts'
 import { type Deciding, explainCalls } from './explain.ts'
+import { Imports } from './imports.ts'
 import { LedgerWriter } from './ledger.ts'
 import { Recipients } from './recipients.ts'
 import { reportCalls } from './report.ts'
@@ -48,6 +49,7 @@ export class Operator {
   readonly calls: readonly Call[]
   readonly #rules: RuleBook
   readonly #recipients: Recipients
+  readonly #imports: Imports
   readonly #ledger: LedgerWriter
   readonly #onProblem: (problem: string) => void
   #asked: Asked | undefined
@@ -57,6 +59,7 @@ export class Operator {
   constructor({ records, store, host, now, onProblem }: OperatorParts) {
     this.#onProblem = onProblem
     this.#rules = new RuleBook({ records, now, onProblem })
+    this.#imports = new Imports({ records, now, onProblem })
     const isInUse = () => this.#asked?.areRecipientsInStore ?? false
     this.#recipients = new Recipients({ records, isInUse, onProblem })
     const stored = (): Stored => this.#asked?.stored ?? storedBy({ normalizeSender: true })
@@ -94,6 +97,11 @@ export class Operator {
     return this.#recipients.exempt
   }
 
+  /** Whether the store may have keys that only an import makes. */
+  get hasImports(): () => boolean {
+    return this.#imports.hasAny
+  }
+
   /** Makes the calls ask by these settings from now on. */
   use(asked: Asked): void {
     this.#asked = asked
@@ -110,7 +118,7 @@ export class Operator {
    */
   async start(): Promise<void> {
     await Promise.race([
-      Promise.all([this.#rules.start(), this.#recipients.start()]),
+      Promise.all([this.#rules.start(), this.#recipients.start(), this.#imports.start()]),
       sleep(START_TIMEOUT, undefined, { ref: false }),
     ])
     this.#timer ??= setInterval(() => void this.#write(), WRITE_INTERVAL)
@@ -122,6 +130,7 @@ export class Operator {
     clearInterval(this.#timer)
     this.#rules.close()
     this.#recipients.close()
+    this.#imports.close()
     await this.#write()
   }
 

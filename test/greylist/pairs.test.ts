@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseAddress } from '../../src/address.ts'
-import { domainInNetwork, isPair, isPairOfHosts, pairsOf } from '../../src/greylist/pairs.ts'
+import { isPair, isPairOfHosts, pairsOf } from '../../src/greylist/pairs.ts'
 import type { Identity } from '../../src/identity/identity.ts'
 import { parseIp } from '../../src/ip.ts'
 
@@ -65,11 +65,4 @@ test('a pair is told from other names, and that of hosts from that of a network'
     ['spf:shop.test', false, false],
   ] as const)
     assert.deepEqual([isPair(name), isPairOfHosts(name)], [isIt, isOfHosts])
-})
-
-test('senders without a domain have a name in a network, and what no DNS can have has none', () => {
-  assert.equal(domainInNetwork('mail.shop.test', NETWORK), 'domain:mail.shop.test+network:192.0.2.0/24')
-  assert.equal(domainInNetwork('', NETWORK), 'domain:+network:192.0.2.0/24')
-  for (const domain of ['localhost', '[192.0.2.7]', 'shop+network:x.test', `${'x'.repeat(300)}.test`])
-    assert.equal(domainInNetwork(domain, NETWORK), undefined, domain)
 })

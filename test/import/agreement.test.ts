@@ -91,6 +91,7 @@ function greylisterOn(store: AnyStore, clock: { now: number }) {
     exempt: (attempt) => (attempt.authenticated ? { reason: 'authenticated', rule: 'login' } : undefined),
     investigate: async () => ({ identity, exemption: undefined }),
     stores,
+    hasImports: () => true,
     now: () => clock.now,
     seeds: new Uint32Array([1, 2, 3, 4]),
   })

@@ -327,6 +327,7 @@ test('what a peer remembers passes and waits at greymx as it would there, and no
           return { identity, exemption: undefined }
         },
         stores: { store },
+        hasImports: () => true,
         now: () => clock.now,
       })
       const reasonOf = async (sender: string, recipient = 'u@example.com') => {

@@ -11,6 +11,7 @@ import { createGreylister, type GreylistSettings } from '../../src/greylist/grey
 import type { Identity } from '../../src/identity/identity.ts'
 import { formatNetwork, networkOf } from '../../src/ip.ts'
 import { Refusal } from '../../src/operator/call.ts'
+import { noteImport } from '../../src/operator/imports.ts'
 import { Operator } from '../../src/operator/operator.ts'
 import { MAX_RULES } from '../../src/operator/rulebook.ts'
 import { storedBy } from '../../src/operator/stored.ts'
@@ -71,6 +72,7 @@ function setUp(settings: Partial<GreylistSettings> = {}) {
       settings: { ...SETTINGS, ...settings },
       exempt: (attempt) => exemptSteps.map(({ exempt }) => exempt(attempt)).find(Boolean),
       runtimeRuleFor: (attempt) => operator.ruleFor(attempt),
+      hasImports: operator.hasImports,
       investigate: (client, sender) => ({ identity: identityOf(client, sender), exemption: undefined }),
       stores: { store },
       now: () => clock.now,
@@ -360,9 +362,12 @@ test('triplets are listed with what their keys tell, first attempts by the ledge
 })
 
 test('an explanation has what is kept of a sender for all recipients, and the domain that an import has listed', async () => {
-  const { mx1, store } = setUp()
+  const { mx1, store, poll, close } = setUp()
   await store.pass('t:network:198.51.100.0/24|a@example.org', DAY)
   const given = { client: '198.51.100.7', from: 'a@example.org', to: 'b@example.com' }
+  assert.equal((await mx1.call('explain', given)).outcome.reason, 'new', 'nothing was imported')
+  await noteImport(store, START + DAY, START)
+  await poll()
   const kept = await mx1.call('explain', given)
   assert.equal(kept.outcome.reason, 'known')
   assert.deepEqual(kept.names[0].key, 't:network:198.51.100.0/24|a@example.org')
@@ -374,6 +379,7 @@ test('an explanation has what is kept of a sender for all recipients, and the do
   const { outcome, steps } = await mx1.call('explain', { ...given, from: 'c@example.net' })
   assert.deepEqual([outcome.reason, outcome.evidence], ['auto-whitelist', listed])
   assert.ok(JSON.stringify(steps).includes(`${listed} is listed`))
+  await close()
 })
 
 test('what waits is listed with the newest first, and is found by each of its names', async () => {

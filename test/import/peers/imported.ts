@@ -52,6 +52,7 @@ export async function importedGreymx(
       ),
     }),
     stores: { store },
+    hasImports: () => true,
     now: () => clock.now,
     seeds: new Uint32Array([1, 2, 3, 4]),
   })
