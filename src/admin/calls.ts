@@ -226,8 +226,8 @@ interface Asked {
   readonly signal: AbortSignal
 }
 
-/** What a call answers with. */
-type Result = Promise<unknown> | AsyncIterable<unknown>
+/** The answer of a call, or the stream of its items. */
+export type Result = Promise<unknown> | AsyncIterable<unknown>
 
 /** Returns who makes the request; throws when it may be no operator's. */
 function authenticate(request: IncomingMessage, door: CallDoor): Caller {

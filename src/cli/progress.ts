@@ -11,63 +11,75 @@ export interface Terminal {
   write(text: string): unknown
 }
 
-export class Progress {
+/** A line on a terminal that is drawn anew while something goes on, and not too often. */
+class StatusLine {
   readonly #terminal: Terminal
   readonly #now: () => number
   readonly #startedAt: number
   #drawnAt = Number.NEGATIVE_INFINITY
 
-  /** `now` is a monotonic clock in milliseconds. */
-  constructor(terminal: Terminal, now: () => number = () => performance.now()) {
+  constructor(terminal: Terminal, now: () => number) {
     this.#terminal = terminal
     this.#now = now
     this.#startedAt = now()
   }
 
+  /** Draws what `textOf` returns for the milliseconds since the start, if it is time for that. */
+  draw(textOf: (elapsed: number) => string): void {
+    const now = this.#now()
+    const elapsed = now - this.#startedAt
+    if (!this.#terminal.isTTY || elapsed < SHOW_AFTER || now - this.#drawnAt < REDRAW_AFTER) return
+    this.#drawnAt = now
+    this.#terminal.write(`\r${textOf(elapsed)}\x1b[K`)
+  }
+
+  /** Removes the line, if it is there. */
+  remove(): void {
+    if (this.#drawnAt !== Number.NEGATIVE_INFINITY) this.#terminal.write('\r\x1b[K')
+    this.#drawnAt = Number.NEGATIVE_INFINITY
+  }
+}
+
+export class Progress {
+  readonly #line: StatusLine
+
+  /** `now` is a monotonic clock in milliseconds. */
+  constructor(terminal: Terminal, now: () => number = () => performance.now()) {
+    this.#line = new StatusLine(terminal, now)
+  }
+
   /** Shows that this part, from 0 to 1, is done. */
   show(done: number, label: string): void {
-    const now = this.#now()
-    if (!this.#terminal.isTTY || now - this.#startedAt < SHOW_AFTER || now - this.#drawnAt < REDRAW_AFTER)
-      return
-    this.#drawnAt = now
-    const filled = Math.round(done * BAR_WIDTH)
-    const bar = '#'.repeat(filled) + '-'.repeat(BAR_WIDTH - filled)
-    this.#terminal.write(`\r[${bar}] ${Math.floor(100 * done)} % ${label}\x1b[K`)
+    this.#line.draw(() => {
+      const filled = Math.round(done * BAR_WIDTH)
+      const bar = '#'.repeat(filled) + '-'.repeat(BAR_WIDTH - filled)
+      return `[${bar}] ${Math.floor(100 * done)} % ${label}`
+    })
   }
 
   /** Removes the bar. */
   end(): void {
-    if (this.#drawnAt !== Number.NEGATIVE_INFINITY) this.#terminal.write('\r\x1b[K')
+    this.#line.remove()
   }
 }
 
 /** Shows how many records are done of which nobody knows how many there are. */
 export class Counting {
-  readonly #terminal: Terminal
-  readonly #now: () => number
-  readonly #startedAt: number
-  #drawnAt = Number.NEGATIVE_INFINITY
+  readonly #line: StatusLine
 
   /** `now` is a monotonic clock in milliseconds. */
   constructor(terminal: Terminal, now: () => number = () => performance.now()) {
-    this.#terminal = terminal
-    this.#now = now
-    this.#startedAt = now()
+    this.#line = new StatusLine(terminal, now)
   }
 
   /** Shows that so many are done by now. */
   show(count: number): void {
-    const now = this.#now()
-    if (!this.#terminal.isTTY || now - this.#startedAt < SHOW_AFTER || now - this.#drawnAt < REDRAW_AFTER)
-      return
-    this.#drawnAt = now
-    this.#terminal.write(`\r${count} records, ${Math.floor((now - this.#startedAt) / 1000)} s\x1b[K`)
+    this.#line.draw((elapsed) => `${count} records, ${Math.floor(elapsed / 1000)} s`)
   }
 
   /** Removes what is shown. */
   end(): void {
-    if (this.#drawnAt !== Number.NEGATIVE_INFINITY) this.#terminal.write('\r\x1b[K')
-    this.#drawnAt = Number.NEGATIVE_INFINITY
+    this.#line.remove()
   }
 }
 

@@ -2,7 +2,7 @@
 // seconds, so that many open pages ask no more than one.
 
 import type { Caller } from '../../operator/call.ts'
-import type { PageCall } from '../calls.ts'
+import type { PageCall, Result } from '../calls.ts'
 
 /** How long an answer is shown again, in milliseconds. */
 const KEPT_FOR = 5000
@@ -14,10 +14,7 @@ const FAILURE_KEPT_FOR = 1000
 const MAX_KEPT = 16
 
 /** Makes a call, as `CallDesk.ask` does. */
-export type AskDesk = <T>(
-  call: PageCall,
-  use: (result: Promise<unknown> | AsyncIterable<unknown>) => Promise<T>,
-) => Promise<T>
+export type AskDesk = <T>(call: PageCall, use: (result: Result) => Promise<T>) => Promise<T>
 
 interface Kept {
   until: number
@@ -87,6 +84,6 @@ export class Asker {
   }
 }
 
-function answerOf(result: Promise<unknown> | AsyncIterable<unknown>): Promise<unknown> {
+function answerOf(result: Result): Promise<unknown> {
   return result as Promise<unknown>
 }

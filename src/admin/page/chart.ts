@@ -21,7 +21,7 @@ export interface Part {
 
 /** A column of a stacked chart. */
 export interface Stack {
-  /** What a pointer shows of it. */
+  /** The text that a browser shows while the pointer is on the column. */
   readonly title: string
   readonly parts: readonly Part[]
 }

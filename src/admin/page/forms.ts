@@ -4,7 +4,7 @@ import { html } from 'hono/html'
 import { type Frame, formKey, type Html } from './layout.ts'
 import type { Session } from './sessions.ts'
 
-/** What mail a rule is for. */
+/** Parameters of a call, by their names, that a form sends along and does not ask for. */
 export type Criteria = Readonly<Record<string, string>>
 
 /** How long a rule holds by default in a form. */

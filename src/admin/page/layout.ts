@@ -7,7 +7,7 @@ import type { Notice, Session } from './sessions.ts'
 /** Escaped text of a page. */
 export type Html = HtmlEscapedString | Promise<HtmlEscapedString>
 
-/** What the frame needs to know of a request. */
+/** The parts of the frame that depend on the settings, on this host and on who asks. */
 export interface Frame {
   /** The path under which the page is, without a slash at its end: '' or `/greymx`. */
   readonly base: string

@@ -79,6 +79,6 @@ async function refresh() {
 
 showLocalTimes(document)
 makeSortable(document)
-// What is found by a search was sent for, and is not asked for again.
+// The script never repeats a search, as that is a form which the reader has sent.
 if (document.querySelector('[data-live]'))
   setInterval(() => void refresh().catch(() => undefined), REFRESH_INTERVAL)
