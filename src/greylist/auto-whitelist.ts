@@ -62,7 +62,7 @@ export function listingsFor(names: readonly string[]): Listing[] {
  */
 export function holdingAmong(
   listings: readonly Listing[],
-  found: ReadonlyArray<Entry | undefined>,
+  found: ReadonlyArray<Pick<Entry, 'passed'> | undefined>,
   evidence: Evidence,
 ): number {
   return listings.findIndex(

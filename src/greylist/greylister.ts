@@ -14,7 +14,16 @@ import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 import type { Outcome } from '../outcome.ts'
 import { CUSTOMER_PREFIX } from '../ranges.ts'
 import type { Entry } from '../store/entry.ts'
-import { readReachable, type Store, StoreFull } from '../store/store.ts'
+import {
+  type LookedEntry,
+  lookIn,
+  readReachable,
+  type Store,
+  StoreFull,
+  type Write,
+  type Written,
+  writeTo,
+} from '../store/store.ts'
 import {
   type AutoWhitelistSettings,
   carrierName,
@@ -46,7 +55,7 @@ import {
   takeCredit,
   writtenToKey,
 } from './first-mail.ts'
-import { type FirstAttempt, heldEntry, hold, mayHold } from './held.ts'
+import { type FirstAttempt, type FirstKeys, heldEntry, holding, keepBeside, mayHold } from './held.ts'
 import { domainInNetwork } from './imported.ts'
 import type { Findings, Investigate } from './investigate.ts'
 import { attemptRef, formerFirstKey, loopKey, tallyKey, tripletKeys, whitelistKeys } from './keys.ts'
@@ -363,13 +372,16 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const countKeys = tallied.map(tallyKey)
     for (const key of expectKeys(attempt, identity)) countKeys.push(key)
 
-    const [{ answers, away, error }, { answers: counts }] = await Promise.all([
-      readReachable(store.find(entryKeys)),
-      readReachable(store.counts(countKeys)),
-    ])
-    const found = answers.slice(0, ownKeys)
-    const firstAt = answers.slice(ownKeys, firstsEnd).findIndex(Boolean)
-    const first = firstAt < 0 ? undefined : answers[ownKeys + firstAt]
+    const look = await lookIn(store, entryKeys, countKeys)
+    const { answers: entries, away, error } = look.entries
+    const counts = look.counts.answers
+    // How long anybody has waited says nothing beside a pass.
+    const isPassed = entries.slice(0, ownKeys).some((entry) => entry?.passed)
+    const waits = isPassed ? [] : await waitsAmong(store, entryKeys, entries, firstsEnd)
+    const entryAt = (index: number) => waits[index] ?? agedOnly(entries[index])
+    const found = entryKeys.slice(0, ownKeys).map((_, index) => entryAt(index))
+    const firstAt = entries.slice(ownKeys, firstsEnd).findIndex(Boolean)
+    const first = firstAt < 0 ? undefined : entryAt(ownKeys + firstAt)
     const held = heldEntry(first, firstAttemptAt(question, firstAt), times, elsewhereWindow(times))
     const ownIndex = identity.names.indexOf(identity.network)
     const isSisters = held?.isSisters === true && !found.some(Boolean)
@@ -378,7 +390,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       tallied,
       tallied.map((name, index) => (counts[index] ?? 0) + untalliedIn(name)),
     )
-    const listed = answers.slice(firstsEnd, firstsEnd + listings.length)
+    const listed = entries.slice(firstsEnd, firstsEnd + listings.length)
     const index = holdingAmong(listings, listed, evidence)
     // Without the mark of an earlier version, the loop breaker begins anew, and no wait or pass is overlooked.
     const needed = Math.min(ownKeys + 1, firstsEnd)
@@ -394,7 +406,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       listing: listings[index],
       listedFor: listed[index]?.age ?? 0,
       isExpected: counts.slice(tallied.length).some((count) => count > 0),
-      isWrittenTo: writtenTo.some((_, index) => answers[answers.length - 1 - index]),
+      isWrittenTo: writtenTo.some((_, index) => entries[entries.length - 1 - index]),
     }
   }
 
@@ -515,23 +527,32 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const isFirst = isCounted && !mark
     const isHolding = isFirst && mayHold(times)
     const first = { ...firstAttemptOf(question), isCrowded: terms.isCrowded }
-    const adds: Array<Promise<boolean>> = []
+    const counting = isCounted && mark && loopBreaker.count(store, loop, mark).catch(() => false)
+    const writes: Write[] = []
+    let held: FirstKeys | undefined
     for (const [index, key] of keys.entries()) {
       if (!isMissing(index)) continue
       const name = identity.names[index]
       const window = windowOf(name, identity, terms.times)
-      adds.push(
-        isHolding && name === identity.network
-          ? hold(store, first, { firstKey, key, window }, times, elsewhereWindow(times))
-          : store.add(key, window, waited),
-      )
+      if (isHolding && name === identity.network) held = { firstKey, key, window }
+      else writes.push({ kind: 'add', key, retryWindow: window, age: waited })
     }
-    const [letsThrough, , , added] = await Promise.all([
-      isCounted && mark && loopBreaker.count(store, loop, mark).catch(() => false),
-      isFirst && !isHolding && store.add(firstKey, times.retryWindow).catch(() => undefined),
-      isNew && !isAnybody(attempt) && !question.isObserved && tallyDeferral(question, evidence),
-      addedAny(found.some(Boolean), adds),
-    ])
+    const addsEnd = writes.length
+    if (held) writes.push(holding(first, firstKey, times))
+    else if (isFirst) writes.push({ kind: 'add', key: firstKey, retryWindow: times.retryWindow })
+    if (isNew && !isAnybody(attempt) && !question.isObserved)
+      writes.push(...deferralTallies(question, evidence))
+    const written = await writeTo(store, writes)
+    const adds = written.slice(0, addsEnd)
+    if (held)
+      adds.push(
+        written[addsEnd] === true ||
+          (await keepBeside(store, first, held, times, elsewhereWindow(times)).catch(
+            (error: Error) => error,
+          )),
+      )
+    const added = addedAny(found.some(Boolean), adds)
+    const letsThrough = await counting
     if (letsThrough && mark) {
       await Promise.all([keepPassed(store, keys, times.lifetime), loopBreaker.reset(store, loop, mark)])
       const hint = hintFor(attempt, identity)
@@ -617,7 +638,10 @@ export function createGreylister(parts: GreylisterParts): Greylister {
 
   /** Writes a pass. A failed write does not change the verdict, as the next attempt writes the pass again. */
   async function keepPassed(store: Store, keys: readonly string[], lifetime: number): Promise<void> {
-    await Promise.all(keys.map((key) => store.pass(key, lifetime).catch(() => undefined)))
+    await writeTo(
+      store,
+      keys.map((key) => ({ kind: 'pass', key, lifetime })),
+    )
   }
 
   /** Notes to whom a user has written, without anybody waiting for it. */
@@ -638,7 +662,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const counter = autoWhitelist && new FirstPassCounter(store, autoWhitelist)
     if (!isSisters) {
       await Promise.all([
-        tally(question, evidence, returnIn),
+        writeTo(store, tallies(question, evidence, returnIn)),
         counter && settledWithin(COUNTING_WAIT, counter.count(pass)),
       ])
       return
@@ -647,34 +671,43 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const { spacing } = whitelistKeys(firstKey)
     if (!(await store.add(spacing, times.retryWindow).catch(() => false))) return
     await Promise.all([
-      tally(question, evidence, (shown, name) => (isPair(name) ? returnIn(shown) : 0)),
+      writeTo(
+        store,
+        tallies(question, evidence, (shown, name) => (isPair(name) ? returnIn(shown) : 0)),
+      ),
       counter && settledWithin(COUNTING_WAIT, counter.countForPairs(pass)),
     ])
   }
 
-  /** Counts a deferral under each name; the first one under a name stays in this process (untallied.ts). */
-  function tallyDeferral(question: Question, evidence: Evidence): Promise<void> {
-    return tally(question, evidence, ({ deferred }, name, age) => {
+  /** What counts a deferral under each name; the first one under a name stays in this process (untallied.ts). */
+  function deferralTallies(question: Question, evidence: Evidence): Write[] {
+    return tallies(question, evidence, ({ deferred }, name, age) => {
       if (deferred > 0 || age !== undefined || (settings.credit && !isPair(name))) return DEFERRAL
       untallied.note(name)
       return 0
     })
   }
 
-  /** Adds to the tally of each name, with the deferral of `age` that it lacks. A failed count is lost. */
-  async function tally(
-    { store, trial }: Question,
+  /** What adds to the tally of each name, with the deferral of `age` that it lacks. A failed count is lost. */
+  function tallies(
+    { trial }: Question,
     evidence: Evidence,
     by: (tally: Tally, name: string, age: number | undefined) => number,
-  ): Promise<void> {
-    if (trial) return
-    const counts: Array<Promise<number>> = []
+  ): Write[] {
+    if (trial) return []
+    const counts: Write[] = []
     for (const name of evidence.names) {
       const age = untallied.take(name)
       const given = by(evidence.tallyOf(name), name, age) + (age === undefined ? 0 : DEFERRAL)
-      if (given > 0) counts.push(store.count(tallyKey(name), Math.ceil(TALLY_WINDOW - (age ?? 0)), given))
+      if (given > 0)
+        counts.push({
+          kind: 'count',
+          key: tallyKey(name),
+          window: Math.ceil(TALLY_WINDOW - (age ?? 0)),
+          by: given,
+        })
     }
-    await Promise.all(counts).catch(() => undefined)
+    return counts
   }
 
   /** The deferrals under a name that this process has noted, and that are not counted in the store yet. */
@@ -701,20 +734,43 @@ function outcomeOf({ attempt, asked, identity, form }: Question, judgement: Judg
   })
 }
 
+/** An entry whose age is known. */
+function agedOnly(entry: LookedEntry | undefined): Entry | undefined {
+  return entry?.age === undefined ? undefined : (entry as Entry)
+}
+
+/** The waits among the first `end` of `entries` whose ages a look has left out, in their places. */
+async function waitsAmong(
+  store: Store,
+  keys: readonly string[],
+  entries: ReadonlyArray<LookedEntry | undefined>,
+  end: number,
+): Promise<ReadonlyArray<Entry | undefined>> {
+  const indexes: number[] = []
+  for (let index = 0; index < end; index += 1) {
+    const entry = entries[index]
+    if (entry && entry.age === undefined) indexes.push(index)
+  }
+  if (indexes.length === 0) return []
+  const { answers } = await readReachable(store.find(indexes.map((index) => keys[index] ?? '')))
+  const waits: Array<Entry | undefined> = []
+  for (const [order, index] of indexes.entries()) waits[index] = answers[order]
+  return waits
+}
+
 function isAnyBelow(indexes: ReadonlySet<number>, limit: number): boolean {
   for (const index of indexes) if (index < limit) return true
   return false
 }
 
 /**
- * Whether each key that could be added was free. One key is enough to know the retry by, so this rejects only when none
+ * Whether each key that could be added was free. One key is enough to know the retry by, so this throws only when none
  * could be added, and nothing `isKnown` under another.
  */
-async function addedAny(isKnown: boolean, adds: ReadonlyArray<Promise<boolean>>): Promise<boolean[]> {
-  const results = await Promise.allSettled(adds)
-  const added = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
-  const [failed] = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
-  if (failed !== undefined && added.length === 0 && !isKnown) throw failed
+function addedAny(isKnown: boolean, adds: readonly Written[]): boolean[] {
+  const added = adds.filter((result) => typeof result === 'boolean')
+  const failed = adds.find((result) => result instanceof Error)
+  if (failed && added.length === 0 && !isKnown) throw failed
   return added
 }
 

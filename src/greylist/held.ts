@@ -7,7 +7,7 @@
 
 import type { Address } from '../address.ts'
 import type { Entry } from '../store/entry.ts'
-import type { Store } from '../store/store.ts'
+import type { Store, Write } from '../store/store.ts'
 import type { Times } from './decide.ts'
 import { crowdTimes } from './evidence.ts'
 import { heldBy, holderOf, holderOfTwo } from './keys.ts'
@@ -65,17 +65,12 @@ export interface FirstKeys {
   readonly window: number
 }
 
-/**
- * Makes the attempt's network the holder, or keeps it under its own key if another frontend was faster. Resolves to
- * whether the network had no entry yet. Takes one round trip, and a second one in that race.
- */
-export async function hold(
-  store: Store,
+/** The write that makes the attempt's network the holder, where there is none yet. */
+export function holding(
   attempt: FirstAttempt & { readonly isCrowded: boolean },
-  { firstKey, key, window }: FirstKeys,
-  times: Times,
-  elsewhereWindow: number,
-): Promise<boolean> {
+  firstKey: string,
+  { retryWindow }: Times,
+): Write {
   const { network, provider, form, recipient, isCrowded } = attempt
   const name = isCrowded ? crowdOf(network) : network
   // A crowd waits for longer, and nobody takes its place from elsewhere.
@@ -83,8 +78,20 @@ export async function hold(
     provider === undefined || isCrowded
       ? holderOf(name, form, recipient)
       : holderOfTwo(name, hostsOf(provider), form, recipient)
-  // The part of the store that has this key may be away while that of the other is not.
-  if (await store.add(firstKey, times.retryWindow, 0, holder).catch(() => false)) return true
+  return { kind: 'add', key: firstKey, retryWindow, age: 0, holder }
+}
+
+/**
+ * Keeps the attempt's network under its own key, as another frontend was faster, or the part of the store that has the
+ * first key is away. Resolves to whether the network had no entry yet.
+ */
+export async function keepBeside(
+  store: Store,
+  attempt: FirstAttempt,
+  { firstKey, key, window }: FirstKeys,
+  times: Times,
+  elsewhereWindow: number,
+): Promise<boolean> {
   const [[first], isAdded] = await Promise.all([
     store.find([firstKey]).catch(() => [undefined]),
     store.add(key, window),

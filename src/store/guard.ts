@@ -12,7 +12,18 @@ import { Breaker } from './breaker.ts'
 import { UnreadableEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
 import type { Learnt } from './merge.ts'
-import { PartlyAnswered, type SharedStore, StoreFull, StoreUnusable, type UnguardedStore } from './store.ts'
+import {
+  type Look,
+  lookByEach,
+  PartlyAnswered,
+  type SharedStore,
+  StoreFull,
+  StoreUnusable,
+  type UnguardedStore,
+  type Write,
+  type Written,
+  writeByEach,
+} from './store.ts'
 
 /** The operations that are counted. */
 export const OPERATIONS = ['find', 'add', 'pass', 'count', 'counts', 'forget', 'merge', 'check'] as const
@@ -54,15 +65,20 @@ export interface StoreState {
 /** The part of a store that has no parts, and the circuit of the connection to one that has. */
 const WHOLE = ''
 
-/** An operation that the store has not answered yet. */
+/** Operations that the store has not answered yet. Some are asked for, and answered, together. */
 interface Pending {
-  readonly operation: OperationName
+  readonly operations: readonly OperationName[]
   readonly part: string
   /** Whether it goes on while the circuit is open. */
   readonly isProbe: boolean
+  /** Instants of performance.now(). */
+  readonly startedAt: number
   deadline: number
   readonly reject: (error: Error) => void
 }
+
+/** What a look counts as. */
+const LOOK: readonly OperationName[] = ['find', 'counts']
 
 /** A store behind the circuit breaker. Its operations reject with the store's own error or with why it is down. */
 export class GuardedStore implements SharedStore {
@@ -127,6 +143,42 @@ export class GuardedStore implements SharedStore {
 
   forget(key: string): Promise<void> {
     return this.#ask('forget', this.#partOf(key), () => this.#store.forget(key))
+  }
+
+  look(entryKeys: readonly string[], countKeys: readonly string[]): Promise<Look> {
+    const store = this.#store
+    if (!store.look || store.partOf) return lookByEach(this, entryKeys, countKeys)
+    const problem = this.#problemOf('find', WHOLE)
+    if (problem === undefined) return this.#withDeadline(LOOK, WHOLE, store.look(entryKeys, countKeys))
+    this.#refused(LOOK)
+    return Promise.reject(problem)
+  }
+
+  write(writes: readonly Write[]): Promise<Written[]> {
+    const store = this.#store
+    if (!store.write || store.partOf) return writeByEach(this, writes)
+    const operations = writes.map(({ kind }) => kind)
+    const problem = this.#problemOf('add', WHOLE)
+    if (problem !== undefined) {
+      this.#refused(operations)
+      return Promise.resolve(writes.map(() => problem))
+    }
+    const written = store.write(writes)
+    return new Promise((resolve) => {
+      const pending = this.#await(operations, WHOLE, false, (error) => resolve(writes.map(() => error)))
+      void written.then((results) => {
+        if (!this.#pending.delete(pending)) return
+        const took = performance.now() - pending.startedAt
+        resolve(
+          results.map((result, index) => {
+            const operation = operations[index] ?? 'add' // there is one for each result
+            if (result instanceof Error) return this.#failed(operation, WHOLE, result, took)
+            this.#succeeded(operation, WHOLE, took)
+            return result
+          }),
+        )
+      })
+    })
   }
 
   merge(key: string, learnt: Learnt): Promise<void> {
@@ -196,7 +248,7 @@ export class GuardedStore implements SharedStore {
   }
 
   #sendProbe(part: string): Promise<void> {
-    return this.#withDeadline('check', part, this.#store.check(part), true)
+    return this.#withDeadline(['check'], part, this.#store.check(part), true)
   }
 
   /** Whether a part of the store can be used. */
@@ -221,10 +273,11 @@ export class GuardedStore implements SharedStore {
     else if (wasReadable && !isReadable) this.#watch.onUnreadable?.(problem)
     this.#tellParts(isFirst)
     for (const pending of this.#pending) {
-      const { operation, reject } = pending
+      const { operations, reject } = pending
+      const [operation = 'check'] = operations // those of one pending are all reads, or none is
       if (pending.isProbe || this.#problemOf(operation, pending.part) === undefined) continue
       this.#pending.delete(pending)
-      this.#watch.onOperation(operation, 'refused')
+      this.#refused(operations)
       reject(isReadable ? new StoreFull(problem) : new Error(problem))
     }
   }
@@ -272,8 +325,8 @@ export class GuardedStore implements SharedStore {
   /** Asks the store, unless the circuit of the part is open. */
   #ask<T>(operation: OperationName, part: string, ask: () => Promise<T>): Promise<T> {
     const problem = this.#problemOf(operation, part)
-    if (problem === undefined) return this.#withDeadline(operation, part, ask())
-    this.#watch.onOperation(operation, 'refused')
+    if (problem === undefined) return this.#withDeadline([operation], part, ask())
+    this.#refused([operation])
     return Promise.reject(problem)
   }
 
@@ -324,29 +377,62 @@ export class GuardedStore implements SharedStore {
     throw new PartlyAnswered(problem.message, answers, away)
   }
 
-  #withDeadline<T>(operation: OperationName, part: string, answer: Promise<T>, isProbe = false): Promise<T> {
+  #withDeadline<T>(
+    operations: readonly OperationName[],
+    part: string,
+    answer: Promise<T>,
+    isProbe = false,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const startedAt = performance.now()
-      const pending = { operation, part, isProbe, deadline: startedAt + this.#timeout, reject }
-      this.#pending.add(pending)
-      this.#deadlineTimer ??= this.#rejectOverdueIn(this.#timeout)
+      const pending = this.#await(operations, part, isProbe, reject)
       answer.then(
         (value) => {
           if (!this.#pending.delete(pending)) return
-          this.#watch.onOperation(operation, 'ok', performance.now() - startedAt)
-          // Only a probe, which writes, closes the circuit: on a full disk, a read succeeds as well.
-          if (this.#breakers.get(part)?.problem === undefined || operation === 'check') this.#markUp(part)
+          const took = performance.now() - pending.startedAt
+          for (const operation of operations) this.#succeeded(operation, part, took)
           resolve(value)
         },
         (error: Error) => {
           if (!this.#pending.delete(pending)) return
-          this.#watch.onOperation(operation, 'error', performance.now() - startedAt)
-          const isReadable = isReadableAfter(operation, error)
-          if (isOutage(operation, error)) this.#markDown(part, error.message, isReadable)
-          reject(isOutage(operation, error) && isReadable ? new StoreFull(error.message) : error)
+          const took = performance.now() - pending.startedAt
+          const [told = error] = operations.map((operation) => this.#failed(operation, part, error, took))
+          reject(told)
         },
       )
     })
+  }
+
+  /** Has `reject` called unless the caller deletes what this returns from what is pending, within the time-out. */
+  #await(
+    operations: readonly OperationName[],
+    part: string,
+    isProbe: boolean,
+    reject: (error: Error) => void,
+  ): Pending {
+    const startedAt = performance.now()
+    const pending = { operations, part, isProbe, startedAt, deadline: startedAt + this.#timeout, reject }
+    this.#pending.add(pending)
+    this.#deadlineTimer ??= this.#rejectOverdueIn(this.#timeout)
+    return pending
+  }
+
+  #succeeded(operation: OperationName, part: string, took: number): void {
+    this.#watch.onOperation(operation, 'ok', took)
+    // Only a probe, which writes, closes the circuit: on a full disk, a read succeeds as well.
+    if (this.#breakers.get(part)?.problem === undefined || operation === 'check') this.#markUp(part)
+  }
+
+  /** The error for the caller. */
+  #failed(operation: OperationName, part: string, error: Error, took: number): Error {
+    this.#watch.onOperation(operation, 'error', took)
+    if (!isOutage(operation, error)) return error
+    const isReadable = isReadableAfter(operation, error)
+    this.#markDown(part, error.message, isReadable)
+    return isReadable ? new StoreFull(error.message) : error
+  }
+
+  #refused(operations: readonly OperationName[]): void {
+    for (const operation of operations) this.#watch.onOperation(operation, 'refused')
   }
 
   /** Waits one more turn of the event loop, so that answers that arrived while this process was blocked still count. */
@@ -365,8 +451,8 @@ export class GuardedStore implements SharedStore {
     }
     this.#pending.delete(oldest)
     const who = oldest.part === WHOLE ? 'the store' : `the store's node ${oldest.part}`
-    const problem = `${who} did not answer ${oldest.operation} within ${this.#timeout}ms`
-    this.#watch.onOperation(oldest.operation, 'timeout', this.#timeout)
+    const problem = `${who} did not answer ${oldest.operations[0]} within ${this.#timeout}ms`
+    for (const operation of oldest.operations) this.#watch.onOperation(operation, 'timeout', this.#timeout)
     this.#markDown(oldest.part, problem, false)
     oldest.reject(new Error(problem))
     this.#rejectOverdue()

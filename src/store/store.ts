@@ -38,6 +38,10 @@ export interface Store {
   counts(keys: readonly string[]): Promise<number[]>
   /** Removes the entry or the count under `key`. */
   forget(key: string): Promise<void>
+  /** As `find` and `counts` together, in one round trip; callers use `lookIn`, which does without. */
+  look?(entryKeys: readonly string[], countKeys: readonly string[]): Promise<Look>
+  /** As several of `add`, `pass` and `count` together, at least one; callers use `writeTo`, which does without. */
+  write?(writes: readonly Write[]): Promise<Written[]>
   /** Resolves when the store can be reached and written to, and rejects otherwise. */
   check(): Promise<void>
   close(): Promise<void>
@@ -79,14 +83,107 @@ export interface Reading<T> {
   readonly error?: Error
 }
 
+/** Of a store of which no part is away. */
+export const NONE_AWAY: ReadonlySet<number> = new Set()
+
 /** The answers to a read of `promise`, also if parts of the store are away. */
 export async function readReachable<T>(promise: Promise<T[]>): Promise<Reading<T>> {
   try {
-    return { answers: await promise, away: new Set() }
+    return { answers: await promise, away: NONE_AWAY }
   } catch (error) {
     if (!(error instanceof PartlyAnswered)) throw error
     return { answers: error.answers, away: error.away, error }
   }
+}
+
+/** An entry as a look finds it. */
+export interface LookedEntry extends Omit<Entry, 'age'> {
+  /**
+   * As in `Entry`. `undefined` for a wait of which `find` has yet to tell it. That of a pass may be too long, as far as
+   * its whole lifetime, where the store keeps no account of when it was last extended.
+   */
+  readonly age: number | undefined
+}
+
+/** What a look finds, in the order of the keys. */
+export interface Look {
+  readonly entries: Reading<LookedEntry | undefined>
+  readonly counts: Reading<number>
+}
+
+/** What is under both kinds of keys, at least one of each. Rejects when the whole store is away. */
+export function lookIn(
+  store: Store,
+  entryKeys: readonly string[],
+  countKeys: readonly string[],
+): Promise<Look> {
+  return store.look ? store.look(entryKeys, countKeys) : lookByEach(store, entryKeys, countKeys)
+}
+
+/** As `lookIn`, by `find` and `counts`. */
+export async function lookByEach(
+  store: Store,
+  entryKeys: readonly string[],
+  countKeys: readonly string[],
+): Promise<Look> {
+  const [entries, counts] = await Promise.all([
+    readReachable(store.find(entryKeys)),
+    readReachable(store.counts(countKeys)),
+  ])
+  return { entries, counts }
+}
+
+/** One write, with the arguments of the operation of its name. */
+export type Write =
+  | {
+      readonly kind: 'add'
+      readonly key: string
+      readonly retryWindow: number
+      readonly age?: number | undefined
+      readonly holder?: string | undefined
+    }
+  | { readonly kind: 'pass'; readonly key: string; readonly lifetime: number }
+  | {
+      readonly kind: 'count'
+      readonly key: string
+      readonly window: number
+      readonly by?: number | undefined
+    }
+
+/** What became of a write: what its operation resolves to, or its error. */
+export type Written = boolean | number | undefined | Error
+
+/** Does all `writes`, in no order, and tells what became of each. Never rejects. */
+export function writeTo(store: Store, writes: readonly Write[]): Promise<Written[]> {
+  if (writes.length === 0) return Promise.resolve([])
+  return store.write ? store.write(writes) : writeByEach(store, writes)
+}
+
+/** As `writeTo`, by `add`, `pass` and `count`. */
+export function writeByEach(store: Store, writes: readonly Write[]): Promise<Written[]> {
+  return Promise.all(writes.map((write) => performOn(store, write).catch((error: Error) => error)))
+}
+
+function performOn(store: Store, write: Write): Promise<Written> {
+  switch (write.kind) {
+    case 'add': {
+      const { key, retryWindow, age, holder } = write
+      return holder === undefined
+        ? store.add(key, retryWindow, age)
+        : store.add(key, retryWindow, age, holder)
+    }
+    case 'pass':
+      return store.pass(write.key, write.lifetime) as Promise<undefined>
+    case 'count':
+      return store.count(write.key, write.window, write.by)
+  }
+}
+
+/** What the only one of `written` resolves to, or its error as a rejection; a store's `add`, `pass` or `count` by its `write`. */
+export async function onlyOf<T extends Written>(written: Promise<Written[]>): Promise<T> {
+  const [result] = await written
+  if (result instanceof Error) throw result
+  return result as T // the caller names what its operation resolves to
 }
 
 /** An error of a write while the store can be read, as when it is full. */

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import type { Entry } from '../../src/store/entry.ts'
 import type { KeptKey, RecordStore } from '../../src/store/records.ts'
-import type { SharedStore, Store } from '../../src/store/store.ts'
+import { lookIn, type SharedStore, type Store, writeTo } from '../../src/store/store.ts'
 
 export interface StoreUnderTest {
   readonly store: Store
@@ -113,6 +113,40 @@ export function describeStore(
       await advance(WINDOW * 0.6)
       assert.equal(await look(store), undefined)
       assert.equal((await visit(store, 'a', DAY)).added, true)
+    })
+
+    test('a look finds entries and counts at once, and leaves out no more than ages', async (t) => {
+      const { store, other, advance } = await open(t)
+      await store.pass('p', DAY)
+      await store.add('w', DAY)
+      await store.count('n', DAY, 3)
+      await advance(300)
+      for (const asked of [store, other]) {
+        const { entries, counts } = await lookIn(asked, ['none', 'p', 'w'], ['n', 'none'])
+        assert.deepEqual(counts, { answers: [3, 0], away: new Set() })
+        const [none, pass, wait] = entries.answers
+        assert.deepEqual([none, pass?.passed, wait?.passed, entries.away.size], [undefined, true, false, 0])
+        assert.ok((pass?.age ?? 0) >= 300 && (pass?.age ?? DAY + 1) <= DAY)
+        if (wait?.age !== undefined) assertAge(wait.age, 300)
+      }
+    })
+
+    test('several writes at once do what each does by itself, and tell what came of each', async (t) => {
+      const { store, other } = await open(t)
+      await store.add('known', DAY)
+      const written = await writeTo(store, [
+        { kind: 'add', key: 'new', retryWindow: DAY, age: HOUR },
+        { kind: 'add', key: 'known', retryWindow: DAY },
+        { kind: 'pass', key: 'p', lifetime: DAY },
+        { kind: 'count', key: 'n', window: DAY },
+        { kind: 'count', key: 'n', window: DAY, by: 4 },
+      ])
+      assert.deepEqual(written, [true, false, undefined, 1, 5])
+      const [added, pass] = await other.find(['new', 'p'])
+      assertAge(added?.age, HOUR)
+      assert.equal(pass?.passed, true)
+      assert.deepEqual(await other.counts(['n']), [5])
+      assert.deepEqual(await writeTo(store, []), [])
     })
 
     test('looking and forgetting', async (t) => {

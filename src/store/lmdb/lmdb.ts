@@ -8,7 +8,17 @@ import { newRevision, type RecordFields, type RecordPage, readInPages, requireKe
 import type { Journal, Text } from '../local/journal.ts'
 import type { Learnt } from '../merge.ts'
 import type { KeptKey, RecordStore } from '../records.ts'
-import type { ConnectionWatch, CountedStore, KeyCounts, UnguardedStore } from '../store.ts'
+import {
+  type ConnectionWatch,
+  type CountedStore,
+  type KeyCounts,
+  type Look,
+  lookByEach,
+  type UnguardedStore,
+  type Write,
+  type Written,
+  writeByEach,
+} from '../store.ts'
 import { LmdbClient, type LmdbEvents, type Owner } from './client.ts'
 import type { Found, Scan, Tally } from './file.ts'
 
@@ -78,6 +88,15 @@ export class LmdbStore implements UnguardedStore, CountedStore, RecordStore {
 
   async forget(key: string): Promise<void> {
     await this.#client.ask(['forget', key])
+  }
+
+  /** All operations of a moment are one request to the process anyway. */
+  look(entryKeys: readonly string[], countKeys: readonly string[]): Promise<Look> {
+    return lookByEach(this, entryKeys, countKeys)
+  }
+
+  write(writes: readonly Write[]): Promise<Written[]> {
+    return writeByEach(this, writes)
   }
 
   async merge(key: string, learnt: Learnt): Promise<void> {

@@ -13,7 +13,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { UnreadableEntry } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
-import { PartlyAnswered, readReachable, type SharedStore, type Store, StoreFull } from '../store.ts'
+import {
+  type Look,
+  lookByEach,
+  lookIn,
+  onlyOf,
+  PartlyAnswered,
+  readReachable,
+  type SharedStore,
+  type Store,
+  StoreFull,
+  type Write,
+  type Written,
+  writeTo,
+} from '../store.ts'
 import type { LocalStore, Unmerged } from './local.ts'
 
 /** The result of a completed merge. */
@@ -103,40 +116,32 @@ export class FailoverStore implements Store {
     })
   }
 
-  async add(key: string, retryWindow: number, age?: number, holder?: string): Promise<boolean> {
-    try {
-      const isNew = await this.#shared.add(key, retryWindow, age, holder)
-      if (isNew && this.#hears(key)) this.local.added(key, retryWindow, age, holder)
-      return isNew
-    } catch (error) {
-      return this.#learnt(error, async () => {
-        if (await this.#readWhileFull(error, () => this.#shared.find([key]))) return false
-        return this.local.add(key, retryWindow, age, holder)
-      })
-    }
+  add(key: string, retryWindow: number, age?: number, holder?: string): Promise<boolean> {
+    return onlyOf(this.write([{ kind: 'add', key, retryWindow, age, holder }]))
   }
 
-  async pass(key: string, lifetime: number): Promise<void> {
-    try {
-      await this.#shared.pass(key, lifetime)
-      if (this.#hears(key)) this.local.passed(key, lifetime)
-    } catch (error) {
-      await this.#learnt(error, () => this.local.pass(key, lifetime))
-    }
+  pass(key: string, lifetime: number): Promise<void> {
+    return onlyOf<undefined>(this.write([{ kind: 'pass', key, lifetime }]))
   }
 
-  async count(key: string, window: number, by?: number): Promise<number> {
-    try {
-      const sum = await this.#shared.count(key, window, by)
-      return this.#hears(key) ? this.local.counted(key, sum, window) : sum
-    } catch (error) {
-      return this.#learnt(error, async () => {
-        const sum = await this.#readWhileFull(error, () => this.#shared.counts([key]))
-        // Nothing is awaited between the two, so that each caller gets a different sum.
-        if (sum !== undefined) this.local.counted(key, sum, window)
-        return this.local.count(key, window, by)
-      })
-    }
+  count(key: string, window: number, by?: number): Promise<number> {
+    return onlyOf(this.write([{ kind: 'count', key, window, by }]))
+  }
+
+  /** That of the shared store alone, unless the local one has anything to say, or is to be told. */
+  look(entryKeys: readonly string[], countKeys: readonly string[]): Promise<Look> {
+    return this.#isAlone ? lookIn(this.#shared, entryKeys, countKeys) : lookByEach(this, entryKeys, countKeys)
+  }
+
+  async write(writes: readonly Write[]): Promise<Written[]> {
+    const written = await writeTo(this.#shared, writes)
+    if (this.#isAlone && !written.some((result) => result instanceof Error)) return written
+    return Promise.all(
+      writes.map((write, index) => {
+        const result = written[index]
+        return result instanceof Error ? this.#standIn(write, result) : this.#heard(write, result)
+      }),
+    )
   }
 
   counts(keys: readonly string[]): Promise<number[]> {
@@ -159,6 +164,41 @@ export class FailoverStore implements Store {
   async close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#timer)
+  }
+
+  /** Whether the local store has nothing, and is told nothing while the shared one works. */
+  get #isAlone(): boolean {
+    return !this.#use.whenAway && this.local.size === 0
+  }
+
+  /** Tells the local store what came of a write to the shared one; returns what is true of both. */
+  #heard(write: Write, result: boolean | number | undefined): boolean | number | undefined {
+    const { kind, key } = write
+    if (!this.#hears(key)) return result
+    if (kind === 'add') {
+      if (result === true) this.local.added(key, write.retryWindow, write.age, write.holder)
+      return result
+    }
+    if (kind === 'count') return this.local.counted(key, result as number, write.window) // the sum
+    this.local.passed(key, write.lifetime)
+    return result
+  }
+
+  /** What the local store makes of a write that the shared one has rejected with `error`. */
+  #standIn(write: Write, error: Error): Promise<Written> {
+    const learnt = this.#learnt<Written>(error, async () => {
+      const { kind, key } = write
+      if (kind === 'pass') return this.local.pass(key, write.lifetime) as Promise<undefined>
+      if (kind === 'add') {
+        if (await this.#readWhileFull(error, () => this.#shared.find([key]))) return false
+        return this.local.add(key, write.retryWindow, write.age, write.holder)
+      }
+      const sum = await this.#readWhileFull(error, () => this.#shared.counts([key]))
+      // Nothing is awaited between the two, so that each caller gets a different sum.
+      if (sum !== undefined) this.local.counted(key, sum, write.window)
+      return this.local.count(key, write.window, write.by)
+    })
+    return learnt.catch((refusal: Error) => refusal)
   }
 
   /** Whether the local store is told what the shared one says of a key. */

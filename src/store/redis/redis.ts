@@ -22,14 +22,21 @@ import {
 } from '../encoding.ts'
 import type { Entry } from '../entry.ts'
 import { addedBy, isCount, type Learnt, type LearntEntry, mergeEntry } from '../merge.ts'
+import { RecentNames } from '../recent.ts'
 import type { KeptKey, RecordStore } from '../records.ts'
 import {
   type ConnectionWatch,
   type CountedStore,
   type KeyCounts,
+  type Look,
+  type LookedEntry,
+  NONE_AWAY,
+  onlyOf,
   StoreUnusable,
   UNWATCHED,
   type UnguardedStore,
+  type Write,
+  type Written,
 } from '../store.ts'
 import {
   createRedisClient,
@@ -72,6 +79,9 @@ const UNREADABLE = /^WRONGTYPE|^ERR (value is not an integer|increment or decrem
 /** Redis's errors for writes that it cannot take, while it can be read. */
 const NO_WRITES = /^(OOM|MISCONF|NOREPLICAS) /
 
+/** How long it is known when this process has written a pass, in milliseconds: longer than until it is written again. */
+const WRITTEN_WINDOW = 86_400_000
+
 /** What is said of a connection that was closed without an error. */
 const CLOSED_WITHOUT_ERROR = 'the connection was closed'
 
@@ -95,6 +105,8 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
   readonly #settings: RedisSettings
   readonly #events: RedisEvents
   readonly #records: RedisRecords
+  /** The passes that this process has written, so that a look need not ask how old they are. */
+  readonly #written = new RecentNames(() => performance.now(), WRITTEN_WINDOW)
   #watch = UNWATCHED
   /** Why the last connection was lost or the last attempt to connect failed; `undefined` once connected again. */
   #lastError: string | undefined
@@ -156,30 +168,53 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     })
   }
 
-  async add(key: string, retryWindow: number, age = 0, holder?: string): Promise<boolean> {
-    const entry = { passed: false, ttl: retryWindow }
-    const pending = encodeEntry(holder === undefined ? entry : { ...entry, holder })
-    const done = await this.#ask('set', key, [pending, 'PX', retryWindow - age, 'NX'])
-    if (done != null) return true
-    await this.find([key]).catch(() => undefined) // so that its window restarts where it has too much time left
-    return false
-  }
-
-  async pass(key: string, lifetime: number): Promise<void> {
-    const passed = encodeEntry({ passed: true, ttl: lifetime })
-    await this.#ask('set', key, [passed, 'PX', lifetime])
-  }
-
   /**
-   * PEXPIRE with LT sets the TTL where it is missing, so that a process that dies in between leaves no key for ever,
-   * and where it is longer than the window, as by a clock that is behind.
+   * Asks for texts alone. What is left of a wait, `find` tells; most looks find none. A pass that this process has not
+   * written of late counts as one of its whole lifetime, so that it is extended.
    */
-  async count(key: string, window: number, by = 1): Promise<number> {
-    const [sum] = await Promise.all([
-      this.#ask('incrby', key, [by]),
-      this.#ask('pexpire', key, [window, 'LT']),
-    ])
-    return sum as number
+  look(entryKeys: readonly string[], countKeys: readonly string[]): Promise<Look> {
+    if (!this.#isConnected) return Promise.reject(this.#notConnected())
+    const names = [...entryKeys, ...countKeys].map(this.#nameOf)
+    return new Promise((resolve, reject) => {
+      this.#commands.get(names, ({ texts }, error, name) => {
+        try {
+          if (error) throw this.#explain(error, name ?? '')
+          const entries = entryKeys.map((key, index) => this.#lookedIn(key, texts[index] ?? null))
+          const counts = countKeys.map((key, index) => this.#countIn(key, texts[entryKeys.length + index]))
+          resolve({
+            entries: { answers: entries, away: NONE_AWAY },
+            counts: { answers: counts, away: NONE_AWAY },
+          })
+        } catch (failure) {
+          reject(failure)
+        }
+      })
+    })
+  }
+
+  add(key: string, retryWindow: number, age?: number, holder?: string): Promise<boolean> {
+    return onlyOf(this.write([{ kind: 'add', key, retryWindow, age, holder }]))
+  }
+
+  pass(key: string, lifetime: number): Promise<void> {
+    return onlyOf<undefined>(this.write([{ kind: 'pass', key, lifetime }]))
+  }
+
+  count(key: string, window: number, by?: number): Promise<number> {
+    return onlyOf(this.write([{ kind: 'count', key, window, by }]))
+  }
+
+  write(writes: readonly Write[]): Promise<Written[]> {
+    return new Promise((resolve) => {
+      const written: Written[] = writes.map(() => undefined)
+      let awaited = writes.length
+      for (const [index, write] of writes.entries())
+        this.#write(write, (result) => {
+          written[index] = result
+          awaited -= 1
+          if (awaited === 0) resolve(written)
+        })
+    })
   }
 
   counts(keys: readonly string[]): Promise<number[]> {
@@ -188,11 +223,7 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
       this.#commands.get(keys.map(this.#nameOf), ({ texts }, error, name) => {
         try {
           if (error) throw this.#explain(error, name ?? '')
-          resolve(
-            texts.map((text, index) =>
-              text === null ? 0 : decodeCount(this.#nameOf(keys[index] ?? ''), text),
-            ),
-          )
+          resolve(keys.map((key, index) => this.#countIn(key, texts[index])))
         } catch (failure) {
           reject(failure)
         }
@@ -325,6 +356,79 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
         }
       })
     })
+  }
+
+  /** Sends the commands of a write, and hands over what became of it, once. */
+  #write(write: Write, take: (result: Written) => void): void {
+    const name = this.#nameOf(write.key)
+    if (!this.#isConnected) take(this.#notConnected())
+    else if (write.kind === 'add') this.#add(name, write, take)
+    else if (write.kind === 'count') this.#count(name, write, take)
+    else this.#pass(name, write, take)
+  }
+
+  #pass(
+    name: string,
+    { key, lifetime }: Extract<Write, { kind: 'pass' }>,
+    take: (result: Written) => void,
+  ): void {
+    const passed = encodeEntry({ passed: true, ttl: lifetime })
+    this.#commands.ask('set', name, [passed, 'PX', lifetime], (error) => {
+      if (!error) this.#written.note(key)
+      take(error && this.#explain(error, name))
+    })
+  }
+
+  #add(name: string, write: Extract<Write, { kind: 'add' }>, take: (result: Written) => void): void {
+    const { key, retryWindow, age = 0, holder } = write
+    const entry = { passed: false, ttl: retryWindow }
+    const pending = encodeEntry(holder === undefined ? entry : { ...entry, holder })
+    this.#commands.ask('set', name, [pending, 'PX', retryWindow - age, 'NX'], (error, done) => {
+      if (error) take(this.#explain(error, name))
+      else if (done != null) take(true)
+      else this.#meet(key, take)
+    })
+  }
+
+  /** Hands over that something is under `key`, or that it cannot be read. Its window restarts where it has too much time left. */
+  #meet(key: string, take: (result: Written) => void): void {
+    this.find([key]).then(
+      () => take(false),
+      (error: Error) => take(error instanceof UnreadableEntry ? error : false),
+    )
+  }
+
+  /**
+   * PEXPIRE with LT sets the TTL where it is missing, so that a process that dies in between leaves no key for ever,
+   * and where it is longer than the window, as by a clock that is behind.
+   */
+  #count(
+    name: string,
+    { window, by = 1 }: Extract<Write, { kind: 'count' }>,
+    take: (result: Written) => void,
+  ): void {
+    let sum: Written
+    let awaited = 2
+    // In a Cluster, a command that is sent again to another node may be answered after the next one.
+    const took = (error: Error | undefined, reply: unknown) => {
+      if (error && !(sum instanceof Error)) sum = this.#explain(error, name)
+      else if (typeof reply === 'number') sum ??= reply
+      awaited -= 1
+      if (awaited === 0) take(sum)
+    }
+    this.#commands.ask('incrby', name, [by], (error, reply) => took(error, reply))
+    this.#commands.ask('pexpire', name, [window, 'LT'], (error) => took(error, undefined))
+  }
+
+  #lookedIn(key: string, text: string | null): LookedEntry | undefined {
+    if (text === null) return undefined
+    const { passed, ttl, holder } = decodeEntry(this.#nameOf(key), text)
+    const age = passed ? (this.#written.ageOf(key) ?? ttl) : undefined
+    return holder === undefined ? { passed, age } : { passed, age, holder }
+  }
+
+  #countIn(key: string, text: string | null | undefined): number {
+    return text == null ? 0 : decodeCount(this.#nameOf(key), text)
   }
 
   /**

@@ -55,6 +55,38 @@ test('a value of another kind does not keep other attempts of the turn from thei
   assert.ok(ours.status === 'fulfilled' && ours.value[0]?.passed)
 })
 
+test('a look is one MGET, and a pass has an age only where this process has written it', async (t) => {
+  const redis = await startRedis({ dir: await scratch(t) })
+  const { store } = await openWatched(t, redisSettings(redis.url))
+  const { store: other } = await openWatched(t, redisSettings(redis.url))
+  await store.pass('ours', DAY)
+  await other.pass('theirs', DAY)
+  await store.add('waits', DAY)
+  const before = [await callsOf(redis, 'mget'), await callsOf(redis, 'pttl')]
+  const { entries, counts } = await store.look(['ours', 'theirs', 'waits', 'absent'], ['n'])
+  assert.deepEqual(
+    [await callsOf(redis, 'mget'), await callsOf(redis, 'pttl')],
+    [(before[0] ?? 0) + 1, before[1]],
+  )
+  const [ours, ...rest] = entries.answers
+  assert.ok(ours?.passed && ours.age !== undefined && ours.age < 5000)
+  assert.deepEqual(rest, [{ passed: true, age: DAY }, { passed: false, age: undefined }, undefined])
+  assert.deepEqual(counts.answers, [0])
+})
+
+// An MGET tells nothing of such a key, so that each attempt would be the first one, and be deferred.
+test('what is to be added under a key with a value of another kind is refused, and the error says so', async (t) => {
+  const redis = await startRedis({ dir: await scratch(t) })
+  const { store } = await openWatched(t, redisSettings(redis.url))
+  await redis.cli('lpush', 'greymx:list', 'x')
+  const [refused, added] = await store.write([
+    { kind: 'add', key: 'list', retryWindow: DAY },
+    { kind: 'add', key: 'free', retryWindow: DAY },
+  ])
+  assert.ok(refused instanceof UnreadableEntry && /WRONGTYPE/.test(refused.message))
+  assert.equal(added, true)
+})
+
 test('keys are read one by one where the user may not MGET, and the start names no missing right', async (t) => {
   const redis = await startRedis({ dir: await scratch(t) })
   await redis.cli('acl', 'setuser', 'lesser', 'on', '>s3cret', '~greymx:*', '+@all', '-mget')
