@@ -147,6 +147,11 @@ const CLAIM_SAMPLE = 16
 
 /** lmdb.h: PAGE_NOTFOUND, CORRUPTED, VERSION_MISMATCH, INVALID, INCOMPATIBLE; and EISDIR. */
 const DAMAGE = new Set([-30797, -30796, -30794, -30793, -30784, 21])
+/**
+ * PAGE_FULL, CURSOR_FULL, BAD_TXN, BAD_DBI, PROBLEM: what LMDB makes of pages that are none. In a transaction that
+ * writes, they may follow from a full disk as well.
+ */
+const DAMAGE_WHERE_READ = new Set([-30787, -30786, -30782, -30780, -30779])
 /** EIO (LMDB's error also for a write that a full disk cut short), EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC, EDQUOT. */
 const PASSING = new Set([5, 11, 12, 23, 24, 28, 122])
 
@@ -171,7 +176,8 @@ export class LmdbFile {
       this.#claim(contents)
     } catch (error) {
       if (error instanceof CannotOpen) throw error
-      throw new CannotOpen(obstacleOf(error), messageOf(error), error)
+      const isDamage = DAMAGE_WHERE_READ.has(codeOf(error))
+      throw new CannotOpen(isDamage ? 'damage' : obstacleOf(error), messageOf(error), error)
     }
   }
 
@@ -546,8 +552,13 @@ function textOf(value: string): string {
 }
 
 function obstacleOf(error: unknown): Obstacle {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (typeof code !== 'number') return 'lasting'
+  const code = codeOf(error)
   if (DAMAGE.has(code)) return 'damage'
   return PASSING.has(code) ? 'passing' : 'lasting'
+}
+
+/** The number of an error of LMDB or of the system; NaN for any other. */
+function codeOf(error: unknown): number {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'number' ? code : Number.NaN
 }
