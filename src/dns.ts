@@ -217,19 +217,19 @@ export class Dns {
 
   /**
    * The answer from the cache or from DNS, or `NOT_ASKED` if the asker has used up its share, `Dns` is closed, or
-   * DNS is silent and questions enough are open. `type`
+   * DNS is silent and questions enough are open; at once, unless DNS has to be waited for. `type`
    * is a record type like TXT; `isFirst` marks the first question on behalf of a message. Never rejects.
    */
-  ask(name: string, type: string, asker: Asker, isFirst = false): Promise<DnsAnswer> {
+  ask(name: string, type: string, asker: Asker, isFirst = false): DnsAnswer | Promise<DnsAnswer> {
     const key = `${type} ${name.toLowerCase()}`
     const known = this.#answers.get(key)
-    if (known && known.expiresAt > performance.now()) return Promise.resolve(known)
+    if (known && known.expiresAt > performance.now()) return known
     const open = this.#open.get(key)
     if (open) return open
     const isVain = this.#isClosed || (this.#isSilent && this.#open.size >= MAX_OPEN_IN_SILENCE)
     if (isVain || !this.#takeShare(asker, isFirst)) {
       this.#watch.onQuestion?.('not-asked')
-      return Promise.resolve(NOT_ASKED)
+      return NOT_ASKED
     }
     const startedAt = performance.now()
     const answer = this.#query(name, type).then((got) => {
@@ -262,7 +262,8 @@ export class Dns {
    * while DNS is in trouble. `subject` names the parties it depends on. While DNS is silent, or if the subject timed out more often in a row than `tolerated`, only
    * a value that is there already is returned; a later one is cached for the next attempt.
    */
-  async withTimeout<T>(subject: string, answer: Promise<T>, tolerated = 0): Promise<T | undefined> {
+  async withTimeout<T>(subject: string, answer: T | Promise<T>, tolerated = 0): Promise<T | undefined> {
+    if (!(answer instanceof Promise)) return answer
     const timesSlow = this.#slow.get(subject) ?? 0
     if (this.#isSilent || timesSlow > tolerated) return Promise.race([answer, nextTurn()])
     const startedAt = performance.now()

@@ -20,6 +20,7 @@ import { type DomainSpec, expand, type MacroValues, reverseName } from './macro.
 import { MAX_ASKING_TERMS, passingBlocks } from './passing.ts'
 import type { Mechanism, SpfRecord } from './record.ts'
 import { type EndResult, type Found, isCheckableDomain, Records, type TakeTurn } from './records.ts'
+import { run, type Steps, settled } from './steps.ts'
 
 export interface SpfQuestion {
   readonly client: IpAddress
@@ -81,21 +82,28 @@ interface Verdict {
 const NO_MATCH: Match = { kind: 'no match' }
 const NO_INCLUDES: readonly string[] = []
 
-/** The result of check_host() with its voucher. Never rejects, and asks nothing once `lookups` refuses. */
-export async function checkHost(
+/**
+ * The result of check_host() with its voucher, at once if DNS need not be waited for. Never rejects, and asks nothing
+ * once `lookups` refuses.
+ */
+export function checkHost(
   question: SpfQuestion,
   lookups: Lookups,
   takeTurn: TakeTurn,
-): Promise<SpfAnswer> {
+): SpfAnswer | Promise<SpfAnswer> {
+  return run(answerTo(question, lookups, takeTurn))
+}
+
+function* answerTo(question: SpfQuestion, lookups: Lookups, takeTurn: TakeTurn): Steps<SpfAnswer> {
   if (!isCheckableDomain(question.domain))
     return { result: 'none', includes: NO_INCLUDES, isForAllSenders: true }
   const evaluation = new Evaluation(question, lookups, takeTurn)
-  const { result, by, includes } = await evaluation.check(question.domain)
+  const { result, by, includes } = yield* evaluation.check(question.domain)
   const isForAllSenders = !evaluation.asksForSender
   const bare = { result, includes: NO_INCLUDES, isForAllSenders }
   if (evaluation.lacksAnswers) return { ...bare, result: 'unknown' }
   if (result !== 'pass' || by === 'other') return bare
-  const passing = await evaluation.passing()
+  const passing = yield* evaluation.passing()
   if (!passing) return { ...bare, result: 'unknown' }
   const { kind } = question.client
   if (coverageOf([...passing.named, ...passing.ofHosts], kind).isTooMuch) return bare
@@ -138,23 +146,23 @@ class Evaluation {
     return passingBlocks(client.kind, domain, this.#records, this.#lookups)
   }
 
-  async check(domain: string): Promise<Verdict> {
-    const found = await this.#records.of(domain)
+  *check(domain: string): Steps<Verdict> {
+    const found = yield* settled(this.#records.of(domain))
     if (!found) return unmatched('none')
     if (found.kind === 'end') return unmatched(found.end)
     const { mechanisms, redirect } = found.value
     for (const mechanism of mechanisms) {
       const answer = this.#match(mechanism, domain, found.value)
       // Records may have dozens of networks, which need no answer of DNS.
-      const match = answer instanceof Promise ? await answer : answer
+      const match = 'next' in answer ? yield* answer : answer
       if (match.kind === 'end') return unmatched(match.end)
       if (match.kind === 'match') return { ...match, result: mechanism.qualifier }
     }
     if (!redirect) return unmatched('neutral')
     if (!this.#countTerm()) return unmatched('permerror')
     this.#records.prefetch(found.value, domain)
-    const target = await this.#expand(redirect, domain)
-    const verdict = await this.check(target)
+    const target = yield* this.#expand(redirect, domain)
+    const verdict = yield* this.check(target)
     // A target without record is a mistake of this record (section 6.1).
     if (verdict.result === 'none') return unmatched('permerror')
     return {
@@ -164,7 +172,7 @@ class Evaluation {
     }
   }
 
-  #match(mechanism: Mechanism, domain: string, record: SpfRecord): Match | Promise<Match> {
+  #match(mechanism: Mechanism, domain: string, record: SpfRecord): Match | Steps<Match> {
     const { client } = this.#question
     if (mechanism.kind === 'all') return matchedBy('other')
     if (mechanism.kind === 'ip') {
@@ -187,9 +195,9 @@ class Evaluation {
   }
 
   /** Matches an `include` by the table of results in section 5.2. */
-  async #matchInclude(name: DomainSpec, domain: string): Promise<Match> {
-    const target = await this.#expand(name, domain)
-    const { result, by, includes } = await this.check(target)
+  *#matchInclude(name: DomainSpec, domain: string): Steps<Match> {
+    const target = yield* this.#expand(name, domain)
+    const { result, by, includes } = yield* this.check(target)
     switch (result) {
       case 'pass':
         return { kind: 'match', by: name.isOfClient ? 'other' : by, includes: [target, ...includes] }
@@ -204,19 +212,19 @@ class Evaluation {
     }
   }
 
-  async #matchExists(name: DomainSpec, domain: string): Promise<Match> {
-    const lookup = await this.#lookup(await this.#expand(name, domain), 'A')
+  *#matchExists(name: DomainSpec, domain: string): Steps<Match> {
+    const lookup = yield* this.#lookup(yield* this.#expand(name, domain), 'A')
     if (lookup.kind === 'end') return lookup
     return lookup.value.length > 0 ? matchedBy('other') : NO_MATCH
   }
 
-  async #matchHosts(mechanism: Extract<Mechanism, { kind: 'a' | 'mx' }>, domain: string): Promise<Match> {
+  *#matchHosts(mechanism: Extract<Mechanism, { kind: 'a' | 'mx' }>, domain: string): Steps<Match> {
     const { client } = this.#question
-    const hosts = await this.#hostsOf(mechanism, domain)
+    const hosts = yield* this.#hostsOf(mechanism, domain)
     if (hosts.kind === 'end') return hosts
     const prefix = mechanism.prefixes[client.kind]
     for (const host of hosts.value) {
-      const addresses = await this.#addressesOf(host)
+      const addresses = yield* this.#addressesOf(host)
       if (addresses.kind === 'end') return addresses
       if (addresses.value.some((bytes) => haveSamePrefix(client.bytes, bytes, prefix)))
         return matchedBy(mechanism.name?.isOfClient ? 'other' : 'host')
@@ -225,13 +233,13 @@ class Evaluation {
   }
 
   /** The names of the hosts whose addresses an `a` or `mx` compares. */
-  async #hostsOf(
+  *#hostsOf(
     mechanism: Extract<Mechanism, { kind: 'a' | 'mx' }>,
     domain: string,
-  ): Promise<Found<readonly string[]>> {
-    const target = mechanism.name ? await this.#expand(mechanism.name, domain) : domain
+  ): Steps<Found<readonly string[]>> {
+    const target = mechanism.name ? yield* this.#expand(mechanism.name, domain) : domain
     if (mechanism.kind === 'a') return { kind: 'found', value: [target] }
-    const lookup = await this.#lookup(target, 'MX')
+    const lookup = yield* this.#lookup(target, 'MX')
     if (lookup.kind === 'end') return lookup
     const hosts = exchangesIn(lookup.value)
     if (hosts.length > MAX_HOSTS) return { kind: 'end', end: 'permerror' }
@@ -239,8 +247,8 @@ class Evaluation {
     return { kind: 'found', value: hosts }
   }
 
-  async #addressesOf(host: string): Promise<Found<ReadonlyArray<readonly number[]>>> {
-    const lookup = await this.#lookup(host, this.#addressType)
+  *#addressesOf(host: string): Steps<Found<ReadonlyArray<readonly number[]>>> {
+    const lookup = yield* this.#lookup(host, this.#addressType)
     if (lookup.kind === 'end') return lookup
     this.#addresses += lookup.value.length
     if (this.#addresses > MAX_ADDRESSES) return { kind: 'end', end: 'unknown' }
@@ -248,24 +256,24 @@ class Evaluation {
   }
 
   /** Matches a `ptr` by a name of the client's address that leads back to the address (section 5.5). */
-  async #matchPtr(name: DomainSpec | undefined, domain: string): Promise<Match> {
-    const target = name ? await this.#expand(name, domain) : domain
-    for (const host of await this.#clientNames()) {
-      if (isBelow(host, target) && (await this.#isNameOfClient(host))) return matchedBy('other')
+  *#matchPtr(name: DomainSpec | undefined, domain: string): Steps<Match> {
+    const target = name ? yield* this.#expand(name, domain) : domain
+    for (const host of yield* this.#clientNames()) {
+      if (isBelow(host, target) && (yield* this.#isNameOfClient(host))) return matchedBy('other')
     }
     return NO_MATCH
   }
 
   /** The names of the client's address, none if DNS fails (section 5.5). */
-  async #clientNames(): Promise<readonly string[]> {
-    const lookup = await this.#lookups.ask(reverseName(this.#question.client), 'PTR')
+  *#clientNames(): Steps<readonly string[]> {
+    const lookup = yield* settled(this.#lookups.ask(reverseName(this.#question.client), 'PTR'))
     this.#lacksAnswers ||= lookup.kind === 'refused'
     if (lookup.kind !== 'found') return []
     return lookup.values.slice(0, MAX_HOSTS).map((name) => withoutFinalDot(String(name).toLowerCase()))
   }
 
-  async #isNameOfClient(host: string): Promise<boolean> {
-    const lookup = await this.#lookups.ask(host, this.#addressType)
+  *#isNameOfClient(host: string): Steps<boolean> {
+    const lookup = yield* settled(this.#lookups.ask(host, this.#addressType))
     this.#lacksAnswers ||= lookup.kind === 'refused'
     if (lookup.kind !== 'found') return false
     const { bytes, kind } = this.#question.client
@@ -274,20 +282,20 @@ class Evaluation {
   }
 
   /** The value of `%{p}`: the domain itself, else a name below it, else any name of the client (section 7.3). */
-  async #findClientName(domain: string): Promise<string> {
-    const names = await this.#clientNames()
+  *#findClientName(domain: string): Steps<string> {
+    const names = yield* this.#clientNames()
     const byPreference = [
       ...names.filter((name) => name === domain),
       ...names.filter((name) => name !== domain && isBelow(name, domain)),
       ...names.filter((name) => !isBelow(name, domain)),
     ]
-    for (const name of byPreference) if (await this.#isNameOfClient(name)) return name
+    for (const name of byPreference) if (yield* this.#isNameOfClient(name)) return name
     return 'unknown'
   }
 
   /** The records under a name, none for a void look-up; too many void look-ups end the evaluation. */
-  async #lookup(name: string, type: AddressType | 'MX'): Promise<Found<readonly unknown[]>> {
-    const lookup: Lookup = await this.#lookups.ask(withoutFinalDot(name), type)
+  *#lookup(name: string, type: AddressType | 'MX'): Steps<Found<readonly unknown[]>> {
+    const lookup: Lookup = yield* settled(this.#lookups.ask(withoutFinalDot(name), type))
     switch (lookup.kind) {
       case 'found':
         return { kind: 'found', value: lookup.values }
@@ -308,7 +316,7 @@ class Evaluation {
     return this.#askingTerms <= MAX_ASKING_TERMS
   }
 
-  async #expand(spec: DomainSpec, domain: string): Promise<string> {
+  *#expand(spec: DomainSpec, domain: string): Steps<string> {
     const { client, local, domain: senderDomain, helo } = this.#question
     this.#asksForSender ||= spec.isOfSender
     const values: MacroValues = {
@@ -317,7 +325,7 @@ class Evaluation {
       senderDomain,
       helo: helo.slice(0, MAX_MACRO_VALUE),
       domain,
-      clientName: spec.needsClientName ? await this.#findClientName(domain) : '',
+      clientName: spec.needsClientName ? yield* this.#findClientName(domain) : '',
     }
     return expand(spec, values).toLowerCase()
   }

@@ -3,8 +3,8 @@
 
 import { type DnsAnswer, NOT_ASKED } from '../../dns.ts'
 
-/** Asks DNS one question; `isFirst` marks the first of the evaluation. Never rejects. */
-export type AskDns = (name: string, type: string, isFirst: boolean) => Promise<DnsAnswer>
+/** Asks DNS one question; `isFirst` marks the first of the evaluation. Answers at once if it can, and never rejects. */
+export type AskDns = (name: string, type: string, isFirst: boolean) => DnsAnswer | Promise<DnsAnswer>
 
 export type Lookup =
   | { readonly kind: 'found'; readonly values: readonly unknown[] }
@@ -27,7 +27,7 @@ const NO_SUCH_NAME: Lookup = { kind: 'void', isName: false }
 export class Lookups {
   readonly #ask: AskDns
   readonly #isWanted: () => boolean
-  readonly #asked = new Map<string, Promise<Lookup>>()
+  readonly #asked = new Map<string, Lookup | Promise<Lookup>>()
   #expiresAt = Number.POSITIVE_INFINITY
 
   /** `isWanted` says whether the caller still waits; once it does not, questions are refused. */
@@ -41,16 +41,17 @@ export class Lookups {
     return this.#expiresAt
   }
 
-  /** What DNS has under a name; `type` is a record type like TXT. Never rejects. */
-  ask(name: string, type: string): Promise<Lookup> {
+  /** What DNS has under a name, at once if that is known; `type` is a record type like TXT. Never rejects. */
+  ask(name: string, type: string): Lookup | Promise<Lookup> {
     const asciiName = nameForDns(name)
-    if (asciiName === undefined) return Promise.resolve(NO_SUCH_NAME)
+    if (asciiName === undefined) return NO_SUCH_NAME
     const key = `${type} ${asciiName}`
     const asked = this.#asked.get(key)
     if (asked) return asked
-    if (this.#asked.size >= MAX_QUESTIONS || !this.#isWanted()) return Promise.resolve(REFUSED)
+    if (this.#asked.size >= MAX_QUESTIONS || !this.#isWanted()) return REFUSED
     const isFirst = this.#asked.size === 0
-    const lookup = this.#ask(asciiName, type, isFirst).then((answer) => this.#read(answer))
+    const answer = this.#ask(asciiName, type, isFirst)
+    const lookup = answer instanceof Promise ? answer.then((got) => this.#read(got)) : this.#read(answer)
     this.#asked.set(key, lookup)
     return lookup
   }

@@ -19,7 +19,8 @@ import {
 } from './hosts.ts'
 import type { Lookup, Lookups } from './lookups.ts'
 import type { AddressBlock, Mechanism, SpfRecord } from './record.ts'
-import type { Found, Records } from './records.ts'
+import type { MaybeRecord, Records } from './records.ts'
+import { type Steps, settled } from './steps.ts'
 
 /** Blocks of the client's family: those that records name, and those around addresses of hosts. */
 export interface Passing {
@@ -34,19 +35,15 @@ const WALK_TIMEOUT = 500
 export const MAX_ASKING_TERMS = 10
 
 /** The blocks for which the record of `domain` passes, or `undefined` if a budget was used up. */
-export async function passingBlocks(
+export function* passingBlocks(
   family: IpAddress['kind'],
   domain: string,
   records: Records,
   lookups: Lookups,
-): Promise<Passing | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const timedOut = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), WALK_TIMEOUT)
-  })
-  const walk = new Walk(family, records, lookups, timedOut)
-  await walk.visit(domain, 0)
-  clearTimeout(timer)
+): Steps<Passing | undefined> {
+  const walk = new Walk(family, records, lookups)
+  yield* walk.visit(domain, 0)
+  walk.end()
   return walk.passing
 }
 
@@ -54,18 +51,23 @@ class Walk {
   readonly #family: IpAddress['kind']
   readonly #records: Records
   readonly #lookups: Lookups
-  readonly #timedOut: Promise<undefined>
   readonly #named: AddressBlock[] = []
   readonly #ofHosts: AddressBlock[] = []
   /** The least `asked` of each domain's visits. */
   readonly #visited = new Map<string, number>()
   #isKnown = true
+  #timer: NodeJS.Timeout | undefined
+  /** Resolves WALK_TIMEOUT after the first wait. */
+  #timedOut: Promise<undefined> | undefined
 
-  constructor(family: IpAddress['kind'], records: Records, lookups: Lookups, timedOut: Promise<undefined>) {
+  constructor(family: IpAddress['kind'], records: Records, lookups: Lookups) {
     this.#family = family
     this.#records = records
     this.#lookups = lookups
-    this.#timedOut = timedOut
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
   }
 
   get passing(): Passing | undefined {
@@ -76,11 +78,11 @@ class Walk {
    * Adds the blocks of a domain's record. `asked` is the number of terms that have asked DNS before it in every
    * evaluation that gets there. Terms within included records do not count, as such a record can end early.
    */
-  async visit(domain: string, asked: number): Promise<void> {
+  *visit(domain: string, asked: number): Steps<void> {
     const before = this.#visited.get(domain)
     if (before !== undefined && before <= asked) return
     this.#visited.set(domain, asked)
-    const found = await this.#withTimeout(this.#records.of(domain))
+    const found = yield* this.#inTime(this.#records.of(domain))
     const record = this.#recordIn(found)
     if (!record) return
     this.#records.prefetch(record, domain)
@@ -90,24 +92,24 @@ class Walk {
       if (mechanism.kind !== 'ip') count += 1
       if (count > MAX_ASKING_TERMS) return
       const asking = mechanism.qualifier === 'pass' ? this.#add(mechanism, domain, count) : undefined
-      if (asking) await asking
+      if (asking) yield* asking
     }
     const { redirect } = record
     if (redirect && !redirect.isOfClient && count < MAX_ASKING_TERMS)
-      await this.visit(this.#records.nameIn(redirect, domain), count + 1)
+      yield* this.visit(this.#records.nameIn(redirect, domain), count + 1)
   }
 
-  #recordIn(found: Found<SpfRecord> | undefined): SpfRecord | undefined {
+  #recordIn(found: MaybeRecord): SpfRecord | undefined {
     if (found?.kind === 'found') return found.value
     if (found?.end === 'unknown') this.#isKnown = false
     return undefined
   }
 
   /**
-   * Adds the blocks of a mechanism, in a promise if DNS has to be asked for them. A mechanism that matches by something
+   * Adds the blocks of a mechanism, in steps if DNS has to be asked for them. A mechanism that matches by something
    * else than the client's address vouches for nobody.
    */
-  #add(mechanism: Mechanism, domain: string, asked: number): Promise<void> | undefined {
+  #add(mechanism: Mechanism, domain: string, asked: number): Steps<void> | undefined {
     switch (mechanism.kind) {
       case 'ip':
         if (mechanism.block.bytes.length === (this.#family === 'ipv4' ? 4 : 16))
@@ -130,9 +132,9 @@ class Walk {
   }
 
   /** Adds the networks of the hosts of an `a` or `mx`. */
-  async #addHosts(kind: 'a' | 'mx', name: string, prefix: number): Promise<void> {
-    for (const host of await this.#hostsOf(kind, name)) {
-      const lookup = await this.#ask(host, addressTypeOf(this.#family))
+  *#addHosts(kind: 'a' | 'mx', name: string, prefix: number): Steps<void> {
+    for (const host of yield* this.#hostsOf(kind, name)) {
+      const lookup = yield* this.#ask(host, addressTypeOf(this.#family))
       for (const bytes of addressesIn(valuesOf(lookup))) this.#ofHosts.push({ bytes, prefix })
       if (this.#ofHosts.length > MAX_ADDRESSES) this.#isKnown = false
       if (!this.#isKnown) return
@@ -140,20 +142,24 @@ class Walk {
   }
 
   /** The hosts of an `a` or `mx`; an `mx` with too many hosts passes nobody (section 4.6.4) and has none. */
-  async #hostsOf(kind: 'a' | 'mx', name: string): Promise<readonly string[]> {
+  *#hostsOf(kind: 'a' | 'mx', name: string): Steps<readonly string[]> {
     if (kind === 'a') return [name]
-    const hosts = exchangesIn(valuesOf(await this.#ask(name, 'MX')))
+    const hosts = exchangesIn(valuesOf(yield* this.#ask(name, 'MX')))
     return hosts.length > MAX_HOSTS ? [] : hosts
   }
 
-  async #ask(name: string, type: AddressType | 'MX'): Promise<Lookup | undefined> {
-    const lookup = await this.#withTimeout(this.#lookups.ask(name, type))
+  *#ask(name: string, type: AddressType | 'MX'): Steps<Lookup | undefined> {
+    const lookup = yield* this.#inTime(this.#lookups.ask(name, type))
     if (lookup?.kind === 'refused') this.#isKnown = false
     return lookup
   }
 
   /** The answer, or `undefined` once the time-out has passed; an answer that is there already is returned even then. */
-  #withTimeout<T>(answer: Promise<T>): Promise<T | undefined> {
-    return Promise.race([answer, this.#timedOut])
+  *#inTime<T>(answer: T | Promise<T>): Steps<T | undefined> {
+    if (!(answer instanceof Promise)) return answer
+    this.#timedOut ??= new Promise<undefined>((resolve) => {
+      this.#timer = setTimeout(() => resolve(undefined), WALK_TIMEOUT)
+    })
+    return yield* settled(Promise.race([answer, this.#timedOut]))
   }
 }

@@ -8,6 +8,7 @@ import type { AddressType } from './hosts.ts'
 import type { Lookups } from './lookups.ts'
 import { type DomainSpec, expandStatic } from './macro.ts'
 import { isSpfRecord, parseRecord, type SpfRecord } from './record.ts'
+import { run, type Steps, settled } from './steps.ts'
 
 /**
  * The result of an evaluation that ends before a mechanism matches; `unknown` if a budget was used up or the caller
@@ -44,12 +45,15 @@ const parsed = new LRUCache<string, SpfRecord | 'invalid'>({ maxSize: MAX_CACHED
 /** Resolves when the evaluation may use the CPU. */
 export type TakeTurn = () => Promise<void>
 
+/** The record of a domain, or why there is no result; `undefined` if it has no SPF record or DNS cannot have it. */
+export type MaybeRecord = Found<SpfRecord> | undefined
+
 export class Records {
   readonly #lookups: Lookups
   readonly #addressType: AddressType
   readonly #senderDomain: string
   readonly #takeTurn: TakeTurn
-  readonly #found = new Map<string, Promise<Found<SpfRecord> | undefined>>()
+  readonly #found = new Map<string, MaybeRecord | Promise<MaybeRecord>>()
   #text = 0
   #prefetched = 0
   #prefetchedHosts = 0
@@ -63,13 +67,11 @@ export class Records {
     this.#takeTurn = takeTurn
   }
 
-  /** The record of a domain, or why there is no result; `undefined` if it has no SPF record or DNS cannot have it. */
-  of(domain: string): Promise<Found<SpfRecord> | undefined> {
-    let record = this.#found.get(domain)
-    if (!record) {
-      record = isCheckableDomain(domain) ? this.#find(domain) : Promise.resolve(undefined)
-      this.#found.set(domain, record)
-    }
+  /** The record of a domain, at once if all that it takes is known. */
+  of(domain: string): MaybeRecord | Promise<MaybeRecord> {
+    if (this.#found.has(domain)) return this.#found.get(domain)
+    const record = isCheckableDomain(domain) ? run(this.#find(domain)) : undefined
+    this.#found.set(domain, record)
     return record
   }
 
@@ -80,9 +82,10 @@ export class Records {
     for (const mechanism of mechanisms) {
       if (mechanism.kind === 'all') return
       if (mechanism.kind === 'ip' || mechanism.kind === 'ptr' || mechanism.name?.isOfClient) continue
-      void this.#prefetchFor(mechanism.kind, this.nameIn(mechanism.name, domain))
+      void run(this.#prefetchFor(mechanism.kind, this.nameIn(mechanism.name, domain)))
     }
-    if (redirect && !redirect.isOfClient) void this.#prefetchFor('include', this.nameIn(redirect, domain))
+    if (redirect && !redirect.isOfClient)
+      void run(this.#prefetchFor('include', this.nameIn(redirect, domain)))
   }
 
   /** Asks for the addresses of a host, within the limits. */
@@ -100,7 +103,7 @@ export class Records {
     return expandStatic(name, { domain, senderDomain: this.#senderDomain, isIpv4 })
   }
 
-  async #prefetchFor(kind: 'a' | 'mx' | 'exists' | 'include', target: string): Promise<void> {
+  *#prefetchFor(kind: 'a' | 'mx' | 'exists' | 'include', target: string): Steps<void> {
     if (kind === 'a') return this.prefetchHost(target, this.#addressType)
     if (kind === 'exists') return this.prefetchHost(target, 'A')
     if (this.#prefetched >= MAX_PREFETCHED) return
@@ -109,12 +112,12 @@ export class Records {
       void this.#lookups.ask(target, 'MX')
       return
     }
-    const found = await this.of(target)
+    const found = yield* settled(this.of(target))
     if (found?.kind === 'found') this.prefetch(found.value, target)
   }
 
-  async #find(domain: string): Promise<Found<SpfRecord> | undefined> {
-    const lookup = await this.#lookups.ask(domain, 'TXT')
+  *#find(domain: string): Steps<MaybeRecord> {
+    const lookup = yield* settled(this.#lookups.ask(domain, 'TXT'))
     if (lookup.kind === 'void') return undefined
     if (lookup.kind !== 'found')
       return { kind: 'end', end: lookup.kind === 'error' ? 'temperror' : 'unknown' }
@@ -125,7 +128,7 @@ export class Records {
     if (this.#text > MAX_TEXT) return { kind: 'end', end: 'unknown' }
     let record = parsed.get(text)
     if (!record) {
-      if (text.length > LONG_TEXT) await this.#takeTurn()
+      if (text.length > LONG_TEXT) yield this.#takeTurn()
       record = parseRecord(text) ?? 'invalid'
       parsed.set(text, record, { size: text.length })
     }

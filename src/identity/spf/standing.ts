@@ -62,7 +62,9 @@ interface SpfAsker extends Asker {
 }
 
 /** What standings need of DNS. The `expiresAt` of its answers is by the clock of the standings. */
-export type SpfDns = Pick<Dns, 'ask' | 'withTimeout' | 'refund'>
+export interface SpfDns extends Pick<Dns, 'ask' | 'refund'> {
+  withTimeout<T>(subject: string, answer: Promise<T>): Promise<T | undefined>
+}
 
 export class SpfStandings {
   readonly #dns: SpfDns
@@ -109,27 +111,40 @@ export class SpfStandings {
     return cached && cached.expiresAt > this.#now() ? cached.found : undefined
   }
 
-  async #ask(question: SpfQuestion, isWanted: () => boolean): Promise<SpfIdentity> {
+  #ask(question: SpfQuestion, isWanted: () => boolean): SpfIdentity | Promise<SpfIdentity> {
     const { client, domain } = question
     const network = customerNetwork(client)
     if (!this.#evaluations.take([network])) return { ...UNKNOWN, domain }
     const organisation = organisationOf(domain)
     const asker: SpfAsker = { purpose: 'spf', network, organisation, extraQuestions: 0 }
-    const evaluation = this.#evaluate(question, asker, isWanted).finally(() =>
-      this.#evaluations.giveBack([network]),
-    )
+    const evaluation = this.#evaluate(question, asker, isWanted)
+    if (!(evaluation instanceof Promise)) {
+      this.#evaluations.giveBack([network])
+      return evaluation
+    }
+    const ending = evaluation.finally(() => this.#evaluations.giveBack([network]))
     // The subject has the network, too, as a client can choose names, as in HELO, that make the record slow for itself.
-    const found = await this.#dns.withTimeout(`spf ${network} ${organisation}`, evaluation)
-    return found ?? { ...UNKNOWN, domain }
+    return this.#dns
+      .withTimeout(`spf ${network} ${organisation}`, ending)
+      .then((found) => found ?? { ...UNKNOWN, domain })
   }
 
-  async #evaluate(question: SpfQuestion, asker: SpfAsker, isWanted: () => boolean): Promise<SpfIdentity> {
+  #evaluate(
+    question: SpfQuestion,
+    asker: SpfAsker,
+    isWanted: () => boolean,
+  ): SpfIdentity | Promise<SpfIdentity> {
     const lookups = new Lookups((name, type, isFirst) => this.#dns.ask(name, type, asker, isFirst), isWanted)
-    const answer = await checkHost(
-      question,
-      lookups,
-      () => new Promise((resolve) => this.#turns.wait(resolve)),
-    )
+    const answer = checkHost(question, lookups, this.#takeTurn)
+    return answer instanceof Promise
+      ? answer.then((got) => this.#found(question, asker, lookups, got))
+      : this.#found(question, asker, lookups, answer)
+  }
+
+  readonly #takeTurn = (): Promise<void> => new Promise((resolve) => this.#turns.wait(resolve))
+
+  /** What follows from the answer, which is cached. */
+  #found(question: SpfQuestion, asker: SpfAsker, lookups: Lookups, answer: SpfAnswer): SpfIdentity {
     const { domain, client } = question
     const standing = standingOf(answer.result, this.#isSteady(question, answer.voucher))
     const carriers = standing === 'pass' ? carriersOf(domain, answer.includes) : NO_CARRIERS

@@ -23,7 +23,7 @@ export const IPV4 = '192.0.2.7'
 export const IPV6 = '2001:db8::7'
 export const DOMAIN = 'sender.example.org'
 
-export function check(
+export async function check(
   resolve: AskResolver,
   question: Question = {},
   isWanted = () => true,
