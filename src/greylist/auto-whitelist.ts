@@ -10,7 +10,7 @@ import { organisationOf } from '../identity/organisation.ts'
 import type { Entry } from '../store/entry.ts'
 import type { Store } from '../store/store.ts'
 import { comesBack, type Evidence, provenBy, type Tally } from './evidence.ts'
-import { whitelistKeys, witnessKeys } from './keys.ts'
+import { listedKey, whitelistKeys, witnessKeys } from './keys.ts'
 import { isPairOfHosts, pairsOf } from './pairs.ts'
 
 /** When an identity need not wait any more; times in milliseconds. */
@@ -52,7 +52,7 @@ export function isCarrier(name: string): boolean {
 
 /** The listings of names: those by which a client may be whitelisted, and its carriers'. */
 export function listingsFor(names: readonly string[]): Listing[] {
-  return names.map((name) => ({ name, key: whitelistKeys(name).listed }))
+  return names.map((name) => ({ name, key: listedKey(name) }))
 }
 
 /**
@@ -123,7 +123,7 @@ export class FirstPassCounter {
     if ((name === network && name !== id) || !evidence.isEnough(proven)) return
     let needed = name !== network || isNamed ? after : Math.max(after, MIN_UNNAMED_PASSES)
     if (isHost && needed > 1) {
-      const [domain] = await this.#store.find([whitelistKeys(name).listed])
+      const [domain] = await this.#store.find([listedKey(name)])
       if (domain?.passed) needed = 1
     }
     await this.#countFor(proven, needed)
@@ -144,7 +144,7 @@ export class FirstPassCounter {
     const { after, lifetime } = this.#settings
     if (!isPairOfHosts(pair)) return this.#countFor(pair, after)
     if (await this.#isEnoughWith(witnessKeys(pair, 'networks', network), MIN_WITNESSES))
-      await this.#store.pass(whitelistKeys(pair).listed, lifetime)
+      await this.#store.pass(listedKey(pair), lifetime)
   }
 
   /** Whether a witness that is counted here for the first time makes their number `needed` or more. */
@@ -159,7 +159,7 @@ export class FirstPassCounter {
     // A bounce, or a sender without a domain, is no witness.
     if (sender === '') return
     if (await this.#isEnoughWith(witnessKeys(carrier, 'senders', sender), MIN_CARRIED))
-      await this.#store.pass(whitelistKeys(carrier).listed, lifetime)
+      await this.#store.pass(listedKey(carrier), lifetime)
   }
 
   /** Counts a first pass for a host's domain, and whitelists it after enough networks and enough senders' domains. */

@@ -43,6 +43,7 @@ const CROWD_WINDOWS = 6
 
 /** The tally in a count of the store. */
 export function tallyIn(count: number): Tally {
+  if (count === 0) return NO_TALLY
   return { deferred: count % RETURN, returned: Math.floor(count / RETURN) }
 }
 
@@ -99,17 +100,18 @@ export function provableNames(attempt: Attempt, identity: Identity): string[] {
 /** What the names of a client have shown. */
 export class Evidence {
   readonly names: readonly string[]
-  readonly #tallies = new Map<string, Tally>()
+  /** In the order of the names, which are few. */
+  readonly #tallies: readonly Tally[]
 
   /** `counts` are the store's counts of the tallies of `names`, in their order. */
   constructor(names: readonly string[], counts: readonly number[]) {
     this.names = names
-    for (const [index, name] of names.entries()) this.#tallies.set(name, tallyIn(counts[index] ?? 0))
+    this.#tallies = names.map((_, index) => tallyIn(counts[index] ?? 0))
   }
 
   /** What a name has shown; nothing, if it is none of `names`. */
   tallyOf(name: string): Tally {
-    return this.#tallies.get(name) ?? NO_TALLY
+    return this.#tallies[this.names.indexOf(name)] ?? NO_TALLY
   }
 
   /** Whether what the name has shown, with one more return, is enough to list it. */

@@ -347,7 +347,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     }
   }
 
-  /** All that the store knows of an attempt, in one round trip. */
+  /** All that the store knows of an attempt, in one round trip, or in two if somebody waits. */
   async function lookUp(question: Question): Promise<Known> {
     const { attempt, identity, keys, formerKeys, store } = question
     const names = provableNames(attempt, identity)
@@ -377,7 +377,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const counts = look.counts.answers
     // How long anybody has waited says nothing beside a pass.
     const isPassed = entries.slice(0, ownKeys).some((entry) => entry?.passed)
-    const waits = isPassed ? [] : await waitsAmong(store, entryKeys, entries, firstsEnd)
+    const isWaiting = !isPassed && entries.some((entry, index) => index < firstsEnd && isUndated(entry))
+    const waits = isWaiting ? await waitsAmong(store, entryKeys, entries, firstsEnd) : []
     const entryAt = (index: number) => waits[index] ?? agedOnly(entries[index])
     const found = entryKeys.slice(0, ownKeys).map((_, index) => entryAt(index))
     const firstAt = entries.slice(ownKeys, firstsEnd).findIndex(Boolean)
@@ -734,6 +735,11 @@ function outcomeOf({ attempt, asked, identity, form }: Question, judgement: Judg
   })
 }
 
+/** Whether an entry is one whose age is yet to be asked for. */
+function isUndated(entry: LookedEntry | undefined): boolean {
+  return entry !== undefined && entry.age === undefined
+}
+
 /** An entry whose age is known. */
 function agedOnly(entry: LookedEntry | undefined): Entry | undefined {
   return entry?.age === undefined ? undefined : (entry as Entry)
@@ -747,11 +753,7 @@ async function waitsAmong(
   end: number,
 ): Promise<ReadonlyArray<Entry | undefined>> {
   const indexes: number[] = []
-  for (let index = 0; index < end; index += 1) {
-    const entry = entries[index]
-    if (entry && entry.age === undefined) indexes.push(index)
-  }
-  if (indexes.length === 0) return []
+  for (let index = 0; index < end; index += 1) if (isUndated(entries[index])) indexes.push(index)
   const { answers } = await readReachable(store.find(indexes.map((index) => keys[index] ?? '')))
   const waits: Array<Entry | undefined> = []
   for (const [order, index] of indexes.entries()) waits[index] = answers[order]

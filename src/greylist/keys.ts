@@ -242,7 +242,12 @@ export function tallyKey(name: string): string {
  */
 export function whitelistKeys(identity: string): { listed: string; passes: string; spacing: string } {
   const id = escapePart(identity)
-  return { listed: `w:${id}`, passes: `p:${id}`, spacing: `s:${id}` }
+  return { listed: listedKey(identity), passes: `p:${id}`, spacing: `s:${id}` }
+}
+
+/** The first of the keys of an identity in the auto-whitelist. */
+export function listedKey(identity: string): string {
+  return `w:${escapePart(identity)}`
 }
 
 /** The identity, for `whitelistKeys`, of the hosts of one domain in one network. */
@@ -273,9 +278,21 @@ function boundedKey(start: string, sender: string, recipient: Address | undefine
   return key.length <= MAX_KEY ? key : `${start}${SEPARATOR}\\sha256:${hash('sha256', key, 'hex')}`
 }
 
+/** The last sender and recipient that keys were made of, and their part of the keys: an attempt has ten of the same. */
+let last: { readonly sender: string; readonly recipient: string | undefined; readonly pair: string } = {
+  sender: '',
+  recipient: undefined,
+  pair: SEPARATOR,
+}
+
 function joinedKey(start: string, sender: string, recipient: Address | undefined): string {
-  const pair = `${start}${SEPARATOR}${escapePart(sender)}`
-  return recipient ? `${pair}${SEPARATOR}${escapePart(recipient.normal)}` : pair
+  const to = recipient?.normal
+  if (sender !== last.sender || to !== last.recipient) {
+    const from = `${SEPARATOR}${escapePart(sender)}`
+    const pair = to === undefined ? from : `${from}${SEPARATOR}${escapePart(to)}`
+    last = { sender, recipient: to, pair }
+  }
+  return start + last.pair
 }
 
 /** The SHA-256 of a key, in base64url. */

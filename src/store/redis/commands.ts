@@ -79,8 +79,8 @@ export class RedisCommands {
 
   /** Asks for anything else about a key. */
   ask(command: CommandName, name: string, args: ReadonlyArray<string | number>, take: TakeReply): void {
-    let text = `*${args.length + 2}\r\n${bulkOf(command)}${bulkOf(name)}`
-    for (const arg of args) text += bulkOf(String(arg))
+    let text = headOf(command, args.length) + bulkOf(name)
+    for (const arg of args) text += argumentOf(arg)
     this.#commands.push(new Command(command, name, text, take))
     this.#collect()
   }
@@ -258,5 +258,30 @@ function pushGets(commands: Command[], read: Read): void {
 
 /** A text as Redis takes it (RESP, bulk strings). */
 function bulkOf(text: string): string {
-  return `$${Buffer.byteLength(text)}\r\n${text}\r\n`
+  return `${lengthOf(Buffer.byteLength(text))}${text}\r\n`
+}
+
+/** What precedes a bulk string of so many bytes. Those of most keys are made once. */
+function lengthOf(bytes: number): string {
+  return LENGTHS[bytes] ?? `$${bytes}\r\n`
+}
+
+const LENGTHS = Array.from({ length: 512 }, (_, bytes) => `$${bytes}\r\n`)
+
+/** The beginning of a command of a name and so many arguments. */
+function headOf(command: CommandName, args: number): string {
+  return `*${args + 2}\r\n${argumentOf(command)}`
+}
+
+/** Arguments that come again and again, such as TTLs, as bulk strings. */
+const recurring = new Map<string | number, string>()
+const MAX_RECURRING = 256
+
+function argumentOf(argument: string | number): string {
+  const known = recurring.get(argument)
+  if (known !== undefined) return known
+  const bulk = bulkOf(String(argument))
+  if (recurring.size >= MAX_RECURRING) recurring.clear()
+  recurring.set(argument, bulk)
+  return bulk
 }
