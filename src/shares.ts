@@ -28,9 +28,14 @@ export class OpenShares {
     this.#capacity = capacity
   }
 
+  /** Whether `take` would take one unit for all of `keys`. */
+  hasRoomFor(keys: readonly string[]): boolean {
+    return keys.every((key) => mayHoldMore(this.#held.get(key) ?? 0, this.#all, this.#capacity))
+  }
+
   /** Takes one unit for all of `keys`; returns false and takes nothing if one of them holds its share already. */
   take(keys: readonly string[]): boolean {
-    if (!keys.every((key) => mayHoldMore(this.#held.get(key) ?? 0, this.#all, this.#capacity))) return false
+    if (!this.hasRoomFor(keys)) return false
     for (const key of keys) this.#held.set(key, (this.#held.get(key) ?? 0) + 1)
     this.#all += 1
     return true

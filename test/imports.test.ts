@@ -44,6 +44,7 @@ const APART = [
   'sockets',
   'policy',
   'exim',
+  'chain.ts',
   'change.ts',
   'turns.ts',
   'shares.ts',
@@ -71,10 +72,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'suggestion.ts',
   ],
   doors: ['exempt', 'exim', 'greylist', 'log', 'milter', 'policy', 'sockets'],
-  greylist: ['exempt', 'identity', 'store'],
+  greylist: ['exempt', 'identity', 'store', 'chain.ts'],
   exempt: ['dns.ts'],
   identity: ['dns.ts', 'require.ts', 'shares.ts', 'turns.ts'],
-  store: ['require.ts'],
+  store: ['chain.ts', 'require.ts'],
   log: ['exim', 'milter', 'policy', 'sockets'],
   // All that an operator may do is here once; admin/ is the way to it.
   operator: ['config', 'doors', 'exempt', 'greylist', 'identity', 'log', 'store'],
@@ -95,7 +96,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Text from the wire is decoded as in the milter protocol.
   policy: ['milter', 'sockets', 'unread.ts'],
   exim: ['milter', 'sockets', 'unread.ts'],
-  sockets: ['change.ts', 'taken-port.ts', 'turns.ts'],
+  sockets: ['chain.ts', 'change.ts', 'taken-port.ts', 'turns.ts'],
   ...Object.fromEntries([...VALUES, ...APART.slice(4)].map((file) => [file, []])),
   // The names in a certificate are text from the wire.
   'certificate.ts': ['milter'],

@@ -1,5 +1,7 @@
 // Deadlines of a decision: what the store has not answered by then is not waited for.
 
+import { Chain, type Member } from '../chain.ts'
+
 /**
  * Longest time for one decision, in milliseconds. It bounds all store operations together, as several answers may be
  * slow though none of them exceeds the store's own time-out.
@@ -7,12 +9,12 @@
 export const DECISION_TIMEOUT = 2000
 
 /** A promise that is waited for until its deadline. */
-interface Waiting {
+interface Waiting extends Member<Waiting> {
   readonly deadline: number
   readonly giveUp: (error: Error) => void
 }
 
-const waiting = new Set<Waiting>()
+const waiting = new Chain<Waiting>()
 /** One timer for all that wait, at `firesAt`, the first deadline; a timer for each costs several times as much. */
 let timer: NodeJS.Timeout | undefined
 let firesAt = Number.POSITIVE_INFINITY
@@ -20,7 +22,7 @@ let firesAt = Number.POSITIVE_INFINITY
 /** The value of `promise`, or a rejection at `deadline`, an instant of performance.now(). */
 export function withDeadline<T>(promise: Promise<T>, deadline: number): Promise<T> {
   return new Promise((resolve, reject) => {
-    const wait: Waiting = { deadline, giveUp: reject }
+    const wait: Waiting = { deadline, giveUp: reject, before: undefined, after: undefined, isInChain: false }
     waiting.add(wait)
     if (deadline < firesAt) fireAt(deadline)
     promise.then(
@@ -51,7 +53,7 @@ function fireAt(deadline: number): void {
 function giveUp(): void {
   const due = Math.max(firesAt, performance.now())
   let next = Number.POSITIVE_INFINITY
-  for (const wait of waiting) {
+  for (const wait of waiting.members()) {
     if (wait.deadline > due) {
       next = Math.min(next, wait.deadline)
       continue

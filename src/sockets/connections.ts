@@ -3,6 +3,7 @@
 // left to listener.ts, the protocol to the sessions.
 
 import type { Socket } from 'node:net'
+import { Chain, type Member } from '../chain.ts'
 import { Turns } from '../turns.ts'
 import { connectionsWithin, descriptorLimit } from './descriptors.ts'
 import type { ConnectionLimits } from './limits.ts'
@@ -49,21 +50,80 @@ const MIN_CHECK_INTERVAL = 10
  */
 const MEMORY_LOW_WATER = 0.9
 
-interface Open<Fault> {
+/** One connection, as what its session needs of the socket, and with what is known of both. */
+class Connection<Fault extends string> implements Peer<Fault>, Member<Connection<Fault>> {
+  before: Connection<Fault> | undefined = undefined
+  after: Connection<Fault> | undefined = undefined
+  isInChain = false
+  readonly socket: Socket
   readonly session: Session
-  readonly fail: (kind: Fault | ConnectionFault, reason: string) => void
   /** Bytes that it held when it was last measured. */
-  held: number
+  held = 0
   /** The session's `waiting` and `progress` at the last check, and since when both are unchanged. */
-  waiting: Waiting
-  progress: number
-  since: number
+  waiting: Waiting = 'frame'
+  progress = 0
+  since = performance.now()
+  /** The name of the peer in messages. */
+  readonly #name: string
+  readonly #events: ConnectionEvents<Fault>
+  readonly #turns: Turns
+
+  constructor(
+    socket: Socket,
+    newSession: NewSession<Fault>,
+    name: string,
+    events: ConnectionEvents<Fault>,
+    turns: Turns,
+  ) {
+    this.socket = socket
+    this.#name = name
+    this.#events = events
+    this.#turns = turns
+    this.session = newSession(this)
+  }
+
+  send(bytes: Buffer): boolean {
+    return this.socket.write(bytes) || this.socket.writableLength === 0
+  }
+
+  /**
+   * The socket is destroyed without waiting for the MTA to close its side: MTAs look at this socket only when they have
+   * a command to send, and that may take as long as their client idles. Only replies that the kernel has not taken yet
+   * have to go out before.
+   */
+  end(): void {
+    const { socket } = this
+    if (socket.writableLength === 0) socket.destroy()
+    else socket.end(() => socket.destroy())
+  }
+
+  fail(kind: Fault | ConnectionFault, reason: string): void {
+    this.#events.onFault(kind, reason, this.#name)
+    this.socket.destroy()
+  }
+
+  exceeded(kind: Fault, reason: string): void {
+    this.#events.onFault(kind, reason, this.#name)
+  }
+
+  pause(): void {
+    this.socket.pause()
+  }
+
+  resume(): void {
+    this.socket.resume()
+  }
+
+  later(action: () => void): void {
+    this.#turns.wait(action)
+  }
 }
 
 /** The open connections. Each is held to the limits, and so are all together. */
 export class Connections<Fault extends string> {
   readonly #events: ConnectionEvents<Fault>
-  readonly #open = new Map<Socket, Open<Fault>>()
+  /** The oldest first. */
+  readonly #open = new Chain<Connection<Fault>>()
   readonly #turns = new Turns()
   #limits: ConnectionLimits
   /** The effective limit on connections, and its wording for messages. */
@@ -94,39 +154,13 @@ export class Connections<Fault extends string> {
 
   /** Takes over an accepted socket; `name` is the name of the peer in messages. */
   add(socket: Socket, newSession: NewSession<Fault>, name: string): void {
-    const fail = (kind: Fault | ConnectionFault, reason: string) => {
-      this.#events.onFault(kind, reason, name)
-      socket.destroy()
-    }
-    const peer: Peer<Fault> = {
-      send: (bytes) => socket.write(bytes) || socket.writableLength === 0,
-      // We destroy the socket without waiting for the MTA to close its side: MTAs look at this socket only when they
-      // have a command to send, and that may take as long as their client idles. Only replies that the kernel has not
-      // taken yet have to go out before.
-      end: () => {
-        if (socket.writableLength === 0) socket.destroy()
-        else socket.end(() => socket.destroy())
-      },
-      fail,
-      exceeded: (kind, reason) => this.#events.onFault(kind, reason, name),
-      pause: () => socket.pause(),
-      resume: () => socket.resume(),
-      later: (action) => this.#turns.wait(action),
-    }
-    const session = newSession(peer)
-    const open: Open<Fault> = {
-      session,
-      fail,
-      held: 0,
-      waiting: 'frame',
-      progress: 0,
-      since: performance.now(),
-    }
-    this.#open.set(socket, open)
+    const open = new Connection(socket, newSession, name, this.#events, this.#turns)
+    const { session } = open
+    this.#open.add(open)
     this.#events.onConnection(this.#open.size)
     socket.on('data', (chunk: Buffer) => {
       session.receive(chunk)
-      this.#measure(socket, open)
+      this.#measure(open)
       if (this.#held > this.#limits.memory) this.#shedMemory()
     })
     socket.on('end', () => {
@@ -138,7 +172,7 @@ export class Connections<Fault extends string> {
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
       session.disconnected()
-      this.#open.delete(socket)
+      this.#open.delete(open)
       this.#held -= open.held
       this.#events.onConnection(this.#open.size)
     })
@@ -151,27 +185,27 @@ export class Connections<Fault extends string> {
    */
   drain(silence: number): void {
     clearInterval(this.#checkTimer)
-    for (const [socket, { session }] of this.#open) {
+    for (const { socket, session } of this.#open.members()) {
       socket.setTimeout(Math.max(1, silence))
       socket.on('timeout', () => session.endIfIdle()) // emitted once in each silence
     }
   }
 
   destroy(): void {
-    for (const socket of this.#open.keys()) socket.destroy()
+    for (const { socket } of this.#open.members()) socket.destroy()
   }
 
   /** Resolves when all connections that are open now are closed. */
   async closed(): Promise<void> {
     await Promise.all(
-      [...this.#open.keys()].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
+      this.#open.members().map(({ socket }) => new Promise((resolve) => socket.once('close', resolve))),
     )
   }
 
-  #evictFor(newest: Open<Fault>): void {
+  #evictFor(newest: Connection<Fault>): void {
     let candidates = 0
-    for (const [socket, open] of this.#open) {
-      if (socket.destroyed) continue
+    for (let open = this.#open.first; open; open = open.after) {
+      if (open.socket.destroyed) continue
       if (candidates === MAX_EVICTION_CANDIDATES) break
       candidates += 1
       const { waiting } = open.session
@@ -182,56 +216,57 @@ export class Connections<Fault extends string> {
     newest.fail('connections', `${this.#limitText}, all with a transaction open`)
   }
 
-  #measure(socket: Socket, open: Open<Fault>): void {
+  #measure(open: Connection<Fault>): void {
+    const { socket } = open
     const held = socket.destroyed ? 0 : open.session.held + socket.writableLength + socket.readableLength
     this.#held += held - open.held
     open.held = held
   }
 
   #shedMemory(): void {
-    for (const [socket, open] of this.#open) this.#measure(socket, open)
+    const all = this.#open.members()
+    for (const open of all) this.#measure(open)
     const { memory } = this.#limits
     if (this.#held <= memory) return
-    const byHeld = [...this.#open].sort(([, a], [, b]) => b.held - a.held)
-    for (const [socket, open] of byHeld) {
+    for (const open of all.sort((a, b) => b.held - a.held)) {
       if (this.#held <= memory * MEMORY_LOW_WATER) return
       const { held } = open
       open.fail(
         'memory',
         `more than ${memory} bytes are kept for all connections: this one, with ${held}, made room`,
       )
-      this.#measure(socket, open)
+      this.#measure(open)
     }
   }
 
   #checkSilence(): void {
     const now = performance.now()
-    for (const [socket, open] of this.#open) {
+    for (const open of this.#open.members()) {
       const { waiting, progress } = open.session
       if (waiting !== open.waiting || progress !== open.progress)
         Object.assign(open, { waiting, progress, since: now })
       else this.#closeIfSilent(open, now - open.since)
-      this.#measure(socket, open)
+      this.#measure(open)
     }
   }
 
-  #closeIfSilent({ waiting, fail }: Open<Fault>, silence: number): void {
+  #closeIfSilent(open: Connection<Fault>, silence: number): void {
     const { stall, idle, idleInTransaction } = this.#limits
-    switch (waiting) {
+    switch (open.waiting) {
       case 'us':
         return
       case 'frame':
-        if (silence >= stall) fail('slow-writer', `the MTA completed no command for ${stall} ms`)
+        if (silence >= stall) open.fail('slow-writer', `the MTA completed no command for ${stall} ms`)
         return
       case 'reader':
-        if (silence >= stall) fail('slow-reader', `the MTA took no reply for ${stall} ms`)
+        if (silence >= stall) open.fail('slow-reader', `the MTA took no reply for ${stall} ms`)
         return
       case 'transaction':
         if (silence >= idleInTransaction)
-          fail('idle', `the MTA sent no command for ${idleInTransaction} ms in a transaction`)
+          open.fail('idle', `the MTA sent no command for ${idleInTransaction} ms in a transaction`)
         return
       case 'idle':
-        if (silence >= idle) fail('idle', `the MTA sent no command for ${idle} ms`)
+        if (silence >= idle) open.fail('idle', `the MTA sent no command for ${idle} ms`)
     }
   }
 }

@@ -8,6 +8,7 @@
 // A store may have parts that fail one by one, such as the nodes of a Cluster. Each part has a circuit of its own, and
 // a read of keys of several parts is split, so that one part that is away keeps nobody from the others.
 
+import { Chain, type Member } from '../chain.ts'
 import { Breaker } from './breaker.ts'
 import { UnreadableEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
@@ -66,7 +67,7 @@ export interface StoreState {
 const WHOLE = ''
 
 /** Operations that the store has not answered yet. Some are asked for, and answered, together. */
-interface Pending {
+interface Pending extends Member<Pending> {
   readonly operations: readonly OperationName[]
   readonly part: string
   /** Whether it goes on while the circuit is open. */
@@ -86,7 +87,7 @@ export class GuardedStore implements SharedStore {
   #timeout: number
   readonly #watch: StoreWatch
   /** In order of deadline, as all have the same time-out; so one timer, set for the first, serves all. */
-  readonly #pending = new Set<Pending>()
+  readonly #pending = new Chain<Pending>()
   #deadlineTimer: NodeJS.Timeout | undefined
   #state: StoreState = { up: false, since: new Date() }
   /** The circuits by part; that of a part is made at its first operation. */
@@ -207,7 +208,7 @@ export class GuardedStore implements SharedStore {
     if (timeout === this.#timeout) return
     this.#timeout = timeout
     const deadline = performance.now() + timeout
-    for (const pending of this.#pending) pending.deadline = Math.min(pending.deadline, deadline)
+    for (const pending of this.#pending.members()) pending.deadline = Math.min(pending.deadline, deadline)
     clearTimeout(this.#deadlineTimer)
     this.#rejectOverdue()
   }
@@ -272,7 +273,7 @@ export class GuardedStore implements SharedStore {
     if (isFirst) this.#watch.onDown(problem, isReadable)
     else if (wasReadable && !isReadable) this.#watch.onUnreadable?.(problem)
     this.#tellParts(isFirst)
-    for (const pending of this.#pending) {
+    for (const pending of this.#pending.members()) {
       const { operations, reject } = pending
       const [operation = 'check'] = operations // those of one pending are all reads, or none is
       if (pending.isProbe || this.#problemOf(operation, pending.part) === undefined) continue
@@ -410,7 +411,9 @@ export class GuardedStore implements SharedStore {
     reject: (error: Error) => void,
   ): Pending {
     const startedAt = performance.now()
-    const pending = { operations, part, isProbe, startedAt, deadline: startedAt + this.#timeout, reject }
+    const deadline = startedAt + this.#timeout
+    const outside = { before: undefined, after: undefined, isInChain: false }
+    const pending: Pending = { operations, part, isProbe, startedAt, deadline, reject, ...outside }
     this.#pending.add(pending)
     this.#deadlineTimer ??= this.#rejectOverdueIn(this.#timeout)
     return pending
@@ -442,7 +445,7 @@ export class GuardedStore implements SharedStore {
 
   #rejectOverdue(): void {
     this.#deadlineTimer = undefined
-    const [oldest] = this.#pending
+    const oldest = this.#pending.first
     if (!oldest) return
     const left = oldest.deadline - performance.now()
     if (left > 0) {

@@ -114,14 +114,12 @@ export class SpfStandings {
   #ask(question: SpfQuestion, isWanted: () => boolean): SpfIdentity | Promise<SpfIdentity> {
     const { client, domain } = question
     const network = customerNetwork(client)
-    if (!this.#evaluations.take([network])) return { ...UNKNOWN, domain }
+    if (!this.#evaluations.hasRoomFor([network])) return { ...UNKNOWN, domain }
     const organisation = organisationOf(domain)
     const asker: SpfAsker = { purpose: 'spf', network, organisation, extraQuestions: 0 }
     const evaluation = this.#evaluate(question, asker, isWanted)
-    if (!(evaluation instanceof Promise)) {
-      this.#evaluations.giveBack([network])
-      return evaluation
-    }
+    if (!(evaluation instanceof Promise)) return evaluation
+    this.#evaluations.take([network])
     const ending = evaluation.finally(() => this.#evaluations.giveBack([network]))
     // The subject has the network, too, as a client can choose names, as in HELO, that make the record slow for itself.
     return this.#dns
