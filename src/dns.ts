@@ -249,7 +249,7 @@ export class Dns {
 
   /** Gives an asker's extra questions back to its network, since their answers show that it is no stranger. */
   refund(asker: Asker): void {
-    this.#extraShares.refund(networkShareOf(asker), asker.extraQuestions)
+    if (asker.extraQuestions > 0) this.#extraShares.refund(networkShareOf(asker), asker.extraQuestions)
   }
 
   /** Whether the circuit breaker is open: DNS answers nothing, not even about the root. */

@@ -296,6 +296,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       formerKeys.push({ name: network, key: tripletKeys(network, form, undefined).key })
     }
     const isOff = rule !== undefined
+    const counted = countedNetwork(attempt)
     return {
       store,
       attempt: known,
@@ -310,6 +311,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       isOff,
       isObserved: false,
       trial,
+      counted,
     }
   }
 
@@ -351,7 +353,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   async function lookUp(question: Question): Promise<Known> {
     const { attempt, identity, keys, formerKeys, store } = question
     const names = provableNames(attempt, identity)
-    const crowd = crowdName(attempt, identity)
+    const crowd = crowdName(question)
     const tallied = names.includes(crowd) ? [...names] : [...names, crowd]
     const listings = autoWhitelist ? listingsFor(names) : []
     const imported = hasImports() ? domainInNetwork(attempt.sender.domain, identity.network) : undefined
@@ -517,10 +519,10 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     terms: Terms,
     { reason, waited, retryIn }: Deferral,
   ): Promise<Judgement> {
-    const { attempt, form, identity, keys, firstKey, store } = question
+    const { attempt, identity, keys, firstKey, store } = question
     const { found, first: mark, evidence } = known
     const { full } = terms
-    const loop = loopOf(attempt, form, identity)
+    const loop = loopOf(question)
     const isMissing = (index: number) => !found[index] && !full.includes(identity.names[index] ?? '')
     // What is not kept is not counted either.
     const isNew = reason === 'new' && keys.some((_, index) => isMissing(index))
@@ -574,12 +576,13 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   }
 
   /** The keys that may mark the first attempt. Earlier versions had another one, whose entries expire after an upgrade. */
-  function firstKeysOf({ attempt, form, identity, firstKey, formerFirsts }: Question): string[] {
+  function firstKeysOf(question: Question): string[] {
+    const { attempt, form, firstKey, formerFirsts } = question
     // Whatever SPF says now, the network may be the holder. Only bounces have none.
     if (form === '') return []
     const keys = [firstKey]
     for (const { key } of formerFirsts) keys.push(key)
-    if (now() - createdAt < times.retryWindow && loopBreaker.isCounted(loopOf(attempt, form, identity)))
+    if (now() - createdAt < times.retryWindow && loopBreaker.isCounted(loopOf(question)))
       keys.push(formerFirstKey(form, attempt.recipient))
     return keys
   }
@@ -591,8 +594,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     return [attempt, ...former].flatMap((each) => writtenToKey(each, identity) ?? [])
   }
 
-  function loopOf(attempt: Attempt, form: string, { spf }: Identity): LoopAttempt {
-    return { form, recipient: attempt.recipient, network: countedNetwork(attempt), spf }
+  function loopOf({ attempt, form, identity, counted }: Question): LoopAttempt {
+    return { form, recipient: attempt.recipient, network: counted, spf: identity.spf }
   }
 
   /** The first attempt of which the entry at `index` of `firstKeysOf` tells. */
@@ -608,8 +611,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   }
 
   /** The name whose tally tells whether strangers crowd the client's network, and whether the network has room. */
-  function crowdName(attempt: Attempt, { network }: Identity): string {
-    return isAnybody(attempt) ? network : `network:${countedNetwork(attempt)}`
+  function crowdName({ attempt, identity, counted }: Question): string {
+    return isAnybody(attempt) ? identity.network : `network:${counted}`
   }
 
   /**
@@ -657,9 +660,9 @@ export function createGreylister(parts: GreylisterParts): Greylister {
    * that is enough for the auto-whitelist takes more round trips, for which the sender waits COUNTING_WAIT at most.
    */
   async function noteReturn(question: Question, { evidence, isSisters }: Known): Promise<void> {
-    const { store, attempt, identity, firstKey } = question
+    const { store, attempt, identity, firstKey, counted } = question
     if (isAnybody(attempt)) return
-    const pass = { attempt, identity, evidence, network: countedNetwork(attempt) }
+    const pass = { attempt, identity, evidence, network: counted }
     const counter = autoWhitelist && new FirstPassCounter(store, autoWhitelist)
     if (!isSisters) {
       await Promise.all([
@@ -800,6 +803,8 @@ interface Question {
   readonly isObserved: boolean
   /** What collects the findings, if the attempt is only tried out. */
   readonly trial: Trial | undefined
+  /** The network that counts as one among several. */
+  readonly counted: string
 }
 
 /** A key that may mark a first attempt, and what the holder in its entry is made of. */

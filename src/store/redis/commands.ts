@@ -80,7 +80,8 @@ export class RedisCommands {
   /** Asks for anything else about a key. */
   ask(command: CommandName, name: string, args: ReadonlyArray<string | number>, take: TakeReply): void {
     let text = headOf(command, args.length) + bulkOf(name)
-    for (const arg of args) text += argumentOf(arg)
+    for (const arg of args)
+      text += typeof arg === 'number' || arg.length <= MAX_WORD ? argumentOf(arg) : bulkOf(arg)
     this.#commands.push(new Command(command, name, text, take))
     this.#collect()
   }
@@ -273,9 +274,11 @@ function headOf(command: CommandName, args: number): string {
   return `*${args + 2}\r\n${argumentOf(command)}`
 }
 
-/** Arguments that come again and again, such as TTLs, as bulk strings. */
+/** Words and numbers, such as TTLs, that come again and again, as bulk strings. */
 const recurring = new Map<string | number, string>()
 const MAX_RECURRING = 256
+/** Length of the longest word of a command. */
+const MAX_WORD = 7
 
 function argumentOf(argument: string | number): string {
   const known = recurring.get(argument)
