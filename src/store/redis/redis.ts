@@ -105,7 +105,7 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
   readonly #settings: RedisSettings
   readonly #events: RedisEvents
   readonly #records: RedisRecords
-  /** The passes that this process has written, so that a look need not ask how old they are. */
+  /** The names of the passes that this process has written, so that a look need not ask how old they are. */
   readonly #written = new RecentNames(() => performance.now(), WRITTEN_WINDOW)
   #watch = UNWATCHED
   /** Why the last connection was lost or the last attempt to connect failed; `undefined` once connected again. */
@@ -179,8 +179,12 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
       this.#commands.get(names, ({ texts }, error, name) => {
         try {
           if (error) throw this.#explain(error, name ?? '')
-          const entries = entryKeys.map((key, index) => this.#lookedIn(key, texts[index] ?? null))
-          const counts = countKeys.map((key, index) => this.#countIn(key, texts[entryKeys.length + index]))
+          const entries = entryKeys.map((_, index) =>
+            this.#lookedIn(names[index] ?? '', texts[index] ?? null),
+          )
+          const counts = names
+            .slice(entryKeys.length)
+            .map((name, index) => this.#countIn(name, texts[entryKeys.length + index]))
           resolve({
             entries: { answers: entries, away: NONE_AWAY },
             counts: { answers: counts, away: NONE_AWAY },
@@ -220,10 +224,11 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
   counts(keys: readonly string[]): Promise<number[]> {
     if (!this.#isConnected) return Promise.reject(this.#notConnected())
     return new Promise((resolve, reject) => {
-      this.#commands.get(keys.map(this.#nameOf), ({ texts }, error, name) => {
+      const names = keys.map(this.#nameOf)
+      this.#commands.get(names, ({ texts }, error, name) => {
         try {
           if (error) throw this.#explain(error, name ?? '')
-          resolve(keys.map((key, index) => this.#countIn(key, texts[index])))
+          resolve(names.map((name, index) => this.#countIn(name, texts[index])))
         } catch (failure) {
           reject(failure)
         }
@@ -367,14 +372,10 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     else this.#pass(name, write, take)
   }
 
-  #pass(
-    name: string,
-    { key, lifetime }: Extract<Write, { kind: 'pass' }>,
-    take: (result: Written) => void,
-  ): void {
+  #pass(name: string, { lifetime }: Extract<Write, { kind: 'pass' }>, take: (result: Written) => void): void {
     const passed = encodeEntry({ passed: true, ttl: lifetime })
     this.#commands.ask('set', name, [passed, 'PX', lifetime], (error) => {
-      if (!error) this.#written.note(key)
+      if (!error) this.#written.note(name)
       take(error && this.#explain(error, name))
     })
   }
@@ -420,15 +421,15 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     this.#commands.ask('pexpire', name, [window, 'LT'], (error) => took(error, undefined))
   }
 
-  #lookedIn(key: string, text: string | null): LookedEntry | undefined {
+  #lookedIn(name: string, text: string | null): LookedEntry | undefined {
     if (text === null) return undefined
-    const { passed, ttl, holder } = decodeEntry(this.#nameOf(key), text)
-    const age = passed ? (this.#written.ageOf(key) ?? ttl) : undefined
+    const { passed, ttl, holder } = decodeEntry(name, text)
+    const age = passed ? (this.#written.ageOf(name) ?? ttl) : undefined
     return holder === undefined ? { passed, age } : { passed, age, holder }
   }
 
-  #countIn(key: string, text: string | null | undefined): number {
-    return text == null ? 0 : decodeCount(this.#nameOf(key), text)
+  #countIn(name: string, text: string | null | undefined): number {
+    return text == null ? 0 : decodeCount(name, text)
   }
 
   /**
