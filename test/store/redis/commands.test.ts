@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { UnreadableEntry } from '../../../src/store/encoding.ts'
 import { type Redis, startNode, startRedis } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
@@ -72,6 +73,21 @@ test('a look is one MGET, and a pass has an age only where this process has writ
   assert.ok(ours?.passed && ours.age !== undefined && ours.age < 5000)
   assert.deepEqual(rest, [{ passed: true, age: DAY }, { passed: false, age: undefined }, undefined])
   assert.deepEqual(counts.answers, [0])
+})
+
+test('what is asked for while a Redis nearby answers is one write, and goes out without its answer if that is late', async (t) => {
+  const redis = await startRedis({ dir: await scratch(t) })
+  const { store } = await openWatched(t, redisSettings(redis.url))
+  for (let time = 0; time < 20; time += 1) await store.look(['a'], ['n']) // Redis is known to be near by now
+  const before = await callsOf(redis, 'mget')
+  await redis.cli('client', 'pause', '100', 'all')
+  const looks: Array<Promise<unknown>> = []
+  for (const until = performance.now() + 20; performance.now() < until; await nextTurn())
+    looks.push(store.look(['a'], ['n']))
+  await Promise.all(looks)
+  const sent = (await callsOf(redis, 'mget')) - before
+  // One for each look without waiting. With a hundred keys in each, there would be fewer if the answer were waited for.
+  assert.ok(sent > 4 && sent < looks.length / 10, `${sent} for ${looks.length}`)
 })
 
 // An MGET tells nothing of such a key, so that each attempt would be the first one, and be deferred.
