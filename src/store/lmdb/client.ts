@@ -13,10 +13,12 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../../errors.ts'
+import { Departures } from '../departures.ts'
 import { UnreadableEntry } from '../encoding.ts'
 import { type ConnectionWatch, StoreUnusable, UNWATCHED } from '../store.ts'
 import type { Damage } from './aside.ts'
-import type { Answer, Contents, Obstacle, Operation } from './file.ts'
+import type { Answer, Contents, Obstacle } from './file.ts'
+import { isWrite, type Operation } from './operation.ts'
 import type { Report, Request } from './process.ts'
 
 /** Callbacks for what happens to the files; `problem` is for the operator. */
@@ -45,6 +47,10 @@ const EXIT_TIMEOUT = 5000
 /** Time in which a killed process ends, in milliseconds; one that waits for a disk may not, and is left alone then. */
 const KILL_TIMEOUT = 500
 
+/** Longest time that operations wait for the answer to the last ones of their kind, in milliseconds. */
+const READ_PATIENCE = 2
+const WRITE_PATIENCE = 10
+
 /** Number of operations that may be pending; further ones reject at once. */
 const MAX_WAITING_OPERATIONS = 20_000
 
@@ -67,6 +73,18 @@ interface PendingOperation {
   readonly operation: Operation
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
+}
+
+/** Operations of one kind that are to be sent. */
+interface Lane {
+  gathered: PendingOperation[]
+  readonly departures: Departures
+}
+
+/** Operations that were sent together; `onEnd` is called when they are answered, or never will be. */
+interface Batch {
+  readonly pending: readonly PendingOperation[]
+  readonly onEnd: () => void
 }
 
 /** Why the environment could not be opened, or is not open any more. */
@@ -93,10 +111,17 @@ export class LmdbClient {
   #process: ChildProcess | undefined
   /** Why operations are refused now; `undefined` while the process can serve. */
   #problem: string | undefined = 'not open yet'
-  /** Operations that are sent together at the end of this turn of the event loop. */
-  #gathered: PendingOperation[] = []
+  /** What is sent together. Reads do not wait for writes, whose transactions take longer. */
+  readonly #reads: Lane = {
+    gathered: [],
+    departures: new Departures(() => this.#send(this.#reads), READ_PATIENCE),
+  }
+  readonly #writes: Lane = {
+    gathered: [],
+    departures: new Departures(() => this.#send(this.#writes), WRITE_PATIENCE),
+  }
   /** Batches that are sent and not answered yet, by request id. */
-  readonly #sent = new Map<number, readonly PendingOperation[]>()
+  readonly #sent = new Map<number, Batch>()
   /** Number of operations that are gathered or sent, and not answered yet. */
   #waiting = 0
   #lastId = 0
@@ -149,7 +174,7 @@ export class LmdbClient {
     if (!child) return
     const exited = new Promise((done) => child.once('exit', done))
     const killTimer = setTimeout(() => child.kill('SIGKILL'), EXIT_TIMEOUT)
-    this.#send()
+    for (const lane of [this.#reads, this.#writes]) this.#send(lane)
     this.#disconnectIfIdle()
     await Promise.race([exited, sleep(EXIT_TIMEOUT + KILL_TIMEOUT, undefined, { ref: false })])
     clearTimeout(killTimer)
@@ -163,20 +188,22 @@ export class LmdbClient {
       return Promise.reject(new Error('LMDB: too many operations are waiting already'))
     }
     return new Promise((resolve, reject) => {
-      if (this.#gathered.length === 0) setImmediate(() => this.#send())
-      this.#gathered.push({ operation, resolve, reject })
+      const lane = isWrite(operation) ? this.#writes : this.#reads
+      lane.gathered.push({ operation, resolve, reject })
       this.#waiting += 1
+      lane.departures.await()
     })
   }
 
-  #send(): void {
-    const batch = this.#gathered
+  #send(lane: Lane): void {
+    const pending = lane.gathered
     const child = this.#process
-    if (batch.length === 0 || !child) return
-    this.#gathered = []
+    if (pending.length === 0 || !child) return
+    lane.gathered = []
     this.#lastId += 1
-    this.#sent.set(this.#lastId, batch)
-    const operations = batch.map(({ operation }) => operation)
+    const answered = lane.departures.left()
+    this.#sent.set(this.#lastId, { pending, onEnd: () => answered(lane.gathered.length > 0) })
+    const operations = pending.map(({ operation }) => operation)
     const request: Request = { id: this.#lastId, now: this.#now(), operations }
     // A failed send needs no handling: the exit of the process, which is reported apart, fails all pending operations.
     child.send(request, () => undefined)
@@ -184,17 +211,20 @@ export class LmdbClient {
   }
 
   #answered(id: number, answers: readonly Answer[]): void {
-    const batch = this.#sent.get(id) ?? []
+    const batch = this.#sent.get(id)
+    if (!batch) return
+    const { pending, onEnd } = batch
     this.#sent.delete(id)
-    this.#waiting -= batch.length
+    this.#waiting -= pending.length
     if (this.#sent.size > 0) this.#answerTimer?.refresh()
     else this.#clearAnswerTimer()
-    for (const [index, { resolve, reject }] of batch.entries()) {
+    for (const [index, { resolve, reject }] of pending.entries()) {
       const answer = answers[index]
       if (answer && 'value' in answer) resolve(answer.value)
       else if (answer?.isUnreadable) reject(new UnreadableEntry(answer.error))
       else reject(new Error(`LMDB: ${answer?.error ?? 'no answer'}`))
     }
+    onEnd()
     if (this.#isClosing) this.#disconnectIfIdle()
   }
 
@@ -319,9 +349,12 @@ export class LmdbClient {
   #failed(problem: string): void {
     this.#problem = problem
     this.#clearAnswerTimer()
-    const lost = [...this.#sent.values(), this.#gathered].flat()
+    const batches = [...this.#sent.values()]
+    const lanes = [this.#reads, this.#writes]
+    const lost = [...batches.map(({ pending }) => pending), ...lanes.map(({ gathered }) => gathered)].flat()
     this.#sent.clear()
-    this.#gathered = []
+    for (const lane of lanes) lane.gathered = []
+    for (const { onEnd } of batches) onEnd()
     this.#waiting = 0
     for (const { reject } of lost) reject(new StoreUnusable(`LMDB: ${problem}`))
     if (!this.#isClosing) this.#watch.onLost(problem)

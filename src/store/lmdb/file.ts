@@ -35,39 +35,13 @@ import { addedBy, isCount, type Learnt, mergeEntry } from '../merge.ts'
 import { RECORD_KIND } from '../records.ts'
 import { kindOf } from '../store.ts'
 import { LOCK_FILE } from './aside.ts'
-import { AFTER_RECORDS, LmdbRecords, type RecordChanges } from './records.ts'
+import { isWrite, type Operation } from './operation.ts'
+import { AFTER_RECORDS, LmdbRecords } from './records.ts'
 
 const { open } = require('lmdb') as typeof import('lmdb')
 
 /** What is in an environment: entries, which expire here, or texts, whose expiry is the matter of the local store. */
 export type Contents = 'entries' | 'texts'
-
-/** An operation with its arguments: those of a store, and `load`, `put` and `remove` of a journal. */
-export type Operation =
-  | readonly ['find', keys: readonly string[]]
-  | readonly ['add', key: string, retryWindow: number, age: number, holder?: string]
-  | readonly ['pass', key: string, lifetime: number]
-  | readonly ['count', key: string, window: number, by: number]
-  | readonly ['counts', keys: readonly string[]]
-  | readonly ['forget', key: string]
-  | readonly ['merge', key: string, learnt: Learnt]
-  | readonly ['check']
-  | readonly ['tally', from: string]
-  | readonly ['scan', from: string]
-  | readonly ['record', name: string, from: string]
-  | readonly ['record whole', name: string]
-  | readonly ['revision', name: string]
-  | readonly [
-      'change record',
-      name: string,
-      changes: RecordChanges,
-      revision: string,
-      lifetime: number | null,
-    ]
-  | readonly ['add to record', name: string, by: ReadonlyArray<readonly [string, number]>, lifetime: number]
-  | readonly ['load', after: string, limit: number]
-  | readonly ['put', key: string, text: string]
-  | readonly ['remove', key: string]
 
 /** The result of an operation; `isUnreadable` when only this entry cannot be read and the store works. */
 export type Answer = { readonly value: Value } | { readonly error: string; readonly isUnreadable: boolean }
@@ -506,15 +480,6 @@ function makeDirectory(directory: string): void {
     const isMadeByAnother = statSync(directory, { throwIfNoEntry: false })?.isDirectory()
     if (!isMadeByAnother) throw error
   }
-}
-
-const READS: ReadonlySet<Operation[0]> = new Set([
-  ...(['find', 'counts', 'tally', 'scan', 'load'] as const),
-  ...(['record', 'record whole', 'revision'] as const),
-])
-
-function isWrite([name]: Operation): boolean {
-  return !READS.has(name)
 }
 
 /** Why greymx cannot use an environment of its own with this `version`; `undefined` when it can. */

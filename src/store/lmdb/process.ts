@@ -3,7 +3,8 @@
 
 import { messageOf } from '../../errors.ts'
 import { type Damage, inodeOfData, isFull, moveAside } from './aside.ts'
-import { type Answer, CannotOpen, type Contents, LmdbFile, type Obstacle, type Operation } from './file.ts'
+import { type Answer, CannotOpen, type Contents, LmdbFile, type Obstacle } from './file.ts'
+import type { Operation } from './operation.ts'
 
 /** A message of the parent: operations to be performed together; `now` is in milliseconds since the epoch. */
 export interface Request {

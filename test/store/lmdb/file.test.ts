@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { LmdbFile, type Operation } from '../../../src/store/lmdb/file.ts'
+import { LmdbFile } from '../../../src/store/lmdb/file.ts'
+import type { Operation } from '../../../src/store/lmdb/operation.ts'
 import { endWith, scratch } from '../../support/scratch.ts'
 
 const DAY = 86_400_000

@@ -5,8 +5,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { open } from 'lmdb'
 import { UnreadableEntry } from '../../../src/store/encoding.ts'
-import { LmdbFile, type Operation } from '../../../src/store/lmdb/file.ts'
+import { LmdbFile } from '../../../src/store/lmdb/file.ts'
 import { openLmdbStore } from '../../../src/store/lmdb/lmdb.ts'
+import type { Operation } from '../../../src/store/lmdb/operation.ts'
 import { endWith, scratch } from '../../support/scratch.ts'
 
 const DAY = 86_400_000
