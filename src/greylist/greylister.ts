@@ -13,6 +13,7 @@ import type { Identity } from '../identity/identity.ts'
 import { formatNetwork, type IpAddress, networkOf } from '../ip.ts'
 import type { Outcome } from '../outcome.ts'
 import { CUSTOMER_PREFIX } from '../ranges.ts'
+import { UnreadableEntry } from '../store/encoding.ts'
 import type { Entry } from '../store/entry.ts'
 import {
   type LookedEntry,
@@ -547,12 +548,14 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       writes.push(...deferralTallies(question, evidence))
     const written = await writeTo(store, writes)
     const adds = written.slice(0, addsEnd)
+    const holder = written[addsEnd]
     if (held)
       adds.push(
-        written[addsEnd] === true ||
-          (await keepBeside(store, first, held, times, elsewhereWindow(times)).catch(
-            (error: Error) => error,
-          )),
+        holder === true || holder instanceof UnreadableEntry
+          ? holder
+          : await keepBeside(store, first, held, times, elsewhereWindow(times)).catch(
+              (error: Error) => error,
+            ),
       )
     const added = addedAny(found.some(Boolean), adds)
     const letsThrough = await counting
@@ -770,12 +773,15 @@ function isAnyBelow(indexes: ReadonlySet<number>, limit: number): boolean {
 
 /**
  * Whether each key that could be added was free. One key is enough to know the retry by, so this throws only when none
- * could be added, and nothing `isKnown` under another.
+ * could be added, and nothing `isKnown` under another, and for a key under which something is that cannot be read.
  */
 function addedAny(isKnown: boolean, adds: readonly Written[]): boolean[] {
   const added = adds.filter((result) => typeof result === 'boolean')
-  const failed = adds.find((result) => result instanceof Error)
-  if (failed && added.length === 0 && !isKnown) throw failed
+  const failed = adds.filter((result) => result instanceof Error)
+  const unreadable = failed.find((error) => error instanceof UnreadableEntry)
+  if (unreadable) throw unreadable
+  const [error] = failed
+  if (error && added.length === 0 && !isKnown) throw error
   return added
 }
 

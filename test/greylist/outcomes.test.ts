@@ -11,6 +11,7 @@ import { expectKey, formerFirstKey, loopKey, replyKey, tripletKeys } from '../..
 import type { Identity } from '../../src/identity/identity.ts'
 import { formatNetwork, networkOf, parseIp } from '../../src/ip.ts'
 import type { Outcome } from '../../src/outcome.ts'
+import { UnreadableEntry } from '../../src/store/encoding.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import { PartlyAnswered, type Store, StoreFull } from '../../src/store/store.ts'
 
@@ -226,6 +227,26 @@ test('the local store decides while the shared one fails, unless that is full or
   assert.deepEqual(await full.outcome(), { ...unknown, error: 'full' })
   const isUnused = setUp({ settings: { onStoreError: 'accept' }, operations: failing(gone), local })
   assert.deepEqual(await isUnused.outcome(), { ...unknown, error: 'gone' })
+})
+
+// Redis tells of a value of another kind only when something is to be added there (store/redis/commands.test.ts).
+test('a key under which something is that cannot be read lets a first attempt pass, and nothing is written there', async () => {
+  for (const unreadable of ['t:spf:example.org|', 't:network:', 'f:']) {
+    const operations = (memory: MemoryStore) => ({
+      add: async (key: string, window: number, age?: number, holder?: string) => {
+        if (key.startsWith(unreadable)) throw new UnreadableEntry('a list')
+        return memory.add(key, window, age, holder)
+      },
+    })
+    const { outcome, keys } = setUp({ settings: { onStoreError: 'accept' }, operations })
+    const from = { wide: ['spf:example.org'] }
+    // The network has a key of its own where another one holds the first attempt.
+    if (unreadable === 't:network:')
+      await outcome({ address: '198.51.100.9', wide: ['spf:elsewhere.example'] })
+    const { verdict, reason, error } = await outcome(from)
+    assert.deepEqual([verdict, reason, error], ['pass', 'store-error', 'a list'], unreadable)
+    assert.ok(!keys().some((key) => key.startsWith(unreadable) && !key.includes('elsewhere')), unreadable)
+  }
 })
 
 test('the local store is asked 200 ms before the time of a decision is over, and has that time', async () => {

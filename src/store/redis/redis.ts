@@ -374,7 +374,8 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
 
   #pass(name: string, { lifetime }: Extract<Write, { kind: 'pass' }>, take: (result: Written) => void): void {
     const passed = encodeEntry({ passed: true, ttl: lifetime })
-    this.#commands.ask('set', name, [passed, 'PX', lifetime], (error) => {
+    // With GET, a value of another kind is not replaced.
+    this.#commands.ask('set', name, [passed, 'PX', lifetime, 'GET'], (error) => {
       if (!error) this.#written.note(name)
       take(error && this.#explain(error, name))
     })

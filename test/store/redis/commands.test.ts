@@ -86,21 +86,24 @@ test('what is asked for while a Redis nearby answers is one write, and goes out 
     looks.push(store.look(['a'], ['n']))
   await Promise.all(looks)
   const sent = (await callsOf(redis, 'mget')) - before
-  // One for each look without waiting. With a hundred keys in each, there would be fewer if the answer were waited for.
+  // One for each look if none waited; each has a hundred keys at most.
   assert.ok(sent > 4 && sent < looks.length / 10, `${sent} for ${looks.length}`)
 })
 
 // An MGET tells nothing of such a key, so that each attempt would be the first one, and be deferred.
-test('what is to be added under a key with a value of another kind is refused, and the error says so', async (t) => {
+test('what is to be written under a key with a value of another kind is refused, and the error says so', async (t) => {
   const redis = await startRedis({ dir: await scratch(t) })
   const { store } = await openWatched(t, redisSettings(redis.url))
   await redis.cli('lpush', 'greymx:list', 'x')
-  const [refused, added] = await store.write([
-    { kind: 'add', key: 'list', retryWindow: DAY },
+  const [added, ...refused] = await store.write([
     { kind: 'add', key: 'free', retryWindow: DAY },
+    { kind: 'add', key: 'list', retryWindow: DAY },
+    { kind: 'pass', key: 'list', lifetime: DAY },
+    { kind: 'count', key: 'list', window: DAY },
   ])
-  assert.ok(refused instanceof UnreadableEntry && /WRONGTYPE/.test(refused.message))
   assert.equal(added, true)
+  for (const error of refused) assert.ok(error instanceof UnreadableEntry && /WRONGTYPE/.test(error.message))
+  assert.equal(await redis.cli('lrange', 'greymx:list', '0', '-1'), 'x')
 })
 
 test('keys are read one by one where the user may not MGET, and the start names no missing right', async (t) => {
