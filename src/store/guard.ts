@@ -454,8 +454,10 @@ export class GuardedStore implements SharedStore {
     }
     this.#pending.delete(oldest)
     const who = oldest.part === WHOLE ? 'the store' : `the store's node ${oldest.part}`
-    const problem = `${who} did not answer ${oldest.operations[0]} within ${this.#timeout}ms`
-    for (const operation of oldest.operations) this.#watch.onOperation(operation, 'timeout', this.#timeout)
+    const [operation = 'check', ...others] = oldest.operations
+    const problem = `${who} did not answer ${operation} within ${this.#timeout}ms`
+    this.#watch.onOperation(operation, 'timeout', this.#timeout)
+    this.#refused(others)
     this.#markDown(oldest.part, problem, false)
     oldest.reject(new Error(problem))
     this.#rejectOverdue()
