@@ -58,7 +58,7 @@ function giveUp(): void {
       next = Math.min(next, wait.deadline)
       continue
     }
-    waiting.delete(wait)
+    if (!waiting.delete(wait)) continue
     wait.giveUp(new Error(`the store took too long: a decision takes ${DECISION_TIMEOUT}ms at most`))
   }
   fireAt(next)

@@ -378,14 +378,14 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const look = await lookIn(store, entryKeys, countKeys)
     const { answers: entries, away, error } = look.entries
     const counts = look.counts.answers
+    const waiting = entries.slice(0, firstsEnd)
     // How long anybody has waited says nothing beside a pass.
     const isPassed = entries.slice(0, ownKeys).some((entry) => entry?.passed)
-    const isWaiting = !isPassed && entries.some((entry, index) => index < firstsEnd && isUndated(entry))
-    const waits = isWaiting ? await waitsAmong(store, entryKeys, entries, firstsEnd) : []
-    const entryAt = (index: number) => waits[index] ?? agedOnly(entries[index])
-    const found = entryKeys.slice(0, ownKeys).map((_, index) => entryAt(index))
-    const firstAt = entries.slice(ownKeys, firstsEnd).findIndex(Boolean)
-    const first = firstAt < 0 ? undefined : entryAt(ownKeys + firstAt)
+    const aged =
+      isPassed || !waiting.some(isUndated) ? waiting.map(agedOnly) : await withAges(store, entryKeys, waiting)
+    const found = aged.slice(0, ownKeys)
+    const firstAt = waiting.slice(ownKeys).findIndex(Boolean)
+    const first = firstAt < 0 ? undefined : aged[ownKeys + firstAt]
     const held = heldEntry(first, firstAttemptAt(question, firstAt), times, elsewhereWindow(times))
     const ownIndex = identity.names.indexOf(identity.network)
     const isSisters = held?.isSisters === true && !found.some(Boolean)
@@ -751,19 +751,20 @@ function agedOnly(entry: LookedEntry | undefined): Entry | undefined {
   return entry?.age === undefined ? undefined : (entry as Entry)
 }
 
-/** The waits among the first `end` of `entries` whose ages a look has left out, in their places. */
-async function waitsAmong(
+/** `entries`, which are under the first of `keys`, with the ages that a look has left out. */
+async function withAges(
   store: Store,
   keys: readonly string[],
   entries: ReadonlyArray<LookedEntry | undefined>,
-  end: number,
-): Promise<ReadonlyArray<Entry | undefined>> {
-  const indexes: number[] = []
-  for (let index = 0; index < end; index += 1) if (isUndated(entries[index])) indexes.push(index)
-  const { answers } = await readReachable(store.find(indexes.map((index) => keys[index] ?? '')))
-  const waits: Array<Entry | undefined> = []
-  for (const [order, index] of indexes.entries()) waits[index] = answers[order]
-  return waits
+): Promise<Array<Entry | undefined>> {
+  const undated = keys.filter((_, index) => isUndated(entries[index]))
+  const { answers } = await readReachable(store.find(undated))
+  let next = 0
+  return entries.map((entry) => {
+    if (!isUndated(entry)) return agedOnly(entry)
+    next += 1
+    return answers[next - 1]
+  })
 }
 
 function isAnyBelow(indexes: ReadonlySet<number>, limit: number): boolean {

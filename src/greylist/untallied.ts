@@ -11,10 +11,27 @@
 import { RecentNames } from '../store/recent.ts'
 import { TALLY_WINDOW } from './evidence.ts'
 
-/** The names, each with the instant of its deferral. */
-export class UntalliedNames extends RecentNames {
-  /** As for `RecentNames`. */
+/** The names, each with the instant of its deferral; of `RecentNames`, for the window of a tally. */
+export class UntalliedNames {
+  readonly #recent: RecentNames
+
+  /** The arguments are those of `RecentNames`. */
   constructor(now: () => number, seeds?: Uint32Array) {
-    super(now, TALLY_WINDOW, seeds)
+    this.#recent = new RecentNames(now, TALLY_WINDOW, seeds)
+  }
+
+  /** Milliseconds since the deferral under `name`; `undefined` if there is none, or not within TALLY_WINDOW. */
+  ageOf(name: string): number | undefined {
+    return this.#recent.ageOf(name)
+  }
+
+  /** Notes a deferral under `name`. */
+  note(name: string): void {
+    this.#recent.note(name)
+  }
+
+  /** Removes the deferral under `name`, and returns its age as `ageOf` does. */
+  take(name: string): number | undefined {
+    return this.#recent.take(name)
   }
 }

@@ -277,7 +277,7 @@ export class GuardedStore implements SharedStore {
       const { operations, reject } = pending
       const [operation = 'check'] = operations // those of one pending are all reads, or none is
       if (pending.isProbe || this.#problemOf(operation, pending.part) === undefined) continue
-      this.#pending.delete(pending)
+      if (!this.#pending.delete(pending)) continue
       this.#refused(operations)
       reject(isReadable ? new StoreFull(problem) : new Error(problem))
     }

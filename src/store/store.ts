@@ -2,10 +2,11 @@
 //
 // - Each operation is one round trip and atomic for each key. When several hosts call `add` for one key at once, one of
 //   them adds it; when they call `count`, each gets a different sum.
-// - The store tells the age of an entry by its own clock, so that the clocks of two hosts are never compared.
+// - The store tells the age of an entry by its own clock, so that the clocks of two hosts are never compared. Only a
+//   look may know less of it (`LookedEntry`).
 // - An expired entry is absent, whether or not it has been swept.
 // - When more time is left of an entry than it was set with, as after the store's clock was set back, its window
-//   restarts now. The window of a count does so at its next `count`.
+//   restarts now, if it was found and not only looked at. The window of a count does so at its next `count`.
 // - An operation rejects with a message that names the cause when something outside of this process fails it: Redis is
 //   gone, the disk is full, or a value was not written by greymx. `UnreadableEntry` (encoding.ts) concerns one value,
 //   `StoreUnusable` every operation. After any other error of a write, reads may still succeed.
@@ -27,7 +28,7 @@ export interface Store {
    * the entry without it and resolves to false.
    */
   add(key: string, retryWindow: number, age?: number, holder?: string): Promise<boolean>
-  /** Sets `key` to passed for `lifetime` milliseconds from now, whatever is under it. */
+  /** Sets `key` to passed for `lifetime` milliseconds from now, whatever entry is under it. */
   pass(key: string, lifetime: number): Promise<void>
   /**
    * Adds `by`, 1 or more and 1 by default, to the count under `key` and returns the sum. A count expires `window` milliseconds after
@@ -38,9 +39,9 @@ export interface Store {
   counts(keys: readonly string[]): Promise<number[]>
   /** Removes the entry or the count under `key`. */
   forget(key: string): Promise<void>
-  /** As `find` and `counts` together, in one round trip; callers use `lookIn`, which does without. */
+  /** As `find` and `counts` together, in one round trip. Callers use `lookIn`, as not every store has it. */
   look?(entryKeys: readonly string[], countKeys: readonly string[]): Promise<Look>
-  /** As several of `add`, `pass` and `count` together, at least one; callers use `writeTo`, which does without. */
+  /** As one or several of `add`, `pass` and `count` together. Callers use `writeTo`, as not every store has it. */
   write?(writes: readonly Write[]): Promise<Written[]>
   /** Resolves when the store can be reached and written to, and rejects otherwise. */
   check(): Promise<void>
@@ -179,7 +180,7 @@ function performOn(store: Store, write: Write): Promise<Written> {
   }
 }
 
-/** What the only one of `written` resolves to, or its error as a rejection; a store's `add`, `pass` or `count` by its `write`. */
+/** What the only one of `written` resolves to, or its error as a rejection. So a store adds, passes and counts by `write`. */
 export async function onlyOf<T extends Written>(written: Promise<Written[]>): Promise<T> {
   const [result] = await written
   if (result instanceof Error) throw result

@@ -5,7 +5,7 @@ import { mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Departures } from '../../src/store/departures.ts'
 
-/** Departures with a patience of 2 ms by a clock that the test moves, and with what is to be sent. */
+/** Departures that wait for 2 ms at most, by a clock that the test moves, and with what is to be sent. */
 function setUp() {
   const clock = { now: 0 }
   const { mock: clockMock } = mock.method(performance, 'now', () => clock.now)
@@ -14,7 +14,7 @@ function setUp() {
   const departures = new Departures(() => {
     const requests = gathered
     gathered = 0
-    const answered = departures.left()
+    const answered = departures.sent()
     sent.push({ requests, answer: () => answered(gathered > 0) })
   }, 2)
   return {
@@ -24,7 +24,7 @@ function setUp() {
     ask(requests = 1) {
       for (let request = 0; request < requests; request += 1) {
         gathered += 1
-        departures.await()
+        departures.request()
       }
     },
     end: () => clockMock.restore(),

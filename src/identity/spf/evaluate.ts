@@ -20,7 +20,7 @@ import { type DomainSpec, expand, type MacroValues, reverseName } from './macro.
 import { MAX_ASKING_TERMS, passingBlocks } from './passing.ts'
 import type { Mechanism, SpfRecord } from './record.ts'
 import { type EndResult, type Found, isCheckableDomain, Records, type TakeTurn } from './records.ts'
-import { run, type Steps, settled } from './steps.ts'
+import { isSteps, run, type Steps, settled } from './steps.ts'
 
 export interface SpfQuestion {
   readonly client: IpAddress
@@ -153,8 +153,8 @@ class Evaluation {
     const { mechanisms, redirect } = found.value
     for (const mechanism of mechanisms) {
       const answer = this.#match(mechanism, domain, found.value)
-      // Records may have dozens of networks, which need no answer of DNS.
-      const match = 'next' in answer ? yield* answer : answer
+      // Records may have dozens of networks, which are compared without steps.
+      const match = isSteps(answer) ? yield* answer : answer
       if (match.kind === 'end') return unmatched(match.end)
       if (match.kind === 'match') return { ...match, result: mechanism.qualifier }
     }

@@ -5,6 +5,11 @@
 /** Work that returns `T`; what is yielded is waited for. */
 export type Steps<T> = Generator<Promise<unknown>, T, unknown>
 
+/** Whether what a function has returned is work that is yet to be done. */
+export function isSteps<T>(answer: object | Steps<T>): answer is Steps<T> {
+  return 'next' in answer
+}
+
 /** The value, after waiting for it if it is a promise. */
 export function* settled<T>(value: T | Promise<T>): Steps<T> {
   return value instanceof Promise ? ((yield value) as T) : value // `run` hands in what the promise resolves to

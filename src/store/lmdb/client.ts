@@ -47,9 +47,9 @@ const EXIT_TIMEOUT = 5000
 /** Time in which a killed process ends, in milliseconds; one that waits for a disk may not, and is left alone then. */
 const KILL_TIMEOUT = 500
 
-/** Longest time that operations wait for the answer to the last ones of their kind, in milliseconds. */
-const READ_PATIENCE = 2
-const WRITE_PATIENCE = 10
+/** Longest answers for which operations of the same kind wait, in milliseconds. */
+const MAX_READ_WAIT = 2
+const MAX_WRITE_WAIT = 10
 
 /** Number of operations that may be pending; further ones reject at once. */
 const MAX_WAITING_OPERATIONS = 20_000
@@ -114,12 +114,13 @@ export class LmdbClient {
   /** What is sent together. Reads do not wait for writes, whose transactions take longer. */
   readonly #reads: Lane = {
     gathered: [],
-    departures: new Departures(() => this.#send(this.#reads), READ_PATIENCE),
+    departures: new Departures(() => this.#send(this.#reads), MAX_READ_WAIT),
   }
   readonly #writes: Lane = {
     gathered: [],
-    departures: new Departures(() => this.#send(this.#writes), WRITE_PATIENCE),
+    departures: new Departures(() => this.#send(this.#writes), MAX_WRITE_WAIT),
   }
+  readonly #lanes = [this.#reads, this.#writes]
   /** Batches that are sent and not answered yet, by request id. */
   readonly #sent = new Map<number, Batch>()
   /** Number of operations that are gathered or sent, and not answered yet. */
@@ -174,7 +175,7 @@ export class LmdbClient {
     if (!child) return
     const exited = new Promise((done) => child.once('exit', done))
     const killTimer = setTimeout(() => child.kill('SIGKILL'), EXIT_TIMEOUT)
-    for (const lane of [this.#reads, this.#writes]) this.#send(lane)
+    for (const lane of this.#lanes) this.#send(lane)
     this.#disconnectIfIdle()
     await Promise.race([exited, sleep(EXIT_TIMEOUT + KILL_TIMEOUT, undefined, { ref: false })])
     clearTimeout(killTimer)
@@ -191,7 +192,7 @@ export class LmdbClient {
       const lane = isWrite(operation) ? this.#writes : this.#reads
       lane.gathered.push({ operation, resolve, reject })
       this.#waiting += 1
-      lane.departures.await()
+      lane.departures.request()
     })
   }
 
@@ -201,7 +202,7 @@ export class LmdbClient {
     if (pending.length === 0 || !child) return
     lane.gathered = []
     this.#lastId += 1
-    const answered = lane.departures.left()
+    const answered = lane.departures.sent()
     this.#sent.set(this.#lastId, { pending, onEnd: () => answered(lane.gathered.length > 0) })
     const operations = pending.map(({ operation }) => operation)
     const request: Request = { id: this.#lastId, now: this.#now(), operations }
@@ -225,7 +226,9 @@ export class LmdbClient {
       else reject(new Error(`LMDB: ${answer?.error ?? 'no answer'}`))
     }
     onEnd()
-    if (this.#isClosing) this.#disconnectIfIdle()
+    if (!this.#isClosing) return
+    for (const lane of this.#lanes) this.#send(lane)
+    this.#disconnectIfIdle()
   }
 
   #disconnectIfIdle(): void {
@@ -350,10 +353,12 @@ export class LmdbClient {
     this.#problem = problem
     this.#clearAnswerTimer()
     const batches = [...this.#sent.values()]
-    const lanes = [this.#reads, this.#writes]
-    const lost = [...batches.map(({ pending }) => pending), ...lanes.map(({ gathered }) => gathered)].flat()
+    const lost = [
+      ...batches.map(({ pending }) => pending),
+      ...this.#lanes.map(({ gathered }) => gathered),
+    ].flat()
     this.#sent.clear()
-    for (const lane of lanes) lane.gathered = []
+    for (const lane of this.#lanes) lane.gathered = []
     for (const { onEnd } of batches) onEnd()
     this.#waiting = 0
     for (const { reject } of lost) reject(new StoreUnusable(`LMDB: ${problem}`))

@@ -122,7 +122,7 @@ const CLAIM_SAMPLE = 16
 /** lmdb.h: PAGE_NOTFOUND, CORRUPTED, VERSION_MISMATCH, INVALID, INCOMPATIBLE; and EISDIR. */
 const DAMAGE = new Set([-30797, -30796, -30794, -30793, -30784, 21])
 /**
- * PAGE_FULL, CURSOR_FULL, BAD_TXN, BAD_DBI, PROBLEM: what LMDB makes of pages that are none. In a transaction that
+ * CURSOR_FULL, PAGE_FULL, BAD_TXN, BAD_DBI, PROBLEM: what LMDB makes of pages that are none. In a transaction that
  * writes, they may follow from a full disk as well.
  */
 const DAMAGE_WHERE_READ = new Set([-30787, -30786, -30782, -30780, -30779])
@@ -147,11 +147,16 @@ export class LmdbFile {
       this.#records = new LmdbRecords(this.#database, (key, value, now) => this.#write(key, value, now))
       this.#refuseTakenPid()
       this.#scan()
-      this.#claim(contents)
+      this.#examine(contents)
     } catch (error) {
       if (error instanceof CannotOpen) throw error
       const isDamage = DAMAGE_WHERE_READ.has(codeOf(error))
       throw new CannotOpen(isDamage ? 'damage' : obstacleOf(error), messageOf(error), error)
+    }
+    try {
+      this.#claim(contents)
+    } catch (error) {
+      throw new CannotOpen(obstacleOf(error), messageOf(error), error)
     }
   }
 
@@ -445,18 +450,21 @@ export class LmdbFile {
   }
 
   /** Accepts an environment that is greymx's or empty, and throws `CannotOpen` for any other. */
-  #claim(contents: Contents): void {
-    const ours = STATE_CONTENTS[contents].prefix + STATE_VERSION
+  #examine(contents: Contents): void {
     const version = this.#database.get(VERSION_KEY)
-    if (version === ours) return
+    if (version === versionOf(contents)) return
     const stranger = version === undefined ? undefined : strangerIn(version, contents)
     if (stranger !== undefined) throw new CannotOpen('lasting', stranger)
     const sample = [...this.#database.getRange({ limit: CLAIM_SAMPLE })]
     if (version !== undefined || !sample.every(({ value }) => isOurs(value, contents))) {
       throw new CannotOpen('damage', 'it is the environment of another program')
     }
-    // This also shows at the start whether the environment can be written to.
-    this.#database.transactionSync(() => this.#database.put(VERSION_KEY, ours))
+  }
+
+  /** Writes the version where there is none, which also shows at the start whether the environment can be written to. */
+  #claim(contents: Contents): void {
+    if (this.#database.get(VERSION_KEY) !== undefined) return
+    this.#database.transactionSync(() => this.#database.put(VERSION_KEY, versionOf(contents)))
   }
 }
 
@@ -480,6 +488,11 @@ function makeDirectory(directory: string): void {
     const isMadeByAnother = statSync(directory, { throwIfNoEntry: false })?.isDirectory()
     if (!isMadeByAnother) throw error
   }
+}
+
+/** The version of an environment with these contents. */
+function versionOf(contents: Contents): string {
+  return STATE_CONTENTS[contents].prefix + STATE_VERSION
 }
 
 /** Why greymx cannot use an environment of its own with this `version`; `undefined` when it can. */

@@ -30,8 +30,8 @@ export type CommandName = 'set' | 'incrby' | 'pexpire' | 'del'
 /** Keys of one MGET, so that Redis keeps a small buffer for this connection, and has time for others in between. */
 const MAX_KEYS = 100
 
-/** Longest time from a write to its answer that others wait for, in milliseconds. */
-const NEAR = 2
+/** Longest answer of a Redis nearby, for which other commands wait, in milliseconds. */
+const MAX_WAIT = 2
 
 /** Redis's errors where MGET may fail and GET succeed: the user's rights, slots, and a command that is switched off. */
 const ONE_BY_ONE = /^(NOPERM|CROSSSLOT) |^ERR unknown command/i
@@ -47,7 +47,7 @@ export class RedisCommands {
   readonly #client: RedisClient
   #commands: Command[] = []
   #reads: Read[] = []
-  readonly #departures = new Departures(() => this.#send(), NEAR)
+  readonly #departures = new Departures(() => this.#send(), MAX_WAIT)
   #mayMget = true
 
   constructor(client: RedisClient) {
@@ -71,7 +71,7 @@ export class RedisCommands {
         }),
       )
     this.#reads.push(read)
-    this.#departures.await()
+    this.#departures.request()
   }
 
   /**
@@ -79,7 +79,7 @@ export class RedisCommands {
    */
   get(names: readonly string[], take: TakeReading): void {
     this.#reads.push(new Read(names, take))
-    this.#departures.await()
+    this.#departures.request()
   }
 
   /** Asks for anything else about a key. */
@@ -88,7 +88,7 @@ export class RedisCommands {
     for (const arg of args)
       text += typeof arg === 'number' || arg.length <= MAX_WORD ? argumentOf(arg) : bulkOf(arg)
     this.#commands.push(new Command(command, name, text, take))
-    this.#departures.await()
+    this.#departures.request()
   }
 
   #send(): void {
@@ -105,7 +105,7 @@ export class RedisCommands {
     this.#pushReads(commands, reads)
     const last = commands.at(-1)
     if (!last) return
-    const answered = this.#departures.left()
+    const answered = this.#departures.sent()
     last.onEnd = () => answered(this.#commands.length > 0 || this.#reads.length > 0)
     sendTogether(client, commands)
   }
@@ -137,7 +137,7 @@ export class RedisCommands {
       if (error && ONE_BY_ONE.test(error.message)) {
         if (NO_MGET.test(error.message)) this.#mayMget = false
         for (const read of reads) pushGets(this.#commands, read)
-        this.#departures.await()
+        this.#departures.request()
         return
       }
       let at = 0
@@ -208,13 +208,19 @@ class Command implements SentCommand {
   }
 
   resolve(reply: unknown): void {
-    this.#take(undefined, reply)
-    this.onEnd?.()
+    try {
+      this.#take(undefined, reply)
+    } finally {
+      this.onEnd?.()
+    }
   }
 
   reject(error: Error): void {
-    this.#take(error)
-    this.onEnd?.()
+    try {
+      this.#take(error)
+    } finally {
+      this.onEnd?.()
+    }
   }
 
   setReplyContext(): void {}

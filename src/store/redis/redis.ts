@@ -212,6 +212,7 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     return new Promise((resolve) => {
       const written: Written[] = writes.map(() => undefined)
       let awaited = writes.length
+      if (awaited === 0) resolve(written)
       for (const [index, write] of writes.entries())
         this.#write(write, (result) => {
           written[index] = result
@@ -392,7 +393,7 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     })
   }
 
-  /** Hands over that something is under `key`, or that it cannot be read. Its window restarts where it has too much time left. */
+  /** Hands over that something is under `key`, or that it cannot be read. Its window restarts where too much is left. */
   #meet(key: string, take: (result: Written) => void): void {
     this.find([key]).then(
       () => take(false),
