@@ -5,7 +5,7 @@
 // has been copied twice, with all that it refers to. With the open connections in a Map, that was a third of all time
 // that greymx's garbage took.
 
-/** What a member of a chain has for it; undefined outside of one. A class of members begins with a `Member`'s fields. */
+/** What a member of a chain has for it: its neighbours there, undefined for none and outside of a chain. */
 export interface Member<T> {
   before: T | undefined
   after: T | undefined

@@ -258,9 +258,10 @@ export class Dns {
   }
 
   /**
-   * The value of `answer`, which depends on DNS, at once if it is no promise and so tells nothing of how slow DNS is, or `undefined` after `DNS_TIMEOUT` milliseconds, `SLOW_ANSWER`
-   * while DNS is in trouble. `subject` names the parties it depends on. While DNS is silent, or if the subject timed out more often in a row than `tolerated`, only
-   * a value that is there already is returned; a later one is cached for the next attempt.
+   * The value of `answer`, which depends on DNS, or `undefined` after `DNS_TIMEOUT` milliseconds, `SLOW_ANSWER` while DNS
+   * is in trouble. `subject` names the parties it depends on. While DNS is silent, or if the subject timed out more often
+   * in a row than `tolerated`, only a value that is there already is returned; a later one is cached for the next
+   * attempt. An answer that is no promise was not waited for, and tells nothing of how slow the subject is.
    */
   async withTimeout<T>(subject: string, answer: T | Promise<T>, tolerated = 0): Promise<T | undefined> {
     if (!(answer instanceof Promise)) return answer

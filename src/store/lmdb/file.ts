@@ -461,7 +461,7 @@ export class LmdbFile {
     }
   }
 
-  /** Writes the version where there is none, which also shows at the start whether the environment can be written to. */
+  /** Writes the version where there is none, which also shows at the start whether the environment takes writes. */
   #claim(contents: Contents): void {
     if (this.#database.get(VERSION_KEY) !== undefined) return
     this.#database.transactionSync(() => this.#database.put(VERSION_KEY, versionOf(contents)))

@@ -79,7 +79,7 @@ const UNREADABLE = /^WRONGTYPE|^ERR (value is not an integer|increment or decrem
 /** Redis's errors for writes that it cannot take, while it can be read. */
 const NO_WRITES = /^(OOM|MISCONF|NOREPLICAS) /
 
-/** How long it is known when this process has written a pass, in milliseconds: longer than until it is written again. */
+/** How long it is known when this process wrote a pass, in milliseconds: longer than until it is written again. */
 const WRITTEN_WINDOW = 86_400_000
 
 /** What is said of a connection that was closed without an error. */
@@ -393,7 +393,7 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
     })
   }
 
-  /** Hands over that something is under `key`, or that it cannot be read. Its window restarts where too much is left. */
+  /** Hands over that something is under `key`, or that it cannot be read. Its window restarts if too much is left. */
   #meet(key: string, take: (result: Written) => void): void {
     this.find([key]).then(
       () => take(false),
