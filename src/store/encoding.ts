@@ -25,6 +25,7 @@ const MAX_UNITS = 99
 
 const STORED = /^1:(pending|passed):(\d{1,15})(?::([1-8]\d{15}))?$/
 const NUMBER = /^([1-8]\d{15})([0-3])(\d\d)$/
+const NUMBER_DIGITS = 19
 const COUNT = /^\d{1,15}$/
 
 /** The text of an entry. */
@@ -51,11 +52,13 @@ export function decodeEntry(key: string, text: string): StoredEntry {
 }
 
 function readEntry(text: string): StoredEntry | undefined {
-  const [, state, digits, holder] = STORED.exec(text) ?? []
-  if (digits !== undefined) {
+  if (text.startsWith('1:')) {
+    const [, state, digits, holder] = STORED.exec(text) ?? []
+    if (digits === undefined) return undefined
     const entry = { passed: state === 'passed', ttl: Number(digits) }
     return holder === undefined ? entry : { ...entry, holder }
   }
+  if (text.length !== NUMBER_DIGITS) return undefined
   const [, heldBy, unit, length] = NUMBER.exec(text) ?? []
   if (heldBy === undefined) return undefined
   return { passed: false, ttl: (TTL_UNITS[Number(unit)] ?? 0) * Number(length), holder: heldBy }

@@ -18,7 +18,7 @@ import { UnreadableEntry } from '../encoding.ts'
 import { type ConnectionWatch, StoreUnusable, UNWATCHED } from '../store.ts'
 import type { Damage } from './aside.ts'
 import type { Answer, Contents, Obstacle } from './file.ts'
-import { isWrite, type Operation } from './operation.ts'
+import { isLookUp, type Operation } from './operation.ts'
 import type { Report, Request } from './process.ts'
 
 /** Callbacks for what happens to the files; `problem` is for the operator. */
@@ -48,8 +48,8 @@ const EXIT_TIMEOUT = 5000
 const KILL_TIMEOUT = 500
 
 /** Longest answers for which operations of the same kind wait, in milliseconds. */
-const MAX_READ_WAIT = 2
-const MAX_WRITE_WAIT = 10
+const MAX_LOOK_UP_WAIT = 2
+const MAX_OTHER_WAIT = 10
 
 /** Number of operations that may be pending; further ones reject at once. */
 const MAX_WAITING_OPERATIONS = 20_000
@@ -111,16 +111,19 @@ export class LmdbClient {
   #process: ChildProcess | undefined
   /** Why operations are refused now; `undefined` while the process can serve. */
   #problem: string | undefined = 'not open yet'
-  /** What is sent together. Reads do not wait for writes, whose transactions take longer. */
-  readonly #reads: Lane = {
+  /**
+   * What is sent together. Look-ups do not wait for writes, whose transactions take longer. All else is done in the order
+   * in which it was asked, as some read a record to which they have just had something added.
+   */
+  readonly #lookUps: Lane = {
     gathered: [],
-    departures: new Departures(() => this.#send(this.#reads), MAX_READ_WAIT),
+    departures: new Departures(() => this.#send(this.#lookUps), MAX_LOOK_UP_WAIT),
   }
-  readonly #writes: Lane = {
+  readonly #others: Lane = {
     gathered: [],
-    departures: new Departures(() => this.#send(this.#writes), MAX_WRITE_WAIT),
+    departures: new Departures(() => this.#send(this.#others), MAX_OTHER_WAIT),
   }
-  readonly #lanes = [this.#reads, this.#writes]
+  readonly #lanes = [this.#lookUps, this.#others]
   /** Batches that are sent and not answered yet, by request id. */
   readonly #sent = new Map<number, Batch>()
   /** Number of operations that are gathered or sent, and not answered yet. */
@@ -189,7 +192,7 @@ export class LmdbClient {
       return Promise.reject(new Error('LMDB: too many operations are waiting already'))
     }
     return new Promise((resolve, reject) => {
-      const lane = isWrite(operation) ? this.#writes : this.#reads
+      const lane = isLookUp(operation) ? this.#lookUps : this.#others
       lane.gathered.push({ operation, resolve, reject })
       this.#waiting += 1
       lane.departures.request()

@@ -36,6 +36,11 @@ const READS: ReadonlySet<Operation[0]> = new Set([
   ...(['record', 'record whole', 'revision'] as const),
 ])
 
+/** Whether an operation is what mail waits for first: whoever asks it waits for what was to be written before. */
+export function isLookUp([name]: Operation): boolean {
+  return name === 'find' || name === 'counts'
+}
+
 /** Whether an operation changes anything, and so takes a transaction. */
 export function isWrite([name]: Operation): boolean {
   return !READS.has(name)
