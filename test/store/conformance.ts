@@ -587,20 +587,6 @@ export function describeRecordStore(
       assert.deepEqual(await read(records, 'rules'), {})
     })
 
-    // Regression: operators were told that nothing is known of what this host had just noted.
-    test('a record is read with what was to be written to it before, whether or not anybody waited for that', async (t) => {
-      const { records } = await open(t)
-      for (let round = 1; round <= 5; round += 1) {
-        const changed = change(records, 'rules', { [`f${round}`]: 'x' }, DAY)
-        const rules = read(records, 'rules')
-        const added = add(records, 'sums', { n: 1 })
-        const sums = read(records, 'sums')
-        assert.equal((await rules)[`f${round}`], 'x')
-        assert.deepEqual(await sums, { n: String(round) })
-        await Promise.all([changed, added])
-      }
-    })
-
     test('records are told apart to the last character, whatever their names and fields consist of', async (t) => {
       const { records } = await open(t)
       const names = ['a', 'a:', 'a:b', 'a;', '1:a', 'A', '{a}', 'ю', '*', 'a b', 'x'.repeat(900)]

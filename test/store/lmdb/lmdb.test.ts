@@ -234,6 +234,20 @@ test('openLmdbStore takes over what greymx wrote before it had versions', async 
   assert.deepEqual(events, ['ready'])
 })
 
+// Regression: operators were told that nothing is known of what this host had just noted.
+test('a record is read with what was to be written to it before, whether or not anybody waited for that', async (t) => {
+  const { store } = await openByHand(t)
+  for (let round = 1; round <= 5; round += 1) {
+    const changed = store.changeRecord('rules', new Map([[`f${round}`, 'x']]), DAY)
+    const rules = store.readRecord('rules')
+    const added = store.addToRecord('sums', new Map([['n', 1]]), DAY)
+    const sums = store.readRecord('sums')
+    assert.equal((await rules).get(`f${round}`), 'x')
+    assert.equal((await sums).get('n'), String(round))
+    await Promise.all([changed, added])
+  }
+})
+
 /** Makes a state of several hundred entries in `dir`. */
 async function makeState(dir: string, count = 600): Promise<void> {
   const { store } = await openIn(dir, () => 1000)
