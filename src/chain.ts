@@ -1,16 +1,19 @@
-// A list of what is under way, in the order in which it began, from which any member can be taken in no time.
+// A list of what is under way, in the order in which it began, from which any member is taken at once.
 //
 // A Map or Set would do, but not for objects that come and go by the thousand a second. V8 gives one that fills up with
 // deleted members a new table, and keeps the old one until its next full collection of garbage; by then, what was in it
-// has been copied twice, with all that it refers to. With the open connections in a Map, that was a third of all time
-// that greymx's garbage took.
+// has been copied twice, with all that it refers to. With the open connections in a Map, that was half of the time that
+// V8 spent on young garbage.
 
-/** What a member of a chain has for it: its neighbours there, undefined for none and outside of a chain. */
+/** The fields by which a chain links its members: the neighbours of one, which has none outside of a chain. */
 export interface Member<T> {
   before: T | undefined
   after: T | undefined
   isInChain: boolean
 }
+
+/** The fields of an object that is in no chain. */
+export const UNCHAINED: Member<never> = { before: undefined, after: undefined, isInChain: false }
 
 /** The members, from the first to the last. An object is in one chain at most. */
 export class Chain<T extends Member<T>> {

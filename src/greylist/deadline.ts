@@ -1,6 +1,6 @@
 // Deadlines of a decision: what the store has not answered by then is not waited for.
 
-import { Chain, type Member } from '../chain.ts'
+import { Chain, type Member, UNCHAINED } from '../chain.ts'
 
 /**
  * Longest time for one decision, in milliseconds. It bounds all store operations together, as several answers may be
@@ -22,7 +22,7 @@ let firesAt = Number.POSITIVE_INFINITY
 /** The value of `promise`, or a rejection at `deadline`, an instant of performance.now(). */
 export function withDeadline<T>(promise: Promise<T>, deadline: number): Promise<T> {
   return new Promise((resolve, reject) => {
-    const wait: Waiting = { deadline, giveUp: reject, before: undefined, after: undefined, isInChain: false }
+    const wait: Waiting = { deadline, giveUp: reject, ...UNCHAINED }
     waiting.add(wait)
     if (deadline < firesAt) fireAt(deadline)
     promise.then(

@@ -686,7 +686,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     ])
   }
 
-  /** What counts a deferral under each name; the first one under a name stays in this process (untallied.ts). */
+  /** The writes that count a deferral under each name; the first under a name stays in this process (untallied.ts). */
   function deferralTallies(question: Question, evidence: Evidence): Write[] {
     return tallies(question, evidence, ({ deferred }, name, age) => {
       if (deferred > 0 || age !== undefined || (settings.credit && !isPair(name))) return DEFERRAL
@@ -695,7 +695,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     })
   }
 
-  /** What adds to the tally of each name, with the deferral of `age` that it lacks. A failed count is lost. */
+  /** The writes that add to the tally of each name, and the deferral of `age` that it lacks. A failed one is lost. */
   function tallies(
     { trial }: Question,
     evidence: Evidence,

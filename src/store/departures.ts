@@ -33,8 +33,8 @@ export class Departures {
   }
 
   /**
-   * What was gathered has been sent. The caller calls what this returns once it is answered, or never will be, and says
-   * whether more was gathered since.
+   * The caller has sent what was gathered. It calls the returned function once that is answered, or never will be, and
+   * says whether more was gathered since.
    */
   sent(): (isMore: boolean) => void {
     const sentAt = performance.now()

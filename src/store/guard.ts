@@ -8,7 +8,7 @@
 // A store may have parts that fail one by one, such as the nodes of a Cluster. Each part has a circuit of its own, and
 // a read of keys of several parts is split, so that one part that is away keeps nobody from the others.
 
-import { Chain, type Member } from '../chain.ts'
+import { Chain, type Member, UNCHAINED } from '../chain.ts'
 import { Breaker } from './breaker.ts'
 import { UnreadableEntry } from './encoding.ts'
 import type { Entry } from './entry.ts'
@@ -78,7 +78,7 @@ interface Pending extends Member<Pending> {
   readonly reject: (error: Error) => void
 }
 
-/** What a look counts as. */
+/** The operations as which a look is counted. */
 const LOOK: readonly OperationName[] = ['find', 'counts']
 
 /** A store behind the circuit breaker. Its operations reject with the store's own error or with why it is down. */
@@ -412,8 +412,7 @@ export class GuardedStore implements SharedStore {
   ): Pending {
     const startedAt = performance.now()
     const deadline = startedAt + this.#timeout
-    const outside = { before: undefined, after: undefined, isInChain: false }
-    const pending: Pending = { operations, part, isProbe, startedAt, deadline, reject, ...outside }
+    const pending: Pending = { operations, part, isProbe, startedAt, deadline, reject, ...UNCHAINED }
     this.#pending.add(pending)
     this.#deadlineTimer ??= this.#rejectOverdueIn(this.#timeout)
     return pending

@@ -141,7 +141,7 @@ export class SpfStandings {
 
   readonly #takeTurn = (): Promise<void> => new Promise((resolve) => this.#turns.wait(resolve))
 
-  /** What follows from the answer, which is cached. */
+  /** The standing that follows from `answer`; it is cached. */
   #found(question: SpfQuestion, asker: SpfAsker, lookups: Lookups, answer: SpfAnswer): SpfIdentity {
     const { domain, client } = question
     const standing = standingOf(answer.result, this.#isSteady(question, answer.voucher))

@@ -112,8 +112,8 @@ export class LmdbClient {
   /** Why operations are refused now; `undefined` while the process can serve. */
   #problem: string | undefined = 'not open yet'
   /**
-   * What is sent together. Look-ups do not wait for writes, whose transactions take longer. All else is done in the order
-   * in which it was asked, as some read a record to which they have just had something added.
+   * Operations that are sent together. Look-ups do not wait for writes, whose transactions take longer. All other
+   * operations are done in the order in which they were asked, as operators' calls read records that were just written.
    */
   readonly #lookUps: Lane = {
     gathered: [],

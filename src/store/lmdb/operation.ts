@@ -36,7 +36,7 @@ const READS: ReadonlySet<Operation[0]> = new Set([
   ...(['record', 'record whole', 'revision'] as const),
 ])
 
-/** Whether an operation is what mail waits for first: whoever asks it waits for what was to be written before. */
+/** Whether an operation looks up what a decision is based on. It may overtake writes, which are of other decisions. */
 export function isLookUp([name]: Operation): boolean {
   return name === 'find' || name === 'counts'
 }

@@ -184,7 +184,7 @@ export class FailoverStore implements Store {
     return result
   }
 
-  /** What the local store makes of a write that the shared one has rejected with `error`. */
+  /** The result of a write in the local store, after the shared one has rejected it with `error`. */
   #standIn(write: Write, error: Error): Promise<Written> {
     const learnt = this.#learnt<Written>(error, async () => {
       const { kind, key } = write

@@ -155,17 +155,7 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
    * previous entry, which never turns a first attempt into a pass.
    */
   find(keys: readonly string[]): Promise<Array<Entry | undefined>> {
-    if (!this.#isConnected) return Promise.reject(this.#notConnected())
-    return new Promise((resolve, reject) => {
-      this.#commands.find(keys.map(this.#nameOf), (reading, error, name) => {
-        try {
-          if (error) throw this.#explain(error, name ?? '')
-          resolve(this.#entriesIn(keys, reading))
-        } catch (failure) {
-          reject(failure)
-        }
-      })
-    })
+    return this.#read('find', keys.map(this.#nameOf), (reading) => this.#entriesIn(keys, reading))
   }
 
   /**
@@ -173,26 +163,15 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
    * written of late counts as one of its whole lifetime, so that it is extended.
    */
   look(entryKeys: readonly string[], countKeys: readonly string[]): Promise<Look> {
-    if (!this.#isConnected) return Promise.reject(this.#notConnected())
     const names = [...entryKeys, ...countKeys].map(this.#nameOf)
-    return new Promise((resolve, reject) => {
-      this.#commands.get(names, ({ texts }, error, name) => {
-        try {
-          if (error) throw this.#explain(error, name ?? '')
-          const entries = entryKeys.map((_, index) =>
-            this.#lookedIn(names[index] ?? '', texts[index] ?? null),
-          )
-          const counts = names
-            .slice(entryKeys.length)
-            .map((name, index) => this.#countIn(name, texts[entryKeys.length + index]))
-          resolve({
-            entries: { answers: entries, away: NONE_AWAY },
-            counts: { answers: counts, away: NONE_AWAY },
-          })
-        } catch (failure) {
-          reject(failure)
-        }
-      })
+    const { length } = entryKeys
+    return this.#read('get', names, ({ texts }) => {
+      const entries = names.slice(0, length).map((name, index) => this.#lookedIn(name, texts[index] ?? null))
+      const counts = names.slice(length).map((name, index) => this.#countIn(name, texts[length + index]))
+      return {
+        entries: { answers: entries, away: NONE_AWAY },
+        counts: { answers: counts, away: NONE_AWAY },
+      }
     })
   }
 
@@ -223,18 +202,10 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
   }
 
   counts(keys: readonly string[]): Promise<number[]> {
-    if (!this.#isConnected) return Promise.reject(this.#notConnected())
-    return new Promise((resolve, reject) => {
-      const names = keys.map(this.#nameOf)
-      this.#commands.get(names, ({ texts }, error, name) => {
-        try {
-          if (error) throw this.#explain(error, name ?? '')
-          resolve(names.map((name, index) => this.#countIn(name, texts[index])))
-        } catch (failure) {
-          reject(failure)
-        }
-      })
-    })
+    const names = keys.map(this.#nameOf)
+    return this.#read('get', names, ({ texts }) =>
+      names.map((name, index) => this.#countIn(name, texts[index])),
+    )
   }
 
   async forget(key: string): Promise<void> {
@@ -348,15 +319,26 @@ export class RedisStore implements UnguardedStore, CountedStore, RecordStore {
 
   /** Whether the entry under `key` stays as it is when `learnt` is merged into it. */
   #outweighs(key: string, learnt: LearntEntry): Promise<boolean> {
-    if (!this.#isConnected) return Promise.reject(this.#notConnected())
     const name = this.#nameOf(key)
+    return this.#read('find', [name], ({ texts: [text], lefts: [left = NO_KEY] }) => {
+      if (text == null || isOverlong(text, left)) return false
+      const found = decodeEntry(name, text)
+      return mergeEntry({ ...found, left: leftOf(found, left) }, learnt) === undefined
+    })
+  }
+
+  /** What `answerOf` makes of what is read of the keys with these `names`. */
+  #read<T>(
+    operation: 'find' | 'get',
+    names: readonly string[],
+    answerOf: (reading: Reading) => T | Promise<T>,
+  ): Promise<T> {
+    if (!this.#isConnected) return Promise.reject(this.#notConnected())
     return new Promise((resolve, reject) => {
-      this.#commands.find([name], ({ texts: [text], lefts: [left = NO_KEY] }, error) => {
+      this.#commands[operation](names, (reading, error, name) => {
         try {
-          if (error) throw this.#explain(error, name)
-          if (text == null || isOverlong(text, left)) return resolve(false)
-          const found = decodeEntry(name, text)
-          resolve(mergeEntry({ ...found, left: leftOf(found, left) }, learnt) === undefined)
+          if (error) throw this.#explain(error, name ?? '')
+          resolve(answerOf(reading))
         } catch (failure) {
           reject(failure)
         }
