@@ -6,6 +6,7 @@
 
 import { ADDRESS_BITS, haveSamePrefix, type IpAddress } from '../../ip.ts'
 import { coverageOf } from './coverage.ts'
+import type { Comparison } from './decided.ts'
 import {
   type AddressType,
   addressesIn,
@@ -18,8 +19,8 @@ import {
 import type { Lookup, Lookups } from './lookups.ts'
 import { type DomainSpec, expand, type MacroValues, reverseName } from './macro.ts'
 import { MAX_ASKING_TERMS, passingBlocks } from './passing.ts'
-import type { Mechanism, SpfRecord } from './record.ts'
-import { type EndResult, type Found, isCheckableDomain, Records, type TakeTurn } from './records.ts'
+import type { AddressBlock, Mechanism, SpfRecord } from './record.ts'
+import { type EndResult, type Found, Records, type TakeTurn } from './records.ts'
 import { isSteps, run, type Steps, settled } from './steps.ts'
 
 export interface SpfQuestion {
@@ -49,6 +50,10 @@ export interface SpfAnswer {
   readonly includes: readonly string[]
   /** Whether any other sender of the domain, with any HELO name, gets the same answer. */
   readonly isForAllSenders: boolean
+  /** Whether any other client of the family for which `comparisons` come out the same gets the same answer. */
+  readonly isForAllClients: boolean
+  /** The blocks with which the client's address was compared, in order. */
+  readonly comparisons: readonly Comparison[]
 }
 
 /** What passed the client: a block that the records name, or the address of a host that they name. */
@@ -95,12 +100,12 @@ export function checkHost(
 }
 
 function* answerTo(question: SpfQuestion, lookups: Lookups, takeTurn: TakeTurn): Steps<SpfAnswer> {
-  if (!isCheckableDomain(question.domain))
-    return { result: 'none', includes: NO_INCLUDES, isForAllSenders: true }
   const evaluation = new Evaluation(question, lookups, takeTurn)
   const { result, by, includes } = yield* evaluation.check(question.domain)
   const isForAllSenders = !evaluation.asksForSender
-  const bare = { result, includes: NO_INCLUDES, isForAllSenders }
+  const isForAllClients = !evaluation.asksForClient
+  const { comparisons } = evaluation
+  const bare = { result, includes: NO_INCLUDES, isForAllSenders, isForAllClients, comparisons }
   if (evaluation.lacksAnswers) return { ...bare, result: 'unknown' }
   if (result !== 'pass' || by === 'other') return bare
   const passing = yield* evaluation.passing()
@@ -109,7 +114,7 @@ function* answerTo(question: SpfQuestion, lookups: Lookups, takeTurn: TakeTurn):
   if (coverageOf([...passing.named, ...passing.ofHosts], kind).isTooMuch) return bare
   const voucher: Voucher =
     by === 'host' ? { kind: by } : { kind: by, digest: coverageOf(passing.named, kind).digest }
-  return { result, voucher, includes, isForAllSenders }
+  return { ...bare, voucher, includes, isForAllClients: isForAllClients && passing.isWhole }
 }
 
 class Evaluation {
@@ -120,7 +125,9 @@ class Evaluation {
   #askingTerms = 0
   #voidLookups = 0
   #addresses = 0
+  readonly #comparisons: Comparison[] = []
   #asksForSender = false
+  #asksForClient = false
   #lacksAnswers = false
 
   constructor(question: SpfQuestion, lookups: Lookups, takeTurn: TakeTurn) {
@@ -133,6 +140,15 @@ class Evaluation {
   /** Whether the evaluation expanded a name that depends on the sender or on HELO. */
   get asksForSender(): boolean {
     return this.#asksForSender
+  }
+
+  /** Whether the evaluation asked for more of the client than how its address compares with blocks. */
+  get asksForClient(): boolean {
+    return this.#asksForClient
+  }
+
+  get comparisons(): readonly Comparison[] {
+    return this.#comparisons
   }
 
   /** Whether the result is useless: a question was refused for which the RFC treats a failure like an empty answer. */
@@ -173,13 +189,8 @@ class Evaluation {
   }
 
   #match(mechanism: Mechanism, domain: string, record: SpfRecord): Match | Steps<Match> {
-    const { client } = this.#question
     if (mechanism.kind === 'all') return matchedBy('other')
-    if (mechanism.kind === 'ip') {
-      return haveSamePrefix(client.bytes, mechanism.block.bytes, mechanism.block.prefix)
-        ? matchedBy('named')
-        : NO_MATCH
-    }
+    if (mechanism.kind === 'ip') return this.#isClientIn(mechanism.block) ? matchedBy('named') : NO_MATCH
     if (!this.#countTerm()) return { kind: 'end', end: 'permerror' }
     this.#records.prefetch(record, domain)
     switch (mechanism.kind) {
@@ -226,10 +237,18 @@ class Evaluation {
     for (const host of hosts.value) {
       const addresses = yield* this.#addressesOf(host)
       if (addresses.kind === 'end') return addresses
-      if (addresses.value.some((bytes) => haveSamePrefix(client.bytes, bytes, prefix)))
+      if (addresses.value.some((bytes) => this.#isClientIn({ bytes, prefix })))
         return matchedBy(mechanism.name?.isOfClient ? 'other' : 'host')
     }
     return NO_MATCH
+  }
+
+  #isClientIn(block: AddressBlock): boolean {
+    const { bytes } = this.#question.client
+    if (bytes.length !== block.bytes.length) return false
+    const isInside = haveSamePrefix(bytes, block.bytes, block.prefix)
+    this.#comparisons.push({ block, isInside })
+    return isInside
   }
 
   /** The names of the hosts whose addresses an `a` or `mx` compares. */
@@ -266,6 +285,7 @@ class Evaluation {
 
   /** The names of the client's address, none if DNS fails (section 5.5). */
   *#clientNames(): Steps<readonly string[]> {
+    this.#asksForClient = true
     const lookup = yield* settled(this.#lookups.ask(reverseName(this.#question.client), 'PTR'))
     this.#lacksAnswers ||= lookup.kind === 'refused'
     if (lookup.kind !== 'found') return []
@@ -319,6 +339,7 @@ class Evaluation {
   *#expand(spec: DomainSpec, domain: string): Steps<string> {
     const { client, local, domain: senderDomain, helo } = this.#question
     this.#asksForSender ||= spec.isOfSender
+    this.#asksForClient ||= spec.isOfClient
     const values: MacroValues = {
       client,
       local: local.slice(0, MAX_MACRO_VALUE),

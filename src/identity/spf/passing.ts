@@ -26,10 +26,15 @@ import { type Steps, settled } from './steps.ts'
 export interface Passing {
   readonly named: readonly AddressBlock[]
   readonly ofHosts: readonly AddressBlock[]
+  /** Whether every term had an answer in time. */
+  readonly isWhole: boolean
 }
 
 /** Longest wait for answers that the evaluation did not need, in milliseconds; mail waits meanwhile. */
 const WALK_TIMEOUT = 500
+
+/** Stands for an answer that has not come in time. */
+const TOO_LATE = Symbol('too late')
 
 /** Limit of the terms that ask DNS (section 4.6.4). */
 export const MAX_ASKING_TERMS = 10
@@ -56,9 +61,10 @@ class Walk {
   /** The least `asked` of each domain's visits. */
   readonly #visited = new Map<string, number>()
   #isKnown = true
+  #isWhole = true
   #timer: NodeJS.Timeout | undefined
   /** Resolves WALK_TIMEOUT after the first wait. */
-  #timedOut: Promise<undefined> | undefined
+  #timedOut: Promise<typeof TOO_LATE> | undefined
 
   constructor(family: IpAddress['kind'], records: Records, lookups: Lookups) {
     this.#family = family
@@ -71,7 +77,7 @@ class Walk {
   }
 
   get passing(): Passing | undefined {
-    return this.#isKnown ? { named: this.#named, ofHosts: this.#ofHosts } : undefined
+    return this.#isKnown ? { named: this.#named, ofHosts: this.#ofHosts, isWhole: this.#isWhole } : undefined
   }
 
   /**
@@ -157,9 +163,12 @@ class Walk {
   /** The answer, or `undefined` once the time-out has passed; an answer that is there already is returned even then. */
   *#inTime<T>(answer: T | Promise<T>): Steps<T | undefined> {
     if (!(answer instanceof Promise)) return answer
-    this.#timedOut ??= new Promise<undefined>((resolve) => {
-      this.#timer = setTimeout(() => resolve(undefined), WALK_TIMEOUT)
+    this.#timedOut ??= new Promise((resolve) => {
+      this.#timer = setTimeout(() => resolve(TOO_LATE), WALK_TIMEOUT)
     })
-    return yield* settled(Promise.race([answer, this.#timedOut]))
+    const inTime = yield* settled(Promise.race([answer, this.#timedOut]))
+    if (inTime !== TOO_LATE) return inTime
+    this.#isWhole = false
+    return undefined
   }
 }

@@ -1,6 +1,7 @@
 // Finds a client's standing with the sender's domain by SPF, within a bounded time, and caches it until the first of
-// its answers expires. Evaluations that strangers cause are shared among client networks; dns.ts shares the questions
-// also among registered domains. identity.ts and greylist/investigate.ts decide what follows from a standing.
+// its answers expires, for all clients that the evaluation could not have told apart. Evaluations that strangers cause
+// are shared among client networks; dns.ts shares the questions also among registered domains. identity.ts and
+// greylist/investigate.ts decide what follows from a standing.
 
 import { LRUCache } from 'lru-cache'
 import { type Address, normalDomain } from '../../address.ts'
@@ -11,6 +12,7 @@ import { OpenShares } from '../../shares.ts'
 import { Turns } from '../../turns.ts'
 import { isHostName } from '../host.ts'
 import { organisationOf } from '../organisation.ts'
+import { Decided } from './decided.ts'
 import { checkHost, type SpfAnswer, type SpfQuestion, type Voucher } from './evaluate.ts'
 import { Lookups } from './lookups.ts'
 
@@ -34,8 +36,9 @@ export interface SpfIdentity {
   readonly carriers: readonly string[]
 }
 
-/** Limit of the cached standings, by client and domain. */
-const MAX_ANSWERS = 20_000
+/** Limit of what is cached, in comparisons and answers of some 70 bytes each, and what each cached domain adds to them. */
+const MAX_CACHED = 100_000
+const CACHED_OVERHEAD = 4
 
 /** Evaluations that may run at once. */
 const EVALUATION_CAPACITY = { all: 512, each: 32 }
@@ -49,10 +52,13 @@ const UNKNOWN: SpfIdentity = { standing: 'unknown', carriers: NO_CARRIERS }
  * in the end; the addresses of load balancers vary a little.
  */
 const MAX_STATES = 16
+const MAX_DOMAINS_WITH_STATES = 20_000
 const DAY = 86_400_000
 
-interface Cached {
-  readonly found: SpfIdentity
+/** What is known of a domain's clients of one family, or of one client. */
+interface Known {
+  readonly decided: Decided<SpfIdentity>
+  /** The earliest expiry of the answers of DNS by which it was decided. */
   readonly expiresAt: number
 }
 
@@ -69,8 +75,8 @@ export interface SpfDns extends Pick<Dns, 'ask' | 'refund'> {
 export class SpfStandings {
   readonly #dns: SpfDns
   readonly #now: () => number
-  /** Standings by domain and client, or by domain alone if it has no record. */
-  readonly #cache = new LRUCache<string, Cached>({ max: MAX_ANSWERS })
+  /** By family and domain; by client and domain where a record asks for more than how clients' addresses compare. */
+  readonly #cache = new LRUCache<string, Known>({ maxSize: MAX_CACHED })
   /** States of each domain's record within a day, by family, and the networks of clients that passed by its hosts. */
   readonly #states: LRUCache<string, Set<string>>
   readonly #evaluations = new OpenShares(EVALUATION_CAPACITY)
@@ -83,7 +89,7 @@ export class SpfStandings {
     // With a resolution, the cache would go by a timer of the process for a while instead of by this clock. An instant
     // of 0 means to the cache that nothing expires.
     const clock = { perf: { now }, ttlResolution: 0 }
-    this.#states = new LRUCache({ max: MAX_ANSWERS, ttl: DAY, noUpdateTTL: true, ...clock })
+    this.#states = new LRUCache({ max: MAX_DOMAINS_WITH_STATES, ttl: DAY, noUpdateTTL: true, ...clock })
   }
 
   /**
@@ -100,15 +106,15 @@ export class SpfStandings {
     // which could be another question's key in the cache.
     const domain = sender.text === '' ? normalDomain(helo ?? '') : sender.domain
     if (!isHostName(domain)) return UNKNOWN
-    const cached = this.#cached(`${domain} ${client.text}`) ?? this.#cached(domain)
+    const cached = this.#cached(client.kind, client, domain) ?? this.#cached(client.text, client, domain)
     if (cached) return cached
     const local = sender.text === '' || sender.local === '' ? 'postmaster' : sender.local
     return this.#ask({ client, domain, local, helo: normalDomain(helo ?? '') }, isWanted)
   }
 
-  #cached(key: string): SpfIdentity | undefined {
-    const cached = this.#cache.get(key)
-    return cached && cached.expiresAt > this.#now() ? cached.found : undefined
+  #cached(clients: string, client: IpAddress, domain: string): SpfIdentity | undefined {
+    const known = this.#cache.get(`${clients} ${domain}`)
+    return known && known.expiresAt > this.#now() ? known.decided.find(client.bytes) : undefined
   }
 
   #ask(question: SpfQuestion, isWanted: () => boolean): SpfIdentity | Promise<SpfIdentity> {
@@ -143,16 +149,31 @@ export class SpfStandings {
 
   /** The standing that follows from `answer`; it is cached. */
   #found(question: SpfQuestion, asker: SpfAsker, lookups: Lookups, answer: SpfAnswer): SpfIdentity {
-    const { domain, client } = question
+    const { domain } = question
     const standing = standingOf(answer.result, this.#isSteady(question, answer.voucher))
     const carriers = standing === 'pass' ? carriersOf(domain, answer.includes) : NO_CARRIERS
     if (standing === 'pass') this.#dns.refund(asker)
     const found = { standing, carriers, domain, organisation: asker.organisation }
-    if (standing !== 'unknown' && answer.isForAllSenders) {
-      const key = standing === 'none' ? domain : `${domain} ${client.text}`
-      this.#cache.set(key, { found, expiresAt: lookups.expiresAt })
-    }
+    if (standing !== 'unknown' && answer.isForAllSenders)
+      this.#keep(question, answer, found, lookups.expiresAt)
     return found
+  }
+
+  #keep(
+    { client, domain }: SpfQuestion,
+    { comparisons, isForAllClients, voucher }: SpfAnswer,
+    found: SpfIdentity,
+    expiresAt: number,
+  ): void {
+    // Whether a host vouches for a client depends on the client's network, too.
+    const isShared = isForAllClients && voucher?.kind !== 'host'
+    const key = `${isShared ? client.kind : client.text} ${domain}`
+    const before = this.#cache.get(key)
+    const isLive = before !== undefined && before.expiresAt > this.#now()
+    const decided = isLive ? before.decided : new Decided<SpfIdentity>()
+    decided.add(isShared ? comparisons : [], found)
+    const known = { decided, expiresAt: isLive ? Math.min(before.expiresAt, expiresAt) : expiresAt }
+    this.#cache.set(key, known, { size: CACHED_OVERHEAD + decided.size })
   }
 
   /** Whether there is a voucher from a domain that does not vouch for ever new clients. */

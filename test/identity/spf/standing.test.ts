@@ -223,21 +223,27 @@ test('a record whose states are too many in one family still counts in the other
   assert.equal(await standing(standings, '2001:db8::1'), 'pass')
 })
 
-test('an answer is kept for one client, and that there is no record for all of them', async () => {
+test('an answer is kept for all clients of a family that the record does not tell apart', async () => {
   for (const [text, asked] of [
     ['v=spf1 ip4:10.0.0.0/8 -all', 2],
+    ['v=spf1 ip4:10.0.0.0/31 -all', 3],
     ['v=spf1 -all', 2],
-    ['no record', 1],
+    ['no record', 2],
+    // One question for the record, and one for the name of each client.
+    ['v=spf1 exists:%{i}.example.net -all', 10],
+    // Whether the address of a host vouches for a client depends on the client's network as well.
+    ['v=spf1 a:host.example.net/24 -all', 8],
   ] as const) {
     let count = 0
     const standings = standingsWith(
-      () => {
+      (_name, _asker, _isFirst, type) => {
         count += 1
-        return { value: [[text]], expiresAt: 2000 }
+        return { value: type === 'TXT' ? [[text]] : type === 'A' ? ['10.0.0.1'] : [], expiresAt: 2000 }
       },
       () => 1000,
     )
-    for (const client of ['10.0.0.1', '10.0.0.2', '10.0.0.1']) await standing(standings, client)
+    for (const client of ['10.0.0.1', '10.0.0.2', '2001:db8::1', '10.0.0.1', '10.0.0.3', '2001:db8::2'])
+      await standing(standings, client)
     assert.equal(count, asked, text)
   }
 })
