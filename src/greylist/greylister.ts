@@ -218,7 +218,8 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const rule = runtimeRuleFor?.(attempt)
     if (trial && rule) trial.rule = rule
     if (rule?.kind === 'allow') return exempted(attempt, exemptionBy(rule))
-    const found = await findingsOf(attempt, inquiry)
+    const findings = findingsOf(attempt, inquiry)
+    const found = findings instanceof Promise ? await findings : findings
     if (trial) trial.findings = found
     if (found.exemption) return exempted(attempt, found.exemption, found.identity)
     const { identity } = found
@@ -229,9 +230,13 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const storeDeadline = fallback ? deadline - LOCAL_STORE_RESERVE : deadline
     const asked = questionOf(attempt, identity, viewOf(store, trial), storeDeadline, rule, trial)
     const question = isObserved ? { ...asked, isObserved } : asked
-    const judgement = await judgeByStore(question).catch((error) =>
-      judgeWithoutStore(error, { ...question, deadline }, fallback && viewOf(fallback, trial)),
-    )
+    let judgement: Judgement
+    try {
+      judgement = await judgeByStore(question)
+    } catch (error) {
+      const standIn = fallback && viewOf(fallback, trial)
+      judgement = await judgeWithoutStore(error, { ...question, deadline }, standIn)
+    }
     const outcome = outcomeOf(question, judgement)
     return rule ? letThrough(outcome, 'off', `off:${rule.id}`) : outcome
   }
@@ -328,7 +333,10 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   async function judgeByStore(question: Question): Promise<Judgement> {
     const known = await withDeadline(lookUp(question), question.deadline)
     if (question.trial) Object.assign(question.trial, shownOf(question, known))
-    return (await passListed(question, known)) ?? judgeByWait(question, known)
+    const { listing } = known
+    return autoWhitelist && listing
+      ? await passListed(question, known, listing, autoWhitelist)
+      : await judgeByWait(question, known)
   }
 
   /** What a trial shows of the look-up. */
@@ -415,11 +423,14 @@ export function createGreylister(parts: GreylisterParts): Greylister {
   }
 
   /** The pass of a client with a listing that holds. */
-  async function passListed(question: Question, known: Known): Promise<Judgement | undefined> {
-    const { found, listing, listedFor, evidence } = known
-    if (!autoWhitelist || !listing) return undefined
+  async function passListed(
+    question: Question,
+    known: Known,
+    listing: Listing,
+    { lifetime }: AutoWhitelistSettings,
+  ): Promise<Judgement> {
+    const { found, listedFor, evidence } = known
     const { store, deadline, keys } = question
-    const { lifetime } = autoWhitelist
     const isKept = isExtensionDue(listedFor, lifetime)
     const isRetry = isListedRetry(question, known)
     const writes = [
@@ -464,7 +475,7 @@ export function createGreylister(parts: GreylisterParts): Greylister {
           )
         : decide(best, terms.times)
     if (decision.verdict === 'tempfail')
-      return withDeadline(deferUnlessWelcome(question, known, terms, decision), deadline)
+      return await withDeadline(deferUnlessWelcome(question, known, terms, decision), deadline)
     const { verdict, reason, waited, keep } = decision
     // A pass under one of the keys, or of the former ones, is written under all names.
     const isKept = keep || found.slice(0, keys.length).some((entry) => !entry?.passed)
@@ -490,7 +501,10 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     const { evidence, crowd } = known
     const { reason, waited } = deferral
     if (question.isOff) return deferral
-    const welcome = await welcomeFor(question, known, reason === 'new')
+    const { credit } = settings
+    // Only an attempt that is new uses credit up.
+    const mayHaveCredit = credit && reason === 'new'
+    const welcome = welcomeBy(known) ?? (mayHaveCredit ? await creditFor(question, known, credit) : undefined)
     if (welcome) {
       const name = question.identity.id
       return { verdict: 'pass', reason: welcome, waited, retryIn: 0, evidence: evidence.describe(name) }
@@ -499,16 +513,11 @@ export function createGreylister(parts: GreylisterParts): Greylister {
     return terms.isCrowded ? { ...judgement, evidence: `crowd:${evidence.describe(crowd)}` } : judgement
   }
 
-  /** Why an attempt need not wait though nothing has come back yet; only one that is new uses credit up. */
-  async function welcomeFor(
+  async function creditFor(
     { attempt, identity, store }: Question,
     known: Known,
-    isNew: boolean,
-  ): Promise<'expected' | 'written-to' | 'credit' | undefined> {
-    if (known.isExpected) return 'expected'
-    if (known.isWrittenTo) return 'written-to'
-    const { credit } = settings
-    if (!credit || !isNew) return undefined
+    credit: CreditSettings,
+  ): Promise<'credit' | undefined> {
     const isTaken = await takeCredit(store, attempt, identity, known, credit).catch(() => false)
     return isTaken ? 'credit' : undefined
   }
@@ -731,6 +740,12 @@ export function createGreylister(parts: GreylisterParts): Greylister {
       letThrough(await judge(attempt, inquiry, deadline, undefined, true), 'observe'),
     tryOut: (attempt, trial) => judge(attempt, undefined, undefined, trial),
   }
+}
+
+/** Why an attempt need not wait though nothing has come back yet, by what the recipient has asked for. */
+function welcomeBy({ isExpected, isWrittenTo }: Known): 'expected' | 'written-to' | undefined {
+  if (isExpected) return 'expected'
+  return isWrittenTo ? 'written-to' : undefined
 }
 
 function outcomeOf({ attempt, asked, identity, form }: Question, judgement: Judgement): Outcome {
