@@ -78,6 +78,12 @@ export type Found = Entry | null
  */
 export type Obstacle = 'damage' | 'passing' | 'taken-pid' | 'lasting'
 
+/** A value, and the instant at which it expires. */
+interface Alive {
+  readonly expiresAt: number
+  readonly text: string
+}
+
 /** The environment cannot be opened, or cannot be used any more. */
 export class CannotOpen extends Error {
   readonly obstacle: Obstacle
@@ -88,7 +94,10 @@ export class CannotOpen extends Error {
   }
 }
 
-/** Every 64 writes, 256 entries are checked for expiry, so that n entries take n/4 writes. */
+/**
+ * Every 64 writes, 256 entries are checked for expiry, so that n entries take n/4 writes. What is counted under a key
+ * that is there already makes nothing grow, and is not counted as a write.
+ */
 const SWEEP_EVERY = 64
 const SWEEP_BATCH = 256
 
@@ -272,14 +281,15 @@ export class LmdbFile {
       }
       case 'count': {
         const [, key, window, by] = operation
-        const found = this.#alive(key, now)
+        const found = this.#read(key, now)
         const sum = (found ? decodeCount(key, found.text) : 0) + by
-        this.#put(key, encodeCount(sum), Math.min(found?.expiresAt ?? Infinity, now + window), now)
+        if (found) this.#replace(key, encodeCount(sum), Math.min(found.expiresAt, now + window))
+        else this.#put(key, encodeCount(sum), now + window, now)
         return sum
       }
       case 'counts':
         return operation[1].map((key) => {
-          const found = this.#alive(key, now)
+          const found = this.#read(key, now)
           return found ? decodeCount(key, found.text) : 0
         })
       case 'forget':
@@ -340,8 +350,13 @@ export class LmdbFile {
   }
 
   #find(key: string, now: number): Found {
-    const found = this.#alive(key, now)
-    return found ? ageEntry(decodeEntry(key, found.text), found.expiresAt - now) : null
+    const found = this.#read(key, now)
+    if (!found) return null
+    const entry = decodeEntry(key, found.text)
+    const left = found.expiresAt - now
+    if (!hasTooMuchLeft(left, entry.ttl)) return ageEntry(entry, left)
+    this.#overlong.add(key)
+    return ageEntry(entry, entry.ttl)
   }
 
   /** Counts keys of the kind of the first one at or after `from`, without reading them; `null` when there is none. */
@@ -386,23 +401,34 @@ export class LmdbFile {
   }
 
   /**
-   * The value under `key` unless it has expired. A value whose expiry cannot be read counts as alive, and is refused
-   * when it is decoded. The window of an entry with too much time left restarts now; `perform` writes that down.
+   * What is under `key` unless it has expired. A value whose expiry cannot be read counts as alive, and is refused when
+   * it is decoded.
    */
-  #alive(key: string, now: number): { readonly expiresAt: number; readonly text: string } | undefined {
+  #read(key: string, now: number): Alive | undefined {
     const value = this.#database.get(key)
     if (value === undefined) return undefined
     const expiresAt = Number.parseInt(value, 10)
-    if (expiresAt <= now) return undefined
-    const ttl = excessiveTtl(value, now)
-    if (ttl === undefined) return { expiresAt, text: textOf(value) }
+    return expiresAt <= now ? undefined : { expiresAt, text: textOf(value) }
+  }
+
+  /** As `#read`. The window of an entry with too much time left restarts now; `perform` writes that down. */
+  #alive(key: string, now: number): Alive | undefined {
+    const found = this.#read(key, now)
+    if (!found) return undefined
+    const ttl = ttlOf(found.text)
+    if (ttl === undefined || !hasTooMuchLeft(found.expiresAt - now, ttl)) return found
     this.#overlong.add(key)
-    return { expiresAt: now + ttl, text: textOf(value) }
+    return { expiresAt: now + ttl, text: found.text }
   }
 
   /** Call this only within a transaction, whose commit tells whether the writes succeeded. */
   #put(key: string, text: string, expiresAt: number, now: number): void {
     this.#write(key, `${expiresAt} ${text}`, now)
+  }
+
+  /** As `#put`, where something is under the key already. */
+  #replace(key: string, text: string, expiresAt: number): void {
+    void this.#database.put(key, `${expiresAt} ${text}`)
   }
 
   #write(key: string, value: string, now: number): void {
