@@ -39,6 +39,11 @@ export interface SpfIdentity {
 /** Limit of what is cached, in comparisons and answers of some 70 bytes each, and what each cached domain adds to them. */
 const MAX_CACHED = 100_000
 const CACHED_OVERHEAD = 4
+/**
+ * Limit of the comparisons and answers of one domain; beyond, it begins anew. Each client in a block that passes nobody
+ * may add all that follows once more, so that the author of a record could multiply them.
+ */
+const MAX_OF_DOMAIN = 2000
 
 /** Evaluations that may run at once. */
 const EVALUATION_CAPACITY = { all: 512, each: 32 }
@@ -169,7 +174,8 @@ export class SpfStandings {
     const isShared = isForAllClients && voucher?.kind !== 'host'
     const key = `${isShared ? client.kind : client.text} ${domain}`
     const before = this.#cache.get(key)
-    const isLive = before !== undefined && before.expiresAt > this.#now()
+    const isLive =
+      before !== undefined && before.expiresAt > this.#now() && before.decided.size < MAX_OF_DOMAIN
     const decided = isLive ? before.decided : new Decided<SpfIdentity>()
     decided.add(isShared ? comparisons : [], found)
     const known = { decided, expiresAt: isLive ? Math.min(before.expiresAt, expiresAt) : expiresAt }

@@ -248,6 +248,32 @@ test('an answer is kept for all clients of a family that the record does not tel
   }
 })
 
+test('a domain whose record tells too many clients apart begins anew', async () => {
+  // Each of 40 clients is in a block that passes nobody, behind which 100 more blocks are compared.
+  const negative = Array.from({ length: 40 }, (_, n) => `-ip4:10.0.0.${n}`).join(' ')
+  const others = Array.from({ length: 100 }, (_, n) => `ip4:10.0.1.${n}`).join(' ')
+  let count = 0
+  const standings = standingsWith(
+    (name) => {
+      if (name === 'sender.example.org') count += 1
+      const text =
+        name === 'inner.test' ? `v=spf1 ${negative} -all` : `v=spf1 include:inner.test ${others} -all`
+      return { value: [[text]], expiresAt: 2000 }
+    },
+    () => 1000,
+  )
+  const askedFor = async (clients: number) => {
+    const before = count
+    for (let n = 0; n < clients; n += 1) await standing(standings, `10.0.0.${n}`)
+    return count - before
+  }
+  assert.equal(await askedFor(15), 15)
+  assert.equal(await askedFor(15), 0)
+  assert.equal(await askedFor(40), 25)
+  const again = await askedFor(40)
+  assert.ok(again > 0 && again <= 40, `${again}`)
+})
+
 test('an answer that depends on the sender is kept for nobody', async () => {
   let count = 0
   const standings = standingsWith(
