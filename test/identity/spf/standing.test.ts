@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseAddress } from '../../../src/address.ts'
 import { type Asker, type DnsAnswer, NOT_ASKED } from '../../../src/dns.ts'
 import { type SpfDns, type SpfStanding, SpfStandings } from '../../../src/identity/spf/standing.ts'
@@ -272,6 +273,66 @@ test('a domain whose record tells too many clients apart begins anew', async () 
   assert.equal(await askedFor(40), 25)
   const again = await askedFor(40)
   assert.ok(again > 0 && again <= 40, `${again}`)
+})
+
+test('what is kept of a domain is kept until the first of its answers expires, and none of it beyond', async () => {
+  const expiries = new Map([
+    ['sender.example.org', 4000],
+    ['early.test', 2000],
+  ])
+  const both = ['sender.example.org', 'early.test']
+  for (const clients of [
+    ['10.0.0.1', '10.0.0.2', '10.0.0.3'],
+    ['10.0.0.3', '10.0.0.2', '10.0.0.1'],
+  ]) {
+    const clock = { now: 1000 }
+    let asked: string[] = []
+    const standings = standingsWith(
+      (name) => {
+        asked.push(name)
+        const text =
+          name === 'early.test' ? 'v=spf1 ip4:10.0.0.2 -all' : 'v=spf1 -ip4:10.0.0.1 include:early.test -all'
+        return { value: [[text]], expiresAt: expiries.get(name) ?? 0 }
+      },
+      () => clock.now,
+    )
+    const askedFor = async (...some: readonly string[]) => {
+      asked = []
+      for (const client of some) await standing(standings, client)
+      return asked
+    }
+    assert.equal((await askedFor(...clients)).length, 5)
+    clock.now = 1999
+    assert.deepEqual(await askedFor(...clients), [])
+    clock.now = 2000
+    assert.deepEqual(await askedFor('10.0.0.1'), ['sender.example.org'])
+    assert.deepEqual(await askedFor('10.0.0.1'), [])
+    assert.deepEqual(await askedFor('10.0.0.2'), both, 'it was known by an answer that has expired')
+  }
+})
+
+test('an answer is kept for its client alone if a part of the record was left out, as it came late', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let isLate = true
+  let count = 0
+  const standings = standingsWith(
+    (name) => {
+      if (name === 'sender.example.org') count += 1
+      if (name === 'late.test' && isLate) return new Promise(() => undefined)
+      const text =
+        name === 'late.test' ? 'v=spf1 ip4:0.0.0.0/1 -all' : 'v=spf1 ip4:10.0.0.0/24 include:late.test -all'
+      return { value: [[text]], expiresAt: 2000 }
+    },
+    () => 1000,
+  )
+  const first = standing(standings, '10.0.0.1')
+  for (let turn = 0; turn < 10; turn += 1) await nextTurn()
+  t.mock.timers.tick(500)
+  assert.equal(await first, 'pass')
+  isLate = false
+  assert.equal(await standing(standings, '10.0.0.2'), 'open')
+  assert.equal(await standing(standings, '10.0.0.1'), 'open')
+  assert.equal(count, 2)
 })
 
 test('an answer that depends on the sender is kept for nobody', async () => {
