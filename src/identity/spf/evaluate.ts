@@ -6,7 +6,7 @@
 
 import { ADDRESS_BITS, haveSamePrefix, type IpAddress } from '../../ip.ts'
 import { coverageOf } from './coverage.ts'
-import type { Comparison } from './decided.ts'
+import type { Comparison } from './decision-tree.ts'
 import {
   type AddressType,
   addressesIn,
@@ -110,11 +110,12 @@ function* answerTo(question: SpfQuestion, lookups: Lookups, takeTurn: TakeTurn):
   if (result !== 'pass' || by === 'other') return bare
   const passing = yield* evaluation.passing()
   if (!passing) return { ...bare, result: 'unknown' }
+  const passed = { ...bare, isForAllClients: isForAllClients && passing.isWhole }
   const { kind } = question.client
-  if (coverageOf([...passing.named, ...passing.ofHosts], kind).isTooMuch) return bare
+  if (coverageOf([...passing.named, ...passing.ofHosts], kind).isTooMuch) return passed
   const voucher: Voucher =
     by === 'host' ? { kind: by } : { kind: by, digest: coverageOf(passing.named, kind).digest }
-  return { ...bare, voucher, includes, isForAllClients: isForAllClients && passing.isWhole }
+  return { ...passed, voucher, includes }
 }
 
 class Evaluation {

@@ -12,7 +12,7 @@ import { OpenShares } from '../../shares.ts'
 import { Turns } from '../../turns.ts'
 import { isHostName } from '../host.ts'
 import { organisationOf } from '../organisation.ts'
-import { Decided } from './decided.ts'
+import { DecisionTree } from './decision-tree.ts'
 import { checkHost, type SpfAnswer, type SpfQuestion, type Voucher } from './evaluate.ts'
 import { Lookups } from './lookups.ts'
 
@@ -36,14 +36,22 @@ export interface SpfIdentity {
   readonly carriers: readonly string[]
 }
 
-/** Limit of what is cached, in comparisons and answers of some 70 bytes each, and what each cached domain adds to them. */
-const MAX_CACHED = 100_000
-const CACHED_OVERHEAD = 4
 /**
- * Limit of the comparisons and answers of one domain; beyond, it begins anew. Each client in a block that passes nobody
- * may add all that follows once more, so that the author of a record could multiply them.
+ * Limit of what is cached, in comparisons and answers, and what each tree adds to them. They take 70 bytes each, and
+ * 270 where the addresses of hosts are IPv6.
  */
-const MAX_OF_DOMAIN = 2000
+const MAX_CACHED = 150_000
+const TREE_OVERHEAD = 4
+/**
+ * Longest path of comparisons in a tree for all clients. The large providers' records have 20 to 130, and hostile ones
+ * thousands, with which few mails would drive out what is known of others.
+ */
+const MAX_PATH = 200
+/**
+ * Limit of one such tree, beyond which it begins anew. In an included record, each client in a block that does not pass
+ * has its own copy of all comparisons that follow, by which an author could multiply them.
+ */
+const MAX_TREE = 2000
 
 /** Evaluations that may run at once. */
 const EVALUATION_CAPACITY = { all: 512, each: 32 }
@@ -62,8 +70,8 @@ const DAY = 86_400_000
 
 /** What is known of a domain's clients of one family, or of one client. */
 interface Known {
-  readonly decided: Decided<SpfIdentity>
-  /** The earliest expiry of the answers of DNS by which it was decided. */
+  readonly tree: DecisionTree<SpfIdentity>
+  /** The earliest expiry of the answers of DNS that the tree is made of. */
   readonly expiresAt: number
 }
 
@@ -80,7 +88,10 @@ export interface SpfDns extends Pick<Dns, 'ask' | 'refund'> {
 export class SpfStandings {
   readonly #dns: SpfDns
   readonly #now: () => number
-  /** By family and domain; by client and domain where a record asks for more than how clients' addresses compare. */
+  /**
+   * By family and domain. By client and domain, as a tree of an answer alone, where an answer is for no other client: it
+   * depends on more than comparisons, or its path is long.
+   */
   readonly #cache = new LRUCache<string, Known>({ maxSize: MAX_CACHED })
   /** States of each domain's record within a day, by family, and the networks of clients that passed by its hosts. */
   readonly #states: LRUCache<string, Set<string>>
@@ -111,15 +122,17 @@ export class SpfStandings {
     // which could be another question's key in the cache.
     const domain = sender.text === '' ? normalDomain(helo ?? '') : sender.domain
     if (!isHostName(domain)) return UNKNOWN
-    const cached = this.#cached(client.kind, client, domain) ?? this.#cached(client.text, client, domain)
+    // An answer for all clients comes first: that for one may be of a record that DNS did not have whole.
+    const cached = this.#cached(client.kind, domain, client) ?? this.#cached(client.text, domain, client)
     if (cached) return cached
     const local = sender.text === '' || sender.local === '' ? 'postmaster' : sender.local
     return this.#ask({ client, domain, local, helo: normalDomain(helo ?? '') }, isWanted)
   }
 
-  #cached(clients: string, client: IpAddress, domain: string): SpfIdentity | undefined {
-    const known = this.#cache.get(`${clients} ${domain}`)
-    return known && known.expiresAt > this.#now() ? known.decided.find(client.bytes) : undefined
+  /** What is cached for a client, `by` its family or its address. */
+  #cached(by: string, domain: string, { bytes }: IpAddress): SpfIdentity | undefined {
+    const known = this.#cache.get(`${by} ${domain}`)
+    return known && known.expiresAt > this.#now() ? known.tree.find(bytes) : undefined
   }
 
   #ask(question: SpfQuestion, isWanted: () => boolean): SpfIdentity | Promise<SpfIdentity> {
@@ -171,15 +184,16 @@ export class SpfStandings {
     expiresAt: number,
   ): void {
     // Whether a host vouches for a client depends on the client's network, too.
-    const isShared = isForAllClients && voucher?.kind !== 'host'
+    const isShared = isForAllClients && voucher?.kind !== 'host' && comparisons.length <= MAX_PATH
+    const path = isShared ? comparisons : []
     const key = `${isShared ? client.kind : client.text} ${domain}`
     const before = this.#cache.get(key)
-    const isLive =
-      before !== undefined && before.expiresAt > this.#now() && before.decided.size < MAX_OF_DOMAIN
-    const decided = isLive ? before.decided : new Decided<SpfIdentity>()
-    decided.add(isShared ? comparisons : [], found)
-    const known = { decided, expiresAt: isLive ? Math.min(before.expiresAt, expiresAt) : expiresAt }
-    this.#cache.set(key, known, { size: CACHED_OVERHEAD + decided.size })
+    const goesOn =
+      before !== undefined && before.expiresAt > this.#now() && before.tree.size + path.length < MAX_TREE
+    const tree = goesOn ? before.tree : new DecisionTree<SpfIdentity>()
+    tree.add(path, found)
+    const known = { tree, expiresAt: goesOn ? Math.min(before.expiresAt, expiresAt) : expiresAt }
+    this.#cache.set(key, known, { size: TREE_OVERHEAD + tree.size })
   }
 
   /** Whether there is a voucher from a domain that does not vouch for ever new clients. */

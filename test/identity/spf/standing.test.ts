@@ -335,6 +335,63 @@ test('an answer is kept for its client alone if a part of the record was left ou
   assert.equal(count, 2)
 })
 
+test('so it is if the record left out, or had too much, what came late; and a domain without a record is not late', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  // The addresses of 160 regions are too many, unless a block of sixteen regions covers some of them.
+  const scattered = Array.from({ length: 160 }, (_, n) => `ip4:10.${n}.0.0/24`).join(' ')
+  const wide = 'a:late.test/12'
+  for (const [terms, isAnswered, expected] of [
+    [`${scattered} ${wide}`, false, ['open', 'pass']],
+    ['ip4:10.0.0.0/24 include:none.test', true, ['pass', 'pass']],
+  ] as const) {
+    let isLate = !isAnswered
+    let count = 0
+    const standings = standingsWith(
+      (name, _asker, _isFirst, type) => {
+        if (name === 'sender.example.org') count += 1
+        if (name === 'late.test' && isLate) return new Promise(() => undefined)
+        if (name === 'none.test')
+          return { error: Object.assign(new Error(), { code: 'ENOTFOUND' }), expiresAt: 2000 }
+        return { value: type === 'TXT' ? [[`v=spf1 ${terms} -all`]] : ['10.0.0.0'], expiresAt: 2000 }
+      },
+      () => 1000,
+    )
+    const first = standing(standings, '10.0.0.1')
+    for (let turn = 0; turn < 10; turn += 1) await nextTurn()
+    t.mock.timers.tick(500)
+    isLate = false
+    assert.deepEqual([await first, await standing(standings, '10.0.0.2')], expected)
+    assert.equal(count, isAnswered ? 1 : 2)
+  }
+})
+
+test('what is kept is bounded by the comparisons in it, and long paths are kept for one client each', async () => {
+  const asked: string[] = []
+  const standings = standingsWith(
+    (name) => {
+      asked.push(name)
+      const blocks = name.startsWith('long') ? 201 : 200
+      const terms = Array.from({ length: blocks }, (_, n) => `ip4:10.0.0.${n}`).join(' ')
+      return { value: [[`v=spf1 ${terms} -all`]], expiresAt: 2000 }
+    },
+    () => 1000,
+  )
+  const isAsked = async (client: string, domain: string) => {
+    asked.length = 0
+    await standing(standings, client, domain)
+    return asked.length > 0
+  }
+  await standing(standings, '192.0.2.1', 'first.test')
+  assert.equal(await isAsked('192.0.2.2', 'first.test'), false)
+  await standing(standings, '192.0.2.1', 'long.test')
+  assert.equal(await isAsked('192.0.2.1', 'long.test'), false)
+  assert.equal(await isAsked('192.0.2.2', 'long.test'), true)
+  for (let n = 0; n < 1000; n += 1) await standing(standings, '192.0.2.1', `long${n}.test`)
+  assert.equal(await isAsked('192.0.2.2', 'first.test'), false, 'long paths drive nobody out')
+  for (let n = 0; n < 800; n += 1) await standing(standings, '192.0.2.1', `d${n}.test`)
+  assert.equal(await isAsked('192.0.2.2', 'first.test'), true)
+})
+
 test('an answer that depends on the sender is kept for nobody', async () => {
   let count = 0
   const standings = standingsWith(

@@ -1,6 +1,6 @@
-// Answers of a domain's evaluations by what they compared clients' addresses with. Of two clients of one family, an
-// evaluation knows nothing else, unless the record asks for more; so a client with which the same comparisons come out
-// as with one before gets the same answer, without an evaluation. standing.ts keeps one of these for each domain.
+// A decision tree holds the answers of a domain's evaluations. An evaluation learns of a client only how its address
+// compares with blocks, unless the record asks for more; so two clients for which the comparisons come out the same get
+// the same answer. standing.ts keeps the trees.
 
 import { haveSamePrefix } from '../../ip.ts'
 import type { AddressBlock } from './record.ts'
@@ -20,11 +20,12 @@ interface Branch<T> {
   outside: Node<T> | undefined
 }
 
-export class Decided<T> {
+/** The answers for clients of one family, each by the comparisons that led to it. */
+export class DecisionTree<T> {
   #first: Node<T> | undefined
   #size = 0
 
-  /** Number of comparisons and answers that it keeps. */
+  /** Number of comparisons and answers that were added, which is no less than it has. */
   get size(): number {
     return this.#size
   }
@@ -39,7 +40,7 @@ export class Decided<T> {
     return node?.answer
   }
 
-  /** Adds the answer to which `comparisons` led. What they contradict, as a record has changed, is forgotten. */
+  /** Adds the answer to which `comparisons` led. Where the record has changed, they replace the old branch. */
   add(comparisons: readonly Comparison[], answer: T): void {
     let at: Branch<T> | undefined
     let isInside = false
