@@ -89,8 +89,8 @@ export class SpfStandings {
   readonly #dns: SpfDns
   readonly #now: () => number
   /**
-   * By family and domain. By client and domain, as a tree of an answer alone, where an answer is for no other client: it
-   * depends on more than comparisons, or its path is long.
+   * By family and domain. By client and domain, as a tree of an answer alone, where the answer is for no other client:
+   * it depends on more than comparisons, or its path is long.
    */
   readonly #cache = new LRUCache<string, Known>({ maxSize: MAX_CACHED })
   /** States of each domain's record within a day, by family, and the networks of clients that passed by its hosts. */

@@ -335,7 +335,7 @@ test('an answer is kept for its client alone if a part of the record was left ou
   assert.equal(count, 2)
 })
 
-test('so it is if the record left out, or had too much, what came late; and a domain without a record is not late', async (t) => {
+test('so it is if the record had too much without it, and a domain without a record is not late', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   // The addresses of 160 regions are too many, unless a block of sixteen regions covers some of them.
   const scattered = Array.from({ length: 160 }, (_, n) => `ip4:10.${n}.0.0/24`).join(' ')
