@@ -44,23 +44,28 @@ export class DecisionTree<T> {
   add(comparisons: readonly Comparison[], answer: T): void {
     let at: Branch<T> | undefined
     let isInside = false
+    const next = () => (at ? (isInside ? at.inside : at.outside) : this.#first)
     const set = (node: Node<T>): void => {
-      this.#size += 1
       if (!at) this.#first = node
       else if (isInside) at.inside = node
       else at.outside = node
     }
     for (const comparison of comparisons) {
-      const known = at ? (isInside ? at.inside : at.outside) : this.#first
+      const known = next()
       const { block } = comparison
       const branch: Branch<T> =
         known?.block && isSameBlock(known.block, block)
           ? known
           : { block, inside: undefined, outside: undefined }
-      if (branch !== known) set(branch)
+      if (branch !== known) {
+        set(branch)
+        this.#size += 1
+      }
       at = branch
       isInside = comparison.isInside
     }
+    const known = next()
+    if (!known || known.block) this.#size += 1
     set({ block: undefined, answer })
   }
 }

@@ -68,10 +68,9 @@ const MAX_STATES = 16
 const MAX_DOMAINS_WITH_STATES = 20_000
 const DAY = 86_400_000
 
-/** What is known of a domain's clients of one family, or of one client. */
 interface Known {
-  readonly tree: DecisionTree<SpfIdentity>
-  /** The earliest expiry of the answers of DNS that the tree is made of. */
+  readonly found: SpfIdentity
+  /** The earliest expiry of the answers of DNS by which it was found. */
   readonly expiresAt: number
 }
 
@@ -92,7 +91,7 @@ export class SpfStandings {
    * By family and domain. By client and domain, as a tree of an answer alone, where the answer is for no other client:
    * it depends on more than comparisons, or its path is long.
    */
-  readonly #cache = new LRUCache<string, Known>({ maxSize: MAX_CACHED })
+  readonly #cache = new LRUCache<string, DecisionTree<Known>>({ maxSize: MAX_CACHED })
   /** States of each domain's record within a day, by family, and the networks of clients that passed by its hosts. */
   readonly #states: LRUCache<string, Set<string>>
   readonly #evaluations = new OpenShares(EVALUATION_CAPACITY)
@@ -131,8 +130,8 @@ export class SpfStandings {
 
   /** What is cached for a client, `by` its family or its address. */
   #cached(by: string, domain: string, { bytes }: IpAddress): SpfIdentity | undefined {
-    const known = this.#cache.get(`${by} ${domain}`)
-    return known && known.expiresAt > this.#now() ? known.tree.find(bytes) : undefined
+    const known = this.#cache.get(`${by} ${domain}`)?.find(bytes)
+    return known && known.expiresAt > this.#now() ? known.found : undefined
   }
 
   #ask(question: SpfQuestion, isWanted: () => boolean): SpfIdentity | Promise<SpfIdentity> {
@@ -173,27 +172,24 @@ export class SpfStandings {
     if (standing === 'pass') this.#dns.refund(asker)
     const found = { standing, carriers, domain, organisation: asker.organisation }
     if (standing !== 'unknown' && answer.isForAllSenders)
-      this.#keep(question, answer, found, lookups.expiresAt)
+      this.#keep(question, answer, { found, expiresAt: lookups.expiresAt })
     return found
   }
 
   #keep(
     { client, domain }: SpfQuestion,
     { comparisons, isForAllClients, voucher }: SpfAnswer,
-    found: SpfIdentity,
-    expiresAt: number,
+    known: Known,
   ): void {
     // Whether a host vouches for a client depends on the client's network, too.
     const isShared = isForAllClients && voucher?.kind !== 'host' && comparisons.length <= MAX_PATH
     const path = isShared ? comparisons : []
     const key = `${isShared ? client.kind : client.text} ${domain}`
     const before = this.#cache.get(key)
-    const goesOn =
-      before !== undefined && before.expiresAt > this.#now() && before.tree.size + path.length < MAX_TREE
-    const tree = goesOn ? before.tree : new DecisionTree<SpfIdentity>()
-    tree.add(path, found)
-    const known = { tree, expiresAt: goesOn ? Math.min(before.expiresAt, expiresAt) : expiresAt }
-    this.#cache.set(key, known, { size: TREE_OVERHEAD + tree.size })
+    const goesOn = before !== undefined && before.size + path.length < MAX_TREE
+    const tree = goesOn ? before : new DecisionTree<Known>()
+    tree.add(path, known)
+    this.#cache.set(key, tree, { size: TREE_OVERHEAD + tree.size })
   }
 
   /** Whether there is a voucher from a domain that does not vouch for ever new clients. */

@@ -30,6 +30,9 @@ test('the answer for a client is that of the one with which the same comparisons
   ] as const)
     assert.equal(tree.find(ip(client).bytes), answer, client)
   assert.equal(tree.size, 4)
+  tree.add([{ block: narrow, isInside: true }], 'narrower')
+  assert.equal(tree.find(ip('10.1.0.1').bytes), 'narrower')
+  assert.equal(tree.size, 4)
 })
 
 test('what the comparisons contradict is forgotten', () => {
