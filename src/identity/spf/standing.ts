@@ -128,7 +128,7 @@ export class SpfStandings {
     return this.#ask({ client, domain, local, helo: normalDomain(helo ?? '') }, isWanted)
   }
 
-  /** What is cached for a client, `by` its family or its address. */
+  /** The standing that the cache has for a client; `by` is the client's family, or its address as text. */
   #cached(by: string, domain: string, { bytes }: IpAddress): SpfIdentity | undefined {
     const known = this.#cache.get(`${by} ${domain}`)?.find(bytes)
     return known && known.expiresAt > this.#now() ? known.found : undefined
