@@ -78,8 +78,8 @@ export type Found = Entry | null
  */
 export type Obstacle = 'damage' | 'passing' | 'taken-pid' | 'lasting'
 
-/** A value, and the instant at which it expires. */
-interface Alive {
+/** The two parts of a value: the instant at which it expires, and what is kept until then. */
+interface Parts {
   readonly expiresAt: number
   readonly text: string
 }
@@ -221,9 +221,10 @@ export class LmdbFile {
   #restartWindows(now: number): void {
     for (const key of this.#overlong) {
       const value = this.#database.get(key)
-      const ttl = value === undefined ? undefined : excessiveTtl(value, now)
-      if (value !== undefined && ttl !== undefined)
-        void this.#database.put(key, `${now + ttl} ${textOf(value)}`)
+      if (value === undefined) continue
+      const parts = partsOf(value)
+      const ttl = excessiveTtl(parts, now)
+      if (ttl !== undefined) this.#replace(key, parts.text, now + ttl)
     }
     this.#overlong.clear()
   }
@@ -354,9 +355,8 @@ export class LmdbFile {
     if (!found) return null
     const entry = decodeEntry(key, found.text)
     const left = found.expiresAt - now
-    if (!hasTooMuchLeft(left, entry.ttl)) return ageEntry(entry, left)
-    this.#overlong.add(key)
-    return ageEntry(entry, entry.ttl)
+    if (hasTooMuchLeft(left, entry.ttl)) this.#overlong.add(key)
+    return ageEntry(entry, left)
   }
 
   /** Counts keys of the kind of the first one at or after `from`, without reading them; `null` when there is none. */
@@ -384,9 +384,8 @@ export class LmdbFile {
       count += 1
       last = key
       if (kindOf(key) === RECORD_KIND) return { found, next: AFTER_RECORDS }
-      const expiresAt = Number.parseInt(value, 10)
-      const kept =
-        expiresAt > now && key !== VERSION_KEY ? readKept(textOf(value), expiresAt - now) : undefined
+      const { expiresAt, text } = partsOf(value)
+      const kept = expiresAt > now && key !== VERSION_KEY ? readKept(text, expiresAt - now) : undefined
       if (kept !== undefined) found.push([key, kept.value, kept.left])
     }
     if (count < SCAN_BATCH || last === undefined) return { found }
@@ -404,19 +403,17 @@ export class LmdbFile {
    * What is under `key` unless it has expired. A value whose expiry cannot be read counts as alive, and is refused when
    * it is decoded.
    */
-  #read(key: string, now: number): Alive | undefined {
+  #read(key: string, now: number): Parts | undefined {
     const value = this.#database.get(key)
-    if (value === undefined) return undefined
-    const expiresAt = Number.parseInt(value, 10)
-    return expiresAt <= now ? undefined : { expiresAt, text: textOf(value) }
+    const parts = value === undefined ? undefined : partsOf(value)
+    return parts && parts.expiresAt <= now ? undefined : parts
   }
 
   /** As `#read`. The window of an entry with too much time left restarts now; `perform` writes that down. */
-  #alive(key: string, now: number): Alive | undefined {
+  #alive(key: string, now: number): Parts | undefined {
     const found = this.#read(key, now)
-    if (!found) return undefined
-    const ttl = ttlOf(found.text)
-    if (ttl === undefined || !hasTooMuchLeft(found.expiresAt - now, ttl)) return found
+    const ttl = found && excessiveTtl(found, now)
+    if (!found || ttl === undefined) return found
     this.#overlong.add(key)
     return { expiresAt: now + ttl, text: found.text }
   }
@@ -440,10 +437,11 @@ export class LmdbFile {
   #sweepSome(now: number): void {
     const batch = [...this.#database.getRange({ start: this.#sweptTo, limit: SWEEP_BATCH })]
     for (const { key, value } of batch) {
+      const parts = partsOf(value)
       // An unreadable value stays, so that the operator can examine it; it fails only operations on its own key.
       if (this.#records.isOrphan(key, now)) void this.#database.remove(key)
-      else if (key !== VERSION_KEY && Number.parseInt(value, 10) <= now) void this.#database.remove(key)
-      else if (excessiveTtl(value, now) !== undefined) this.#overlong.add(key)
+      else if (key !== VERSION_KEY && parts.expiresAt <= now) void this.#database.remove(key)
+      else if (excessiveTtl(parts, now) !== undefined) this.#overlong.add(key)
     }
     this.#sweptTo = batch.length < SWEEP_BATCH ? '' : (batch.at(-1)?.key ?? '')
   }
@@ -544,15 +542,14 @@ function isOurs(value: string, contents: Contents): boolean {
 }
 
 /** The TTL that an entry was set with, in milliseconds, when more is left of it than that; `undefined` otherwise. */
-function excessiveTtl(value: string, now: number): number | undefined {
-  const ttl = ttlOf(textOf(value))
-  if (ttl === undefined) return undefined
-  return hasTooMuchLeft(Number.parseInt(value, 10) - now, ttl) ? ttl : undefined
+function excessiveTtl({ expiresAt, text }: Parts, now: number): number | undefined {
+  const ttl = ttlOf(text)
+  return ttl !== undefined && hasTooMuchLeft(expiresAt - now, ttl) ? ttl : undefined
 }
 
-/** The value without its expiry. */
-function textOf(value: string): string {
-  return value.slice(value.indexOf(' ') + 1)
+/** The parts of a value; an expiry that cannot be read is NaN. */
+function partsOf(value: string): Parts {
+  return { expiresAt: Number.parseInt(value, 10), text: value.slice(value.indexOf(' ') + 1) }
 }
 
 function obstacleOf(error: unknown): Obstacle {
