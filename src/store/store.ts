@@ -180,7 +180,7 @@ function performOn(store: Store, write: Write): Promise<Written> {
   }
 }
 
-/** What the only one of `written` resolves to, or its error as a rejection, for a store that does all by `write`. */
+/** The result of the only write in `written`; rejects if that is an error. For a store that does all by `write`. */
 export async function onlyOf<T extends Written>(written: Promise<Written[]>): Promise<T> {
   const [result] = await written
   if (result instanceof Error) throw result
