@@ -305,8 +305,9 @@ ${id}  allow from late@b.test to       AT  uid 0 (root)  contract
     await sleep(DELAY + MARGIN)
     assert.match(await send(client, 'returns@e.test', ['gina@example.com']), /^250/)
     await client.quit()
-    // Each daemon writes what it has counted when it is asked.
-    await Promise.all([first, second].map((daemon) => textOf(daemon, ['stats'])))
+    // Each daemon writes what it has counted, and what it has noted, when it is asked.
+    for (const asked of ['stats', 'report'])
+      await Promise.all([first, second].map((daemon) => textOf(daemon, [asked])))
     const [stats, table, days, report, json, mail] = await Promise.all([
       jsonOf(first, ['stats', '--hours', '2']),
       textOf(second, ['stats']),

@@ -2,10 +2,11 @@
 // server or socket that is bound to the folder ends before the folder is removed.
 
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type ListenOptions, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 
 /** A scope that runs actions at its end: a `TestContext`, or `{ after }` of node:test for a suite or file. */
 export interface Scope {
@@ -39,13 +40,13 @@ export function endWith(dir: string, end: () => Promise<void>): void {
   known.push(end)
 }
 
-/** A TCP port that nothing on the loopback addresses listens on. */
+/** A TCP port that nothing on the loopback addresses listens on; no test is given it again before this process ends. */
 export async function freePort(): Promise<number> {
   for (;;) {
     // The range is below that of local ports of outgoing connections, so that none of these takes the port before the
-    // server listens on it.
+    // server listens on it. An abstract socket of its name keeps it from other processes, which draw from the same range.
     const port = 12_000 + Math.floor(Math.random() * 20_000)
-    if (await canListen(port)) return port
+    if ((await listener({ path: `\0greymx-test-port-${port}` })) && (await canListen(port))) return port
   }
 }
 
@@ -73,10 +74,18 @@ export async function waitFor<T>(
   }
 }
 
-function canListen(port: number): Promise<boolean> {
+async function canListen(port: number): Promise<boolean> {
+  const server = await listener({ port, host: '127.0.0.1' })
+  if (!server) return false
+  await promisify(server.close.bind(server))()
+  return true
+}
+
+/** A server that listens at an address, and keeps no process alive; `undefined` if none can. */
+function listener(address: ListenOptions): Promise<Server | undefined> {
   return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+    const server = createServer().unref()
+    server.once('error', () => resolve(undefined))
+    server.listen(address, () => resolve(server))
   })
 }
