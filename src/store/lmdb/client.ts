@@ -309,7 +309,8 @@ export class LmdbClient {
             return this.#answered(report.id, report.answers)
         }
       })
-      child.once('error', (error) => {
+      // It comes again when a signal cannot be sent, and would end this process unheard.
+      child.on('error', (error) => {
         if (child.pid === undefined) ended({ obstacle: 'passing', problem: messageOf(error) })
       })
       child.once('exit', (status, signal) => {

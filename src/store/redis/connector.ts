@@ -6,7 +6,11 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { AbstractConnector } from './ioredis.ts'
 import type { ServerAddress } from './settings.ts'
 
-/** Begins to connect and returns the socket. With TLS, the certificate is checked against `address.host` as it is. */
+/**
+ * Begins to connect and returns the socket. With TLS, the certificate is checked against `address.host` as it is. The
+ * socket needs a lasting listener for errors: one with TLS may emit another after its first (Node.js, lib/_tls_wrap.js,
+ * _emitTLSError), as when it is closed while it refuses the certificate, and ioredis listens for one.
+ */
 export type OpenSocket = (address: ServerAddress) => Socket
 
 /** An `OpenSocket` with TLS if there is a function that returns the options for it, and without otherwise. */
@@ -42,8 +46,8 @@ class HostConnector extends AbstractConnector {
   override async connect(): Promise<Socket> {
     this.connecting = true
     const stream = this.#open(this.#address)
-    stream.once('error', (error) => {
-      this.firstError = error
+    stream.on('error', (error) => {
+      this.firstError ??= error
     })
     this.stream = stream
     return stream

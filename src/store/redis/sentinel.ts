@@ -70,8 +70,8 @@ class SentinelConnector extends AbstractConnector {
     const stream = this.#open(master)
     const watch = setInterval(() => void this.#watch(master, stream), MASTER_CHECK_INTERVAL)
     stream.once('close', () => clearInterval(watch))
-    stream.once('error', (error) => {
-      this.firstError = error
+    stream.on('error', (error) => {
+      this.firstError ??= error
     })
     this.stream = stream
     return stream

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { RedisStore } from '../../../src/store/redis/redis.ts'
 import { makeCertificates } from '../../support/certificates.ts'
 import { type Redis, type RedisOptions, startNode, startRedis, startSentinel } from '../../support/redis.ts'
 import { openWatched, redisSettings } from '../../support/redis-store.ts'
@@ -13,6 +14,9 @@ import { type Scope, scratch, waitFor } from '../../support/scratch.ts'
 import { describeRecordStore, describeStore } from '../conformance.ts'
 
 const DAY = 86_400_000
+
+/** Time in which connections are closed that a store has given up, in milliseconds. */
+const CLOSED_WITHIN = 500
 
 /** The rights of the user in the ACL line of the documents. */
 const [RIGHTS = ''] =
@@ -175,6 +179,24 @@ test('greymx is back by itself once Redis has the right certificate, or the user
   await waitFor('the password to be refused', () => events.some((event) => event.includes('WRONGPASS')))
   await allow(server, RIGHTS)
   await untilReady(3000)
+})
+
+// Regression: a TLS socket that is closed while it refuses a certificate has a second error, which ended the process.
+test('stores that are closed while they connect to servers of an unknown authority leave nothing behind', async () => {
+  const sentinel = await startSentinel(dir, redis.tlsPort, { certificates })
+  const node = await startNodeOfCluster({ certificates })
+  const urls = [
+    `rediss://127.0.0.1:${redis.tlsPort}`,
+    `rediss+sentinel://127.0.0.1:${sentinel.port}/greymx-test`,
+    `rediss+cluster://127.0.0.1:${node.tlsPort}`,
+  ]
+  const settings = urls.map((each) => redisSettings(each, { tls: { ca: otherCa } }))
+  for (const afterMs of [0, 1, 2, 3, 4, 6, 8]) {
+    const stores = settings.map((each) => new RedisStore(each, { onWarning: () => undefined }))
+    await sleep(afterMs)
+    for (const store of stores) await store.close()
+  }
+  await sleep(CLOSED_WITHIN)
 })
 
 test('TLS reaches a master through its Sentinels', async (t) => {
