@@ -108,7 +108,7 @@ export class RedisRecords {
         .catch((error: Error & { previousErrors?: readonly Error[] }) => {
           const [first] = error.previousErrors ?? []
           // A server that does not know EXEC leaves the connection in the transaction, to which all that follows is added.
-          if (!error.message.startsWith('EXECABORT ')) redis.disconnect(true)
+          if (error.name === 'ReplyError' && !error.message.startsWith('EXECABORT ')) redis.disconnect(true)
           throw first ?? error
         })
       for (const [error] of replies ?? []) if (error) throw error
