@@ -50,9 +50,9 @@ export class Unread {
     return this.#bytes[this.#at + index]
   }
 
-  /** Index of the first `byte` at or behind `from`; -1 if there is none. */
-  indexOf(byte: number, from: number): number {
-    return this.#bytes.subarray(this.#at, this.#end).indexOf(byte, from)
+  /** Index of the first byte, or of the first such bytes, at or behind `from`; -1 if there are none. */
+  indexOf(wanted: number | Buffer, from: number): number {
+    return this.#bytes.subarray(this.#at, this.#end).indexOf(wanted, from)
   }
 
   /** Takes the first `count` bytes, after it has passed over `skipped`. What was taken stays intact. */

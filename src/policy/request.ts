@@ -15,7 +15,8 @@ export const MAX_REQUEST = 64 * 1024
 const MIN_BUFFER = 1024
 
 const LF = 0x0a
-const EQUALS = 0x3d
+/** The end of an attribute, and the empty line behind it. */
+const END = Buffer.from('\n\n')
 
 /** The attributes that are read, with the field of `PolicyRequest` that has each; others are passed over. */
 const FIELDS = {
@@ -94,26 +95,24 @@ export class RequestReader {
   /** Index of the line feed of the first empty line, which is either the first byte or follows another line feed. */
   #emptyLine(): number | undefined {
     const unread = this.#unread
-    while (this.#searched < unread.length) {
-      const found = unread.indexOf(LF, this.#searched)
-      if (found === -1) break
-      if (found === 0 || unread.byteAt(found - 1) === LF) return found
-      this.#searched = found + 1
-    }
+    if (unread.length > 0 && unread.byteAt(0) === LF) return 0
+    const found = unread.indexOf(END, Math.max(0, this.#searched - 1))
     this.#searched = unread.length
-    return undefined
+    return found === -1 ? undefined : found + 1
   }
 }
 
 /** Reads a request, whose attributes stand one a line, in any order. */
 export function decodeRequest(bytes: Buffer): Decoded {
   const found = new Map<Attribute, string>()
-  for (let start = 0; start < bytes.length; ) {
-    const end = bytes.indexOf(LF, start)
-    const equals = bytes.indexOf(EQUALS, start)
+  // A character for each byte: what is searched in a string costs a tenth of what is searched in a buffer.
+  const text = bytes.toString('latin1')
+  for (let start = 0; start < text.length; ) {
+    const end = text.indexOf('\n', start)
+    const equals = text.indexOf('=', start)
     if (equals === -1 || equals > end)
       return malformed(`line ${shown(bytes, start, end)}: expected NAME=VALUE`)
-    const name = bytes.toString('latin1', start, equals)
+    const name = text.slice(start, equals)
     if (isRead(name)) {
       if (found.has(name)) return malformed(`${name} is there twice: expected each attribute once`)
       const value = decodeText(bytes, equals + 1, end)
