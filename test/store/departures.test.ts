@@ -30,6 +30,12 @@ function setUp(t: TestContext) {
   }
 }
 
+/** What nothing follows leaves after so many turns. */
+async function twoTurns(): Promise<void> {
+  await nextTurn()
+  await nextTurn()
+}
+
 test('requests of one turn leave together, and at once while nothing tells that the store is near', async (t) => {
   const { ask, sent } = setUp(t)
   ask(3)
@@ -48,18 +54,41 @@ test('requests to a store that is near leave with the answer to the last ones', 
   clock.now = 1
   answer(0)
   ask()
-  await nextTurn()
+  await twoTurns()
   for (let request = 0; request < 4; request += 1) {
     ask()
     await nextTurn()
   }
   assert.deepEqual(sent(), [1, 1])
   answer(1)
-  await nextTurn()
+  await twoTurns()
   assert.deepEqual(sent(), [1, 1, 4])
   answer(2)
-  await nextTurn()
+  await twoTurns()
   assert.deepEqual(sent(), [1, 1, 4], 'nothing leaves where nothing was asked')
+})
+
+test('while each turn brings more, requests to a store that is near are gathered for half a millisecond', async (t) => {
+  const { clock, ask, sent, answer } = setUp(t)
+  ask()
+  await nextTurn()
+  answer(0)
+  for (const now of [0.1, 0.2, 0.3, 0.4, 0.5]) {
+    clock.now = now
+    ask()
+    await nextTurn()
+  }
+  assert.deepEqual(sent(), [1])
+  clock.now = 0.6
+  ask()
+  await nextTurn()
+  assert.deepEqual(sent(), [1, 6])
+  // The time in which the answer is awaited counts.
+  ask()
+  clock.now = 1.2
+  answer(1)
+  await nextTurn()
+  assert.deepEqual(sent(), [1, 6, 1])
 })
 
 test('an answer that is late is not waited for, nor are those after it until one is in time', async (t) => {
@@ -68,9 +97,9 @@ test('an answer that is late is not waited for, nor are those after it until one
   await nextTurn()
   answer(0)
   ask()
-  await nextTurn()
+  await twoTurns()
   ask()
-  await nextTurn()
+  await twoTurns()
   assert.deepEqual(sent(), [1, 1])
   clock.now = 2.5
   ask()
