@@ -1,12 +1,12 @@
 // When requests leave for a store that is near: those of one turn of the event loop together, and those that come while
-// the last ones are being answered together as well. While each turn brings more, they are gathered for half a
-// millisecond; a request that nothing follows leaves after two turns. Each departure costs a system call and a switch of
-// tasks at both ends, which under load is more than what most requests cost by themselves.
+// the last ones are being answered together as well. Where there are some by then, it is busy, and what each turn brings
+// is gathered for half a millisecond in all. Each departure costs a system call and a switch of tasks at both ends, which
+// under load is more than what most requests cost by themselves.
 //
 // This is Nagle's algorithm (RFC 896), but for a store that takes longer to answer: from there, nothing is waited for.
 // If a store that was near has come to a stand, what is held leaves with the next request, or with its answer.
 
-/** How long requests are gathered while more come, in milliseconds. */
+/** How long requests are gathered while each turn brings more, in milliseconds from the first. */
 const GATHERING = 0.5
 
 /** Departures of one kind of requests. */
@@ -14,8 +14,9 @@ export class Departures {
   readonly #send: () => void
   readonly #maxWait: number
   #isDue = false
-  /** Whether there was a request since the last turn in which they may have left, and the instant of the first. */
+  /** Whether a request has come since it was last looked whether one has. */
   #hasMore = false
+  /** The instant of the first request that is to leave; `undefined` if there is none. */
   #gatheredSince: number | undefined
   /** Number of departures that are not answered yet, and the instant of the last. */
   #unanswered = 0
@@ -35,7 +36,7 @@ export class Departures {
     this.#gatheredSince ??= performance.now()
     if (this.#isDue || this.#isAnswerNear()) return
     this.#isDue = true
-    this.#leaveNextTurn()
+    setImmediate(() => this.#leave())
   }
 
   /**
@@ -49,22 +50,23 @@ export class Departures {
     return (isMore) => {
       this.#unanswered -= 1
       this.#isNear = performance.now() - sentAt <= this.#maxWait
-      if (isMore) this.request()
+      if (!isMore || this.#isDue) return
+      this.#isDue = true
+      setImmediate(() => this.#leaveOrGather())
     }
   }
 
-  #leaveNextTurn(): void {
-    setImmediate(() => {
-      const mayWait = this.#isNear && this.#hasMore && this.#gatheredFor() < GATHERING
+  #leaveOrGather(): void {
+    if (this.#isNear && this.#hasMore && this.#gatheredFor() < GATHERING) {
       this.#hasMore = false
-      if (mayWait) {
-        this.#leaveNextTurn()
-        return
-      }
-      this.#isDue = false
-      this.#gatheredSince = undefined
-      this.#send()
-    })
+      setImmediate(() => this.#leaveOrGather())
+    } else this.#leave()
+  }
+
+  #leave(): void {
+    this.#isDue = false
+    this.#gatheredSince = undefined
+    this.#send()
   }
 
   #gatheredFor(): number {

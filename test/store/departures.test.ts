@@ -30,7 +30,7 @@ function setUp(t: TestContext) {
   }
 }
 
-/** What nothing follows leaves after so many turns. */
+/** What nothing follows leaves after so many turns, if it was gathered while an answer was awaited. */
 async function twoTurns(): Promise<void> {
   await nextTurn()
   await nextTurn()
@@ -54,7 +54,7 @@ test('requests to a store that is near leave with the answer to the last ones', 
   clock.now = 1
   answer(0)
   ask()
-  await twoTurns()
+  await nextTurn()
   for (let request = 0; request < 4; request += 1) {
     ask()
     await nextTurn()
@@ -62,33 +62,37 @@ test('requests to a store that is near leave with the answer to the last ones', 
   assert.deepEqual(sent(), [1, 1])
   answer(1)
   await twoTurns()
-  assert.deepEqual(sent(), [1, 1, 4])
+  assert.deepEqual(sent(), [1, 1, 4], 'the second turn has brought nothing')
   answer(2)
-  await twoTurns()
+  await nextTurn()
   assert.deepEqual(sent(), [1, 1, 4], 'nothing leaves where nothing was asked')
 })
 
-test('while each turn brings more, requests to a store that is near are gathered for half a millisecond', async (t) => {
+test('of a store that is near and busy, requests are gathered for half a millisecond while each turn brings more', async (t) => {
   const { clock, ask, sent, answer } = setUp(t)
   ask()
   await nextTurn()
   answer(0)
-  for (const now of [0.1, 0.2, 0.3, 0.4, 0.5]) {
+  ask()
+  await nextTurn()
+  ask()
+  answer(1)
+  for (const now of [0.1, 0.2, 0.3, 0.4]) {
     clock.now = now
     ask()
     await nextTurn()
   }
-  assert.deepEqual(sent(), [1])
-  clock.now = 0.6
+  assert.deepEqual(sent(), [1, 1])
+  clock.now = 0.5
   ask()
   await nextTurn()
-  assert.deepEqual(sent(), [1, 6])
+  assert.deepEqual(sent(), [1, 1, 6])
   // The time in which the answer is awaited counts.
   ask()
-  clock.now = 1.2
-  answer(1)
+  clock.now = 1
+  answer(2)
   await nextTurn()
-  assert.deepEqual(sent(), [1, 6, 1])
+  assert.deepEqual(sent(), [1, 1, 6, 1])
 })
 
 test('an answer that is late is not waited for, nor are those after it until one is in time', async (t) => {
@@ -97,9 +101,9 @@ test('an answer that is late is not waited for, nor are those after it until one
   await nextTurn()
   answer(0)
   ask()
-  await twoTurns()
+  await nextTurn()
   ask()
-  await twoTurns()
+  await nextTurn()
   assert.deepEqual(sent(), [1, 1])
   clock.now = 2.5
   ask()
