@@ -18,7 +18,7 @@ export interface GreymxOptions {
   readonly settings: string
   /** Name in files, if several daemons run in one folder. */
   readonly name?: string
-  /** Offset of the daemon's clock, as faketime(1) takes it: `+1d`. */
+  /** Offset of the daemon's clock, as libfaketime takes it: `+1d`. */
   readonly clockOffset?: string
   /** The daemon runs by a clock that the test moves. */
   readonly clock?: MovedClock
@@ -52,6 +52,19 @@ export interface Greymx {
   stop(signal?: NodeJS.Signals): Promise<void>
 }
 
+/**
+ * The environment of a process whose clock is `offset` ahead. faketime(1) would set it, but does not start where a process
+ * with its PID was killed before and has left shared memory behind. The loader replaces $LIB by the folder of this
+ * machine's libraries. The monotonic clock stays, as it does where the date of a host is set.
+ */
+function shifted(offset: string): NodeJS.ProcessEnv {
+  return {
+    LD_PRELOAD: '/usr/$LIB/faketime/libfaketime.so.1',
+    FAKETIME: offset,
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+  }
+}
+
 export async function startGreymx({
   dir,
   settings,
@@ -78,13 +91,11 @@ export async function startGreymx({
   const onDisk = disk ? mounted('mount -t tmpfs -o "size=$1" none "$2"', disk.size, disk.path) : []
   const withResolvConf = resolvConf ? mounted('mount --bind "$1" /etc/resolv.conf', resolvConf) : []
   const onHost = hostName === undefined ? [] : named(hostName)
-  const clock = clockOffset === undefined ? [] : ['faketime', '-f', clockOffset]
-  const [command = '', ...args] = [...onDisk, ...withResolvConf, ...onHost, ...clock, ...serve]
+  const [command = '', ...args] = [...onDisk, ...withResolvConf, ...onHost, ...serve]
   const daemon = await startDaemon({
     command,
     args,
-    // Without this, faketime also shifts the monotonic clock, which setting the date of a host does not.
-    env: { ...process.env, FAKETIME_DONT_FAKE_MONOTONIC: '1', ...movedClock?.env },
+    env: { ...process.env, ...(clockOffset === undefined ? {} : shifted(clockOffset)), ...movedClock?.env },
     cwd: dir,
     ready: (output) => output.includes('smtpd_milters'),
   })
