@@ -1,7 +1,7 @@
 // When requests leave for a store that is near: those of one turn of the event loop together, and those that come while
-// the last ones are being answered together as well. Where there are some by then, it is busy, and what each turn brings
-// is gathered for half a millisecond in all. Each departure costs a system call and a switch of tasks at both ends, which
-// under load is more than what most requests cost by themselves.
+// the last ones are being answered together as well. Where some have come by then, there is load, and what each further
+// turn brings is gathered too, until one brings nothing or half a millisecond is over. Each departure costs a system call
+// and a switch of tasks at both ends, which under load is more than what most requests cost by themselves.
 //
 // This is Nagle's algorithm (RFC 896), but for a store that takes longer to answer: from there, nothing is waited for.
 // If a store that was near has come to a stand, what is held leaves with the next request, or with its answer.

@@ -30,7 +30,7 @@ function setUp(t: TestContext) {
   }
 }
 
-/** What nothing follows leaves after so many turns, if it was gathered while an answer was awaited. */
+/** What was gathered while an answer was awaited leaves two turns after it, if nothing follows. */
 async function twoTurns(): Promise<void> {
   await nextTurn()
   await nextTurn()

@@ -309,7 +309,7 @@ export class LmdbClient {
             return this.#answered(report.id, report.answers)
         }
       })
-      // It comes again when a signal cannot be sent, and would end this process unheard.
+      // There is one more each time that a signal cannot be sent; without a listener, it would end this process.
       child.on('error', (error) => {
         if (child.pid === undefined) ended({ obstacle: 'passing', problem: messageOf(error) })
       })
