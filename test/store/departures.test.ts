@@ -30,6 +30,15 @@ function setUp(t: TestContext) {
   }
 }
 
+/** As `setUp`, of a store that has answered its first request at once. */
+async function setUpNear(t: TestContext) {
+  const parts = setUp(t)
+  parts.ask()
+  await nextTurn()
+  parts.answer(0)
+  return parts
+}
+
 /** What was gathered while an answer was awaited leaves two turns after it, if nothing follows. */
 async function twoTurns(): Promise<void> {
   await nextTurn()
@@ -69,10 +78,7 @@ test('requests to a store that is near leave with the answer to the last ones', 
 })
 
 test('of a store that is near and busy, requests are gathered for half a millisecond while each turn brings more', async (t) => {
-  const { clock, ask, sent, answer } = setUp(t)
-  ask()
-  await nextTurn()
-  answer(0)
+  const { clock, ask, sent, answer } = await setUpNear(t)
   ask()
   await nextTurn()
   ask()
@@ -96,10 +102,7 @@ test('of a store that is near and busy, requests are gathered for half a millise
 })
 
 test('an answer that is late is not waited for, nor are those after it until one is in time', async (t) => {
-  const { clock, ask, sent, answer } = setUp(t)
-  ask()
-  await nextTurn()
-  answer(0)
+  const { clock, ask, sent, answer } = await setUpNear(t)
   ask()
   await nextTurn()
   ask()

@@ -27,7 +27,7 @@ const toInstall = [
   'knot',
   'm4',
   'libsasl2-modules',
-  'faketime',
+  'libfaketime',
   'openssl',
   'systemd',
   // Its parser of mail reads what greymx report --mail prints.

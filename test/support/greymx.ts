@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import type { MovedClock } from './clock.ts'
 import { startDaemon } from './daemon.ts'
+import { LIBFAKETIME } from './libfaketime.ts'
 import { endWith, freePort, waitFor } from './scratch.ts'
 
 export const PROGRAM = join(process.cwd(), 'dist/main.js')
@@ -54,12 +55,12 @@ export interface Greymx {
 
 /**
  * The environment of a process whose clock is `offset` ahead. faketime(1) would set it, but does not start where a process
- * with its PID was killed before and has left shared memory behind. The loader replaces $LIB by the folder of this
- * machine's libraries. The monotonic clock stays, as it does where the date of a host is set.
+ * with its PID was killed before and has left shared memory behind. The monotonic clock stays, as it does where the date
+ * of a host is set.
  */
 function shifted(offset: string): NodeJS.ProcessEnv {
   return {
-    LD_PRELOAD: '/usr/$LIB/faketime/libfaketime.so.1',
+    ...LIBFAKETIME,
     FAKETIME: offset,
     FAKETIME_DONT_FAKE_MONOTONIC: '1',
   }

@@ -5,6 +5,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startDaemon } from './daemon.ts'
+import { LIBFAKETIME } from './libfaketime.ts'
 import { connectPolicy, isListening, type PolicyClient } from './policy.ts'
 import { endWith } from './scratch.ts'
 
@@ -60,8 +61,7 @@ export async function startPostgrey({
     env: {
       ...process.env,
       TZ: 'UTC',
-      // faketime(1) knows no file with the time; the loader replaces $LIB by the folder of this machine's libraries.
-      LD_PRELOAD: '/usr/$LIB/faketime/libfaketime.so.1',
+      ...LIBFAKETIME, // not by faketime(1), which knows no file with the time
       FAKETIME_TIMESTAMP_FILE: clockFile,
       FAKETIME_NO_CACHE: '1',
     },
