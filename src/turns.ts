@@ -11,8 +11,14 @@ const TIME_SLICE = 2
 /** A round-robin queue of actions. */
 export class Turns {
   readonly #waiting: Array<() => void> = []
+  readonly #first: () => void
   #isRunning = false
   #deadline = 0
+
+  /** `first` is called before each time slice, for what must not wait for one. */
+  constructor(first: () => void = () => {}) {
+    this.#first = first
+  }
 
   /** Calls `action` when its turn comes, never before `wait` has returned. */
   wait(action: () => void): void {
@@ -23,6 +29,7 @@ export class Turns {
   }
 
   #begin(): void {
+    this.#first()
     this.#deadline = performance.now() + TIME_SLICE
     this.#next()
   }

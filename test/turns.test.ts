@@ -38,3 +38,24 @@ test('however many wait, the event loop goes round in between', { timeout: 10_00
   await new Promise((resolve) => setTimeout(resolve, 20))
   assert.ok(given > 100)
 })
+
+test('what must not wait for a time slice is done before each', async () => {
+  let slices = 0
+  const turns = new Turns(() => {
+    slices += 1
+  })
+  const seen: number[] = []
+  for (let count = 0; count < 3; count += 1)
+    await new Promise<void>((resolve) => {
+      turns.wait(() => {
+        seen.push(slices)
+        // Longer than a slice, so that the next action has another one.
+        for (const end = performance.now() + 3; performance.now() < end; );
+      })
+      turns.wait(() => {
+        seen.push(slices)
+        resolve()
+      })
+    })
+  assert.deepEqual(seen, [1, 2, 2, 3, 3, 4])
+})

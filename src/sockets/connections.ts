@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import { Chain, type Member } from '../chain.ts'
 import { Turns } from '../turns.ts'
+import { Arrivals } from './arrivals.ts'
 import { connectionsWithin, descriptorLimit } from './descriptors.ts'
 import type { ConnectionLimits } from './limits.ts'
 import type { NewSession, Peer, Session, Waiting } from './session.ts'
@@ -59,6 +60,10 @@ class Connection<Fault extends string> implements Peer<Fault>, Member<Connection
   readonly session: Session
   /** Bytes that it held when it was last measured. */
   held = 0
+  /** Whether its session has ended it, and its socket is about to close. */
+  isOver = false
+  /** What to do once it reads on, as the end of its input came while it did not. */
+  atResume: (() => void) | undefined
   /** The session's `waiting` and `progress` at the last check, and since when both are unchanged. */
   waiting: Waiting = 'frame'
   progress = 0
@@ -112,6 +117,9 @@ class Connection<Fault extends string> implements Peer<Fault>, Member<Connection
 
   resume(): void {
     this.socket.resume()
+    const action = this.atResume
+    this.atResume = undefined
+    action?.()
   }
 
   later(action: () => void): void {
@@ -124,11 +132,14 @@ export class Connections<Fault extends string> {
   readonly #events: ConnectionEvents<Fault>
   /** The oldest first. */
   readonly #open = new Chain<Connection<Fault>>()
-  readonly #turns = new Turns()
+  readonly #arrivals = new Arrivals<Connection<Fault>>((open, chunk) => this.#take(open, chunk))
+  readonly #turns = new Turns(() => this.#arrivals.takeAll())
   #limits: ConnectionLimits
   /** The effective limit on connections, and its wording for messages. */
   #maxConnections = 0
   #limitText = ''
+  /** Number of open connections that are over. */
+  #over = 0
   /** Bytes that all connections held when they were last measured. */
   #held = 0
   #checkTimer: NodeJS.Timeout | undefined
@@ -158,21 +169,15 @@ export class Connections<Fault extends string> {
     const { session } = open
     this.#open.add(open)
     this.#events.onConnection(this.#open.size)
-    socket.on('data', (chunk: Buffer) => {
-      session.receive(chunk)
-      this.#measure(open)
-      if (this.#held > this.#limits.memory) this.#shedMemory()
-    })
-    socket.on('end', () => {
-      if (session.inputOver) session.inputOver()
-      else socket.end()
-    })
+    socket.on('data', (chunk: Buffer) => this.#arrivals.add(open, chunk))
+    socket.on('end', () => this.#arrivals.add(open))
     socket.on('drain', () => session.replied())
     // A connection that breaks is an ordinary end: the MTA has already decided what to do without us.
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
       session.disconnected()
       this.#open.delete(open)
+      if (open.isOver) this.#over -= 1
       this.#held -= open.held
       this.#events.onConnection(this.#open.size)
     })
@@ -187,7 +192,11 @@ export class Connections<Fault extends string> {
     clearInterval(this.#checkTimer)
     for (const { socket, session } of this.#open.members()) {
       socket.setTimeout(Math.max(1, silence))
-      socket.on('timeout', () => session.endIfIdle()) // emitted once in each silence
+      socket.on('timeout', () => {
+        // Emitted once in each silence.
+        this.#arrivals.takeAll()
+        session.endIfIdle()
+      })
     }
   }
 
@@ -202,7 +211,26 @@ export class Connections<Fault extends string> {
     )
   }
 
+  /** Handles what has arrived on a connection: a chunk, or the end of its input. */
+  #take(open: Connection<Fault>, chunk: Buffer | undefined): void {
+    const { socket, session } = open
+    if (socket.destroyed) return
+    if (chunk) session.receive(chunk)
+    else if (session.inputOver) session.inputOver()
+    else if (socket.isPaused()) open.atResume = () => this.#take(open, undefined)
+    else socket.end()
+    if (socket.destroyed) {
+      open.isOver = true
+      this.#over += 1
+    }
+    this.#measure(open)
+    if (this.#held > this.#limits.memory) this.#shedMemory()
+  }
+
   #evictFor(newest: Connection<Fault>): void {
+    // What a connection waits for, and whether it is over, is known once its input is handled.
+    this.#arrivals.takeAll()
+    if (this.#open.size - this.#over <= this.#maxConnections) return
     let candidates = 0
     for (let open = this.#open.first; open; open = open.after) {
       if (open.socket.destroyed) continue
@@ -240,6 +268,7 @@ export class Connections<Fault extends string> {
   }
 
   #checkSilence(): void {
+    this.#arrivals.takeAll()
     const now = performance.now()
     for (const open of this.#open.members()) {
       const { waiting, progress } = open.session

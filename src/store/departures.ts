@@ -1,23 +1,15 @@
 // When requests leave for a store that is near: those of one turn of the event loop together, and those that come while
-// the last ones are being answered together as well. Where some have come by then, there is load, and what each further
-// turn brings is gathered too, until one brings nothing or half a millisecond is over. Each departure costs a system call
-// and a switch of tasks at both ends, which under load is more than what most requests cost by themselves.
+// the last ones are being answered together as well. Each departure costs a system call and a switch of tasks at both
+// ends, which under load is more than what most requests cost by themselves.
 //
 // This is Nagle's algorithm (RFC 896), but for a store that takes longer to answer: from there, nothing is waited for.
 // If a store that was near has come to a stand, what is held leaves with the next request, or with its answer.
-
-/** How long requests are gathered while each turn brings more, in milliseconds from the first. */
-const GATHERING = 0.5
 
 /** Departures of one kind of requests. */
 export class Departures {
   readonly #send: () => void
   readonly #maxWait: number
   #isDue = false
-  /** Whether a request has come since it was last looked whether one has. */
-  #hasMore = false
-  /** The instant of the first request that is to leave; `undefined` if there is none. */
-  #gatheredSince: number | undefined
   /** Number of departures that are not answered yet, and the instant of the last. */
   #unanswered = 0
   #sentAt = 0
@@ -32,11 +24,12 @@ export class Departures {
 
   /** There is something to send: has it leave with the next departure. */
   request(): void {
-    this.#hasMore = true
-    this.#gatheredSince ??= performance.now()
     if (this.#isDue || this.#isAnswerNear()) return
     this.#isDue = true
-    setImmediate(() => this.#leave())
+    setImmediate(() => {
+      this.#isDue = false
+      this.#send()
+    })
   }
 
   /**
@@ -50,28 +43,8 @@ export class Departures {
     return (isMore) => {
       this.#unanswered -= 1
       this.#isNear = performance.now() - sentAt <= this.#maxWait
-      if (!isMore || this.#isDue) return
-      this.#isDue = true
-      setImmediate(() => this.#leaveOrGather())
+      if (isMore) this.request()
     }
-  }
-
-  #leaveOrGather(): void {
-    if (this.#isNear && this.#hasMore && this.#gatheredFor() < GATHERING) {
-      this.#hasMore = false
-      setImmediate(() => this.#leaveOrGather())
-    } else this.#leave()
-  }
-
-  #leave(): void {
-    this.#isDue = false
-    this.#gatheredSince = undefined
-    this.#send()
-  }
-
-  #gatheredFor(): number {
-    const now = performance.now()
-    return now - (this.#gatheredSince ?? now)
   }
 
   #isAnswerNear(): boolean {

@@ -5,12 +5,14 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { connectToFilter, type MilterClient } from '../../src/milter/client.ts'
 import type { Command } from '../../src/milter/command.ts'
+import { Session, type SessionFault } from '../../src/milter/session.ts'
+import { Connections, SOCKET_OPTIONS } from '../../src/sockets/connections.ts'
 import {
   CLIENT,
   COMMAND,
@@ -241,6 +243,57 @@ test('where all are in transactions the newest is closed, and they go on', WITH_
     await waitFor('the reply', () => peer.received > before)
   }
 })
+
+test('a connection that is over, or whose end is yet to be handled, makes room', WITH_TIMEOUT, async (t) => {
+  const listening = createServer(SOCKET_OPTIONS).listen(0, '127.0.0.1')
+  t.after(() => listening.close())
+  await once(listening, 'listening')
+  const { port } = listening.address() as AddressInfo
+  const faults: string[] = []
+  const limits = { ...LIMITS, connections: 2 }
+  const connections = new Connections<SessionFault>(limits, {
+    onConnection: () => {},
+    onFault: (kind) => faults.push(kind),
+  })
+  t.after(() => connections.destroy())
+  const open = async () => {
+    const accepted = once(listening, 'connection')
+    const peer = new Peer(connect({ host: '127.0.0.1', port }))
+    t.after(() => peer.socket.destroy())
+    const [socket] = (await accepted) as [Socket]
+    const add = () => connections.add(socket, (to) => new Session(new RecordingHandler(), to, limits), 'mx')
+    return { peer, socket, add }
+  }
+  const [leaving, staying, coming] = [await open(), await open(), await open()]
+  for (const { peer, add } of [leaving, staying]) {
+    add()
+    peer.socket.write(encode(...START, COMMAND.MAIL))
+    await waitFor('the replies', () => peer.received >= 27)
+  }
+  // Both commands come within one turn, so that there is load, and what arrives is gathered.
+  const arrived = Promise.all([once(leaving.socket, 'data'), once(staying.socket, 'data')])
+  leaving.peer.socket.write(encode(COMMAND.ABORT, COMMAND.QUIT))
+  staying.peer.socket.write(encode(COMMAND.RCPT))
+  await arrived
+  coming.add()
+  await leaving.peer.closed()
+  assert.deepEqual(faults, [])
+})
+
+test(
+  'where an MTA has closed its half behind many commands, it gets all replies',
+  WITH_TIMEOUT,
+  async (t) => {
+    const server = await Server.start(t, {})
+    const peers = await Promise.all(Array.from({ length: 20 }, () => server.open(...START)))
+    for (const { socket } of peers) socket.end(encode(...Array.from({ length: 40 }, () => COMMAND.HELO)))
+    await Promise.all(peers.map((peer) => peer.closed()))
+    assert.deepEqual(
+      peers.map(({ received }) => received),
+      peers.map(() => 17 + 5 * 41),
+    )
+  },
+)
 
 test('a flood of connections leaves as many as there may be', WITH_TIMEOUT, async (t) => {
   const server = await Server.start(t, { connections: 20 })
