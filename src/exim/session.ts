@@ -25,23 +25,12 @@ const MAX_ANSWER = 520
 
 /** The state of one connection. */
 export class EximSession extends RequestSession<EximFault> {
-  readonly #protocol: EximProtocol
-
   constructor(answer: AnswerRequest, peer: Peer<EximFault>, maxLine = MAX_LINE) {
-    const protocol = new EximProtocol(answer, peer, maxLine)
-    super(protocol, peer)
-    this.#protocol = protocol
-  }
-
-  inputOver(): void {
-    this.#protocol.isInputOver = true
-    this.readOn()
+    super(new EximProtocol(answer, peer, maxLine), peer)
   }
 }
 
 class EximProtocol implements RequestProtocol<EximFault> {
-  /** Whether the MTA has closed its half of the connection. */
-  isInputOver = false
   readonly #answer: AnswerRequest
   readonly #peer: Peer<EximFault>
   readonly #reader: LineReader
@@ -60,7 +49,7 @@ class EximProtocol implements RequestProtocol<EximFault> {
     this.#reader.push(chunk)
   }
 
-  next(): Next<EximFault> {
+  next(isInputOver: boolean): Next<EximFault> {
     const line = this.#reader.next()
     switch (line.kind) {
       case 'line':
@@ -70,10 +59,9 @@ class EximProtocol implements RequestProtocol<EximFault> {
         return { kind: 'fault', fault: 'exim-length', reason }
       }
       case 'incomplete': {
-        if (!this.isInputOver) return { kind: 'incomplete' }
-        const rest = this.#reader.rest()
+        const rest = isInputOver && this.#reader.rest()
         // As such a request is the last, its answer needs no line end either, and a short ${readsocket…} keeps one.
-        return rest ? this.#replyTo(rest, '') : { kind: 'over' }
+        return rest ? this.#replyTo(rest, '') : { kind: 'incomplete' }
       }
     }
   }

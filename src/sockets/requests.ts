@@ -8,10 +8,8 @@ import type { Peer, Session, Waiting } from './session.ts'
 export type Next<Fault extends string> =
   /** A request, and the reply to it. */
   | { readonly kind: 'reply'; readonly reply: Buffer | Promise<Buffer> }
-  /** The rest of a request is yet to come. */
+  /** The rest of a request is yet to come, or the first byte of one. */
   | { readonly kind: 'incomplete' }
-  /** The other side has said all. */
-  | { readonly kind: 'over' }
   | { readonly kind: 'fault'; readonly fault: Fault; readonly reason: string }
 
 /** One connection's protocol. */
@@ -19,7 +17,8 @@ export interface RequestProtocol<Fault extends string> {
   /** Estimated memory that it keeps, in bytes. */
   readonly held: number
   push(chunk: Buffer): void
-  next(): Next<Fault>
+  /** `isInputOver` says that nothing follows what was pushed. */
+  next(isInputOver: boolean): Next<Fault>
   /** The connection is over. Called once. */
   end(): void
 }
@@ -36,6 +35,8 @@ export class RequestSession<Fault extends string> implements Session {
   readonly #peer: Peer<Fault>
   /** What the next request waits for: the answer to the last, the MTA as reader of our replies, or our next turn. */
   #waitsFor: 'answer' | 'reader' | 'turn' | undefined
+  /** Whether the other side has closed its half of the connection. */
+  #isInputOver = false
   #isEnded = false
   #progress = 0
   #answeredInTurn = 0
@@ -72,6 +73,12 @@ export class RequestSession<Fault extends string> implements Session {
     this.#read()
   }
 
+  /** What has arrived is answered before the connection ends. */
+  inputOver(): void {
+    this.#isInputOver = true
+    if (!this.#waitsFor) this.#read()
+  }
+
   replied(): void {
     if (this.#waitsFor !== 'reader') return
     this.#progress += 1
@@ -89,18 +96,13 @@ export class RequestSession<Fault extends string> implements Session {
     this.#peer.end()
   }
 
-  /** Answers what has arrived, unless something is waited for. */
-  protected readOn(): void {
-    if (!this.#waitsFor) this.#read()
-  }
-
   #read(): void {
     while (!this.#isEnded && !this.#waitsFor) {
       if (this.#answeredInTurn === MAX_REQUESTS_PER_TURN) {
         this.#waitForTurn()
         return
       }
-      const next = this.#protocol.next()
+      const next = this.#protocol.next(this.#isInputOver)
       switch (next.kind) {
         case 'reply':
           this.#progress += 1
@@ -108,9 +110,7 @@ export class RequestSession<Fault extends string> implements Session {
           this.#answer(next.reply)
           break
         case 'incomplete':
-          return
-        case 'over':
-          this.endIfIdle()
+          if (this.#isInputOver) this.endIfIdle()
           return
         case 'fault':
           this.#end()

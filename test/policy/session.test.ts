@@ -53,6 +53,34 @@ test('several requests on a connection are answered in their order, one at a tim
   assert.equal(session.waiting, 'idle')
 })
 
+test('what has arrived is answered before a connection ends whose other half is closed', async () => {
+  const resolvers: Array<(action: string) => void> = []
+  class Slow extends TestHandler {
+    override answer(): Promise<string> {
+      return new Promise((resolve) => resolvers.push(resolve))
+    }
+  }
+  const { handler, peer, session } = begin(new Slow())
+  session.receive(Buffer.concat([request('one'), request('two'), Buffer.from('request=')]))
+  session.inputOver()
+  for (const action of ['1', '2']) {
+    assert.ok(!peer.isEnded)
+    resolvers.shift()?.(action)
+    await nextTurn()
+  }
+  assert.equal(peer.sent, 'action=1\n\naction=2\n\n')
+  assert.ok(peer.isEnded && handler.isOver)
+})
+
+test('a connection on which nothing is asked ends with its other half', () => {
+  const { handler, peer, session } = begin()
+  session.receive(request('one'))
+  assert.ok(!peer.isEnded)
+  session.inputOver()
+  assert.equal(peer.sent, 'action=DUNNO one\n\n')
+  assert.ok(peer.isEnded && handler.isOver)
+})
+
 test('a connection waits for a request, for the rest of one, for its reader, and is idle between requests', () => {
   const { peer, session } = begin()
   assert.equal(session.waiting, 'frame')
