@@ -35,6 +35,11 @@ export class FrameReader {
     return this.#unread.held
   }
 
+  /** Number of bytes that are not returned yet. */
+  get unread(): number {
+    return this.#unread.length
+  }
+
   push(chunk: Buffer): void {
     this.#unread.push(chunk)
   }

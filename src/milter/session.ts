@@ -89,6 +89,8 @@ export class Session {
   #actions = 0
   /** What the next command waits for: the answer to the last, the MTA as reader of our replies, or our next turn. */
   #waitsFor: 'answer' | 'reader' | 'turn' | undefined
+  /** Whether the MTA has closed its half of the connection. */
+  #isInputOver = false
   /** Whether the last reply refused a MAIL. */
   #mailRefused = false
   #progress = 0
@@ -137,6 +139,15 @@ export class Session {
     this.#read()
   }
 
+  /**
+   * The owner calls this when the MTA has closed its half of the connection. Commands that have arrived behind one that
+   * awaits its answer are handled first. The answer to the last one is not waited for, as the MTA may be gone.
+   */
+  inputOver(): void {
+    this.#isInputOver = true
+    if (!this.#waitsFor || this.#reader.unread === 0) this.#close()
+  }
+
   /** The owner calls this when the MTA has taken the replies that were waiting. */
   replied(): void {
     if (this.#waitsFor !== 'reader') return
@@ -151,9 +162,8 @@ export class Session {
 
   /** Ends the connection unless a message is under way, or an answer is still awaited or not taken by the MTA. */
   endIfIdle(): void {
-    if (this.#waitsFor || this.#hasMessage || this.#state === 'ended') return
-    this.#end()
-    this.#peer.end()
+    if (this.#waitsFor || this.#hasMessage) return
+    this.#close()
   }
 
   #read(): void {
@@ -191,7 +201,9 @@ export class Session {
   #goOn(): void {
     this.#waitsFor = undefined
     this.#read()
-    if (!this.#waitsFor) this.#peer.resume()
+    if (this.#waitsFor) return
+    if (this.#isInputOver) this.#close()
+    else this.#peer.resume()
   }
 
   #handle(command: Command): void {
@@ -278,8 +290,7 @@ export class Session {
         if (this.#state !== 'ended') this.#state = 'negotiated'
         return
       case 'QUIT':
-        this.#end()
-        this.#peer.end()
+        this.#close()
         return
     }
   }
@@ -352,6 +363,12 @@ export class Session {
   #end(): void {
     if (this.#state === 'transaction') this.#handler.endTransaction()
     this.#state = 'ended'
+  }
+
+  #close(): void {
+    if (this.#state === 'ended') return
+    this.#end()
+    this.#peer.end()
   }
 
   #fail(kind: SessionFault, reason: string): void {

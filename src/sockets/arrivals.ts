@@ -1,28 +1,29 @@
-// What arrives on the connections, to be handled together: what one turn of the event loop brings and, where that is
-// more than one thing, which is load, what further turns bring within 0.4 ms, until one brings nothing. libuv accepts
-// one connection a turn, so that a turn often has one command. What is done many times in a row finds its code in the
+// Gathers what arrives on the connections, so that it is handled together. One turn of the event loop often brings one
+// command, as libuv accepts one connection a turn. Where a turn brings more, there is load, and further turns are
+// waited for, until one brings nothing or 0.4 ms are over. What is done many times in a row finds its code in the
 // processor's caches, and what it asks of the store leaves together: a decision takes up to a fifth less CPU time. With
 // 64 connections, half of all RCPTs wait for half a millisecond more, and an SMTP session is over sooner.
 
-/** How long is gathered while each turn brings more, in milliseconds from the first arrival. */
+/** Longest time that an arrival waits for others, in milliseconds. */
 const GATHERING = 0.4
 
-/** Bytes that are not gathered any more, but handled at once. Most commands of an MTA have less than a hundred. */
+/** Most bytes that are gathered; with more, all are handled at once. A command of an MTA seldom has a hundred. */
 const MAX_BYTES = 64 * 1024
 
+/** A chunk that has arrived on a connection, or without one the end of its input. */
 interface Arrival<Connection> {
   readonly connection: Connection
   readonly chunk: Buffer | undefined
 }
 
-/** What has arrived on connections and is not handled yet. */
+/** The arrivals on all connections that are yet to be handled. */
 export class Arrivals<Connection> {
   readonly #take: (connection: Connection, chunk: Buffer | undefined) => void
   #gathered: Arrival<Connection>[] = []
   #bytes = 0
   #isDue = false
   #since = 0
-  /** The number of arrivals when it was last looked whether there are more. */
+  /** Number of arrivals at the end of the last turn, to tell whether this one has brought more. */
   #seen = 0
 
   /** `take` gets all that arrives in its order: a connection, and a chunk or, at the end of its input, nothing. */
@@ -49,7 +50,7 @@ export class Arrivals<Connection> {
         this.#take(connection, chunk)
       }
     } finally {
-      // What one of them throws costs the others nothing, if the process goes on.
+      // An arrival that makes `take` throw must not cost the others theirs, where the process goes on.
       if (taken < gathered.length) {
         this.#gathered = gathered.slice(taken)
         this.#schedule()

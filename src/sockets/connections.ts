@@ -60,10 +60,8 @@ class Connection<Fault extends string> implements Peer<Fault>, Member<Connection
   readonly session: Session
   /** Bytes that it held when it was last measured. */
   held = 0
-  /** Whether its session has ended it, and its socket is about to close. */
+  /** Whether what arrived has ended it, so that its socket is about to close. */
   isOver = false
-  /** What to do once it reads on, as the end of its input came while it did not. */
-  atResume: (() => void) | undefined
   /** The session's `waiting` and `progress` at the last check, and since when both are unchanged. */
   waiting: Waiting = 'frame'
   progress = 0
@@ -117,9 +115,6 @@ class Connection<Fault extends string> implements Peer<Fault>, Member<Connection
 
   resume(): void {
     this.socket.resume()
-    const action = this.atResume
-    this.atResume = undefined
-    action?.()
   }
 
   later(action: () => void): void {
@@ -138,7 +133,7 @@ export class Connections<Fault extends string> {
   /** The effective limit on connections, and its wording for messages. */
   #maxConnections = 0
   #limitText = ''
-  /** Number of open connections that are over. */
+  /** Number of connections that are over and not closed yet. */
   #over = 0
   /** Bytes that all connections held when they were last measured. */
   #held = 0
@@ -192,8 +187,8 @@ export class Connections<Fault extends string> {
     clearInterval(this.#checkTimer)
     for (const { socket, session } of this.#open.members()) {
       socket.setTimeout(Math.max(1, silence))
+      // Emitted once in each silence.
       socket.on('timeout', () => {
-        // Emitted once in each silence.
         this.#arrivals.takeAll()
         session.endIfIdle()
       })
@@ -216,9 +211,7 @@ export class Connections<Fault extends string> {
     const { socket, session } = open
     if (socket.destroyed) return
     if (chunk) session.receive(chunk)
-    else if (session.inputOver) session.inputOver()
-    else if (socket.isPaused()) open.atResume = () => this.#take(open, undefined)
-    else socket.end()
+    else session.inputOver()
     if (socket.destroyed) {
       open.isOver = true
       this.#over += 1
@@ -228,7 +221,7 @@ export class Connections<Fault extends string> {
   }
 
   #evictFor(newest: Connection<Fault>): void {
-    // What a connection waits for, and whether it is over, is known once its input is handled.
+    // Handling what has arrived tells what each connection waits for, and may end some, which makes room.
     this.#arrivals.takeAll()
     if (this.#open.size - this.#over <= this.#maxConnections) return
     let candidates = 0
@@ -268,7 +261,7 @@ export class Connections<Fault extends string> {
   }
 
   #checkSilence(): void {
-    this.#arrivals.takeAll()
+    this.#arrivals.takeAll() // a connection on which something has arrived is not silent
     const now = performance.now()
     for (const open of this.#open.members()) {
       const { waiting, progress } = open.session

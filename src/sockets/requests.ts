@@ -73,7 +73,7 @@ export class RequestSession<Fault extends string> implements Session {
     this.#read()
   }
 
-  /** What has arrived is answered before the connection ends. */
+  /** Answers what has arrived, and ends the connection then. */
   inputOver(): void {
     this.#isInputOver = true
     if (!this.#waitsFor) this.#read()

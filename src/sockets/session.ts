@@ -16,11 +16,8 @@ export interface Session {
   readonly waiting: Waiting
   /** Takes bytes from the socket, cut anywhere. */
   receive(chunk: Buffer): void
-  /**
-   * The owner calls this when the MTA has closed its half of the connection, and may still read. A session without it
-   * is ended then.
-   */
-  inputOver?(): void
+  /** The owner calls this when the MTA has closed its half of the connection, and may still read. */
+  inputOver(): void
   /** The owner calls this when the MTA has taken the replies that were waiting. */
   replied(): void
   /** The owner calls this when the socket is closed. */

@@ -492,6 +492,59 @@ describe('Session ends transactions and connections:', () => {
   })
 })
 
+describe('Session.inputOver()', () => {
+  test('ends the connection, and a transaction with it, where nothing is waited for', () => {
+    const { handler, peer, session } = after(...REACH.transaction)
+    session.inputOver()
+    assert.equal(peer.closings, 1)
+    assert.equal(handler.count('endTransaction'), 1)
+  })
+
+  test('has commands handled first that wait for their turn', () => {
+    const { peer, session } = after(...REACH.connected)
+    peer.givesTurns = false
+    session.receive(encode(...Array.from({ length: 40 }, () => COMMAND.HELO)))
+    session.inputOver()
+    for (let next = peer.turns.shift(); next; next = peer.turns.shift()) {
+      assert.equal(peer.closings, 0)
+      next()
+    }
+    assert.equal(peer.codes, `Oc${'c'.repeat(40)}`)
+    assert.deepEqual([peer.closings, peer.sentAfterClosing], [1, 0])
+  })
+
+  test('has the commands handled first that stand behind one that awaits its answer', async () => {
+    const { handler, peer, session } = after(...REACH.connected)
+    const deferred = new Deferred()
+    handler.answer = deferred.answer
+    session.receive(encode(COMMAND.HELO, COMMAND.MAIL))
+    session.inputOver()
+    assert.equal(peer.closings, 0)
+    await deferred.give(CONTINUE)
+    await deferred.give(CONTINUE)
+    assert.equal(peer.codes, 'Occc')
+    assert.deepEqual([peer.closings, peer.sentAfterClosing], [1, 0])
+  })
+
+  test('waits for no answer behind which nothing has arrived', async () => {
+    const { handler, peer, session } = after(...REACH.transaction)
+    const deferred = new Deferred()
+    handler.answer = deferred.answer
+    session.receive(encode(COMMAND.RCPT))
+    session.inputOver()
+    assert.equal(peer.closings, 1)
+    assert.equal(handler.count('endTransaction'), 1)
+    await deferred.give(CONTINUE)
+    assert.deepEqual([peer.closings, peer.sentAfterClosing], [1, 0])
+  })
+
+  test('ends a connection that QUIT has ended no second time', () => {
+    const { peer, session } = after(...REACH.connected, COMMAND.QUIT)
+    session.inputOver()
+    assert.equal(peer.closings, 1)
+  })
+})
+
 describe('Session.endIfIdle()', () => {
   for (const state of ['new', 'negotiated', 'connected'] as const) {
     test(`ends a connection that is ${state}`, () => {
